@@ -1,0 +1,1 @@
+"""The services of FineTuneFlow: programs, not a library."""
