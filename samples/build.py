@@ -1,7 +1,7 @@
 """Remake the PDF and DOCX samples from samples/sources: python samples/build.py [OUT]
 
-The same sources give the same bytes: dates are fixed and the DOCX archive is packed again in name order. The Markdown and
-text samples in samples/documents are written by hand and are not touched. Everything told in them is invented.
+The same sources give the same bytes: dates are fixed and the DOCX archive is packed again in name order. The Markdown
+and text samples in samples/documents are written by hand and are not touched. Everything told in them is invented.
 """
 
 from __future__ import annotations
