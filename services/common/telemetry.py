@@ -1,0 +1,26 @@
+"""Logs and metrics."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+from prometheus_client import Counter, Histogram
+
+_CALLS = Counter("ftf_grpc_calls", "gRPC calls handled.", ["method", "code"])
+_SECONDS = Histogram("ftf_grpc_seconds", "Seconds that gRPC calls took.", ["method"])
+
+
+def calls(method: str, code: str, seconds: float) -> None:
+    """Count one handled call."""
+    _CALLS.labels(method, code).inc()
+    _SECONDS.labels(method).observe(seconds)
+
+
+def set_up_logging(level: str = "INFO") -> None:
+    """Write log lines to stderr: time, level, where, what. Called once, by a program's main."""
+    logging.basicConfig(
+        level=level, stream=sys.stderr, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s", force=True
+    )
+    for noisy in ("httpx", "httpcore", "nats", "huggingface_hub"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
