@@ -31,7 +31,8 @@ def schema(name: str, indexes: Sequence[str]) -> list[str]:
     """Return the statements that make a collection; each may run again."""
     home = table(name)
     statements = [
-        f"CREATE TABLE IF NOT EXISTS {home} (id TEXT PRIMARY KEY NOT NULL, revision INTEGER NOT NULL, body TEXT NOT NULL)"
+        f"CREATE TABLE IF NOT EXISTS {home}"
+        " (id TEXT PRIMARY KEY NOT NULL, revision INTEGER NOT NULL, body TEXT NOT NULL)"
     ]
     for index in indexes:
         paths = index.split(",")

@@ -7,6 +7,7 @@ answer before its commit, and an operation that fails takes nothing of its neigh
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
 import sqlite3
 import threading
@@ -32,10 +33,8 @@ class _Request:
     error: BaseException | None = None
 
     def answer(self) -> None:
-        try:
+        with contextlib.suppress(RuntimeError):  # the loop that asked is gone, so nobody waits for the answer
             self.loop.call_soon_threadsafe(self._settle)
-        except RuntimeError:  # the loop that asked is gone, so nobody waits for the answer
-            pass
 
     def _settle(self) -> None:
         if self.future.done():
@@ -131,10 +130,8 @@ class WriterThread:
 
     def _rollback(self) -> None:
         if self._connection.in_transaction:
-            try:
+            with contextlib.suppress(sqlite3.Error):  # SQLite rolls back by itself when the disk is full
                 self._connection.execute("ROLLBACK")
-            except sqlite3.Error:  # SQLite has rolled back by itself, as it does when the disk is full
-                pass
 
 
 def _attempt(connection: sqlite3.Connection, request: _Request) -> None:
