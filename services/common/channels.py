@@ -22,20 +22,22 @@ OPTIONS = (
 )
 
 
-def _with_token(details: grpc.aio.ClientCallDetails, token: str) -> grpc.aio.ClientCallDetails:
+# grpc.aio's call details are a named tuple, which its types do not say.
+Details = Any
+
+
+def _with_token(details: Details, token: str) -> Details:
     metadata = grpc.aio.Metadata(*(details.metadata or ()))
     metadata.add("authorization", "Bearer " + token)
     return details._replace(metadata=metadata)
 
 
-class _Unary(grpc.aio.UnaryUnaryClientInterceptor):  # type: ignore[misc]  # grpc ships no types of its own
+class _Unary(grpc.aio.UnaryUnaryClientInterceptor):
     def __init__(self, peer: str, token: str) -> None:
         self._peer = peer
         self._token = token
 
-    async def intercept_unary_unary(
-        self, continuation: Callable[..., Any], details: grpc.aio.ClientCallDetails, request: Any
-    ) -> Any:
+    async def intercept_unary_unary(self, continuation: Callable[..., Any], details: Details, request: Any) -> Any:
         """Add the token and a deadline; raise our own errors."""
         details = _with_token(details, self._token)
         if details.timeout is None:
@@ -46,13 +48,13 @@ class _Unary(grpc.aio.UnaryUnaryClientInterceptor):  # type: ignore[misc]  # grp
             raise from_rpc_error(error, self._peer) from error
 
 
-class _Stream(grpc.aio.UnaryStreamClientInterceptor):  # type: ignore[misc]  # grpc ships no types of its own
+class _Stream(grpc.aio.UnaryStreamClientInterceptor):
     def __init__(self, peer: str, token: str) -> None:
         self._peer = peer
         self._token = token
 
     async def intercept_unary_stream(
-        self, continuation: Callable[..., Any], details: grpc.aio.ClientCallDetails, request: Any
+        self, continuation: Callable[..., Any], details: Details, request: Any
     ) -> AsyncIterator[Any]:
         """Add the token; raise our own errors."""
         call = await continuation(_with_token(details, self._token), request)

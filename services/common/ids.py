@@ -44,7 +44,8 @@ def check_id(value: str, field: str) -> str:
     """
     if not _ID.fullmatch(value):
         raise InvalidArgument(
-            f'{field} "{value[:80]}" is not an id. Use 1 to 63 of a-z, 0-9 and "-", beginning with a letter.', field=field
+            f'{field} "{value[:80]}" is not an id. Use 1 to 63 of a-z, 0-9 and "-", beginning with a letter.',
+            field=field,
         )
     return value
 

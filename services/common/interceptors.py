@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
-class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc ships no types of its own
+class Interceptor(grpc.aio.ServerInterceptor):
     """Checks the token, names the caller, turns errors into statuses and counts the call."""
 
     def __init__(self, authenticator: auth.Authenticator) -> None:
@@ -29,9 +29,9 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc shi
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler]],
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler:
+    ) -> Any:
         """Wrap the method's handler."""
         handler = await continuation(handler_call_details)
         if handler is None:

@@ -94,5 +94,10 @@ def encode(entry: Document, actor: str) -> bytes:
     time = Timestamp()
     time.FromNanoseconds(int(entry["time"] * 1e9))
     return event_pb2.Event(
-        id=entry["id"], type=entry["type"], resource=entry["resource"], revision=entry["revision"], time=time, actor=actor
+        id=entry["id"],
+        type=entry["type"],
+        resource=entry["resource"],
+        revision=entry["revision"],
+        time=time,
+        actor=actor,
     ).SerializeToString()

@@ -183,7 +183,13 @@ def add_event(doc: Document, event: str, now: float, revision: int) -> None:
     """Put an event into a document's outbox; "" puts none."""
     if not event:
         return
-    entry: dict[str, Any] = {"id": ids.new_uid(), "type": event, "resource": doc["_id"], "revision": revision, "time": now}
+    entry: dict[str, Any] = {
+        "id": ids.new_uid(),
+        "type": event,
+        "resource": doc["_id"],
+        "revision": revision,
+        "time": now,
+    }
     doc["outbox"] = [*doc["outbox"], entry]
     doc["outbox_pending"] = True
 
@@ -195,7 +201,9 @@ def check_etag(doc: Document, etag: str) -> None:
         Conflict: etag is neither "" nor the document's.
     """
     if etag and etag != doc["etag"]:
-        raise Conflict(f"{doc['_id']} has changed since you read it. Read it again.", reason="ETAG_MISMATCH", field="etag")
+        raise Conflict(
+            f"{doc['_id']} has changed since you read it. Read it again.", reason="ETAG_MISMATCH", field="etag"
+        )
 
 
 async def page(collection: Collection, where: Where, page_size: int, page_token: str) -> tuple[list[Document], str]:

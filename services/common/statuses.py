@@ -40,7 +40,7 @@ def from_status(status: status_pb2.Status) -> FineTuneFlowError:
 
 def from_rpc_error(error: grpc.aio.AioRpcError, peer: str) -> FineTuneFlowError:
     """Return a failed call to a peer as one of our errors; a peer that is away is Unavailable."""
-    status = rpc_status.from_call(error)  # type: ignore[arg-type]  # typed for the sync call, works for both
+    status = rpc_status.from_call(error)
     if status is not None:
         return from_status(status)
     code: Any = error.code()

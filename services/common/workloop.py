@@ -105,7 +105,8 @@ class WorkLoop:
         if work["state"] == "QUEUED":
             return True
         lease = work["lease"]
-        return lease["expires"] <= now or (lease["owner"] == self._instance and lease["boot"] != self._boot)
+        mine = lease["owner"] == self._instance and lease["boot"] != self._boot
+        return bool(lease["expires"] <= now or mine)
 
     async def _claim(self, name: str) -> Claim | None:
         now = self._resources.clock.now()
@@ -157,7 +158,9 @@ class WorkLoop:
             await self._finish(claim, "FAILED", error=error)
         except Exception:
             log.exception("%s: the handler broke", claim.name)
-            internal = FineTuneFlowError(f"{claim.name} met a mistake in FineTuneFlow. Report it; the log has the details.")
+            internal = FineTuneFlowError(
+                f"{claim.name} met a mistake in FineTuneFlow. Report it; the log has the details."
+            )
             await self._finish(claim, "FAILED", error=internal)
         finally:
             self._handlers.pop(claim.name, None)

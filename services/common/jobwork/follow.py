@@ -1,0 +1,110 @@
+"""Following work from outside: its reports as they come, and its log."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from finetuneflow.common.v1 import worker_service_pb2 as pb
+from services.common.bus import Bus
+from services.common.documents.port import Document
+from services.common.errors import NotFound
+from services.common.jobs.port import JobRunner
+from services.common.jobwork import state
+from services.common.jobwork.host import Kind, live_subject
+from services.common.jobwork.reconciler import log_key
+from services.common.jobwork.reports import ReportStore
+from services.common.objects.port import Objects
+from services.common.resources import Resources
+from services.common.work import ended
+
+POLL_SECONDS = 1.0
+
+
+class Follower:
+    """Reads what trainers leave behind, live or later."""
+
+    def __init__(
+        self, kind: Kind, resources: Resources, reports: ReportStore, objects: Objects, jobs: JobRunner, bus: Bus
+    ) -> None:
+        self._kind = kind
+        self._resources = resources
+        self._reports = reports
+        self._objects = objects
+        self._jobs = jobs
+        self._bus = bus
+
+    async def reports(self, name: str, after_seq: int) -> AsyncIterator[pb.Report | Document]:
+        """Yield the resource, then every report after a seq in order, and the resource again whenever its state changes.
+
+        Ends after the work has: with its last report and then the resource as it ended. Reports are always read from the
+        document store; the live subject only says when to look, so a lost message costs at most a second.
+
+        Raises:
+            NotFound: there is no such resource, or it was deleted meanwhile.
+        """
+        awake = asyncio.Event()
+        uid = (await self._resources.get(name))["uid"]
+        end = self._resources.listen(lambda d: awake.set() if d["uid"] == uid else None)
+        waker = asyncio.create_task(self._wake(uid, awake))
+        told: tuple[str, int] | None = None
+        try:
+            while True:
+                awake.clear()
+                doc = await self._resources.get(name)
+                over = ended(doc["work"])
+                if not over and told != _key(doc):
+                    told = _key(doc)
+                    yield doc
+                while reports := await self._reports.read(doc, after_seq):
+                    for report in reports:
+                        yield report
+                    after_seq = reports[-1].seq
+                if over:
+                    yield doc
+                    return
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(awake.wait(), POLL_SECONDS)
+        finally:
+            end()
+            waker.cancel()
+            await asyncio.gather(waker, return_exceptions=True)
+
+    async def _wake(self, uid: str, awake: asyncio.Event) -> None:
+        async with self._bus.tail(live_subject(uid)) as messages:
+            async for _ in messages:
+                awake.set()
+
+    async def log_lines(self, name: str, follow: bool) -> AsyncIterator[str]:
+        """Yield the lines that the trainers wrote, launch by launch; with follow, until the work has ended.
+
+        Raises:
+            NotFound: there is no such resource, or it was deleted meanwhile.
+        """
+        launch, sent = 1, 0
+        while True:
+            doc = await self._resources.get(name)
+            while launch <= doc["launch"]:
+                lines = await self._lines(doc, launch)
+                for line in lines[sent:]:
+                    yield line
+                sent = max(sent, len(lines))
+                if launch == doc["launch"]:
+                    break
+                launch, sent = launch + 1, 0
+            if not follow or ended(doc["work"]):
+                return
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def _lines(self, doc: Document, launch: int) -> list[str]:
+        try:
+            kept = await self._objects.read(log_key(self._kind, doc["uid"], launch))
+            return kept.decode(errors="replace").splitlines()
+        except NotFound:
+            name = state.job_name(self._kind.name, {**doc, "launch": launch})
+            return [line async for line in self._jobs.logs(name)]
+
+
+def _key(doc: Document) -> tuple[str, int]:
+    return doc["work"]["state"], doc["work"]["attempt"]

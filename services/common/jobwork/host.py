@@ -1,0 +1,232 @@
+"""A service's side of the worker contract."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import Message
+
+from finetuneflow.common.v1 import artifact_pb2
+from finetuneflow.common.v1 import worker_service_pb2 as pb
+from services.common import errors
+from services.common.auth import Principal, Signer
+from services.common.bus import Bus
+from services.common.documents.port import Document
+from services.common.errors import FineTuneFlowError, InvalidArgument, NotReady, Unavailable
+from services.common.ids import parse_name
+from services.common.jobwork import state
+from services.common.jobwork.reports import ReportStore
+from services.common.objects.port import Objects
+from services.common.protoform import artifact_to_document, artifact_to_proto, timestamp
+from services.common.resources import Resources
+from services.common.statuses import from_status
+from services.common.work import ended, finish
+
+PERMANENT = frozenset({3, 9})
+"""google.rpc codes that no retry helps: INVALID_ARGUMENT and FAILED_PRECONDITION."""
+
+_TELL_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What differs between services.
+
+    Args:
+        name: "run" or "export".
+        pattern: form of the resource names.
+        args: the trainer's arguments.
+        done_event: event type at the end.
+        result: message type of the result.
+        spec: makes the message that tells the trainer what to do.
+        keep: checkpoints kept of a document.
+    """
+
+    name: str
+    pattern: str
+    args: tuple[str, ...]
+    done_event: str
+    result: type[Message]
+    spec: Callable[[Document], Awaitable[Message]]
+    keep: Callable[[Document], int]
+
+    def prefix(self, doc: Document) -> str:
+        """Return what the keys of all its objects begin with."""
+        return f"{self.name}s/{doc['uid']}/"
+
+
+class Host:
+    """Answers the trainers of one kind of work; see services.common.worker.WorkerHost."""
+
+    def __init__(
+        self, kind: Kind, resources: Resources, reports: ReportStore, objects: Objects, bus: Bus, signer: Signer
+    ) -> None:
+        self._kind = kind
+        self._resources = resources
+        self._reports = reports
+        self._objects = objects
+        self._bus = bus
+        self._signer = signer
+        self._told: dict[str, float] = {}
+
+    def owns(self, work: str) -> bool:
+        """Whether a resource name is of this kind."""
+        try:
+            parse_name(work, self._kind.pattern)
+        except InvalidArgument:
+            return False
+        return True
+
+    async def begin(self, work: str, pod_uid: str) -> pb.BeginAttemptResponse:
+        """Start the next attempt, or return the one that pod_uid has."""
+        if not pod_uid:
+            raise InvalidArgument("pod_uid is empty. Give the process an identity.", field="pod_uid")
+        doc = await self._resources.get(work)
+        last_seq = await self._reports.last_seq(doc, doc["work"]["attempt"])
+        now = self._resources.clock.now()
+        doc = await self._resources.change(work, lambda d: state.begin(d, pod_uid, last_seq, now))
+        attempt = doc["work"]["attempt"]
+        spec = AnyMessage()
+        spec.Pack(await self._kind.spec(doc))
+        token = self._signer.sign(Principal(work, "attempt", work, attempt))
+        answer = pb.BeginAttemptResponse(attempt=attempt, spec=spec, token=token)
+        answer.last_seq = await self._reports.last_seq(doc, attempt)
+        if doc["checkpoints"]:
+            newest = doc["checkpoints"][-1]
+            answer.checkpoint.CopyFrom(checkpoint_to_proto(newest))
+            answer.checkpoint.urls.extend([await self._objects.grant(f["key"], "read") for f in newest["files"]])
+        return answer
+
+    async def report(self, work: str, attempt: int, reports: Sequence[pb.Report]) -> pb.ReportResponse:
+        """Store reports; return what is stored and what to do."""
+        doc = await self._resources.get(work)
+        state.check_attempt(doc, attempt)
+        ack = await self._reports.append(doc, attempt, reports)
+        if reports:
+            await self._tell(doc, attempt, reports)
+        command = pb.COMMAND_STOP if doc["work"]["state"] == "CANCELLING" else pb.COMMAND_UNSPECIFIED
+        return pb.ReportResponse(ack_seq=ack, command=command)
+
+    async def _tell(self, doc: Document, attempt: int, reports: Sequence[pb.Report]) -> None:
+        """Wake watchers, and bring the resource's progress up to date at most once a second."""
+        try:
+            await self._bus.publish(live_subject(doc["uid"]), b"")
+        except Unavailable:
+            pass  # watchers look for themselves within a second
+        phase_changed = any(r.HasField("phase") for r in reports)
+        if not phase_changed and time.monotonic() - self._told.get(doc["uid"], 0) < _TELL_SECONDS:
+            return
+        self._told[doc["uid"]] = time.monotonic()
+
+        def tell(current: Document) -> None:
+            state.check_attempt(current, attempt)
+            for report in reports:
+                _note(current, report)
+
+        await self._resources.change(doc["_id"], tell)
+
+    async def grant(self, work: str, attempt: int, filename: str) -> pb.GrantUploadResponse:
+        """Return where to write an object."""
+        doc = await self._resources.get(work)
+        state.check_attempt(doc, attempt)
+        if not filename or filename.startswith("/") or ".." in filename.split("/"):
+            raise InvalidArgument(f'"{filename[:200]}" is not a relative file name. Send one.', field="filename")
+        key = f"{self._kind.prefix(doc)}attempt-{attempt}/{filename}"
+        return pb.GrantUploadResponse(url=await self._objects.grant(key, "write"), key=key)
+
+    async def checkpoint(self, work: str, attempt: int, checkpoint: pb.Checkpoint) -> None:
+        """Record a complete checkpoint and let go of the ones that are too old."""
+        doc = await self._resources.get(work)
+        state.check_attempt(doc, attempt)
+        await self._verify(doc, attempt, checkpoint.files)
+        entry: Document = {
+            "step": checkpoint.step,
+            "files": [artifact_to_document(f) for f in checkpoint.files],
+            "attempt": attempt,
+            "create_time": self._resources.clock.now(),
+        }
+        old: list[Document] = []
+
+        def add(current: Document) -> None:
+            state.check_attempt(current, attempt)
+            old[:] = state.add_checkpoint(current, entry, self._kind.keep(current))
+
+        await self._resources.change(work, add)
+        for gone in old:
+            for file in gone["files"]:
+                await self._objects.delete(file["key"])
+
+    async def _verify(self, doc: Document, attempt: int, files: Sequence[artifact_pb2.Artifact]) -> None:
+        for file in files:
+            if not file.key.startswith(f"{self._kind.prefix(doc)}attempt-{attempt}/"):
+                raise InvalidArgument(f"{file.filename} is not one of this attempt's objects.", field="key")
+            size = await self._objects.size(file.key)
+            stored = await self._objects.digest(file.key) if size == file.size_bytes else None
+            if stored is None or stored.sha256 != file.sha256:
+                raise NotReady(
+                    f"{file.filename} is not stored as announced. Upload it again.", reason="OBJECT_MISMATCH"
+                )
+
+    async def finish(self, work: str, attempt: int, request: pb.FinishAttemptRequest) -> None:
+        """End the work, or for an error that a retry may cure only note it."""
+        doc = await self._resources.get(work)
+        if ended(doc["work"]) and doc["work"]["attempt"] == attempt:
+            return
+        state.check_attempt(doc, attempt)
+        error = from_status(request.error) if request.HasField("error") else None
+        if error and error.code not in PERMANENT:
+            await self._resources.change(work, lambda d: d.update(last_error=errors.to_document(error)))
+            return
+        await self._verify(doc, attempt, request.artifacts)
+        result = self._kind.result()
+        if not error and not request.result.Unpack(result):
+            raise InvalidArgument(f"The result is not a {result.DESCRIPTOR.full_name}.", field="result")
+        now = self._resources.clock.now()
+
+        def end(current: Document) -> None:
+            state.check_attempt(current, attempt)
+            cancelled = current["work"]["state"] == "CANCELLING"
+            if not error and not cancelled:
+                current["result"] = MessageToDict(result, preserving_proto_field_name=True)
+                current["artifacts"] = [artifact_to_document(a) for a in request.artifacts]
+            finish(current["work"], _final(cancelled, error), now, None if cancelled else error)
+
+        await self._resources.change(work, end, event=self._kind.done_event)
+
+
+def _final(cancelled: bool, error: FineTuneFlowError | None) -> str:
+    if cancelled:
+        return "CANCELLED"
+    return "FAILED" if error else "SUCCEEDED"
+
+
+def _note(doc: Document, report: pb.Report) -> None:
+    if report.HasField("metrics"):
+        point = report.metrics
+        if any(name in point.values for name in ("loss", "step_seconds")):
+            total = point.total_steps
+            doc["work"]["progress"] = {"phase": "train", "done": point.step, "total": total, "unit": "steps"}
+        doc["last_metrics"] = MessageToDict(point, preserving_proto_field_name=True)
+    elif report.HasField("phase"):
+        phase = report.phase
+        doc["work"]["progress"] = {"phase": phase.name, "done": phase.done, "total": phase.total, "unit": phase.unit}
+
+
+def live_subject(uid: str) -> str:
+    """Return the subject that is told when a piece of work has new reports."""
+    return f"ftf.live.{uid}"
+
+
+def checkpoint_to_proto(doc: Document) -> pb.Checkpoint:
+    """Return a checkpoint without URLs."""
+    fields: dict[str, Any] = {"step": doc["step"], "attempt": doc["attempt"]}
+    return pb.Checkpoint(
+        **fields,
+        files=[artifact_to_proto(f) for f in doc["files"]],
+        create_time=timestamp(doc["create_time"]),
+    )

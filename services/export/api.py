@@ -1,0 +1,93 @@
+"""The export service's door. Translates, and decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from google.protobuf.json_format import ParseDict
+
+from finetuneflow.export.v1 import export_pb2, export_service_pb2_grpc
+from finetuneflow.export.v1 import export_service_pb2 as pb
+from services.common import ids
+from services.common.auth import current_principal
+from services.common.documents.port import Document
+from services.common.errors import InvalidArgument, NotFound
+from services.common.interceptors import Context
+from services.common.objects.port import Objects
+from services.common.protoform import artifact_to_proto, meta_to_proto, work_to_proto
+from services.common.work import watch
+from services.export.service import EXPORT, Exports
+
+
+class ExportApi(export_service_pb2_grpc.ExportServiceServicer):
+    """ExportService."""
+
+    def __init__(self, exports: Exports, objects: Objects) -> None:
+        self._exports = exports
+        self._objects = objects
+
+    async def CreateExport(self, request: pb.CreateExportRequest, context: Context) -> export_pb2.Export:
+        """Queue an export."""
+        creator = current_principal().name
+        doc = await self._exports.create(request.parent, request.export, request.export_id, request.request_id, creator)
+        return to_proto(doc)
+
+    async def GetExport(self, request: pb.GetExportRequest, context: Context) -> export_pb2.Export:
+        """Return an export."""
+        ids.parse_name(request.name, EXPORT)
+        return to_proto(await self._exports.exports.get(request.name))
+
+    async def ListExports(self, request: pb.ListExportsRequest, context: Context) -> pb.ListExportsResponse:
+        """Return a page of a project's exports."""
+        ids.parse_name(request.parent, "projects/*", "parent")
+        where = {"parent": request.parent}
+        docs, token = await self._exports.exports.page(where, request.page_size, request.page_token)
+        return pb.ListExportsResponse(exports=[to_proto(d) for d in docs], next_page_token=token)
+
+    async def DeleteExport(self, request: pb.DeleteExportRequest, context: Context) -> pb.DeleteExportResponse:
+        """Delete an export."""
+        ids.parse_name(request.name, EXPORT)
+        await self._exports.delete(request.name, request.etag)
+        return pb.DeleteExportResponse()
+
+    async def CancelExport(self, request: pb.CancelExportRequest, context: Context) -> export_pb2.Export:
+        """Stop an export."""
+        ids.parse_name(request.name, EXPORT)
+        return to_proto(await self._exports.cancel(request.name))
+
+    async def WatchExport(
+        self, request: pb.WatchExportRequest, context: Context
+    ) -> AsyncIterator[pb.WatchExportResponse]:
+        """Send the export at every change until it has ended."""
+        ids.parse_name(request.name, EXPORT)
+        async for doc in watch(self._exports.exports, request.name):
+            yield pb.WatchExportResponse(export=to_proto(doc))
+
+    async def DownloadExportArtifact(
+        self, request: pb.DownloadExportArtifactRequest, context: Context
+    ) -> AsyncIterator[pb.DownloadExportArtifactResponse]:
+        """Send a file's bytes from an offset on."""
+        ids.parse_name(request.name, EXPORT)
+        doc = await self._exports.exports.get(request.name)
+        artifact = next((a for a in doc["artifacts"] if a["filename"] == request.filename), None)
+        if artifact is None:
+            names = ", ".join(a["filename"] for a in doc["artifacts"]) or "none yet"
+            raise NotFound(f'{request.name} has no file "{request.filename[:200]}". It has: {names}.')
+        if not 0 <= request.offset <= artifact["size_bytes"]:
+            raise InvalidArgument(f"offset is {request.offset}; use 0 to {artifact['size_bytes']}.", field="offset")
+        async for data in self._objects.get(artifact["key"], offset=request.offset):
+            yield pb.DownloadExportArtifactResponse(data=data)
+
+
+def to_proto(doc: Document) -> export_pb2.Export:
+    """Return an export's document as a message."""
+    return export_pb2.Export(
+        name=doc["_id"],
+        display_name=doc["display_name"],
+        meta=meta_to_proto(doc),
+        work=work_to_proto(doc["work"]),
+        run=doc["run"],
+        format=export_pb2.Format.Value(doc["format"]),
+        artifacts=[artifact_to_proto(a) for a in doc["artifacts"]],
+        result=ParseDict(doc["result"], export_pb2.ExportResult()) if doc["result"] else None,
+    )

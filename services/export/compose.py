@@ -1,0 +1,54 @@
+"""Puts the export service together."""
+
+from __future__ import annotations
+
+from finetuneflow.common.v1 import event_pb2
+from finetuneflow.export.v1 import export_pb2, export_service_pb2_grpc
+from services.common.jobwork import reports as report_store
+from services.common.jobwork.host import Host, Kind
+from services.common.jobwork.reconciler import Reconciler
+from services.common.jobwork.reports import ReportStore
+from services.common.outbox import Outbox
+from services.common.resources import INDEXES, Resources
+from services.common.runtime import Runtime, Service
+from services.export.api import ExportApi
+from services.export.peers import GrpcModels, GrpcRuns
+from services.export.service import EXPORT, Exports
+
+
+def compose(runtime: Runtime) -> Service:
+    """Return the export service on what it is given."""
+    clock, objects, jobs, bus = runtime.clock, runtime.objects, runtime.jobs, runtime.bus
+    resources = Resources(runtime.documents.collection("exports", INDEXES), "export", clock)
+    reports = ReportStore(runtime.documents.collection("reports", report_store.INDEXES))
+    exports = Exports(resources, objects, GrpcRuns(runtime.peers), GrpcModels(runtime.peers))
+    kind = Kind(
+        name="export",
+        pattern=EXPORT,
+        args=("export",),
+        done_event="export.ready",
+        result=export_pb2.ExportResult,
+        spec=exports.spec,
+        keep=lambda doc: 1,
+    )
+    reconciler = Reconciler(
+        kind, resources, reports, objects, jobs, runtime.signer, runtime.address, runtime.config.sweep_seconds
+    )
+    api = ExportApi(exports, objects)
+
+    async def project_deleted(data: bytes) -> None:
+        await exports.delete_project(event_pb2.Event.FromString(data).resource)
+
+    return Service(
+        name="export",
+        register=lambda server: export_service_pb2_grpc.add_ExportServiceServicer_to_server(api, server),
+        full_names=["finetuneflow.export.v1.ExportService"],
+        tasks=[
+            reconciler.run,
+            Outbox(resources, bus, reconciler.purge).run,
+            lambda: bus.consume("export-project-deleted", ["ftf.events.project.deleted"], project_deleted),
+        ],
+        capabilities=["export:ADAPTER", "export:MERGED"],
+        worker_host=Host(kind, resources, reports, objects, bus, runtime.signer),
+        shutdown=reconciler.drain,
+    )

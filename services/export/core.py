@@ -1,0 +1,34 @@
+"""What an export says about where it comes from. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+MANIFEST_SCHEMA = 1
+ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
+
+
+def adapter_files(artifacts: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the adapter's files among a run's artifacts; each has a filename, maybe with folders."""
+    return [a for a in artifacts if a["filename"].rpartition("/")[2] in ADAPTER_FILES]
+
+
+def manifest(export: str, form: str, run: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the manifest so far: the trainer adds the files with their hashes.
+
+    Args:
+        export: resource name of the export.
+        form: "adapter" or "merged".
+        run: the run as the contract's JSON.
+    """
+    return {
+        "schema": MANIFEST_SCHEMA,
+        "export": export,
+        "format": form,
+        "run": run["name"],
+        "dataset": {"name": run["dataset"], "version": run["dataset_version"], "sha256": run["dataset_sha256"]},
+        "model": {"name": run["model"], "revision": run["model_revision"]},
+        "config": run["config"],
+        "versions": run.get("result", {}).get("versions", {}),
+    }

@@ -1,0 +1,120 @@
+"""The one place where exports change."""
+
+from __future__ import annotations
+
+import json
+
+from google.protobuf.json_format import MessageToDict
+
+from finetuneflow.export.v1 import export_pb2
+from finetuneflow.training.v1 import run_pb2
+from services.common import ids
+from services.common.documents.port import Document
+from services.common.errors import InvalidArgument, NotFound, NotReady
+from services.common.jobwork.state import new_job_fields
+from services.common.objects.port import Objects
+from services.common.protoform import artifact_to_document, artifact_to_proto, user_fields
+from services.common.resources import Resources
+from services.common.work import cancel, queued
+from services.export import core
+from services.export.ports import Models, Runs
+
+EXPORT = "projects/*/exports/*"
+_SUCCEEDED = "WORK_STATE_SUCCEEDED"
+
+
+class Exports:
+    """Exports: made, listed, cancelled, deleted. Their Jobs are the reconciler's."""
+
+    def __init__(self, exports: Resources, objects: Objects, runs: Runs, models: Models) -> None:
+        self.exports = exports
+        self._objects = objects
+        self._runs = runs
+        self._models = models
+
+    async def create(
+        self, parent: str, wanted: export_pb2.Export, export_id: str, request_id: str, creator: str
+    ) -> Document:
+        """Queue an export.
+
+        Raises:
+            NotFound: the run does not exist.
+            AlreadyExists: export_id is taken.
+            InvalidArgument: no format, or the request_id was used for another export.
+            NotReady: RUN_NOT_SUCCEEDED.
+        """
+        (project,) = ids.parse_name(parent, "projects/*", "parent")
+        ids.parse_name(wanted.run, "projects/*/runs/*", "export.run")
+        if not wanted.run.startswith(parent + "/"):
+            raise InvalidArgument(f"{wanted.run} is not of {parent}. Use one of its runs.", field="export.run")
+        if wanted.format not in (export_pb2.FORMAT_ADAPTER, export_pb2.FORMAT_MERGED):
+            raise InvalidArgument("No format is given. Use ADAPTER or MERGED.", field="export.format")
+        fields = await self._fields(wanted)
+        return await self.exports.create(
+            f"{parent}/exports/{_export_id(export_id, request_id, project)}",
+            {**user_fields(wanted.display_name, wanted.meta, "export"), **fields, "parent": parent},
+            request_id=request_id,
+            body=wanted.SerializeToString(deterministic=True),
+            creator=creator,
+        )
+
+    async def _fields(self, wanted: export_pb2.Export) -> Document:
+        run = await self._runs.get(wanted.run)
+        files = core.adapter_files([artifact_to_document(a) for a in run.artifacts])
+        if _state(run) != _SUCCEEDED or not files:
+            raise NotReady(
+                f"{wanted.run} has not succeeded, so it has nothing to export. Wait for it, or train again.",
+                reason="RUN_NOT_SUCCEEDED",
+                field="export.run",
+            )
+        model = await self._models.get(run.model)
+        return {
+            **new_job_fields(),
+            "work": queued(self.exports.clock.now()),
+            "run": wanted.run,
+            "format": export_pb2.Format.Name(wanted.format),
+            "adapter_files": files,
+            "model_location": model.local_path or model.hub_id,
+            "model_revision": run.model_revision,
+            "run_record": MessageToDict(run, preserving_proto_field_name=True),
+        }
+
+    async def cancel(self, name: str) -> Document:
+        """Ask an export to end; one that has ended is returned as it is."""
+        return await self.exports.change(name, lambda d: cancel(d["work"], self.exports.clock.now()))
+
+    async def delete(self, name: str, etag: str) -> None:
+        """Delete an export; its Job is stopped and its objects are removed."""
+        await self.exports.delete(name, etag=etag, event="export.deleted")
+
+    async def delete_project(self, project: str) -> None:
+        """Delete every export of a project that was deleted. Repeating it does nothing."""
+        while docs := await self.exports.collection.find({"parent": project, "delete_time": None}, limit=100):
+            for doc in docs:
+                try:
+                    await self.exports.delete(doc["_id"], event="export.deleted")
+                except NotFound:
+                    continue
+
+    async def spec(self, doc: Document) -> export_pb2.ExportSpec:
+        """Return what the trainer of an export is asked to do."""
+        form = doc["format"].removeprefix("FORMAT_").lower()
+        return export_pb2.ExportSpec(
+            export=doc["_id"],
+            format=export_pb2.Format.Value(doc["format"]),
+            model_location=doc["model_location"],
+            model_revision=doc["model_revision"],
+            adapter_files=[artifact_to_proto(f) for f in doc["adapter_files"]],
+            adapter_urls=[await self._objects.grant(f["key"], "read") for f in doc["adapter_files"]],
+            manifest_json=json.dumps(core.manifest(doc["_id"], form, doc["run_record"]), sort_keys=True),
+        )
+
+
+def _state(run: run_pb2.Run) -> str:
+    return str(MessageToDict(run.work).get("state", ""))
+
+
+def _export_id(export_id: str, request_id: str, project: str) -> str:
+    if export_id:
+        return ids.check_id(export_id, "export_id")
+    return ids.derived_id("export", project, request_id) if request_id else ids.new_id("export")

@@ -1,0 +1,169 @@
+"""All five services in one process, on one machine: what `ftf up` runs.
+
+Everything lies in one folder: documents in SQLite, objects in a folder, events in a real nats-server that is a child
+of this process, runs in child processes that outlive it. One process at a time may use a folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import fcntl
+import json
+import os
+import secrets
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from services.common.config import VERSION, Config
+from services.common.errors import Conflict, FineTuneFlowError
+from services.common.jobs.process import ProcessJobs
+from services.common.main import stop_signal, wait_for_end
+from services.common.natsserver import NatsServer
+from services.common.runtime import Compose
+from services.common.secretfiles import write_private
+from services.common.server import Program, running
+from services.common.telemetry import set_up_logging
+from services.dataset.compose import compose as dataset
+from services.export.compose import compose as export
+from services.hardware.compose import compose as hardware
+from services.ingest.compose import compose as ingest
+from services.training.compose import compose as training
+
+COMPOSES: dict[str, Compose] = {
+    "ingest": ingest,
+    "dataset": dataset,
+    "hardware": hardware,
+    "training": training,
+    "export": export,
+}
+SERVER_FILE = "server.json"
+TOKEN_FILE = "token"  # noqa: S105  # the name of a file, not a token
+USER = "local"
+
+
+def default_state() -> Path:
+    """Return $FTF_STATE, or finetuneflow below the user's state folder (XDG Base Directory Specification)."""
+    if chosen := os.environ.get("FTF_STATE"):
+        return Path(chosen)
+    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(base) / "finetuneflow"
+
+
+@contextmanager
+def only_one(state: Path) -> Iterator[None]:
+    """Hold the state folder; it is made if it is missing.
+
+    Raises:
+        Conflict: another process holds it.
+    """
+    state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (state / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise Conflict(
+                f"{state} is in use: `ftf up` runs already. Use it, end it with `ftf down`, or choose another --state."
+            ) from error
+        yield
+
+
+def token(state: Path) -> str:
+    """Return the folder's token, made at first, in a file that only its owner can read."""
+    path = state / TOKEN_FILE
+    if not path.exists():
+        write_private(path, secrets.token_urlsafe(32).encode())
+    return path.read_text().strip()
+
+
+def port(state: Path, wanted: int) -> int:
+    """Return the port to serve at: the wanted one, else the one of last time, else 0 for any."""
+    if wanted:
+        return wanted
+    try:
+        return int(json.loads((state / "port.json").read_text())["port"])
+    except (OSError, ValueError, KeyError):
+        return 0
+
+
+def config(state: Path, number: int, nats_url: str, allow_hub: bool) -> Config:
+    """Return the configuration of one machine."""
+    return Config(
+        state=state,
+        documents=f"sqlite://{state}/documents/{{service}}.db",
+        objects=f"file://{state}/objects",
+        nats=nats_url,
+        listen=f"127.0.0.1:{number}",
+        allow_hub=allow_hub,
+    )
+
+
+async def serve(state: Path, wanted_port: int, allow_hub: bool, began: float) -> None:
+    """Serve until SIGTERM or SIGINT; then let the trainers save their checkpoints."""
+    stop = stop_signal()
+    nats = NatsServer(state / "nats")
+    await nats.start()
+    try:
+        settings = config(state, port(state, wanted_port), nats.url, allow_hub)
+        async with running(settings, {USER: token(state)}, COMPOSES, ProcessJobs(state / "jobs")) as program:
+            announce(state, program, began)
+            try:
+                await wait_for_end(stop, program.failed())
+                sys.stderr.write("ftf: stopping; trainers save their checkpoints first\n")
+                await program.shut_down()
+            finally:
+                (state / SERVER_FILE).unlink(missing_ok=True)
+    finally:
+        await nats.stop()
+
+
+def announce(state: Path, program: Program, began: float) -> None:
+    """Write where the server is, for clients, and say it."""
+    number = int(program.address.rpartition(":")[2])
+    write_private(state / "port.json", json.dumps({"port": number}).encode())
+    facts = {"address": program.address, "pid": os.getpid(), "start_time": _start_time(), "version": VERSION}
+    write_private(state / SERVER_FILE, json.dumps(facts).encode())
+    seconds = time.monotonic() - began
+    sys.stderr.write(
+        f"ftf: ready at {program.address} after {seconds:.1f} s; state in {state}; token in {state / TOKEN_FILE}\n"
+        "ftf: Ctrl-C or `ftf down` ends it. Next, in another terminal: ftf project create NAME\n"
+    )
+    sys.stderr.flush()
+
+
+def _start_time() -> int:
+    """Return this process's start, in clock ticks since boot (proc(5), field 22)."""
+    return int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+
+
+def main() -> None:
+    """Run `ftf up`."""
+    began = time.monotonic()
+    parser = argparse.ArgumentParser(prog="ftf up", description="All five services on this machine, in one process.")
+    parser.add_argument(
+        "--state", type=Path, default=default_state(), help="folder for everything (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--port", type=int, default=0, help="port on 127.0.0.1 (default: that of last time, or a free one)"
+    )
+    parser.add_argument("--allow-hub", action="store_true", help="allow downloads from a model hub")
+    parser.add_argument("--log-level", default="WARNING", choices=["DEBUG", "INFO", "WARNING", "ERROR"])
+    options = parser.parse_args()
+    set_up_logging(options.log_level)
+    try:
+        state = options.state.absolute()
+        with only_one(state):
+            asyncio.run(serve(state, options.port, options.allow_hub, began))
+    except FineTuneFlowError as error:
+        sys.exit(f"ftf: {error}")
+    except OSError as error:
+        sys.exit(
+            f"ftf: {error.strerror}: {error.filename or options.state}. Choose another --state, or free some space."
+        )
+
+
+if __name__ == "__main__":
+    main()

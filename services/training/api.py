@@ -1,0 +1,131 @@
+"""The training service's door. Translates, and decides nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+
+from google.protobuf.json_format import ParseDict
+
+from finetuneflow.common.v1 import worker_service_pb2
+from finetuneflow.training.v1 import run_pb2, training_service_pb2_grpc
+from finetuneflow.training.v1 import training_service_pb2 as pb
+from services.common import ids
+from services.common.auth import current_principal
+from services.common.documents.port import Document
+from services.common.errors import NotFound
+from services.common.interceptors import Context
+from services.common.jobwork.follow import Follower
+from services.common.jobwork.host import checkpoint_to_proto
+from services.common.jobwork.reports import ReportStore
+from services.common.objects.port import Objects
+from services.common.protoform import artifact_to_proto, meta_to_proto, timestamp, work_to_proto
+from services.training.service import RUN, Training, config_to_proto
+
+_LOG_LINE = re.compile(r"(\d{4}-\d\d-\d\dT\S+) (DEBUG|INFO|WARNING|ERROR|CRITICAL) +(.*)")
+
+
+class TrainingApi(training_service_pb2_grpc.TrainingServiceServicer):
+    """TrainingService."""
+
+    def __init__(self, training: Training, follower: Follower, reports: ReportStore, objects: Objects) -> None:
+        self._training = training
+        self._follower = follower
+        self._reports = reports
+        self._objects = objects
+
+    async def _run(self, doc: Document) -> run_pb2.Run:
+        return to_proto(doc, await self._reports.last_seq(doc, doc["work"]["attempt"]) if doc["uid"] else 0)
+
+    async def CreateRun(self, request: pb.CreateRunRequest, context: Context) -> run_pb2.Run:
+        """Queue a run."""
+        doc = await self._training.create(
+            request.parent,
+            request.run,
+            request.run_id,
+            request.request_id,
+            request.validate_only,
+            current_principal().name,
+        )
+        return await self._run(doc)
+
+    async def GetRun(self, request: pb.GetRunRequest, context: Context) -> run_pb2.Run:
+        """Return a run."""
+        ids.parse_name(request.name, RUN)
+        return await self._run(await self._training.runs.get(request.name))
+
+    async def ListRuns(self, request: pb.ListRunsRequest, context: Context) -> pb.ListRunsResponse:
+        """Return a page of a project's runs."""
+        ids.parse_name(request.parent, "projects/*", "parent")
+        docs, token = await self._training.runs.page({"parent": request.parent}, request.page_size, request.page_token)
+        return pb.ListRunsResponse(runs=[await self._run(d) for d in docs], next_page_token=token)
+
+    async def DeleteRun(self, request: pb.DeleteRunRequest, context: Context) -> pb.DeleteRunResponse:
+        """Delete a run."""
+        ids.parse_name(request.name, RUN)
+        await self._training.delete(request.name, request.etag)
+        return pb.DeleteRunResponse()
+
+    async def CancelRun(self, request: pb.CancelRunRequest, context: Context) -> run_pb2.Run:
+        """Stop a run."""
+        ids.parse_name(request.name, RUN)
+        return await self._run(await self._training.cancel(request.name))
+
+    async def WatchRun(self, request: pb.WatchRunRequest, context: Context) -> AsyncIterator[pb.WatchRunResponse]:
+        """Send reports and changes until the run has ended."""
+        ids.parse_name(request.name, RUN)
+        async for item in self._follower.reports(request.name, request.after_seq):
+            if isinstance(item, worker_service_pb2.Report):
+                yield pb.WatchRunResponse(report=item)
+            else:
+                yield pb.WatchRunResponse(run=await self._run(item))
+
+    async def ReadLogs(self, request: pb.ReadLogsRequest, context: Context) -> AsyncIterator[pb.ReadLogsResponse]:
+        """Send the log's lines."""
+        ids.parse_name(request.name, RUN)
+        async for line in self._follower.log_lines(request.name, request.follow):
+            found = _LOG_LINE.fullmatch(line)
+            time, level, text = found.groups() if found else ("", "", line)
+            yield pb.ReadLogsResponse(time=time, level=level, text=text)
+
+    async def DownloadRunArtifact(
+        self, request: pb.DownloadRunArtifactRequest, context: Context
+    ) -> AsyncIterator[pb.DownloadRunArtifactResponse]:
+        """Send an artifact's bytes."""
+        ids.parse_name(request.name, RUN)
+        doc = await self._training.runs.get(request.name)
+        key = next((a["key"] for a in doc["artifacts"] if a["filename"] == request.filename), None)
+        if key is None:
+            names = ", ".join(a["filename"] for a in doc["artifacts"]) or "none yet"
+            raise NotFound(f'{request.name} has no artifact "{request.filename[:200]}". It has: {names}.')
+        async for data in self._objects.get(key):
+            yield pb.DownloadRunArtifactResponse(data=data)
+
+
+def to_proto(doc: Document, last_seq: int) -> run_pb2.Run:
+    """Return a run's document as a message."""
+    attempts = [
+        run_pb2.Attempt(
+            attempt=a["attempt"], pod_uid=a["pod_uid"], start_time=timestamp(a["start_time"]), from_step=a["from_step"]
+        )
+        for a in doc["attempts"]
+    ]
+    metrics = doc["last_metrics"]
+    return run_pb2.Run(
+        name=doc["_id"],
+        display_name=doc["display_name"],
+        meta=meta_to_proto(doc),
+        work=work_to_proto(doc["work"]),
+        dataset=doc["dataset"],
+        dataset_version=doc["dataset_version"],
+        dataset_sha256=doc["dataset_sha256"],
+        model=doc["model"],
+        model_revision=doc["model_revision"],
+        config=config_to_proto(doc["config"]),
+        attempts=attempts,
+        checkpoints=[checkpoint_to_proto(c) for c in doc["checkpoints"]],
+        last_metrics=ParseDict(metrics, worker_service_pb2.MetricPoint()) if metrics else None,
+        result=ParseDict(doc["result"], run_pb2.RunResult()) if doc["result"] else None,
+        artifacts=[artifact_to_proto(a) for a in doc["artifacts"]],
+        last_seq=last_seq,
+    )

@@ -1,0 +1,56 @@
+"""Puts the training service together."""
+
+from __future__ import annotations
+
+from finetuneflow.common.v1 import event_pb2
+from finetuneflow.training.v1 import run_pb2, training_service_pb2_grpc
+from services.common.jobwork import reports as report_store
+from services.common.jobwork.follow import Follower
+from services.common.jobwork.host import Host, Kind
+from services.common.jobwork.reconciler import Reconciler
+from services.common.jobwork.reports import ReportStore
+from services.common.outbox import Outbox
+from services.common.resources import INDEXES, Resources
+from services.common.runtime import Runtime, Service
+from services.training.api import TrainingApi
+from services.training.peers import GrpcDatasets, GrpcHardware
+from services.training.service import RUN, Training
+
+
+def compose(runtime: Runtime) -> Service:
+    """Return the training service on what it is given."""
+    clock, objects, jobs, bus = runtime.clock, runtime.objects, runtime.jobs, runtime.bus
+    runs = Resources(runtime.documents.collection("runs", INDEXES), "run", clock)
+    reports = ReportStore(runtime.documents.collection("reports", report_store.INDEXES))
+    training = Training(runs, objects, GrpcDatasets(runtime.peers), GrpcHardware(runtime.peers))
+    kind = Kind(
+        name="run",
+        pattern=RUN,
+        args=("train",),
+        done_event="run.finished",
+        result=run_pb2.RunResult,
+        spec=training.spec,
+        keep=lambda doc: int(doc["config"]["save_total_limit"]),
+    )
+    reconciler = Reconciler(
+        kind, runs, reports, objects, jobs, runtime.signer, runtime.address, runtime.config.sweep_seconds
+    )
+    follower = Follower(kind, runs, reports, objects, jobs, bus)
+    api = TrainingApi(training, follower, reports, objects)
+
+    async def project_deleted(data: bytes) -> None:
+        await training.delete_project(event_pb2.Event.FromString(data).resource)
+
+    return Service(
+        name="training",
+        register=lambda server: training_service_pb2_grpc.add_TrainingServiceServicer_to_server(api, server),
+        full_names=["finetuneflow.training.v1.TrainingService"],
+        tasks=[
+            reconciler.run,
+            Outbox(runs, bus, reconciler.purge).run,
+            lambda: bus.consume("training-project-deleted", ["ftf.events.project.deleted"], project_deleted),
+        ],
+        capabilities=["method:LORA"],
+        worker_host=Host(kind, runs, reports, objects, bus, runtime.signer),
+        shutdown=reconciler.drain,
+    )

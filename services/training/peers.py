@@ -1,0 +1,50 @@
+"""The other services, over gRPC."""
+
+from __future__ import annotations
+
+from finetuneflow.dataset.v1 import dataset_pb2, dataset_service_pb2, dataset_service_pb2_grpc
+from finetuneflow.hardware.v1 import hardware_service_pb2, hardware_service_pb2_grpc, model_pb2, plan_pb2
+from finetuneflow.training.v1 import config_pb2
+from services.common.channels import Peers
+from services.common.errors import NotReady
+
+
+class GrpcDatasets:
+    """The dataset service; see ports.Datasets."""
+
+    def __init__(self, peers: Peers) -> None:
+        self._stub: dataset_service_pb2_grpc.DatasetServiceAsyncStub = dataset_service_pb2_grpc.DatasetServiceStub(
+            peers.dataset
+        )  # type: ignore[assignment]  # the stub of an aio channel is the async one
+
+    async def get(self, name: str) -> dataset_pb2.Dataset:
+        """Return a dataset."""
+        return await self._stub.GetDataset(dataset_service_pb2.GetDatasetRequest(name=name))
+
+
+class GrpcHardware:
+    """The hardware service; see ports.Hardware."""
+
+    def __init__(self, peers: Peers) -> None:
+        self._stub: hardware_service_pb2_grpc.HardwareServiceAsyncStub = (
+            hardware_service_pb2_grpc.HardwareServiceStub(peers.hardware)  # type: ignore[assignment]  # as above
+        )
+
+    async def model(self, name: str) -> model_pb2.Model:
+        """Return a model."""
+        return await self._stub.GetModel(hardware_service_pb2.GetModelRequest(name=name))
+
+    async def bf16(self) -> bool:
+        """Whether every GPU has bfloat16; False without one."""
+        inventory = await self._stub.GetInventory(hardware_service_pb2.GetInventoryRequest())
+        return bool(inventory.gpus) and all(gpu.bf16 for gpu in inventory.gpus)
+
+    async def estimate(self, model: str, config: config_pb2.TrainingConfig) -> plan_pb2.MemoryEstimate | None:
+        """Return what a training needs."""
+        request = hardware_service_pb2.EstimateMemoryRequest(model=model, config=config)
+        try:
+            return await self._stub.EstimateMemory(request)
+        except NotReady as error:
+            if error.reason == "ARCHITECTURE_UNKNOWN":
+                return None
+            raise

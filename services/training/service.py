@@ -1,0 +1,162 @@
+"""The one place where runs change."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from google.protobuf.json_format import MessageToDict, ParseDict
+
+from finetuneflow.dataset.v1 import dataset_pb2
+from finetuneflow.training.v1 import config_pb2, run_pb2
+from services.common import ids
+from services.common.documents.port import Document
+from services.common.errors import InvalidArgument, NotFound, NotReady
+from services.common.jobwork.state import new_job_fields
+from services.common.objects.port import Objects
+from services.common.protoform import user_fields
+from services.common.resources import Resources
+from services.common.work import cancel, queued
+from services.training.core import complete
+from services.training.ports import Datasets, Hardware
+
+RUN = "projects/*/runs/*"
+DATASET = "projects/*/datasets/*"
+
+
+class Training:
+    """Runs: made, listed, cancelled, deleted. Their Jobs are the reconciler's."""
+
+    def __init__(self, runs: Resources, objects: Objects, datasets: Datasets, hardware: Hardware) -> None:
+        self.runs = runs
+        self._objects = objects
+        self._datasets = datasets
+        self._hardware = hardware
+
+    async def create(
+        self, parent: str, wanted: run_pb2.Run, run_id: str, request_id: str, validate_only: bool, creator: str
+    ) -> Document:
+        """Check everything and queue a run; with validate_only return it as it would be and keep nothing.
+
+        Raises:
+            NotFound: the dataset or the model does not exist.
+            AlreadyExists: run_id is taken.
+            InvalidArgument: a setting is out of range, or the request_id was used for another run.
+            NotReady: DATASET_NOT_READY, NO_CHAT_TEMPLATE or INSUFFICIENT_MEMORY.
+        """
+        (project,) = ids.parse_name(parent, "projects/*", "parent")
+        name = f"{parent}/runs/{_run_id(run_id, request_id, project)}"
+        body = wanted.SerializeToString(deterministic=True)
+        # A repeated request is answered from what it made, whatever has changed since.
+        if request_id and not validate_only:
+            made = await self._repeated(name, request_id, body, creator)
+            if made:
+                return made
+        fields = await self._fields(parent, wanted)
+        if validate_only:
+            now = self.runs.clock.now()
+            empty = {"uid": "", "creator": creator, "create_time": now, "update_time": now, "etag": ""}
+            return {"_id": name, **empty, **fields}
+        return await self.runs.create(name, fields, request_id=request_id, body=body, creator=creator)
+
+    async def _repeated(self, name: str, request_id: str, body: bytes, creator: str) -> Document | None:
+        try:
+            found = await self.runs.get(name)
+        except NotFound:
+            return None
+        if found["request"]["id"] != request_id:
+            return None
+        return await self.runs.create(name, {}, request_id=request_id, body=body, creator=creator)
+
+    async def _fields(self, parent: str, wanted: run_pb2.Run) -> Document:
+        ids.parse_name(wanted.dataset, DATASET, "run.dataset")
+        ids.parse_name(wanted.model, "models/*", "run.model")
+        if not wanted.dataset.startswith(parent + "/"):
+            raise InvalidArgument(f"{wanted.dataset} is not of {parent}. Use one of its datasets.", field="run.dataset")
+        version = _version(await self._datasets.get(wanted.dataset), wanted.dataset_version)
+        model = await self._hardware.model(wanted.model)
+        if not model.has_chat_template:
+            raise NotReady(
+                f"{wanted.model} has no chat template. Use an instruct model.",
+                reason="NO_CHAT_TEMPLATE",
+                field="run.model",
+            )
+        bf16 = await self._hardware.bf16()
+        given = MessageToDict(wanted.config, preserving_proto_field_name=True)
+        settings = complete(given, context_length=model.context_length, bf16_available=bf16)
+        await self._check_memory(wanted.model, settings)
+        return {
+            **user_fields(wanted.display_name, wanted.meta, "run"),
+            **new_job_fields(),
+            "parent": parent,
+            "work": queued(self.runs.clock.now()),
+            "dataset": wanted.dataset,
+            "dataset_version": version.version,
+            "dataset_sha256": version.artifact.sha256,
+            "dataset_key": version.artifact.key,
+            "model": wanted.model,
+            "model_revision": model.revision,
+            "model_location": model.local_path or model.hub_id,
+            "config": settings,
+        }
+
+    async def _check_memory(self, model: str, settings: dict[str, Any]) -> None:
+        estimate = await self._hardware.estimate(model, config_to_proto(settings))
+        if estimate is not None and not estimate.fits:
+            raise NotReady(
+                f"This training needs about {estimate.peak / 1e9:.1f} GB of {estimate.device} memory; "
+                f"{estimate.available / 1e9:.1f} GB are there. Lower per_device_train_batch_size or max_length, "
+                "or use the settings that `ftf hardware` recommends.",
+                reason="INSUFFICIENT_MEMORY",
+                metadata={"peak_bytes": str(estimate.peak), "available_bytes": str(estimate.available)},
+            )
+
+    async def cancel(self, name: str) -> Document:
+        """Ask a run to end; one that has ended is returned as it is."""
+        return await self.runs.change(name, lambda d: cancel(d["work"], self.runs.clock.now()))
+
+    async def delete(self, name: str, etag: str) -> None:
+        """Delete a run; its Job is stopped and its objects are removed."""
+        await self.runs.delete(name, etag=etag, event="run.deleted")
+
+    async def delete_project(self, project: str) -> None:
+        """Delete every run of a project that was deleted. Repeating it does nothing."""
+        while docs := await self.runs.collection.find({"parent": project, "delete_time": None}, limit=100):
+            for doc in docs:
+                try:
+                    await self.runs.delete(doc["_id"], event="run.deleted")
+                except NotFound:
+                    continue
+
+    async def spec(self, doc: Document) -> run_pb2.TrainSpec:
+        """Return what the trainer of a run is asked to do."""
+        return run_pb2.TrainSpec(
+            run=doc["_id"],
+            dataset_url=await self._objects.grant(doc["dataset_key"], "read"),
+            dataset_sha256=doc["dataset_sha256"],
+            model_location=doc["model_location"],
+            model_revision=doc["model_revision"],
+            model=doc["model"],
+            config=config_to_proto(doc["config"]),
+            dataset=doc["dataset"],
+            dataset_version=doc["dataset_version"],
+        )
+
+
+def config_to_proto(settings: dict[str, Any]) -> config_pb2.TrainingConfig:
+    """Return settings as a message."""
+    return ParseDict(settings, config_pb2.TrainingConfig())
+
+
+def _run_id(run_id: str, request_id: str, project: str) -> str:
+    if run_id:
+        return ids.check_id(run_id, "run_id")
+    return ids.derived_id("run", project, request_id) if request_id else ids.new_id("run")
+
+
+def _version(dataset: dataset_pb2.Dataset, wanted: int) -> dataset_pb2.DatasetVersion:
+    found = [v for v in dataset.versions if wanted in (0, v.version)]
+    if not found:
+        remedy = "Wait for `ftf dataset generate` to end." if not dataset.versions else "List its versions."
+        which = f"version {wanted}" if wanted else "frozen version yet"
+        raise NotReady(f"{dataset.name} has no {which}. {remedy}", reason="DATASET_NOT_READY", field="run.dataset")
+    return found[-1]
