@@ -87,7 +87,7 @@ async def _abort(context: Context, method: str, error: Exception, started: float
         raise error
     if not isinstance(error, FineTuneFlowError):
         incident = uuid.uuid4().hex[:12]
-        log.exception("%s broke [%s]", method, incident, exc_info=error)
+        log.error("%s broke [%s]", method, incident, exc_info=error)
         error = FineTuneFlowError(f"A mistake in FineTuneFlow, number {incident}. Report it; the log has the details.")
     status = to_status(error)
     calls(method, rpc_status.to_status(status).code.name, time.monotonic() - started)

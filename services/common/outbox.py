@@ -7,6 +7,7 @@ is idempotent.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 
@@ -56,10 +57,8 @@ class Outbox:
                 await self.sweep()
             except FineTuneFlowError as error:
                 log.warning("%ss: events wait: %s", self._resources.kind, error)
-            try:
+            with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._awake.wait(), self._sweep_seconds)
-            except TimeoutError:
-                pass
 
     async def sweep(self) -> None:
         """Send what waits now, then purge the tombstones whose events are sent."""

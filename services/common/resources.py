@@ -60,7 +60,7 @@ class Resources:
         """Insert a resource; with the request_id that made an existing one, return that one instead.
 
         Args:
-            name: the resource name; derive its id from request_id where the caller gives none, so that a repeat finds it.
+            name: the resource name; where the caller gives no id, derive it from request_id, so that a repeat finds it.
             fields: the resource's own fields; may hold parent, display_name, labels, annotations, work.
             request_id: up to 128 characters, or "".
             body: what the request asked for; a repeat must ask for the same.

@@ -36,10 +36,10 @@ class Follower:
         self._bus = bus
 
     async def reports(self, name: str, after_seq: int) -> AsyncIterator[pb.Report | Document]:
-        """Yield the resource, then every report after a seq in order, and the resource again whenever its state changes.
+        """Yield the resource, every report after a seq in order, and the resource again when its state changes.
 
-        Ends after the work has: with its last report and then the resource as it ended. Reports are always read from the
-        document store; the live subject only says when to look, so a lost message costs at most a second.
+        Ends after the work has: with its last report and then the resource as it ended. Reports are always read
+        from the document store; the live subject only says when to look, so a lost message costs at most a second.
 
         Raises:
             NotFound: there is no such resource, or it was deleted meanwhile.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -114,10 +115,9 @@ class Host:
 
     async def _tell(self, doc: Document, attempt: int, reports: Sequence[pb.Report]) -> None:
         """Wake watchers, and bring the resource's progress up to date at most once a second."""
-        try:
+        # Without NATS, watchers look for themselves within a second.
+        with contextlib.suppress(Unavailable):
             await self._bus.publish(live_subject(doc["uid"]), b"")
-        except Unavailable:
-            pass  # watchers look for themselves within a second
         phase_changed = any(r.HasField("phase") for r in reports)
         if not phase_changed and time.monotonic() - self._told.get(doc["uid"], 0) < _TELL_SECONDS:
             return

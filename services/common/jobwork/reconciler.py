@@ -162,7 +162,8 @@ class Reconciler:
         ending = "was killed" if status.exit_code is None else f"exited with {status.exit_code}"
         tail = " | ".join(line.strip() for line in lines[-_TAIL_LINES:])
         return FineTuneFlowError(
-            f"The trainer {ending} without a result, {state.MAX_FAILURES} times in a row. See its log. It ended: {tail[:500]}",
+            f"The trainer {ending} without a result, {state.MAX_FAILURES} times in a row. See `ftf logs`. "
+            f"Its last words: {tail[:500]}",
             reason="TRAINER_CRASHED",
         )
 
@@ -190,9 +191,9 @@ class Reconciler:
         """Keep the log of a Job that nothing needs any more, and remove it."""
         doc = await self._resources.collection.get(status.labels["work"])
         gone = doc is None or doc["uid"] != status.labels["uid"] or doc["delete_time"] is not None
-        if not gone and doc is not None and doc["work"]["state"] not in ENDED:
-            if status.labels["launch"] == str(doc["launch"]):
-                return
+        current = doc is not None and status.labels["launch"] == str(doc["launch"])
+        if not gone and current and doc is not None and doc["work"]["state"] not in ENDED:
+            return
         if status.state not in _OVER and (gone or doc is None or doc["work"]["state"] == "CANCELLED"):
             self._stop(status.name)
             return

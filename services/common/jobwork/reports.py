@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 
 from google.protobuf.json_format import MessageToDict, ParseDict
@@ -27,7 +28,7 @@ class ReportStore:
         self._collection = collection
 
     async def append(self, doc: Document, attempt: int, reports: Sequence[pb.Report]) -> int:
-        """Store those reports that are new; return the highest seq stored for the attempt. Repeating it changes nothing.
+        """Store those reports that are new; return the highest seq stored. Repeating it changes nothing.
 
         Raises:
             InvalidArgument: more than 1,000 reports or 256 KiB, or seqs that do not rise.
@@ -37,7 +38,7 @@ class ReportStore:
             raise InvalidArgument(
                 f"A batch holds at most {MAX_REPORTS} reports and {MAX_BYTES} bytes. Send smaller ones."
             )
-        if any(b.seq <= a.seq for a, b in zip(reports, reports[1:], strict=False)):
+        if any(b.seq <= a.seq for a, b in itertools.pairwise(reports)):
             raise InvalidArgument("The seqs of a batch must rise. Send each report once, in order.")
         new = [r for r in reports if r.seq > stored]
         if not new:
