@@ -1,0 +1,40 @@
+"""The Python client of FineTuneFlow.
+
+    from finetuneflow_client import FineTuneFlow
+
+    async with FineTuneFlow.connect() as flow:
+        async for project in flow.projects():
+            print(project.name)
+
+client      FineTuneFlow: the connection, a stub for each service, lists as async iterators
+discovery   which server, which token: flags, environment, state folder
+errors      FtfError: what went wrong, why, and the remedy
+names       short ids and full resource names
+uploads     documents up, hashed, with progress
+downloads   artifacts down, hash checked, continued where they broke off
+watch       runs, datasets, files and exports followed across broken connections
+cli         the command `ftf`
+
+Importing this package imports neither grpc nor the generated code; using FineTuneFlow does.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from finetuneflow_client.errors import FtfError, WorkCancelled, WorkFailed
+
+if TYPE_CHECKING:
+    from finetuneflow_client.client import FineTuneFlow
+
+__all__ = ["FineTuneFlow", "FtfError", "WorkCancelled", "WorkFailed", "__version__"]
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> object:
+    """Import FineTuneFlow on first use, so that `ftf --help` does not wait for grpc."""
+    if name == "FineTuneFlow":
+        from finetuneflow_client.client import FineTuneFlow
+
+        return FineTuneFlow
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,61 @@
+"""What a command has to work with."""
+
+from __future__ import annotations
+
+import os
+from argparse import Namespace
+from dataclasses import dataclass, field
+
+from finetuneflow_client import names
+from finetuneflow_client.cli.output import Output
+from finetuneflow_client.cli.screen import Screen
+from finetuneflow_client.client import FineTuneFlow
+from finetuneflow_client.errors import FtfError
+
+
+@dataclass
+class Session:
+    """One command's arguments, connection and outputs.
+
+    Attributes:
+        args: what the user typed.
+        flow: the connection.
+        screen: stderr.
+        output: stdout.
+    """
+
+    args: Namespace
+    flow: FineTuneFlow
+    screen: Screen
+    output: Output
+    _project: str = field(default="", init=False)
+
+    async def project(self) -> str:
+        """Return the current project's resource name: -p, else $FTF_PROJECT, else the only one there is.
+
+        Raises:
+            FtfError: INVALID_ARGUMENT if there are several, FAILED_PRECONDITION if there is none.
+        """
+        if not self._project:
+            chosen = getattr(self.args, "project", "") or os.environ.get("FTF_PROJECT", "")
+            self._project = names.full("projects", chosen) if chosen else await self._only_project()
+        return self._project
+
+    def use_project(self, name: str) -> None:
+        """Make a project the current one for the rest of the command."""
+        self._project = name
+
+    def away(self, error: FtfError) -> None:
+        """Say that the connection is lost; for watches."""
+        self.screen.say(f"{error.message}; waiting for it")
+
+    async def _only_project(self) -> str:
+        found = [project.name async for project in self.flow.projects()]
+        if len(found) == 1:
+            return found[0]
+        if not found:
+            raise FtfError(
+                "there is no project", "create one with `ftf project create NAME`", code="FAILED_PRECONDITION"
+            )
+        choices = ", ".join(names.short(name) for name in found[:10]) + (", …" if len(found) > 10 else "")
+        raise FtfError(f"there are {len(found)} projects", f"choose one with -p: {choices}", code="INVALID_ARGUMENT")

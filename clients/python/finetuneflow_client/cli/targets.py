@@ -1,0 +1,127 @@
+"""What a user calls a thing → its resource name.
+
+A full name comes back as it is. A short id belongs to the current project. Where nothing is named, the newest is meant:
+the flow goes from one step to the next without a name being typed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Protocol
+
+from finetuneflow.hardware.v1 import hardware_service_pb2, model_pb2
+from finetuneflow_client import names
+from finetuneflow_client.cli.session import Session
+from finetuneflow_client.errors import FtfError
+
+
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+async def dataset(session: Session, value: str = "") -> str:
+    """Return a dataset's name; without a value the newest one's."""
+    if value:
+        return await _in_project(session, "datasets", value)
+    return await _newest(session.flow.datasets(await session.project()), "dataset", "ftf dataset generate")
+
+
+async def run(session: Session, value: str = "") -> str:
+    """Return a run's name; without a value the newest one's."""
+    if value:
+        return await _in_project(session, "runs", value)
+    return await _newest(session.flow.runs(await session.project()), "run", "ftf train")
+
+
+async def export(session: Session, value: str = "") -> str:
+    """Return an export's name; without a value the newest one's."""
+    if value:
+        return await _in_project(session, "exports", value)
+    return await _newest(session.flow.exports(await session.project()), "export", "ftf export")
+
+
+async def work(session: Session, value: str = "") -> str:
+    """Return the name of a run, or of "datasets/d", "exports/x", "files/f"; without a value the newest run's."""
+    if "/" in value and not value.startswith("projects/"):
+        return f"{await session.project()}/{value}"
+    return await run(session, value)
+
+
+async def example(session: Session, value: str, in_dataset: str = "") -> str:
+    """Return an example's name: an id in `in_dataset` or the newest dataset, or "DATASET/EXAMPLE"."""
+    if value.startswith("projects/"):
+        return value
+    outer, _, last = value.removeprefix("datasets/").replace("/examples/", "/").rpartition("/")
+    return names.full("examples", last, await dataset(session, outer or in_dataset))
+
+
+async def file(session: Session, value: str) -> str:
+    """Return a file's name: from its id, or from the file name that it was uploaded under."""
+    if value.startswith(("projects/", "files/")):
+        return await _in_project(session, "files", value)
+    found = [f async for f in session.flow.files(await session.project())]
+    matching = [f.name for f in found if value in (names.short(f.name), f.display_name)]
+    if len(matching) == 1:
+        return matching[0]
+    if not matching:
+        raise FtfError(f'there is no file "{value}" in the project', "see `ftf files`", code="NOT_FOUND")
+    ids = ", ".join(map(names.short, matching))
+    raise FtfError(f'{len(matching)} files are named "{value}"', f"use an id: {ids}", code="INVALID_ARGUMENT")
+
+
+async def files(session: Session, values: list[str]) -> list[str]:
+    """Return the names of several files."""
+    return [await file(session, value) for value in values]
+
+
+async def model(session: Session, value: str = "") -> str:
+    """Return a model's name: from its id, or by adding a folder or a hub id; without a value the only one there is.
+
+    Adding what has been added before returns what is there.
+    """
+    if value.startswith("models/"):
+        return value
+    if not value:
+        found = [m.name async for m in session.flow.models()]
+        if len(found) == 1:
+            return found[0]
+        problem, code = (
+            ("there is no model", "FAILED_PRECONDITION")
+            if not found
+            else (f"there are {len(found)} models", "INVALID_ARGUMENT")
+        )
+        choices = ": " + ", ".join(map(names.short, found)) if found else " (a folder or a hub id)"
+        raise FtfError(problem, f"name one with --model{choices}", code=code)
+    source = _source(value)
+    if source is None:
+        return names.full("models", value)
+    request = hardware_service_pb2.CreateModelRequest(model=source)
+    # Hashing the weights of a large model takes its time.
+    return (await session.flow.hardware.CreateModel(request, timeout=600)).name
+
+
+def _source(value: str) -> model_pb2.Model | None:
+    """Return the model to add for a path or a hub id; None for the id of one that is there."""
+    path = Path(value).expanduser()
+    # A folder that happens to be called like a model's id is meant only if there is a model in it.
+    is_folder = path.is_dir() and (not names.is_id(value) or (path / "config.json").exists())
+    if is_folder or value.startswith((".", "/", "~")):
+        return model_pb2.Model(local_path=str(path.absolute()))
+    return model_pb2.Model(hub_id=value) if "/" in value or not names.is_id(value) else None
+
+
+async def _in_project(session: Session, collection: str, value: str) -> str:
+    if value.startswith("projects/"):
+        return value
+    return names.full(collection, value, await session.project())
+
+
+async def _newest(found: AsyncIterator[_Named], thing: str, command: str) -> str:
+    name = ""
+    async for item in found:
+        name = item.name
+    if not name:
+        raise FtfError(f"there is no {thing} in the project yet", f"make one with `{command}`", code="NOT_FOUND")
+    return name

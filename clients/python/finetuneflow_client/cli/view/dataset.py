@@ -1,0 +1,121 @@
+"""A dataset while it is generated, what was dropped and why, and its examples with their evidence."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from finetuneflow_client import names
+from finetuneflow_client.cli import wording
+from finetuneflow_client.cli.view.files import bar
+
+if TYPE_CHECKING:
+    from finetuneflow.common.v1 import work_pb2
+    from finetuneflow.dataset.v1 import dataset_pb2, example_pb2
+    from finetuneflow.ingest.v1 import chunk_pb2
+
+
+class DatasetView:
+    """Shows a dataset from what WatchDataset sends."""
+
+    def __init__(self, name: str) -> None:
+        self._title = names.short(name)
+        self._dataset: dataset_pb2.Dataset | None = None
+
+    def update(self, dataset: dataset_pb2.Dataset) -> None:
+        """Take in the newest state."""
+        self._dataset = dataset
+
+    def mark(self) -> tuple[str, float]:
+        """Return the phase and the share of it that is done."""
+        if self._dataset is None:
+            return "", 0.0
+        at = self._dataset.work.progress
+        return f"{wording.state(self._dataset.work)} {at.phase}", at.done / at.total if at.total else 0.0
+
+    def line(self) -> str:
+        """Return the generation in one line."""
+        if self._dataset is None:
+            return ""
+        parts = [wording.progress(self._dataset.work) or wording.state(self._dataset.work)]
+        parts += [f"{value} {label}" for label, value in _figures(self._dataset)]
+        dropped = wording.drops(all_drops(self._dataset))
+        return f"{self._title}: " + ", ".join(parts) + (f"; dropped {dropped}" if dropped else "")
+
+    def __rich__(self) -> RenderableType:
+        """Return the generation as a panel: a bar, figures, drops by reason."""
+        if self._dataset is None:
+            return Text("")
+        at = self._dataset.work.progress
+        count = f"{at.done:,}/{at.total:,} {at.unit}" if at.total else ""
+        parts: list[RenderableType] = [bar(at.phase or wording.state(self._dataset.work), at.done, at.total, count)]
+        figures = _figures(self._dataset)
+        parts.append(Text("   ").join(Text.assemble(value, (f" {label}", "dim")) for label, value in figures))
+        if dropped := wording.drops(all_drops(self._dataset)):
+            parts.append(Text.assemble(("dropped ", "dim"), (dropped, "yellow")))
+        title = f"dataset {self._title}: {wording.state(self._dataset.work)}"
+        return Panel(Group(*parts), title=title, title_align="left")
+
+
+def accepted(dataset: dataset_pb2.Dataset) -> int:
+    """Return how many examples went on from the last stage."""
+    return next((count.out for count in reversed(dataset.counts) if count.stage == "examples"), 0)
+
+
+def all_drops(dataset: dataset_pb2.Dataset) -> list[tuple[str, int]]:
+    """Return what was dropped at any stage, by reason."""
+    totals: dict[str, int] = {}
+    for stage in dataset.counts:
+        for drop in stage.dropped:
+            totals[drop.reason] = totals.get(drop.reason, 0) + drop.count
+    return list(totals.items())
+
+
+def stage_rows(counts: list[work_pb2.StageCount]) -> list[tuple[str, str, str, str]]:
+    """Return stages as rows: stage, in, out, drops by reason."""
+    return [
+        (c.stage, f"{getattr(c, 'in'):,}", f"{c.out:,}", wording.drops([(d.reason, d.count) for d in c.dropped]))
+        for c in counts
+    ]
+
+
+def place(found: chunk_pb2.Place) -> str:
+    """Return a place in a source in words: "page 3", "Leave › Parental leave, paragraph 12"."""
+    if found.page:
+        return f"page {found.page}"
+    heading = " › ".join(found.headings)
+    paragraph = f"paragraph {found.paragraph}" if found.paragraph else ""
+    return ", ".join(part for part in (heading, paragraph) if part)
+
+
+def example_panel(example: example_pb2.Example) -> Panel:
+    """Return one example with its evidence, and if it was dropped, why."""
+    grid = Table.grid(padding=(0, 1))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column()
+    grid.add_row("prompt", Text(example.prompt, "bold"))
+    grid.add_row("response", Text(example.response))
+    grid.add_row("evidence", Text(example.evidence, "italic"))
+    source = ", ".join(part for part in (example.file_display_name, place(example.place)) if part)
+    grid.add_row("source", Text(source or example.chunk))
+    if not example.accepted:
+        grid.add_row("dropped", Text(f"{example.drop_reason} {example.drop_detail}".strip(), "yellow"))
+    title = names.short(example.name) or ("accepted" if example.accepted else "dropped")
+    return Panel(grid, title=title, title_align="left", border_style="green" if example.accepted else "yellow")
+
+
+def _figures(dataset: dataset_pb2.Dataset) -> list[tuple[str, str]]:
+    """Return the figures that people ask for while they wait: label and value."""
+    usage = dataset.usage
+    found = [("accepted", f"{accepted(dataset):,}")]
+    if usage.seconds:
+        found.append(("calls/s", f"{usage.calls / usage.seconds:.2f}"))
+        found.append(("reply tokens/s", f"{usage.completion_tokens / usage.seconds:,.0f}"))
+    found.append(("tokens", f"{usage.prompt_tokens + usage.completion_tokens:,}"))
+    if usage.retries:
+        found.append(("retries", f"{usage.retries:,}"))
+    return found

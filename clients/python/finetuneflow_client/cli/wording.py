@@ -1,0 +1,86 @@
+"""Numbers, times and states in words."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from google.protobuf.timestamp_pb2 import Timestamp
+
+    from finetuneflow.common.v1 import artifact_pb2, work_pb2
+
+
+def size(count: float) -> str:
+    """Return bytes in decimal units: "538.1 MB"."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(count) < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+def many(count: float, thing: str) -> str:
+    """Return a count with its noun: "1 page", "1,204 pages"."""
+    return f"{count:,.0f} {thing}" if count == 1 else f"{count:,.0f} {thing}s"
+
+
+def duration(seconds: float) -> str:
+    """Return a duration: "0.4 s", "42 s", "3 min 20 s", "2 h 5 min"."""
+    if seconds < 10:
+        return f"{max(seconds, 0):.1f} s"
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    if seconds < 3600:
+        return f"{int(seconds) // 60} min {int(seconds) % 60} s"
+    return f"{int(seconds) // 3600} h {int(seconds) % 3600 // 60} min"
+
+
+def age(stamp: Timestamp) -> str:
+    """Return how long ago something was, in one unit; empty for no time at all."""
+    if not stamp.seconds:
+        return ""
+    past = max(time.time() - stamp.seconds, 0)
+    for seconds, unit in ((86400, "d"), (3600, "h"), (60, "m")):
+        if past >= 2 * seconds:
+            return f"{past // seconds:.0f}{unit}"
+    return f"{past:.0f}s"
+
+
+def state(work: work_pb2.Work) -> str:
+    """Return a work's state in lower case: "running"."""
+    from finetuneflow.common.v1 import work_pb2 as pb
+
+    return pb.WorkState.Name(work.state).removeprefix("WORK_STATE_").lower()
+
+
+def progress(work: work_pb2.Work) -> str:
+    """Return how far work is: "generate 12/40 calls", and after it failed the reason."""
+    from finetuneflow_client.errors import from_work
+
+    if error := from_work(work, ""):
+        return error.reason or error.code
+    at = work.progress
+    if not at.phase:
+        return ""
+    return (
+        f"{at.phase} {at.done:,}/{at.total:,} {at.unit}".strip() if at.total else f"{at.phase} {at.done or ''}".strip()
+    )
+
+
+def took(work: work_pb2.Work) -> str:
+    """Return how long work has taken, or has been at it; empty before it started."""
+    if not work.start_time.seconds:
+        return ""
+    end = work.end_time.seconds + work.end_time.nanos / 1e9 if work.end_time.seconds else time.time()
+    return duration(end - work.start_time.seconds - work.start_time.nanos / 1e9)
+
+
+def drops(dropped: list[tuple[str, int]]) -> str:
+    """Return what was dropped, most first: "DUPLICATE 3, TOO_SHORT 1"."""
+    return ", ".join(f"{reason} {count:,}" for reason, count in sorted(dropped, key=lambda d: (-d[1], d[0])) if count)
+
+
+def artifact(found: artifact_pb2.Artifact) -> tuple[str, str, str]:
+    """Return an artifact as a row: file name, size, SHA-256."""
+    return found.filename, size(found.size_bytes), found.sha256

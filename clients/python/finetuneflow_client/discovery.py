@@ -1,0 +1,144 @@
+"""Which server, and which token.
+
+First what was passed, then FTF_SERVER with FTF_TOKEN or FTF_TOKEN_FILE, then the server that `ftf up` started: its
+state folder holds server.json (address, pid, start time, version) and token (readable by its owner only).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from finetuneflow_client.errors import FtfError
+
+_NO_SERVER = "start it with `ftf up`, or name one with --server or FTF_SERVER"
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server to talk to.
+
+    Attributes:
+        address: host:port, or https://host:port for TLS.
+        token: the bearer token; empty sends none.
+    """
+
+    address: str
+    token: str
+
+
+@dataclass(frozen=True)
+class LocalServer:
+    """What `ftf up` wrote about itself.
+
+    Attributes:
+        address: host:port.
+        pid: its process.
+        start_time: when that process began, seconds since 1970; a pid is used again, the pair is not.
+        version: of FineTuneFlow.
+    """
+
+    address: str
+    pid: int
+    start_time: float
+    version: str
+
+
+def state_folder(state: str = "", env: Mapping[str, str] | None = None) -> Path:
+    """Return where `ftf up` keeps everything: `state`, else $FTF_STATE, else a folder in the user's state home."""
+    env = os.environ if env is None else env
+    chosen = state or env.get("FTF_STATE", "")
+    if chosen:
+        return Path(chosen).expanduser()
+    base = env.get("XDG_STATE_HOME", "") or str(Path("~/.local/state").expanduser())
+    return Path(base) / "finetuneflow"
+
+
+def find_server(
+    server: str = "", token_file: str = "", state: str = "", env: Mapping[str, str] | None = None
+) -> Server:
+    """Return the server to talk to.
+
+    Args:
+        server: address as the user gave it; empty looks further.
+        token_file: file with the token; empty looks further.
+        state: the state folder of `ftf up`; empty for its default place.
+        env: the environment; None for this process's own.
+
+    Raises:
+        FtfError: UNAVAILABLE if no server is named and none runs here; INVALID_ARGUMENT if the token cannot be read.
+    """
+    env = os.environ if env is None else env
+    # A state folder named on the command line is meant: the environment's server is then another one.
+    address = server or ("" if state else env.get("FTF_SERVER", ""))
+    token = _token(token_file, env) if token_file or not state else ""
+    if address:
+        return Server(address, token)
+    folder = state_folder(state, env)
+    local = read_local(folder)
+    if local is None:
+        raise FtfError(f"no server has run in {folder}", _NO_SERVER, code="UNAVAILABLE")
+    if not is_alive(local):
+        raise FtfError(f"the server of {folder} is not running", _NO_SERVER, code="UNAVAILABLE")
+    return Server(local.address, token or _read(folder / "token"))
+
+
+def read_local(folder: Path) -> LocalServer | None:
+    """Return what the server of a state folder wrote about itself; None if there is nothing, or half a file."""
+    try:
+        found: dict[str, Any] = json.loads((folder / "server.json").read_text())
+        return LocalServer(
+            str(found["address"]), int(found["pid"]), float(found.get("start_time", 0)), str(found.get("version", ""))
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def is_alive(local: LocalServer) -> bool:
+    """Return whether the process that wrote server.json still runs: its pid, and where the system says, its start."""
+    try:
+        os.kill(local.pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    started = process_start(local.pid)
+    return started is None or not local.start_time or abs(started - local.start_time) < 2
+
+
+def process_start(pid: int) -> float | None:
+    """Return when a process began, in seconds since 1970; None where /proc does not say, 0 for one that has ended.
+
+    A process that has ended keeps its entry until its parent has asked for its exit status.
+    """
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        boot = next(line for line in Path("/proc/stat").read_text().splitlines() if line.startswith("btime"))
+    except (OSError, StopIteration):
+        return None
+    if fields[0] == "Z":
+        return 0
+    return int(boot.split()[1]) + int(fields[19]) / os.sysconf("SC_CLK_TCK")
+
+
+def _token(token_file: str, env: Mapping[str, str]) -> str:
+    """Return the token that a file or the environment names; empty if none does."""
+    if token_file:
+        return _read(Path(token_file).expanduser())
+    if env.get("FTF_TOKEN"):
+        return env["FTF_TOKEN"].strip()
+    return _read(Path(env["FTF_TOKEN_FILE"]).expanduser()) if env.get("FTF_TOKEN_FILE") else ""
+
+
+def _read(path: Path) -> str:
+    """Return a file's text without the line end."""
+    try:
+        return path.read_text().strip()
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "not text"
+        message = f"cannot read the token in {path}: {why}"
+        raise FtfError(message, "check --token-file", code="INVALID_ARGUMENT") from error

@@ -1,0 +1,149 @@
+"""Artifacts down: into a file beside the final one, checked against the SHA-256, then renamed.
+
+A file with the final name is therefore whole. A transfer that broke off leaves a hidden ".part" file whose name holds
+the hash that it is going to have; where the server can send from an offset, the next try goes on from its end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Protocol
+
+from finetuneflow.dataset.v1 import dataset_service_pb2
+from finetuneflow.export.v1 import export_service_pb2
+from finetuneflow.training.v1 import training_service_pb2
+from finetuneflow_client.errors import FtfError
+
+if TYPE_CHECKING:
+    from finetuneflow.common.v1 import artifact_pb2
+    from finetuneflow.dataset.v1 import dataset_pb2
+    from finetuneflow_client.client import FineTuneFlow
+
+Progress = Callable[[int, int], None]
+_TRIES = 5
+
+
+class _Part(Protocol):
+    @property
+    def data(self) -> bytes: ...
+
+
+Source = Callable[[int], AsyncIterator[_Part]]
+
+
+async def download_export_artifact(
+    flow: FineTuneFlow, export: str, artifact: artifact_pb2.Artifact, folder: Path, progress: Progress | None = None
+) -> Path:
+    """Fetch one file of an export into a folder; goes on where an earlier try broke off. Errors: as for fetch."""
+
+    def source(offset: int) -> AsyncIterator[_Part]:
+        return flow.export.DownloadExportArtifact(
+            export_service_pb2.DownloadExportArtifactRequest(name=export, filename=artifact.filename, offset=offset)
+        ).__aiter__()
+
+    return await fetch(source, artifact, place(folder, artifact.filename), progress, resumes=True)
+
+
+async def download_run_artifact(
+    flow: FineTuneFlow, run: str, artifact: artifact_pb2.Artifact, folder: Path, progress: Progress | None = None
+) -> Path:
+    """Fetch one of a run's artifacts into a folder. Errors: as for fetch."""
+
+    def source(offset: int) -> AsyncIterator[_Part]:
+        request = training_service_pb2.DownloadRunArtifactRequest(name=run, filename=artifact.filename)
+        return flow.training.DownloadRunArtifact(request).__aiter__()
+
+    return await fetch(source, artifact, place(folder, artifact.filename), progress)
+
+
+async def download_dataset(
+    flow: FineTuneFlow, dataset: str, version: dataset_pb2.DatasetVersion, path: Path, progress: Progress | None = None
+) -> Path:
+    """Fetch a frozen dataset version's JSON Lines as `path`. Errors: as for fetch."""
+
+    def source(offset: int) -> AsyncIterator[_Part]:
+        request = dataset_service_pb2.DownloadDatasetRequest(name=dataset, version=version.version)
+        return flow.dataset.DownloadDataset(request).__aiter__()
+
+    return await fetch(source, version.artifact, path, progress)
+
+
+async def fetch(
+    source: Source,
+    artifact: artifact_pb2.Artifact,
+    path: Path,
+    progress: Progress | None = None,
+    *,
+    resumes: bool = False,
+) -> Path:
+    """Write what a source sends as `path`; a file with the right hash that is there already is left as it is.
+
+    Args:
+        source: given an offset, yields the bytes from there on.
+        artifact: the size and hash that are expected.
+        path: the final file; folders above it are made.
+        progress: called with bytes there and bytes in all.
+        resumes: whether the source can begin at an offset over 0.
+
+    Raises:
+        FtfError: DATA_LOSS if the bytes do not have the announced hash; RESOURCE_EXHAUSTED if they cannot be written;
+            whatever the source raises.
+    """
+    part = path.with_name(f".{path.name}.{artifact.sha256[:16]}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_file() and await asyncio.to_thread(_sha256, path) == artifact.sha256:
+            if progress:
+                progress(artifact.size_bytes, artifact.size_bytes)
+            return path
+        await _fill(source, artifact, part, progress, resumes)
+        if await asyncio.to_thread(_sha256, part) != artifact.sha256:
+            part.unlink()
+            message = f"{path.name} arrived damaged: its SHA-256 is not the announced one"
+            raise FtfError(message, "download it again", code="DATA_LOSS")
+        os.replace(part, path)
+    except OSError as error:
+        raise FtfError(
+            f"cannot write {path}: {error.strerror}", "free space or choose another folder", code="RESOURCE_EXHAUSTED"
+        ) from error
+    return path
+
+
+def place(folder: Path, filename: str) -> Path:
+    """Return where an artifact goes. Raises FtfError DATA_LOSS for a file name that leads out of the folder."""
+    relative = PurePosixPath(filename)
+    if not filename or relative.is_absolute() or ".." in relative.parts or "\0" in filename or "\\" in filename:
+        raise FtfError(f"the server names a file {filename!r}, which leads out of the folder", code="DATA_LOSS")
+    return folder / relative
+
+
+async def _fill(
+    source: Source, artifact: artifact_pb2.Artifact, part: Path, progress: Progress | None, resumes: bool
+) -> None:
+    """Append to the part file until it is complete, over as many connections as it takes up to _TRIES."""
+    for left in range(_TRIES, 0, -1):
+        have = part.stat().st_size if resumes and part.exists() else 0
+        if have > artifact.size_bytes:
+            have = 0
+        try:
+            with part.open("ab" if have else "wb") as file:
+                async for message in source(have):
+                    await asyncio.to_thread(file.write, message.data)
+                    have += len(message.data)
+                    if progress:
+                        progress(have, artifact.size_bytes)
+            return
+        except FtfError as error:
+            if not error.away or left == 1:
+                raise
+        await asyncio.sleep(0.5)
+
+
+def _sha256(path: Path) -> str:
+    """Return the hash of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,89 @@
+"""Documents up: hashed first, then streamed, so that the server can tell a damaged transfer from a whole one."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from finetuneflow.ingest.v1 import ingest_service_pb2
+from finetuneflow_client.errors import FtfError
+
+if TYPE_CHECKING:
+    from finetuneflow.ingest.v1 import file_pb2
+    from finetuneflow_client.client import FineTuneFlow
+
+PART_BYTES = 512 << 10
+_TRIES = 3
+# A link slower than this is taken for one that hangs.
+_SLOWEST_BYTES_PER_SECOND = 64 << 10
+
+Progress = Callable[[int, int], None]
+
+
+async def upload_file(flow: FineTuneFlow, project: str, path: Path, progress: Progress | None = None) -> file_pb2.File:
+    """Send one document and return its file, whose extraction is queued.
+
+    The same bytes under the same file name return the file that is there, so a repeat is harmless; a transfer that
+    breaks off is begun again up to twice.
+
+    Args:
+        flow: the connection.
+        project: projects/{project}
+        path: the document.
+        progress: called with bytes sent and bytes in all.
+
+    Raises:
+        FtfError: INVALID_ARGUMENT if the file cannot be read, or for its name, type, size or hash; NOT_FOUND without
+            the project; RESOURCE_EXHAUSTED if the server's disk is full.
+    """
+    size, sha256 = await asyncio.to_thread(_measure, path)
+    header = ingest_service_pb2.UploadHeader(parent=project, filename=path.name, sha256=sha256, size_bytes=size)
+    timeout = 60 + size / _SLOWEST_BYTES_PER_SECOND
+    for last in [False] * (_TRIES - 1) + [True]:
+        try:
+            return await flow.ingest.UploadFile(_parts(path, header, progress), timeout=timeout)
+        except FtfError as error:
+            if last or not error.away:
+                raise
+        await asyncio.sleep(0.5)
+    raise AssertionError("the last try returns or raises")
+
+
+async def _parts(
+    path: Path, header: ingest_service_pb2.UploadHeader, progress: Progress | None
+) -> AsyncIterator[ingest_service_pb2.UploadFileRequest]:
+    """Yield the header, then the bytes; gRPC asks for the next part when there is room for it."""
+    yield ingest_service_pb2.UploadFileRequest(header=header)
+    sent = 0
+    with _opened(path) as file:
+        while data := await asyncio.to_thread(file.read, PART_BYTES):
+            yield ingest_service_pb2.UploadFileRequest(data=data)
+            sent += len(data)
+            if progress:
+                progress(sent, header.size_bytes)
+
+
+def _measure(path: Path) -> tuple[int, str]:
+    """Return a file's length in bytes and its SHA-256."""
+    digest = hashlib.sha256()
+    size = 0
+    with _opened(path) as file:
+        while data := file.read(1 << 20):
+            digest.update(data)
+            size += len(data)
+    return size, digest.hexdigest()
+
+
+def _opened(path: Path) -> BinaryIO:
+    """Open a document for reading. Raises FtfError INVALID_ARGUMENT with the system's reason."""
+    try:
+        if not path.is_file() and path.exists():
+            raise FtfError(f"{path} is not a file", "name files, or use a shell pattern", code="INVALID_ARGUMENT")
+        return path.open("rb")
+    except OSError as error:
+        raise FtfError(f"cannot read {path}: {error.strerror}", "check the path", code="INVALID_ARGUMENT") from error
+    except ValueError:
+        raise FtfError(f"{str(path)!r} is not a path", "check the name", code="INVALID_ARGUMENT") from None
