@@ -1,0 +1,230 @@
+"""One Job on disk: everything that there is to know of it, so that its status survives whoever asks.
+
+    <name>/spec.json   what to run, without its secrets
+    <name>/secrets/    0700, files 0600; gone once the Job has ended
+    <name>/lock        locked for as long as the launcher or the program lives: the kernel's word, not a pid's
+    <name>/pid         the launcher's /proc/<pid>/stat line: its pid and start time
+    <name>/log         stdout and stderr
+    <name>/exit        the exit code
+
+A launcher of a few lines of shell runs between us and the program and writes its exit code down.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from services.common.jobs.port import JobSpec, JobState, JobStatus
+
+EXIT_STOPPED = 143
+_LOG_BYTES = 10 * 1_048_576
+_LAUNCHER = r"""
+job=$0
+leave() { printf '%s\n' "$1" > "$job/exit.tmp" && mv "$job/exit.tmp" "$job/exit"; exit "$1"; }
+trap 'leave 143' TERM
+trap : INT HUP
+read -r stat < /proc/$$/stat
+printf '%s\n' "$stat" > "$job/pid.tmp" && mv "$job/pid.tmp" "$job/pid"
+trap : TERM
+"$@"
+leave $?
+"""
+
+
+class JobFolder:
+    """The files of one Job. The methods take milliseconds and raise OSError."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        spec = json.loads((path / "spec.json").read_text())
+        self.name = path.name
+        self.order: int = spec["order"]
+        self._args: list[str] = spec["args"]
+        self._env: dict[str, str] = spec["env"]
+        self.labels: dict[str, str] = spec["labels"]
+        self._launcher: subprocess.Popen[bytes] | None = None
+
+    @classmethod
+    def create(cls, path: Path, spec: JobSpec) -> JobFolder:
+        """Write a new Job down, whole or not at all, and durably.
+
+        Raises:
+            FileExistsError: there is one of that name.
+        """
+        draft = path.parent / f"~{path.name}-{secrets.token_hex(4)}"
+        try:
+            (draft / "secrets").mkdir(parents=True, mode=0o700)
+            draft.chmod(0o700)
+            for name, content in spec.secrets.items():
+                _write(draft / "secrets" / name, content)
+            body = {"order": time.time_ns(), "args": spec.args, "env": dict(spec.env), "labels": dict(spec.labels)}
+            _write(draft / "spec.json", json.dumps(body))
+            _sync(draft)
+            os.rename(draft, path)
+            _sync(path.parent)
+        except OSError as error:
+            shutil.rmtree(draft, ignore_errors=True)
+            if error.errno == errno.ENOTEMPTY:
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path) from error
+            raise
+        return cls(path)
+
+    def status(self) -> JobStatus:
+        """Return where the Job is."""
+        if self._launcher is not None:
+            self._launcher.poll()  # or it would stay a zombie
+        alive = self._alive()  # asked first: the exit code is written before the lock is let go
+        code = self._exit_code()
+        state: JobState
+        if code is not None:
+            state = "SUCCEEDED" if code == 0 else "FAILED"
+        elif alive:
+            state = "RUNNING"
+        else:
+            state = "FAILED" if (self.path / "pid").exists() else "PENDING"
+        return JobStatus(self.name, state, code, dict(self.labels))
+
+    def start(self, command: Sequence[str], env: Mapping[str, str], scratch: Path) -> None:
+        """Start the program, unless it has been started; from here it lives on without us."""
+        scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
+        own = {"FTF_SECRETS_DIR": str(self.path / "secrets"), "FTF_WORK_DIR": str(scratch)}
+        with self._locked() as lock:
+            if lock < 0 or self.has_begun():
+                return
+            with (self.path / "log").open("ab") as log:
+                self._launcher = subprocess.Popen(
+                    ["/bin/sh", "-c", _LAUNCHER, str(self.path), *command, *self._args],
+                    env={**env, **self._env, **own},
+                    cwd=scratch,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                    pass_fds=[lock],
+                )
+
+    def forbid(self) -> None:
+        """See to it that a Job that still waits never starts."""
+        with self._locked() as lock:
+            if lock >= 0 and not self.has_begun():
+                self._write_exit(EXIT_STOPPED)
+
+    def has_begun(self) -> bool:
+        """Return whether the Job has left the queue: started, or forbidden to start."""
+        return (self.path / "pid").exists() or (self.path / "exit").exists()
+
+    def signal(self, number: signal.Signals) -> bool:
+        """Send a signal to the Job's processes; False if it has not got going yet, or they are gone."""
+        pid = self._pid()
+        if not pid:
+            return False
+        try:
+            os.killpg(pid, number)
+        except ProcessLookupError:
+            return False
+        return True
+
+    def clean(self) -> None:
+        """After the end: remove the secrets, and end what the program left running."""
+        shutil.rmtree(self.path / "secrets", ignore_errors=True)
+        if self._alive():
+            self.signal(signal.SIGKILL)
+
+    def lines(self) -> list[str]:
+        """Return the last lines of the log; of what a progress bar wrote over itself, the last."""
+        try:
+            with (self.path / "log").open("rb") as file:
+                size = file.seek(0, os.SEEK_END)
+                file.seek(max(0, size - _LOG_BYTES))
+                text = file.read().decode(errors="replace")
+        except FileNotFoundError:
+            return []
+        lines = text.split("\n")
+        if not lines[-1]:
+            lines.pop()
+        return [line.rstrip("\r").rpartition("\r")[2] for line in lines]
+
+    def bury(self) -> Path:
+        """Free the Job's name at once, and return the folder that is left to remove."""
+        grave = self.path.parent / f"~{self.name}-{secrets.token_hex(4)}"
+        os.rename(self.path, grave)
+        return grave
+
+    def _alive(self) -> bool:
+        with self._locked() as lock:
+            return lock < 0
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[int]:
+        """Yield the descriptor of the lock, or -1 if a process of the Job has it."""
+        descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            yield descriptor if _try_lock(descriptor) else -1
+        finally:
+            os.close(descriptor)
+
+    def _exit_code(self) -> int | None:
+        try:
+            return int((self.path / "exit").read_text())
+        except FileNotFoundError:
+            return None
+
+    def _write_exit(self, code: int) -> None:
+        _write(self.path / "exit.tmp", f"{code}\n")
+        os.replace(self.path / "exit.tmp", self.path / "exit")
+
+    def _pid(self) -> int:
+        """Return the launcher's pid, which leads the Job's process group; 0 if it can no longer be meant.
+
+        The pid may have been given to another process since, which the start time tells.
+        """
+        try:
+            pid, start = _pid_and_start((self.path / "pid").read_text())
+        except FileNotFoundError:
+            return 0
+        try:
+            now = _pid_and_start(Path(f"/proc/{pid}/stat").read_text())
+        except (FileNotFoundError, ProcessLookupError):
+            return pid  # the leader is gone; while its group has members, nobody else gets the number
+        return pid if now == (pid, start) else 0
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _pid_and_start(stat: str) -> tuple[int, int]:
+    """Return the pid and the start time, in clock ticks since boot, of a /proc/<pid>/stat line."""
+    fields = stat.rpartition(")")[2].split()
+    return int(stat.split(" ", 1)[0]), int(fields[19])
+
+
+def _write(path: Path, text: str) -> None:
+    descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with open(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(descriptor)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
