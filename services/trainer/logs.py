@@ -1,0 +1,113 @@
+"""Log lines: plain on stdout, and up to the service as reports, both without secrets."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from typing import Protocol
+
+_SIGNED_URL = re.compile(r"(https?://[^\s?'\"]+)\?[^\s'\"]+")
+_BEARER = re.compile(r"(?i)bearer\s+[\w.~+/=-]+")
+_LEVELS = {"DEBUG": "INFO", "CRITICAL": "ERROR"}
+
+
+class Lines(Protocol):
+    """Takes log lines; Reporter is one."""
+
+    def line(self, level: str, text: str) -> None:
+        """Take one line."""
+        ...
+
+
+class Scrubber:
+    """Takes secrets out of text: every token it was told of, bearer headers, and the query of signed URLs."""
+
+    def __init__(self) -> None:
+        self._secrets: list[str] = []
+
+    def add(self, secret: str) -> None:
+        """Take this out of every text from now on."""
+        if secret:
+            self._secrets.append(secret)
+
+    def __call__(self, text: str) -> str:
+        """Return the text without secrets."""
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return _BEARER.sub("Bearer ***", _SIGNED_URL.sub(r"\1?***", text))
+
+
+class _Handler(logging.Handler):
+    """Makes one line of a record. Of a traceback only the exception's class is kept."""
+
+    def __init__(self, scrub: Scrubber) -> None:
+        super().__init__(logging.INFO)
+        self._scrub = scrub
+        self.up: Lines | None = None
+        self._inside = threading.local()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record to stdout, and hand it up."""
+        if getattr(self._inside, "busy", False):
+            return
+        self._inside.busy = True
+        try:
+            text = self._scrub(" ".join(record.getMessage().split("\n")).strip())
+            if record.exc_info and record.exc_info[1] is not None:
+                text += f" ({type(record.exc_info[1]).__name__})"
+            level = _LEVELS.get(record.levelname, record.levelname)
+            stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created))
+            sys.stdout.write(f"{stamp} {level} {text}\n")
+            sys.stdout.flush()
+            if self.up is not None:
+                self.up.line(level, text)
+        except Exception:
+            self.handleError(record)
+        finally:
+            self._inside.busy = False
+
+
+class Log:
+    """The program's log.
+
+    Lines of ours from INFO up, of the libraries from WARNING up: "2026-01-31T12:00:00Z INFO text".
+    """
+
+    def __init__(self, secrets: Sequence[str]) -> None:
+        self.scrub = Scrubber()
+        for secret in secrets:
+            self.scrub.add(secret)
+        self._handler = _Handler(self.scrub)
+
+    def start(self) -> None:
+        """Take over Python's logging and its warnings."""
+        root = logging.getLogger()
+        root.addHandler(self._handler)
+        root.setLevel(logging.WARNING)
+        logging.getLogger("services.trainer").setLevel(logging.INFO)
+        logging.captureWarnings(True)
+
+    def send_to(self, lines: Lines | None) -> None:
+        """Hand lines up from now on; None ends it."""
+        self._handler.up = lines
+
+    def stop(self) -> None:
+        """Let go of Python's logging."""
+        logging.getLogger().removeHandler(self._handler)
+        logging.captureWarnings(False)
+
+
+def quiet_libraries() -> None:
+    """Send what transformers and datasets log through Python's logging, and switch their progress bars off."""
+    import datasets
+    import transformers
+
+    transformers.utils.logging.disable_default_handler()
+    transformers.utils.logging.enable_propagation()
+    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # has no types
+    datasets.utils.logging.enable_propagation()
+    datasets.disable_progress_bars()
