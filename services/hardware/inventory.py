@@ -1,0 +1,58 @@
+"""What this machine has to train on: read anew at every question, for free memory changes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+from pathlib import Path
+
+import psutil
+import pynvml
+
+from services.hardware.core_inventory import Machine
+from services.hardware.limits import ControlGroup, whole_cores
+from services.hardware.nvml import Nvml, read_driver
+
+
+class Inventory:
+    """Reads this machine.
+
+    Args:
+        folder: where runs keep their files; its disk counts.
+        visible_devices: CUDA_VISIBLE_DEVICES, None where it is not set.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        visible_devices: str | None = None,
+        nvml: Nvml = pynvml,
+        group: ControlGroup | None = None,
+    ) -> None:
+        self._folder = folder
+        self._visible_devices = visible_devices
+        self._nvml = nvml
+        self._group = group or ControlGroup()
+
+    def read(self) -> Machine:
+        """Return what there is now. Blocks for milliseconds (the driver may take longer), so call it in a thread."""
+        memory, free = self._memory()
+        return Machine(
+            node=socket.gethostname(),
+            driver=read_driver(self._nvml, self._visible_devices, (memory, free)),
+            cpu_cores=whole_cores(len(os.sched_getaffinity(0)), self._group.cpus()),
+            memory=memory,
+            memory_free=free,
+            disk_free=shutil.disk_usage(_existing(self._folder)).free,
+        )
+
+    def _memory(self) -> tuple[int, int]:
+        machine = psutil.virtual_memory()
+        limit, free = self._group.memory() or (machine.total, machine.available)
+        return min(limit, machine.total), min(free, machine.available)
+
+
+def _existing(folder: Path) -> Path:
+    """Return the folder, or the nearest one above it that exists."""
+    return next((path for path in (folder, *folder.parents) if path.exists()), Path("/"))
