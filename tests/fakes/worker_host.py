@@ -1,6 +1,7 @@
 """WorkerService from memory, on a real gRPC server: attempts, fencing, acknowledgements, grants into a folder.
 
-The server runs in a thread with a loop of its own, so that a test may run the trainer in its own thread or as a process.
+The server runs in a thread with a loop of its own, so that a test may run the trainer in its own thread or as a
+process.
 """
 
 from __future__ import annotations
@@ -157,7 +158,7 @@ class WorkerHost(worker_service_pb2_grpc.WorkerServiceServicer):
         """Store what is new, answer with what is stored and the next command."""
         async for request in request_iterator:
             attempt = await self._check(context, "Report")
-            while self.silent:
+            while self.silent:  # noqa: ASYNC110  # a plain attribute that the test's thread sets
                 await asyncio.sleep(0.02)
             self.batches.append(len(request.reports))
             for report in request.reports:

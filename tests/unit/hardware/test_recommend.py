@@ -1,0 +1,170 @@
+"""Recommended settings: they fit, keep what is decided, and say why."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.common.errors import NotReady
+from services.hardware.core_memory import Device
+from services.hardware.core_parameters import shape
+from services.hardware.core_recommend import Choice, Dataset, Decided, recommend
+
+GIB = 1 << 30
+SMOL = shape(
+    {
+        "model_type": "llama",
+        "vocab_size": 49152,
+        "hidden_size": 576,
+        "intermediate_size": 1536,
+        "num_hidden_layers": 30,
+        "num_attention_heads": 9,
+        "num_key_value_heads": 3,
+        "tie_word_embeddings": True,
+        "max_position_embeddings": 8192,
+    }
+)
+LLAMA_8B = shape(
+    {
+        "model_type": "llama",
+        "vocab_size": 128256,
+        "hidden_size": 4096,
+        "intermediate_size": 14336,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 8,
+        "max_position_embeddings": 131072,
+    }
+)
+
+
+def cpu(gib: float = 20, free: float = 20) -> Device:
+    """A machine without a GPU."""
+    return Device("cpu", int(gib * GIB), int(free * GIB))
+
+
+def gpu(gib: float) -> Device:
+    """A GPU with bfloat16."""
+    return Device("cuda", int(gib * GIB), int(gib * GIB), bf16=True)
+
+
+def small(device: Device, dataset: Dataset | None = None, decided: Decided | None = None) -> Choice:
+    """The recommendation for the 135M model."""
+    return recommend(SMOL, SMOL.parameters, dataset or Dataset(60, 210), device, decided or Decided())
+
+
+def large(device: Device) -> Choice:
+    """The recommendation for the 8B model and 5,000 long examples."""
+    return recommend(LLAMA_8B, LLAMA_8B.parameters, Dataset(5000, 1900), device, Decided())
+
+
+def test_a_small_dataset_on_a_cpu_gets_small_batches_and_three_epochs() -> None:
+    """Minutes, not hours; and enough steps to learn anything."""
+    choice = small(cpu())
+
+    assert (choice.plan.per_device_train_batch_size, choice.num_train_epochs) == (2, 3)
+    assert (choice.plan.r, choice.lora_alpha, choice.plan.max_length) == (8, 16, 256)
+    assert not choice.plan.bf16
+    assert not choice.plan.gradient_checkpointing
+    assert choice.estimate.fits
+
+
+def test_every_setting_has_its_reason() -> None:
+    """One sentence each, and each ends like one."""
+    reasons = small(cpu()).reasons
+
+    assert all(reason.endswith(".") for reason in reasons)
+    for name in (
+        "r = ",
+        "lora_alpha",
+        "target_modules",
+        "max_length",
+        "per_device_train_batch_size",
+        "gradient_accumulation_steps",
+        "num_train_epochs",
+        "learning_rate",
+        "gradient_checkpointing",
+        "bf16",
+        "Memory",
+    ):
+        assert any(name in reason for reason in reasons), name
+
+
+def test_batches_shrink_before_activations_are_computed_again() -> None:
+    """Smaller batches cost least; accumulation keeps the examples of a step."""
+    roomy, tight = large(gpu(80)), large(gpu(24))
+
+    assert not roomy.plan.gradient_checkpointing
+    assert roomy.plan.per_device_train_batch_size < 8
+    assert tight.plan.gradient_checkpointing
+    for choice in (roomy, tight):
+        assert choice.plan.per_device_train_batch_size * choice.plan.gradient_accumulation_steps == 16
+        assert choice.estimate.peak <= choice.estimate.available
+
+
+def test_examples_are_cut_last_and_it_says_so() -> None:
+    """Cutting costs content."""
+    choice = recommend(LLAMA_8B, LLAMA_8B.parameters, Dataset(100, 30_000), gpu(20), Decided())
+
+    assert choice.plan.gradient_checkpointing
+    assert choice.plan.per_device_train_batch_size == 1
+    assert choice.plan.max_length < 30_000
+    assert any("truncated" in reason for reason in choice.reasons)
+
+
+def test_nothing_fits_is_said_with_both_numbers() -> None:
+    """8 billion parameters in bfloat16 are 16 GB."""
+    with pytest.raises(NotReady, match=r"needs at least .* GiB of cuda memory; 12\.0 GiB can be used") as caught:
+        large(gpu(12))
+
+    assert caught.value.reason == "INSUFFICIENT_MEMORY"
+
+
+def test_what_is_free_now_decides_where_it_is_enough() -> None:
+    """On a busy machine lighter settings are chosen than on an idle one; if even they need more, others must end."""
+    busy, crowded = small(cpu(20, 2.8)), small(cpu(20, 0.5))
+
+    assert busy.estimate.peak <= 2.8 * GIB
+    assert crowded.estimate.fits
+    assert any("end other programs first" in reason for reason in crowded.reasons)
+
+
+def test_the_context_of_the_model_bounds_max_length() -> None:
+    """Longer examples are truncated, and it says so."""
+    choice = small(cpu(200, 200), Dataset(10, 9000))
+
+    assert choice.plan.max_length == 8192
+    assert any("the model's context" in reason for reason in choice.reasons)
+
+
+DECIDED = st.builds(
+    Decided,
+    r=st.none() | st.integers(1, 64),
+    lora_alpha=st.none() | st.floats(1, 128),
+    target_modules=st.sampled_from([(), ("q_proj", "v_proj"), ("all-linear",)]),
+    learning_rate=st.none() | st.floats(1e-6, 1e-2),
+    num_train_epochs=st.none() | st.floats(0.5, 10),
+    max_steps=st.none() | st.integers(1, 100),
+    per_device_train_batch_size=st.none() | st.integers(1, 4),
+    gradient_accumulation_steps=st.none() | st.integers(1, 8),
+    max_length=st.none() | st.integers(16, 600),
+    gradient_checkpointing=st.none() | st.booleans(),
+    bf16=st.none() | st.booleans(),
+)
+
+
+@given(decided=DECIDED, examples=st.integers(0, 100_000), longest=st.integers(0, 600))
+def test_what_is_decided_is_kept(decided: Decided, examples: int, longest: int) -> None:
+    """Whatever it is, and however large the dataset."""
+    device = Device("cuda", 100 * GIB, 100 * GIB, bf16=True)
+    choice = small(device, Dataset(examples, longest), decided)
+    chosen = {**dataclasses.asdict(choice), **dataclasses.asdict(choice.plan)}
+
+    for name, value in dataclasses.asdict(decided).items():
+        if value not in (None, ()) and name != "max_steps":
+            assert chosen[name] == value
+    assert choice.estimate.fits
+    assert (choice.num_train_epochs is None) == (decided.max_steps is not None and decided.num_train_epochs is None)
