@@ -23,9 +23,10 @@ def main(out: Path, stubs: bool) -> None:
     google_rpc = Path(status_pb2.__file__).parents[2]
     shutil.rmtree(out / "finetuneflow", ignore_errors=True)
     out.mkdir(parents=True, exist_ok=True)
-    args = ["protoc", f"-I{source}", f"-I{well_known}", f"-I{google_rpc}", f"--python_out={out}", f"--grpc_python_out={out}"]
+    args = ["protoc", *(f"-I{folder}" for folder in (source, well_known, google_rpc))]
+    args += [f"--python_out={out}", f"--grpc_python_out={out}"]
     if stubs:
-        args += [f"--mypy_out={out}", f"--mypy_grpc_out={out}"]
+        args += [f"--mypy_out=quiet:{out}", f"--mypy_grpc_out=quiet:{out}"]
     if protoc.main([*args, *protos]) != 0:
         sys.exit("protoc failed: see above")
     for folder in [out / "finetuneflow", *(p for p in (out / "finetuneflow").rglob("*") if p.is_dir())]:

@@ -1,0 +1,110 @@
+# FineTuneFlow. Everything below needs Python 3.11, gcc and make; the rest is set up on first use.
+
+PYTHON ?= python3.11
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+PROTOS := $(shell find protos/finetuneflow -name '*.proto')
+
+# Two OpenMP processes that spin for each other's cores are many times slower than two that sleep.
+export OMP_WAIT_POLICY := PASSIVE
+export GOMP_SPINCOUNT := 0
+# Nothing here asks a model hub.
+export HF_HUB_OFFLINE := 1
+export TOKENIZERS_PARALLELISM := false
+
+.PHONY: help setup demo test test-model test-wheels bench ci lint format gen wheels lock clean distclean
+
+help: ## Show this list.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: setup ## Run the whole flow on samples/: documents in, fine-tuned model out. Under 12 minutes on 2 cores.
+	$(BIN)/python samples/demo.py
+
+test: setup ## Run the tests: unit, service, contract, pipeline, trainer.
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not model and not packaging"
+
+test-model: setup ## Run the tests that need the real 135M model.
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m model
+
+test-wheels: wheels ## Install each wheel alone in a fresh environment and try it.
+	$(BIN)/pytest -m packaging
+
+bench: setup ## Measure: overhead of a training step, start-up, memory, the command's start.
+	$(BIN)/python -m tests.bench
+
+lint: setup ## Check style, types, imports and the contract.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	PATH="$$PWD/$(BIN):$$PATH" buf lint
+	PATH="$$PWD/$(BIN):$$PATH" buf format --diff --exit-code > /dev/null
+
+format: setup ## Put the code and the contract into form.
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	PATH="$$PWD/$(BIN):$$PATH" buf format --write
+
+# make stops at the first line that fails; the tests come last, so that pytest's own last line is the last printed.
+ci: ## What has to pass: from a clean state, everything the README calls.
+	$(MAKE) clean
+	$(MAKE) lint
+	$(MAKE) demo
+	$(MAKE) test-wheels
+	$(MAKE) test
+
+setup: .venv/.installed protos/gen/.generated # Set everything up.
+gen: protos/gen/.generated ## Generate the Python code of the contract.
+
+.venv/.locked: requirements/dev.txt requirements/torch.txt
+	$(PYTHON) -m venv .venv
+	$(PIP) install --quiet --require-hashes --no-deps -r requirements/dev.txt
+	$(PIP) install --quiet -r requirements/torch.txt
+	$(PIP) check
+	touch $@
+
+# Editable, so that the programs and `ftf` run from this folder. Nothing is fetched: hatchling is in the lock.
+.venv/.installed: .venv/.locked pyproject.toml clients/python/pyproject.toml
+	$(PIP) install --quiet --no-deps --no-build-isolation --editable clients/python --editable .
+	touch $@
+
+# The generator has an environment of its own: it is older than the runtimes, so that its code runs with all of them.
+.gen/.installed: requirements/gen.txt
+	$(PYTHON) -m venv .gen
+	.gen/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes --no-deps -r $<
+	mkdir -p .gen/include/google/rpc
+	cp .gen/lib/python3.11/site-packages/google/rpc/*.proto .gen/include/google/rpc/
+	touch $@
+
+protos/gen/.generated: .gen/.installed protos/generate.py $(PROTOS)
+	PATH="$$PWD/.gen/bin:$$PATH" .gen/bin/python protos/generate.py protos/gen --stubs
+	touch $@
+
+wheels: setup ## Build the sdists and wheels of finetuneflow and finetuneflow-client into dist/.
+	rm -rf dist
+	for project in clients/python .; do (cd $$project && $(CURDIR)/$(BIN)/python -m hatchling build -t sdist -d $(CURDIR)/dist); done
+	$(PIP) wheel --quiet --no-deps --wheel-dir dist dist/*.tar.gz
+
+# Versions of parts that torch brings are left to torch, see requirements/torch.txt.
+UNLOCKED := finetuneflow-client torch triton cuda-bindings cuda-pathfinder cuda-toolkit setuptools nvidia-cublas \
+	nvidia-cuda-cupti nvidia-cuda-nvrtc nvidia-cuda-runtime nvidia-cudnn-cu13 nvidia-cufft nvidia-cufile nvidia-curand \
+	nvidia-cusolver nvidia-cusparse nvidia-cusparselt-cu13 nvidia-nccl-cu13 nvidia-nvjitlink nvidia-nvshmem-cu13 nvidia-nvtx
+UV := .cache/uv/bin/uv pip compile --quiet --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
+	--generate-hashes --no-header --no-annotate
+
+lock: ## Choose and pin the newest versions that pyproject.toml and requirements/gen.in allow.
+	$(PYTHON) -m venv .cache/uv
+	.cache/uv/bin/python -m pip --disable-pip-version-check install --quiet uv==0.13.9
+	$(UV) --upgrade pyproject.toml --all-extras --group dev $(UNLOCKED:%=--no-emit-package %) -o requirements/dev.txt
+	$(UV) --upgrade requirements/gen.in -o requirements/gen.txt
+
+clean: ## Remove what was built, generated or left by a demo; environments and the model stay.
+	rm -rf dist build .demo protos/gen .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -path ./.venv -prune -o -path ./.gen -prune -o -name __pycache__ -type d -print0 | xargs -0 rm -rf
+
+distclean: clean ## Remove the environments and the model too.
+	rm -rf .venv .gen .cache
