@@ -38,13 +38,13 @@ class LocalServer:
     Attributes:
         address: host:port.
         pid: its process.
-        start_time: when that process began, seconds since 1970; a pid is used again, the pair is not.
+        start_time: when that process began, in clock ticks since boot; a pid is used again, the pair is not.
         version: of FineTuneFlow.
     """
 
     address: str
     pid: int
-    start_time: float
+    start_time: int
     version: str
 
 
@@ -81,9 +81,9 @@ def find_server(
     folder = state_folder(state, env)
     local = read_local(folder)
     if local is None:
-        raise FtfError(f"no server has run in {folder}", _NO_SERVER, code="UNAVAILABLE")
+        raise FtfError(f"no server runs from {folder}", _NO_SERVER, code="UNAVAILABLE")
     if not is_alive(local):
-        raise FtfError(f"the server of {folder} is not running", _NO_SERVER, code="UNAVAILABLE")
+        raise FtfError(f"the server of {folder} has ended without a word", _NO_SERVER, code="UNAVAILABLE")
     return Server(local.address, token or _read(folder / "token"))
 
 
@@ -91,9 +91,7 @@ def read_local(folder: Path) -> LocalServer | None:
     """Return what the server of a state folder wrote about itself; None if there is nothing, or half a file."""
     try:
         found: dict[str, Any] = json.loads((folder / "server.json").read_text())
-        return LocalServer(
-            str(found["address"]), int(found["pid"]), float(found.get("start_time", 0)), str(found.get("version", ""))
-        )
+        return LocalServer(str(found["address"]), int(found["pid"]), int(found["start_time"]), str(found["version"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -107,22 +105,19 @@ def is_alive(local: LocalServer) -> bool:
     except PermissionError:
         pass
     started = process_start(local.pid)
-    return started is None or not local.start_time or abs(started - local.start_time) < 2
+    return started is None or started == local.start_time
 
 
-def process_start(pid: int) -> float | None:
-    """Return when a process began, in seconds since 1970; None where /proc does not say, 0 for one that has ended.
+def process_start(pid: int) -> int | None:
+    """Return when a process began, in clock ticks since boot (proc(5)); None where there is no /proc.
 
-    A process that has ended keeps its entry until its parent has asked for its exit status.
+    0 stands for a process that has ended and whose parent has not yet asked for its exit status.
     """
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        boot = next(line for line in Path("/proc/stat").read_text().splitlines() if line.startswith("btime"))
-    except (OSError, StopIteration):
+    except OSError:
         return None
-    if fields[0] == "Z":
-        return 0
-    return int(boot.split()[1]) + int(fields[19]) / os.sysconf("SC_CLK_TCK")
+    return 0 if fields[0] == "Z" else int(fields[19])
 
 
 def _token(token_file: str, env: Mapping[str, str]) -> str:

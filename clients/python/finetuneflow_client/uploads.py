@@ -39,7 +39,7 @@ async def upload_file(flow: FineTuneFlow, project: str, path: Path, progress: Pr
         FtfError: INVALID_ARGUMENT if the file cannot be read, or for its name, type, size or hash; NOT_FOUND without
             the project; RESOURCE_EXHAUSTED if the server's disk is full.
     """
-    size, sha256 = await asyncio.to_thread(_measure, path)
+    size, sha256 = await asyncio.to_thread(measure, path)
     header = ingest_service_pb2.UploadHeader(parent=project, filename=path.name, sha256=sha256, size_bytes=size)
     timeout = 60 + size / _SLOWEST_BYTES_PER_SECOND
     for last in [False] * (_TRIES - 1) + [True]:
@@ -66,7 +66,7 @@ async def _parts(
                 progress(sent, header.size_bytes)
 
 
-def _measure(path: Path) -> tuple[int, str]:
+def measure(path: Path) -> tuple[int, str]:
     """Return a file's length in bytes and its SHA-256."""
     digest = hashlib.sha256()
     size = 0

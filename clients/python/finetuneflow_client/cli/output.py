@@ -35,6 +35,10 @@ class Output:
         """Write text as it is."""
         self._stream.write(text)
 
+    def flush(self) -> None:
+        """Send what was written on its way."""
+        self._stream.flush()
+
     def json(self, value: Any) -> None:
         """Write a JSON document."""
         print(json.dumps(value, indent=2, ensure_ascii=False), file=self._stream)

@@ -134,7 +134,8 @@ class _LossPlot:
             value = {0: f"{inside.high:.3f}", _HEIGHT - 1: f"{inside.low:.3f}"}.get(row, "")
             text = Text.assemble((f"{value:>{label - 2}} │", "dim"))
             text.no_wrap = True
-            for here, columns in groupby(range(len(drawn)), lambda c, r=row: (c, r) in diamonds):
+            marked = {column for column, at in diamonds if at == row}
+            for here, columns in groupby(range(len(drawn)), marked.__contains__):
                 kept = list(columns)
                 text.append("◆" * len(kept) if here else drawn[kept[0] : kept[-1] + 1], "magenta" if here else "cyan")
             yield text

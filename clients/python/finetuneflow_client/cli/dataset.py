@@ -1,0 +1,195 @@
+"""Datasets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from finetuneflow.dataset.v1 import dataset_pb2, dataset_service_pb2
+from finetuneflow_client import names
+from finetuneflow_client.cli import flow, targets, wording
+from finetuneflow_client.cli.session import Session
+from finetuneflow_client.cli.settings import dataset_spec
+from finetuneflow_client.cli.view.dataset import accepted, all_drops, example_panel, stage_rows
+from finetuneflow_client.cli.view.files import TransferView
+from finetuneflow_client.downloads import download_dataset
+from finetuneflow_client.errors import FtfError
+
+_COLUMNS = ("DATASET", "STATE", "PROGRESS", "ACCEPTED", "DROPPED", "VERSION", "TRAIN", "HELD OUT", "RECALL", "AGE")
+
+
+async def preview(session: Session) -> None:
+    """Make a few examples and show them, dropped ones too."""
+    request = dataset_service_pb2.PreviewExamplesRequest(
+        parent=await session.project(), spec=await _spec(session), calls=session.args.calls
+    )
+    session.screen.say("asking the LLM …")
+    found = await session.flow.dataset.PreviewExamples(request, timeout=1800)
+    if session.output.as_json:
+        session.output.message(found)
+        return
+    for example in found.examples:
+        session.output.render(example_panel(example))
+    good = sum(example.accepted for example in found.examples)
+    usage = f"{wording.many(found.usage.calls, 'call')}, {wording.many(found.usage.completion_tokens, 'reply token')}"
+    session.screen.say(
+        f"{good} of {wording.many(len(found.examples), 'example')} accepted; {usage}, "
+        f"{wording.duration(found.usage.seconds)}"
+    )
+
+
+async def generate(session: Session) -> None:
+    """Write examples, and when that has ended, freeze them."""
+    args = session.args
+    request = dataset_service_pb2.CreateDatasetRequest(
+        parent=await session.project(),
+        dataset=dataset_pb2.Dataset(display_name=args.id, spec=await _spec(session)),
+        dataset_id=args.id,
+    )
+    await _finished(session, await session.flow.dataset.CreateDataset(request))
+
+
+async def resume(session: Session) -> None:
+    """Go on generating after a failure."""
+    name = await targets.dataset(session, session.args.dataset)
+    request = dataset_service_pb2.ResumeDatasetRequest(name=name)
+    await _finished(session, await session.flow.dataset.ResumeDataset(request))
+
+
+async def list_datasets(session: Session) -> None:
+    """List the project's datasets."""
+    found = [dataset async for dataset in session.flow.datasets(await session.project())]
+    session.output.listing("datasets", found, _COLUMNS, [_row(dataset) for dataset in found])
+
+
+async def show(session: Session) -> None:
+    """Show a dataset: its balance from chunks to examples, and its versions."""
+    name = await targets.dataset(session, session.args.dataset)
+    _shown(session, await session.flow.dataset.GetDataset(dataset_service_pb2.GetDatasetRequest(name=name)))
+
+
+async def stats(session: Session) -> None:
+    """Count a dataset's examples by file, split and reason."""
+    name = await targets.dataset(session, session.args.dataset)
+    request = dataset_service_pb2.GetDatasetStatisticsRequest(name=name)
+    found = await session.flow.dataset.GetDatasetStatistics(request)
+    if session.output.as_json:
+        session.output.message(found)
+        return
+    session.output.facts(
+        {
+            "dataset": name,
+            "accepted": f"{found.accepted:,}",
+            "split": f"{found.train_examples:,} to train on, {found.eval_examples:,} of documents held out, "
+            f"{found.recall_examples:,} kept back of trained documents",
+            "dropped": wording.drops([(drop.reason, drop.count) for drop in found.dropped]),
+            "prompts": _spread(found.prompt_characters),
+            "responses": _spread(found.response_characters),
+        }
+    )
+    session.output.line()
+    rows = [(f.display_name, f"{f.accepted:,}", _split(f.split)) for f in found.files]
+    session.output.table(("FILE", "ACCEPTED", "SPLIT"), rows)
+
+
+async def freeze(session: Session) -> None:
+    """Make a version of the examples as they are."""
+    _shown(session, await flow.freeze(session, await targets.dataset(session, session.args.dataset)))
+
+
+async def cancel(session: Session) -> None:
+    """Stop generating."""
+    name = await targets.dataset(session, session.args.dataset)
+    _shown(session, await session.flow.dataset.CancelDataset(dataset_service_pb2.CancelDatasetRequest(name=name)))
+
+
+async def delete(session: Session) -> None:
+    """Delete a dataset."""
+    name = await targets.dataset(session, session.args.dataset)
+    await session.flow.dataset.DeleteDataset(dataset_service_pb2.DeleteDatasetRequest(name=name))
+    session.screen.say(f"deleted {name}")
+
+
+async def download(session: Session) -> None:
+    """Fetch a frozen version as JSON Lines."""
+    args = session.args
+    name = await targets.dataset(session, args.dataset)
+    dataset = await session.flow.dataset.GetDataset(dataset_service_pb2.GetDatasetRequest(name=name))
+    version = next((v for v in reversed(dataset.versions) if args.version in (0, v.version)), None)
+    if version is None:
+        wanted = f"no version {args.version}" if args.version else "no frozen version"
+        raise FtfError(f"{name} has {wanted}", "make one with `ftf dataset freeze`", code="FAILED_PRECONDITION")
+    path = Path(args.output or f"{names.short(name)}-{version.version}.jsonl")
+    view = TransferView("download", version.artifact.size_bytes)
+    view.begin(path.name)
+    with session.screen.showing(view):
+        await download_dataset(session.flow, name, version, path, view.update)
+    if session.output.as_json:
+        session.output.message(version)
+    else:
+        session.output.line(f"{path}  {wording.size(version.artifact.size_bytes)}  {version.artifact.sha256}")
+
+
+async def _spec(session: Session) -> dataset_pb2.DatasetSpec:
+    args = session.args
+    llm = names.full("llmEndpoints", args.llm) if args.llm else ""
+    return dataset_spec(args, await targets.files(session, args.files), llm)
+
+
+async def _finished(session: Session, dataset: dataset_pb2.Dataset) -> None:
+    """Follow a dataset to its end and freeze it, unless the user does not want to wait."""
+    if not session.args.no_watch:
+        await flow.follow_dataset(session, dataset.name)
+        dataset = await flow.freeze(session, dataset.name)
+    elif not session.output.as_json:
+        session.output.line(dataset.name)
+        return
+    _shown(session, dataset)
+
+
+def _shown(session: Session, dataset: dataset_pb2.Dataset) -> None:
+    if session.output.as_json:
+        session.output.message(dataset)
+        return
+    usage = dataset.usage
+    session.output.facts(
+        {
+            "dataset": dataset.name,
+            "state": " ".join([wording.state(dataset.work), wording.progress(dataset.work)]),
+            "files": wording.many(len(dataset.spec.files), "file"),
+            "llm": dataset.spec.llm_endpoint,
+            "usage": f"{wording.many(usage.calls, 'call')}, {usage.prompt_tokens:,} prompt and "
+            f"{usage.completion_tokens:,} reply tokens, {wording.duration(usage.seconds)}",
+            "versions": "\n".join(
+                f"{v.version}: {v.train_examples} train, {v.eval_examples} held out, {v.recall_examples} recall, "
+                f"sha256 {v.artifact.sha256}"
+                for v in dataset.versions
+            ),
+        }
+    )
+    session.output.line()
+    session.output.table(("STAGE", "IN", "OUT", "DROPPED"), stage_rows(list(dataset.counts)))
+
+
+def _row(dataset: dataset_pb2.Dataset) -> tuple[str, ...]:
+    version = dataset.versions[-1] if dataset.versions else None
+    return (
+        names.short(dataset.name),
+        wording.state(dataset.work),
+        wording.progress(dataset.work),
+        f"{accepted(dataset):,}",
+        f"{sum(count for _, count in all_drops(dataset)):,}",
+        *(
+            map(str, (version.version, version.train_examples, version.eval_examples, version.recall_examples))
+            if version
+            else [""] * 4
+        ),
+        wording.age(dataset.meta.create_time),
+    )
+
+
+def _spread(found: dataset_service_pb2.Distribution) -> str:
+    return f"{found.mean:.0f} characters on average, {found.min:.0f} to {found.max:.0f}, 95 % up to {found.p95:.0f}"
+
+
+def _split(value: int) -> str:
+    return {1: "train", 2: "held out", 3: "recall"}.get(value, "")

@@ -1,0 +1,112 @@
+"""Files and chunks."""
+
+from __future__ import annotations
+
+from finetuneflow.ingest.v1 import file_pb2, ingest_service_pb2
+from finetuneflow_client import names
+from finetuneflow_client.cli import exits, flow, targets, wording
+from finetuneflow_client.cli.session import Session
+from finetuneflow_client.cli.settings import chunk_settings
+from finetuneflow_client.cli.view.dataset import place, stage_rows
+from finetuneflow_client.cli.view.files import failure
+
+_COLUMNS = ("FILE", "NAME", "STATE", "SIZE", "PAGES", "CHARACTERS", "CHUNKS", "TOKENS", "NOTE")
+
+
+async def upload(session: Session) -> int:
+    """Send documents and wait until they are read; one bad document does not stop the others."""
+    args = session.args
+    files, refused = await flow.upload(session, await session.project(), flow.documents(args.paths))
+    if files and not args.no_wait:
+        files = await flow.read(session, files)
+    for error in refused:
+        session.screen.warn(f"ftf: {error}")
+    _listed(session, files)
+    return exits.FAILED if refused or any(failure(file) for file in files) else exits.OK
+
+
+async def files(session: Session) -> None:
+    """List files, show some, or delete some."""
+    args = session.args
+    found = await targets.files(session, args.files)
+    if args.delete:
+        for name in found:
+            await session.flow.ingest.DeleteFile(ingest_service_pb2.DeleteFileRequest(name=name))
+            session.screen.say(f"deleted {name}")
+        return
+    if not found:
+        _listed(session, [file async for file in session.flow.files(await session.project())])
+        return
+    shown = [await session.flow.ingest.GetFile(ingest_service_pb2.GetFileRequest(name=name)) for name in found]
+    if session.output.as_json:
+        _listed(session, shown)
+        return
+    for file in shown:
+        _show(session, file)
+
+
+async def chunk(session: Session) -> None:
+    """Cut files into chunks."""
+    args = session.args
+    model = await targets.model(session, args.model) if args.model else ""
+    wanted = await targets.files(session, args.files)
+    cut = await flow.chunk(session, await session.project(), chunk_settings(args, model), wanted)
+    _listed(session, cut)
+
+
+async def chunks(session: Session) -> None:
+    """Show a file's chunks with their places and texts."""
+    name = await targets.file(session, session.args.file)
+    found = [chunk async for chunk in session.flow.chunks(name)]
+    if session.output.as_json:
+        session.output.listing("chunks", found, (), ())
+        return
+    for piece in found:
+        where = "; ".join(dict.fromkeys(place(p) for p in piece.places))
+        session.output.line(f"── {names.short(piece.name)} · {wording.many(piece.tokens, 'token')} · {where}")
+        session.output.line(piece.text.strip())
+        session.output.line()
+
+
+def _show(session: Session, file: file_pb2.File) -> None:
+    counts = [file.text.count, file.chunking.count]
+    balance = [
+        f"{stage}: {came} in, {went} out" + (f", dropped {dropped}" if dropped else "")
+        for stage, came, went, dropped in stage_rows([count for count in counts if count.stage])
+    ]
+    error = failure(file)
+    session.output.facts(
+        {
+            "file": file.name,
+            "name": file.display_name,
+            "type": file.mime_type,
+            "size": wording.size(file.content.size_bytes),
+            "sha256": file.content.sha256,
+            "state": wording.state(file.work),
+            "error": error or "",
+            "read by": file.text.extractor,
+            "pages": file.text.pages or "",
+            "characters": f"{file.text.characters:,}" if file.text.characters else "",
+            "chunks": f"{file.chunking.chunks:,}" if file.chunking.chunks else "",
+            "tokens": f"{file.chunking.tokens:,} by {file.chunking.tokenizer}" if file.chunking.tokens else "",
+            "balance": "\n".join(balance),
+        }
+    )
+
+
+def _listed(session: Session, found: list[file_pb2.File]) -> None:
+    rows = [
+        (
+            names.short(file.name),
+            file.display_name,
+            wording.state(file.work),
+            wording.size(file.content.size_bytes),
+            str(file.text.pages or ""),
+            f"{file.text.characters:,}",
+            str(file.chunking.chunks or ""),
+            f"{file.chunking.tokens:,}" if file.chunking.chunks else "",
+            error.reason or error.code if (error := failure(file)) else "",
+        )
+        for file in found
+    ]
+    session.output.listing("files", found, _COLUMNS, rows)

@@ -1,0 +1,216 @@
+"""The steps from documents to weights, each shown while it goes on. Single commands and `ftf run` both call them.
+
+Each step takes names, does one thing to its end, and returns what came of it; each may be repeated.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from finetuneflow.dataset.v1 import dataset_pb2, dataset_service_pb2
+from finetuneflow.export.v1 import export_pb2
+from finetuneflow.hardware.v1 import hardware_service_pb2, plan_pb2
+from finetuneflow.ingest.v1 import file_pb2, ingest_service_pb2
+from finetuneflow.training.v1 import config_pb2, run_pb2, training_service_pb2
+from finetuneflow_client import names, watch
+from finetuneflow_client.cli import wording
+from finetuneflow_client.cli.session import Session
+from finetuneflow_client.cli.settings import described
+from finetuneflow_client.cli.view.dataset import DatasetView
+from finetuneflow_client.cli.view.export import ExportView
+from finetuneflow_client.cli.view.files import FilesView, TransferView, chunk_line, failure, read_line
+from finetuneflow_client.cli.view.hardware import recommendation_panel
+from finetuneflow_client.cli.view.run import RunView
+from finetuneflow_client.downloads import download_export_artifact, download_run_artifact
+from finetuneflow_client.errors import FtfError, from_work
+from finetuneflow_client.uploads import upload_file
+
+_DOCUMENTS = (".pdf", ".docx", ".txt", ".md", ".markdown")
+_PLOTS = (".md", ".png", ".svg", ".html", ".csv")
+
+Watched = TypeVar("Watched", dataset_pb2.Dataset, export_pb2.Export)
+
+
+def documents(paths: Sequence[str]) -> list[Path]:
+    """Return the documents that paths stand for: files as they are, folders as the documents below them.
+
+    Raises:
+        FtfError: INVALID_ARGUMENT for a folder without documents.
+    """
+    found: list[Path] = []
+    for path in map(Path, paths):
+        if not path.is_dir():
+            found.append(path)
+            continue
+        inside = [p for p in sorted(path.rglob("*")) if p.suffix.lower() in _DOCUMENTS and p.is_file()]
+        inside = [p for p in inside if not any(part.startswith(".") for part in p.relative_to(path).parts)]
+        if not inside:
+            kinds = ", ".join(_DOCUMENTS)
+            raise FtfError(f"there are no documents in {path}", f"put {kinds} files there", code="INVALID_ARGUMENT")
+        found += inside
+    return list(dict.fromkeys(found))
+
+
+async def upload(session: Session, project: str, paths: Sequence[Path]) -> tuple[list[file_pb2.File], list[FtfError]]:
+    """Send documents; return the files and, for those that the server refused, why. What concerns all is raised."""
+    view = TransferView("upload", sum(path.stat().st_size for path in paths if path.is_file()))
+    files: dict[str, file_pb2.File] = {}
+    refused: list[FtfError] = []
+    with session.screen.showing(view) as changed:
+
+        def progress(done: int, of: int) -> None:
+            view.update(done, of)
+            changed()
+
+        for path in paths:
+            view.begin(path.name)
+            try:
+                file = await upload_file(session.flow, project, path, progress)
+                files[file.name] = file
+            except FtfError as error:
+                if error.code != "INVALID_ARGUMENT":
+                    raise
+                message = error.message if str(path) in error.message else f"{path.name}: {error.message}"
+                refused.append(FtfError(message, error.remedy, code=error.code, reason=error.reason))
+    return list(files.values()), refused
+
+
+async def read(session: Session, files: Sequence[file_pb2.File]) -> list[file_pb2.File]:
+    """Wait until files are read, and say what came of each; failed ones are among those returned."""
+    return await _settle(session, "read", files, read_line)
+
+
+async def chunk(
+    session: Session, project: str, settings: file_pb2.ChunkSettings, files: Sequence[str] = ()
+) -> list[file_pb2.File]:
+    """Cut files (none named: all of the project) and say what came of each; return those that are cut.
+
+    Raises:
+        FtfError: FAILED_PRECONDITION if there is nothing to cut; the failure, if every file failed.
+    """
+    request = ingest_service_pb2.ChunkFilesRequest(parent=project, files=files, settings=settings)
+    queued = await session.flow.ingest.ChunkFiles(request)
+    for failed in queued.failed_files:
+        session.screen.warn(f"left out: {failure(failed) or failed.display_name}")
+    if not queued.files:
+        raise FtfError("there is no file to cut", "upload one with `ftf upload`", code="FAILED_PRECONDITION")
+    ended = await _settle(session, "chunk", queued.files, chunk_line)
+    errors = [error for file in ended if (error := failure(file))]
+    if len(errors) == len(ended):
+        raise errors[0]
+    return [file for file in ended if not failure(file)]
+
+
+async def follow_dataset(session: Session, name: str) -> dataset_pb2.Dataset:
+    """Show a dataset's generation to its end. Raises WorkFailed or WorkCancelled."""
+    found = watch.watch_dataset(session.flow, name, away=session.away)
+    view = DatasetView(name)
+    with session.screen.showing(view) as changed:
+        async for dataset in found:
+            view.update(dataset)
+            changed()
+    return _succeeded(dataset, "dataset")
+
+
+async def freeze(session: Session, name: str) -> dataset_pb2.Dataset:
+    """Make a version of a dataset's examples, and say what is in it; if nothing changed, the last version stays."""
+    dataset = await session.flow.dataset.FreezeDataset(dataset_service_pb2.FreezeDatasetRequest(name=name))
+    version = dataset.versions[-1]
+    session.screen.say(
+        f"frozen as version {version.version}: {wording.many(version.train_examples, 'example')} to train on, "
+        f"{version.eval_examples} of documents held out, {version.recall_examples} kept back of trained documents"
+    )
+    return dataset
+
+
+async def recommend(
+    session: Session, model: str, config: config_pb2.TrainingConfig, train_examples: int
+) -> plan_pb2.Recommendation | None:
+    """Return the settings that suit model and machine, and show them; None if the model's architecture is not known."""
+    request = hardware_service_pb2.RecommendTrainingRequest(model=model, config=config, train_examples=train_examples)
+    try:
+        found = await session.flow.hardware.RecommendTraining(request)
+    except FtfError as error:
+        if error.reason != "ARCHITECTURE_UNKNOWN":
+            raise
+        session.screen.warn(f"no recommendation: {error}")
+        return None
+    session.screen.draw(recommendation_panel(found, described(found.config)))
+    return found
+
+
+async def follow_run(session: Session, name: str) -> run_pb2.Run:
+    """Show a run to its end. Raises WorkFailed or WorkCancelled."""
+    view = RunView(name)
+    run = run_pb2.Run()
+    with session.screen.showing(view) as changed:
+        async for update in watch.watch_run(session.flow, name, away=session.away):
+            view.update(update)
+            changed()
+            run = update.run if update.HasField("run") else run
+    if error := from_work(run.work, f"run {names.short(name)}"):
+        raise error
+    # The stream's last word may be older than the result.
+    return await session.flow.training.GetRun(training_service_pb2.GetRunRequest(name=name))
+
+
+async def follow_export(session: Session, name: str) -> export_pb2.Export:
+    """Show an export to its end. Raises WorkFailed or WorkCancelled."""
+    view = ExportView(name)
+    with session.screen.showing(view) as changed:
+        async for export in watch.watch_export(session.flow, name, away=session.away):
+            view.update(export)
+            changed()
+    return _succeeded(export, "export")
+
+
+async def download_export(session: Session, export: export_pb2.Export, folder: Path) -> list[Path]:
+    """Fetch an export's files into a folder; those that are there with the right hash stay."""
+    view = TransferView("download", sum(artifact.size_bytes for artifact in export.artifacts))
+    paths = []
+    with session.screen.showing(view) as changed:
+
+        def progress(done: int, of: int) -> None:
+            view.update(done, of)
+            changed()
+
+        for artifact in export.artifacts:
+            view.begin(artifact.filename)
+            paths.append(await download_export_artifact(session.flow, export.name, artifact, folder, progress))
+    return paths
+
+
+async def download_report(session: Session, run: run_pb2.Run, folder: Path) -> list[Path]:
+    """Fetch a run's report and plots into a folder; return their paths, the report first."""
+    wanted = [a for a in run.artifacts if a.filename.endswith(_PLOTS) and a.filename != "README.md"]
+    wanted.sort(key=lambda a: (a.filename != "report.md", a.filename))
+    return [await download_run_artifact(session.flow, run.name, artifact, folder) for artifact in wanted]
+
+
+async def _settle(
+    session: Session, verb: str, files: Sequence[file_pb2.File], said: Callable[[file_pb2.File], str]
+) -> list[file_pb2.File]:
+    """Watch files until the work on each has ended, and say a line about each as it does."""
+    view = FilesView(verb, list(files))
+
+    async def follow(file: file_pb2.File) -> file_pb2.File:
+        async for newest in watch.watch_file(session.flow, file.name, away=session.away):
+            file = newest
+            view.update(file, ended=False)
+            changed()
+        view.update(file, ended=True)
+        (session.screen.warn if failure(file) else session.screen.say)(said(file))
+        changed()
+        return file
+
+    with session.screen.showing(view) as changed:
+        return await asyncio.gather(*map(follow, files))
+
+
+def _succeeded(found: Watched, kind: str) -> Watched:
+    if error := from_work(found.work, f"{kind} {names.short(found.name)}"):
+        raise error
+    return found

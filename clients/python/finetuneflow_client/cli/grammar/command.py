@@ -1,0 +1,36 @@
+"""One command, as data."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+def no_arguments(parser: ArgumentParser) -> None:
+    """Add nothing."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command of `ftf`.
+
+    Attributes:
+        words: "train", "dataset generate".
+        sentence: what it does, for help.
+        example: a line to copy.
+        runs: module of finetuneflow_client.cli and function: "dataset.generate".
+        arguments: adds its own arguments.
+        project: whether it works in a project, so takes -p.
+        json: whether its result can be JSON.
+        connects: whether it needs a server.
+    """
+
+    words: str
+    sentence: str
+    example: str
+    runs: str
+    arguments: Callable[[ArgumentParser], None] = no_arguments
+    project: bool = False
+    json: bool = True
+    connects: bool = True

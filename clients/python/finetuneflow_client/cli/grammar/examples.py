@@ -1,0 +1,193 @@
+"""Words about LLM endpoints, datasets and examples."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+
+from finetuneflow_client.cli.grammar.command import Command
+from finetuneflow_client.cli.grammar.settings import DATASET, Setting, add_flags
+
+TASKS = ("question-answer", "instruction")
+
+
+def _llm_create(parser: ArgumentParser) -> None:
+    parser.add_argument("id", nargs="?", default="", metavar="NAME", help="id to give it; otherwise made up")
+    parser.add_argument("--url", required=True, help="up to and without /chat/completions: http://127.0.0.1:11434/v1")
+    parser.add_argument("--llm-model", required=True, metavar="MODEL", help="the model that the server is asked for")
+    parser.add_argument("--api-key-file", default="", metavar="FILE", help="file with the key; else $FTF_LLM_API_KEY")
+    parser.add_argument("--ask-key", action="store_true", help="ask for the key in the terminal")
+    parser.add_argument("--max-concurrency", type=int, default=0, metavar="N", help="calls in flight at most, 1 to 256")
+    parser.add_argument("--timeout-seconds", type=int, default=0, metavar="N", help="seconds that a call may take")
+
+
+def _llm(parser: ArgumentParser) -> None:
+    parser.add_argument("id", metavar="NAME", help="its id")
+
+
+def _dataset(parser: ArgumentParser) -> None:
+    parser.add_argument("dataset", nargs="?", default="", metavar="DATASET", help="its id; otherwise the newest")
+
+
+def _named_dataset(parser: ArgumentParser) -> None:
+    parser.add_argument("dataset", metavar="DATASET", help="its id")
+
+
+def spec_flags(parser: ArgumentParser, settings: tuple[Setting, ...] = DATASET) -> None:
+    """Add the flags that say what to generate."""
+    parser.add_argument("--task", choices=TASKS, default=TASKS[0], help="kind of example (%(default)s)")
+    parser.add_argument("--llm", default="", metavar="NAME", help="LLM endpoint; otherwise the only one there is")
+    add_flags(parser, settings)
+
+
+def _preview(parser: ArgumentParser) -> None:
+    parser.add_argument("files", nargs="*", metavar="FILE", help="use these files only")
+    parser.add_argument("--calls", type=int, default=0, metavar="N", help="calls to make, 1 to 10")
+    spec_flags(parser)
+
+
+def _generate(parser: ArgumentParser) -> None:
+    parser.add_argument("files", nargs="*", metavar="FILE", help="use these files only")
+    parser.add_argument("--id", default="", metavar="ID", help="id to give it; otherwise made up")
+    parser.add_argument("--no-watch", action="store_true", help="return at once")
+    spec_flags(parser)
+
+
+def _resume(parser: ArgumentParser) -> None:
+    _dataset(parser)
+    parser.add_argument("--no-watch", action="store_true", help="return at once")
+
+
+def _examples(parser: ArgumentParser) -> None:
+    _dataset(parser)
+    parser.add_argument("--filter", default="", metavar="F", help='drop_reason = "DUPLICATE", split = "TRAIN", *, …')
+    parser.add_argument("--limit", type=int, default=0, metavar="N", help="show at most this many")
+
+
+def _edit(parser: ArgumentParser) -> None:
+    parser.add_argument("example", metavar="EXAMPLE", help="its id, or DATASET/EXAMPLE")
+    parser.add_argument("-d", "--dataset", default="", metavar="DATASET", help="its dataset; otherwise the newest")
+    parser.add_argument("--prompt", metavar="TEXT", help="the new question or instruction")
+    parser.add_argument("--response", metavar="TEXT", help="the new answer")
+    parser.add_argument("--accept", action="store_true", help="take it into the dataset")
+
+
+def _drop(parser: ArgumentParser) -> None:
+    parser.add_argument("examples", nargs="+", metavar="EXAMPLE", help="ids, or DATASET/EXAMPLE")
+    parser.add_argument("-d", "--dataset", default="", metavar="DATASET", help="their dataset; otherwise the newest")
+    parser.add_argument("--delete", action="store_true", help="delete them instead of keeping them as dropped")
+
+
+def _download(parser: ArgumentParser) -> None:
+    _dataset(parser)
+    parser.add_argument(
+        "-o", "--output", default="", metavar="FILE", help="file to write; otherwise DATASET-VERSION.jsonl"
+    )
+    parser.add_argument("--version", type=int, default=0, metavar="N", help="frozen version; otherwise the newest")
+
+
+COMMANDS = (
+    Command(
+        "llm create",
+        "Record an OpenAI-compatible LLM server; it writes the examples.",
+        "ftf llm create local --url http://127.0.0.1:11434/v1 --llm-model qwen3",
+        "llm.create",
+        _llm_create,
+    ),
+    Command("llm list", "List the LLM endpoints.", "ftf llm list", "llm.list_endpoints"),
+    Command(
+        "llm delete", "Remove an LLM endpoint and its key.", "ftf llm delete local", "llm.delete", _llm, json=False
+    ),
+    Command(
+        "dataset preview",
+        "Make a few examples at once and keep none of them.",
+        "ftf dataset preview --calls 3",
+        "dataset.preview",
+        _preview,
+        project=True,
+    ),
+    Command(
+        "dataset generate",
+        "Write examples from the chunks, check them, and freeze what is good.",
+        "ftf dataset generate --examples-per-chunk 3",
+        "dataset.generate",
+        _generate,
+        project=True,
+    ),
+    Command("dataset list", "List the project's datasets.", "ftf dataset list", "dataset.list_datasets", project=True),
+    Command(
+        "dataset show",
+        "Show a dataset: what came in, went on and was dropped.",
+        "ftf dataset show",
+        "dataset.show",
+        _dataset,
+        project=True,
+    ),
+    Command(
+        "dataset stats", "Count a dataset's examples.", "ftf dataset stats", "dataset.stats", _dataset, project=True
+    ),
+    Command(
+        "dataset examples",
+        "Show a dataset's examples with their evidence.",
+        "ftf dataset examples --filter 'drop_reason = \"DUPLICATE\"'",
+        "example.examples",
+        _examples,
+        project=True,
+    ),
+    Command(
+        "dataset edit",
+        "Change an example; frozen versions keep the old text.",
+        "ftf dataset edit ex-1 --response 'Ten days.'",
+        "example.edit",
+        _edit,
+        project=True,
+    ),
+    Command(
+        "dataset drop",
+        "Take examples out of the dataset.",
+        "ftf dataset drop ex-1",
+        "example.drop",
+        _drop,
+        project=True,
+    ),
+    Command(
+        "dataset freeze",
+        "Make a version of the examples as they are now.",
+        "ftf dataset freeze",
+        "dataset.freeze",
+        _dataset,
+        project=True,
+    ),
+    Command(
+        "dataset resume",
+        "Go on generating after a failure; no answered call is made again.",
+        "ftf dataset resume",
+        "dataset.resume",
+        _resume,
+        project=True,
+    ),
+    Command(
+        "dataset cancel",
+        "Stop generating and keep the examples made.",
+        "ftf dataset cancel d1",
+        "dataset.cancel",
+        _named_dataset,
+        project=True,
+    ),
+    Command(
+        "dataset download",
+        "Fetch a frozen version as JSON Lines.",
+        "ftf dataset download -o train.jsonl",
+        "dataset.download",
+        _download,
+        project=True,
+    ),
+    Command(
+        "dataset delete",
+        "Delete a dataset and its examples.",
+        "ftf dataset delete d1",
+        "dataset.delete",
+        _named_dataset,
+        project=True,
+        json=False,
+    ),
+)

@@ -1,0 +1,148 @@
+"""Words about runs and exports, provenance, and the whole flow at once."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+
+from finetuneflow_client.cli.grammar.command import Command
+from finetuneflow_client.cli.grammar.examples import spec_flags
+from finetuneflow_client.cli.grammar.settings import RUN_CHUNK, RUN_DATASET, TRAINING, add_flags
+
+FORMATS = ("adapter", "merged")
+
+
+def _train(parser: ArgumentParser) -> None:
+    parser.add_argument("-m", "--model", default="", metavar="MODEL", help="base model: id, folder or hub id")
+    parser.add_argument("-d", "--dataset", default="", metavar="DATASET", help="dataset; otherwise the newest")
+    parser.add_argument("--dataset-version", type=int, default=0, metavar="N", help="otherwise the newest")
+    parser.add_argument("--id", default="", metavar="ID", help="id to give the run; otherwise made up")
+    parser.add_argument("--dry-run", action="store_true", help="check everything and show the settings; start nothing")
+    parser.add_argument("-w", "--watch", action="store_true", help="follow it to its end")
+    parser.add_argument("--no-recommended", action="store_true", help="use plain defaults for what is not set below")
+    add_flags(parser.add_argument_group("settings, by the names of TRL and PEFT"), TRAINING)
+
+
+def _run(parser: ArgumentParser) -> None:
+    parser.add_argument("run", nargs="?", default="", metavar="RUN", help="its id; otherwise the newest")
+
+
+def _runs(parser: ArgumentParser) -> None:
+    parser.add_argument("run", nargs="?", default="", metavar="RUN", help="show this one; otherwise list all")
+    parser.add_argument("--delete", action="store_true", help="delete the run named")
+
+
+def _work(parser: ArgumentParser) -> None:
+    parser.add_argument("name", nargs="?", default="", metavar="NAME", help="a run's id, datasets/ID or exports/ID")
+
+
+def _cancel(parser: ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME", help="a run's id, or datasets/ID, exports/ID, files/ID")
+
+
+def _logs(parser: ArgumentParser) -> None:
+    _run(parser)
+    parser.add_argument("-f", "--follow", action="store_true", help="go on until the run has ended")
+
+
+def _report(parser: ArgumentParser) -> None:
+    _run(parser)
+    parser.add_argument(
+        "-o", "--output", default="", metavar="DIR", help="save report and plots here; otherwise print it"
+    )
+
+
+def _export(parser: ArgumentParser) -> None:
+    _run(parser)
+    parser.add_argument("--format", choices=FORMATS, default="adapter", help="form of the weights (%(default)s)")
+    parser.add_argument("--id", default="", metavar="ID", help="id to give the export; otherwise made up")
+    parser.add_argument("-w", "--watch", action="store_true", help="follow it to its end")
+
+
+def _exports(parser: ArgumentParser) -> None:
+    parser.add_argument("export", nargs="?", default="", metavar="EXPORT", help="show this one; otherwise list all")
+    parser.add_argument("--delete", action="store_true", help="delete the export named")
+
+
+def _download(parser: ArgumentParser) -> None:
+    parser.add_argument("export", nargs="?", default="", metavar="EXPORT", help="its id; otherwise the newest")
+    parser.add_argument(
+        "-o", "--output", default="", metavar="DIR", help="folder to write; otherwise one named after it"
+    )
+
+
+def _trace(parser: ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME", help="exports/ID, runs/ID, datasets/ID, or an example's name")
+
+
+def _everything(parser: ArgumentParser) -> None:
+    parser.add_argument("paths", nargs="+", metavar="DOC", help="documents, or folders of them")
+    parser.add_argument("-m", "--model", required=True, metavar="MODEL", help="base model: id, folder or hub id")
+    parser.add_argument("--llm-url", default="", metavar="URL", help="LLM server that writes the examples")
+    parser.add_argument("--llm-model", default="", metavar="NAME", help="the model that it is asked for")
+    parser.add_argument("--format", action="append", choices=FORMATS, help="form of the weights; both if not given")
+    parser.add_argument("-o", "--output", default="", metavar="DIR", help="folder to write; otherwise ./PROJECT")
+    spec_flags(parser, RUN_DATASET)
+    add_flags(parser, RUN_CHUNK)
+    add_flags(parser.add_argument_group("training, by the names of TRL and PEFT"), TRAINING)
+
+
+COMMANDS = (
+    Command(
+        "train",
+        "Fine-tune a model on a dataset; what you do not set is recommended for this machine.",
+        "ftf train --model smollm2 --num-train-epochs 2 --watch",
+        "training.train",
+        _train,
+        project=True,
+    ),
+    Command("runs", "List the project's runs, or show one.", "ftf runs", "training.runs", _runs, project=True),
+    Command(
+        "watch", "Follow a run, dataset or export to its end.", "ftf watch run-1", "training.watch", _work, project=True
+    ),
+    Command("logs", "Print a run's log.", "ftf logs run-1 --follow", "training.logs", _logs, project=True, json=False),
+    Command("cancel", "Stop work.", "ftf cancel run-1", "training.cancel", _cancel, project=True),
+    Command(
+        "report",
+        "Print a run's report, or save it.",
+        "ftf report -o report",
+        "training.report",
+        _report,
+        project=True,
+        json=False,
+    ),
+    Command(
+        "export",
+        "Make weights to take away.",
+        "ftf export --format merged --watch",
+        "export.export",
+        _export,
+        project=True,
+    ),
+    Command(
+        "exports", "List the project's exports, or show one.", "ftf exports", "export.exports", _exports, project=True
+    ),
+    Command(
+        "download",
+        "Fetch an export's files, checked by hash.",
+        "ftf download -o model",
+        "export.download",
+        _download,
+        project=True,
+    ),
+    Command(
+        "trace",
+        "Follow a result back to the pages that it comes from.",
+        "ftf trace exports/x1",
+        "trace.trace",
+        _trace,
+        project=True,
+    ),
+    Command(
+        "run",
+        "Do all of it: documents in, weights out. The same command again goes on where it was.",
+        "ftf run docs/ --model ./smollm2 --llm-url http://127.0.0.1:11434/v1 --llm-model qwen3 -o out",
+        "run.run",
+        _everything,
+        project=True,
+    ),
+)

@@ -1,0 +1,102 @@
+"""All commands as one argparse parser."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from argparse import ArgumentParser
+from typing import Any, NoReturn
+
+from finetuneflow_client.cli import exits
+from finetuneflow_client.cli.grammar import documents, examples, models, server
+from finetuneflow_client.cli.grammar.command import Command
+
+COMMANDS: tuple[Command, ...] = (*server.COMMANDS, *documents.COMMANDS, *examples.COMMANDS, *models.COMMANDS)
+
+_NOUNS = {
+    "model": "Base models: pinned, hashed, described from their files.",
+    "project": "Projects: what belongs together.",
+    "llm": "LLM servers that write examples.",
+    "dataset": "Training examples made from documents, each with its evidence.",
+}
+
+_FLOW = """\
+the flow, in order (another terminal runs `ftf up`):
+  ftf project create handbook       a place for what belongs together
+  ftf model add ./smollm2           the base model
+  ftf upload docs/*                 documents: PDF, DOCX, Markdown, text
+  ftf chunk --model smollm2         cut them, by the model's own tokens
+  ftf llm create local --url http://127.0.0.1:11434/v1 --llm-model qwen3
+  ftf dataset preview               a few examples, to see what comes
+  ftf dataset generate              write, check and freeze them
+  ftf hardware --model smollm2      what fits here, and why
+  ftf train --model smollm2 --watch
+  ftf report                        base model against tuned model
+  ftf export --format merged --watch
+  ftf download -o model             weights, checked by hash
+
+or all of it, in one command that may be interrupted and repeated:
+  ftf run docs/ --model ./smollm2 --llm-url URL --llm-model NAME -o out
+
+environment: FTF_SERVER, FTF_TOKEN or FTF_TOKEN_FILE, FTF_STATE, FTF_PROJECT, FTF_LLM_API_KEY, NO_COLOR
+"""
+
+
+class _Parser(ArgumentParser):
+    """Ends a wrong command line with one plain line instead of the usage; keeps the lines of its epilog.
+
+    Abbreviated flags are wrong, so that a new flag breaks no script.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **options)
+
+    def error(self, message: str) -> NoReturn:
+        """Print what is wrong and where to read on, and exit with code 2."""
+        print(f"ftf: {message} — see `{self.prog} --help`", file=sys.stderr)
+        sys.exit(exits.USAGE)
+
+
+def build() -> ArgumentParser:
+    """Return the parser of `ftf`. Parsing sets `command` to the Command that was chosen."""
+    codes = "\n".join(f"  {code:<4} {meaning}" for code, meaning in exits.MEANINGS)
+    parser = _Parser(
+        prog="ftf",
+        description="FineTuneFlow: documents in, a fine-tuned language model out, traceable to the page.",
+        epilog=f"{_FLOW}\nexit codes:\n{codes}",
+        usage="ftf COMMAND …",
+    )
+    parser.add_argument("--version", action="store_true", help="print the version of this client")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=_Parser)
+    nouns: dict[str, Any] = {}
+    for command in COMMANDS:
+        noun, _, verb = command.words.partition(" ")
+        if verb and noun not in nouns:
+            outer = commands.add_parser(noun, help=_NOUNS[noun], description=_NOUNS[noun])
+            outer.set_defaults(command=None, outer=outer)
+            nouns[noun] = outer.add_subparsers(title="commands", metavar="COMMAND", parser_class=_Parser)
+        _add(nouns[noun] if verb else commands, verb or noun, command)
+    return parser
+
+
+def _add(commands: Any, word: str, command: Command) -> None:
+    """Add one command with the options that it shares with others."""
+    parser = commands.add_parser(
+        word, help=command.sentence, description=command.sentence, epilog=f"example:\n  {command.example}"
+    )
+    command.arguments(parser)
+    if command.project:
+        parser.add_argument(
+            "-p", "--project", default="", metavar="PROJECT", help="otherwise $FTF_PROJECT, or the only one"
+        )
+    if command.json:
+        parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.add_argument("-q", "--quiet", action="store_true", help="no progress, only results and errors")
+    where = parser.add_argument_group("the server")
+    where.add_argument("--state", default="", metavar="DIR", help="state folder of `ftf up`")
+    if command.connects:
+        where.add_argument(
+            "--server", default="", metavar="HOST:PORT", help="otherwise $FTF_SERVER, or that of `ftf up`"
+        )
+        where.add_argument("--token-file", default="", metavar="FILE", help="file with the token")
+    parser.set_defaults(command=command)

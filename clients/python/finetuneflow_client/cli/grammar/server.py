@@ -1,0 +1,70 @@
+"""Words about the server of this machine, and what hardware there is."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+
+from finetuneflow_client.cli.grammar.command import Command
+from finetuneflow_client.cli.grammar.settings import TRAINING, add_flags
+
+
+def _up(parser: ArgumentParser) -> None:
+    parser.add_argument("--port", type=int, metavar="N", help="port on 127.0.0.1; kept in the state folder")
+    parser.add_argument("--allow-hub", action="store_true", help="let models be fetched from a model hub")
+
+
+def _hardware(parser: ArgumentParser) -> None:
+    parser.add_argument("-m", "--model", default="", metavar="MODEL", help="also say what training it needs, and how")
+    add_flags(parser.add_argument_group("settings that are decided already"), TRAINING)
+
+
+def _model_add(parser: ArgumentParser) -> None:
+    parser.add_argument("source", metavar="SOURCE", help="folder in the Hugging Face layout, or a hub id")
+    parser.add_argument("--id", default="", metavar="ID", help="id to give it; otherwise derived from the source")
+    parser.add_argument("--revision", default="", metavar="REV", help="revision on the hub")
+
+
+def _model(parser: ArgumentParser) -> None:
+    parser.add_argument("model", metavar="MODEL", help="its id")
+
+
+COMMANDS = (
+    Command(
+        "up",
+        "Start the server of this machine, in the foreground; Ctrl-C stops it.",
+        "ftf up",
+        "server.up",
+        _up,
+        json=False,
+        connects=False,
+    ),
+    Command(
+        "down",
+        "Stop the server of this machine; runs save a checkpoint, and go on at the next `ftf up`.",
+        "ftf down",
+        "server.down",
+        json=False,
+        connects=False,
+    ),
+    Command("status", "Say whether a server answers, where, and what it can do.", "ftf status", "server.status"),
+    Command(
+        "hardware",
+        "Show what there is to train on, and with --model what fits and is recommended.",
+        "ftf hardware --model smollm2",
+        "hardware.hardware",
+        _hardware,
+    ),
+    Command(
+        "model add", "Record a base model: a folder or a hub id.", "ftf model add ./smollm2", "model.add", _model_add
+    ),
+    Command("model list", "List the base models.", "ftf model list", "model.list_models"),
+    Command("model show", "Show a base model.", "ftf model show smollm2", "model.show", _model),
+    Command(
+        "model delete",
+        "Forget a base model; its files stay where they are.",
+        "ftf model delete smollm2",
+        "model.delete",
+        _model,
+        json=False,
+    ),
+)

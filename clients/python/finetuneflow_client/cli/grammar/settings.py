@@ -1,0 +1,97 @@
+"""Settings that become flags: the names are those of the contract, which are those of TRL and PEFT.
+
+A flag that is not given stays unset, and the server's default or recommendation holds.
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, BooleanOptionalAction, _ArgumentGroup
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One field of a message as a flag.
+
+    Attributes:
+        field: its name in the message; "lora.r" is field r of the message lora.
+        kind: int, float, bool, str; list for comma-separated words.
+        help: what it means, with its range.
+        flag: the flag without dashes, where it is not the field's own name.
+    """
+
+    field: str
+    kind: type
+    help: str
+    flag: str = ""
+
+    @property
+    def option(self) -> str:
+        """The flag as typed: "--learning-rate"."""
+        return "--" + (self.flag or self.field.rsplit(".", 1)[-1]).replace("_", "-")
+
+    @property
+    def key(self) -> str:
+        """Its name among the parsed arguments."""
+        return self.option[2:].replace("-", "_")
+
+
+TRAINING = (
+    Setting("lora.r", int, "rank of the adapter, 1 to 1024"),
+    Setting("lora.lora_alpha", float, "scaling: the update is scaled by lora_alpha / r"),
+    Setting("lora.lora_dropout", float, "dropout on the adapter's input, 0 to 0.9"),
+    Setting("lora.target_modules", list, "modules that get an adapter, by comma; all-linear for every linear layer"),
+    Setting("lora.use_rslora", bool, "scale by lora_alpha / √r instead"),
+    Setting("learning_rate", float, "peak learning rate, over 0 to 1"),
+    Setting("num_train_epochs", float, "passes over the examples, over 0 to 1000"),
+    Setting("max_steps", int, "optimizer steps in all; overrides the epochs"),
+    Setting("per_device_train_batch_size", int, "examples per device and forward pass, 1 to 1024"),
+    Setting("gradient_accumulation_steps", int, "forward passes per optimizer step, 1 to 1024"),
+    Setting("max_length", int, "longest example, in tokens"),
+    Setting("packing", bool, "pack examples into full sequences"),
+    Setting("assistant_only_loss", bool, "train on the assistant's tokens only"),
+    Setting("lr_scheduler_type", str, "scheduler of transformers: cosine, linear, constant, …"),
+    Setting("warmup_ratio", float, "share of the steps that the learning rate warms up, 0 to 1"),
+    Setting("weight_decay", float, "weight decay, 0 to 1"),
+    Setting("max_grad_norm", float, "norm that gradients are clipped to, 0 for none"),
+    Setting("optim", str, "optimizer of transformers: adamw_torch, …"),
+    Setting("seed", int, "seed of every random choice"),
+    Setting("logging_steps", int, "steps between reports"),
+    Setting("save_steps", int, "steps between checkpoints"),
+    Setting("save_total_limit", int, "checkpoints kept"),
+    Setting("gradient_checkpointing", bool, "compute activations again to save memory"),
+    Setting("bf16", bool, "compute in bfloat16"),
+)
+
+DATASET = (
+    Setting("examples_per_chunk", int, "examples to ask for per chunk, 1 to 20"),
+    Setting("max_examples", int, "stop after this many accepted examples"),
+    Setting("eval_fraction", float, "share of documents held out: does the model generalise? 0 to 0.9"),
+    Setting("recall_fraction", float, "share of questions kept back about trained documents, 0 to 0.5"),
+    Setting("temperature", float, "sampling temperature, 0 to 2"),
+    Setting("max_tokens", int, "most tokens of a reply, 16 to 8192"),
+    Setting("seed", int, "seed sent with each call"),
+    Setting("system_prompt", str, "system message of each example"),
+)
+
+CHUNK = (
+    Setting("max_tokens", int, "most tokens in a chunk, 32 to 8192"),
+    Setting("overlap_tokens", int, "tokens that a chunk repeats from the one before", flag="overlap"),
+)
+
+# In `ftf run`, where all meet, names that occur twice say which is meant.
+RUN_CHUNK = (replace(CHUNK[0], flag="chunk_tokens"), CHUNK[1])
+RUN_DATASET = tuple(
+    replace(s, flag={"max_tokens": "reply_tokens", "seed": "sampling_seed"}.get(s.field, "")) for s in DATASET
+)
+
+
+def add_flags(parser: ArgumentParser | _ArgumentGroup, settings: tuple[Setting, ...]) -> None:
+    """Add a flag for each setting; those not given are None."""
+    for setting in settings:
+        if setting.kind is bool:
+            parser.add_argument(setting.option, dest=setting.key, action=BooleanOptionalAction, help=setting.help)
+        else:
+            value = str if setting.kind is list else setting.kind
+            metavar = {int: "N", float: "X", list: "A,B"}.get(setting.kind, "NAME")
+            parser.add_argument(setting.option, dest=setting.key, type=value, metavar=metavar, help=setting.help)

@@ -1,0 +1,78 @@
+"""LLM endpoints. The key comes from a file, the environment or the terminal, never from the command line."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from pathlib import Path
+
+from finetuneflow.dataset.v1 import dataset_service_pb2, llm_endpoint_pb2
+from finetuneflow_client import names
+from finetuneflow_client.cli import wording
+from finetuneflow_client.cli.session import Session
+from finetuneflow_client.errors import FtfError
+
+
+async def create(session: Session) -> None:
+    """Record an LLM server."""
+    args = session.args
+    endpoint = llm_endpoint_pb2.LlmEndpoint(
+        display_name=args.id,
+        base_url=args.url,
+        model=args.llm_model,
+        max_concurrency=args.max_concurrency,
+        timeout_seconds=args.timeout_seconds,
+    )
+    request = dataset_service_pb2.CreateLlmEndpointRequest(
+        llm_endpoint=endpoint, llm_endpoint_id=args.id, api_key=api_key(args.api_key_file, ask=args.ask_key)
+    )
+    made = await session.flow.dataset.CreateLlmEndpoint(request)
+    if session.output.as_json:
+        session.output.message(made)
+    else:
+        session.output.line(made.name)
+
+
+async def list_endpoints(session: Session) -> None:
+    """List the LLM endpoints."""
+    found = [endpoint async for endpoint in session.flow.llm_endpoints()]
+    rows = [
+        (
+            names.short(e.name),
+            e.base_url,
+            e.model,
+            "yes" if e.has_api_key else "no",
+            llm_endpoint_pb2.JsonMode.Name(e.json_mode).removeprefix("JSON_MODE_").lower().replace("unspecified", ""),
+            str(e.max_concurrency),
+            wording.age(e.meta.create_time),
+        )
+        for e in found
+    ]
+    session.output.listing("llm_endpoints", found, ("LLM", "URL", "MODEL", "KEY", "JSON", "CALLS AT ONCE", "AGE"), rows)
+
+
+async def delete(session: Session) -> None:
+    """Remove an LLM endpoint and its key."""
+    name = names.full("llmEndpoints", session.args.id)
+    await session.flow.dataset.DeleteLlmEndpoint(dataset_service_pb2.DeleteLlmEndpointRequest(name=name))
+    session.screen.say(f"deleted {name}")
+
+
+def api_key(key_file: str, *, ask: bool = False) -> str:
+    """Return the key: typed, from a file, or from $FTF_LLM_API_KEY; empty if there is none.
+
+    Raises:
+        FtfError: INVALID_ARGUMENT if the file cannot be read or is empty.
+    """
+    if ask:
+        return getpass.getpass("API key: ").strip()
+    if not key_file:
+        return os.environ.get("FTF_LLM_API_KEY", "").strip()
+    try:
+        key = Path(key_file).expanduser().read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "not text"
+        raise FtfError(f"cannot read the key in {key_file}: {why}", "check the path", code="INVALID_ARGUMENT") from None
+    if not key:
+        raise FtfError(f"the key file {key_file} is empty", "write the key into it", code="INVALID_ARGUMENT")
+    return key

@@ -1,0 +1,103 @@
+"""From argv to an exit code: parse, connect, run the command, and turn every error into one plain line."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import os
+import sys
+import tempfile
+import traceback
+from argparse import ArgumentParser, Namespace
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, cast
+
+from finetuneflow_client import __version__
+from finetuneflow_client.cli import exits
+from finetuneflow_client.cli.grammar.parser import build
+from finetuneflow_client.errors import FtfError
+
+if TYPE_CHECKING:
+    from finetuneflow_client.cli.grammar.command import Command
+    from finetuneflow_client.cli.session import Session
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `ftf` and return its exit code. No exception leaves it but SystemExit, from a wrong command line."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot show a character gets a question mark, not an error.
+        with contextlib.suppress(AttributeError, ValueError):
+            stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # text files have it, other streams may not
+    try:
+        code = _run(build(), argv)
+        sys.stdout.flush()
+        return code
+    except FtfError as error:
+        return _fail(str(error), exits.exit_code(error))
+    except KeyboardInterrupt:
+        return _fail("interrupted — work that was started goes on in the server", exits.INTERRUPTED)
+    except BrokenPipeError:
+        # Whoever read the results has gone, such as `| head`. Python must not try to flush what is left.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return exits.PIPE
+    except Exception as error:
+        return _fail(_unforeseen(error), exits.FAILED)
+
+
+def resolve(command: Command) -> Callable[..., Awaitable[int | None] | int | None]:
+    """Import the function that carries a command out."""
+    module, _, function = command.runs.partition(".")
+    found = getattr(importlib.import_module(f"finetuneflow_client.cli.{module}"), function)
+    return cast("Callable[..., Awaitable[int | None] | int | None]", found)
+
+
+def _run(parser: ArgumentParser, argv: Sequence[str] | None) -> int:
+    """Parse and carry out; without a command, print help."""
+    args = parser.parse_args(argv)
+    if args.version:
+        print(f"ftf {__version__}")
+        return exits.OK
+    command = getattr(args, "command", None)
+    if command is None:
+        getattr(args, "outer", parser).print_help()
+        return exits.OK if getattr(args, "outer", None) is None else exits.USAGE
+    # gRPC's own log is for those who develop it.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    if not command.connects:
+        return cast("int | None", resolve(command)(args)) or exits.OK
+    return asyncio.run(_connected(command, args))
+
+
+async def _connected(command: Command, args: Namespace) -> int:
+    """Carry out a command that needs a server."""
+    from finetuneflow_client.cli.output import Output
+    from finetuneflow_client.cli.screen import Screen
+    from finetuneflow_client.cli.session import Session
+    from finetuneflow_client.client import FineTuneFlow
+
+    handler = cast("Callable[[Session], Awaitable[int | None]]", resolve(command))
+    async with FineTuneFlow.connect(args.server, token_file=args.token_file, state=args.state) as flow:
+        session = Session(args, flow, Screen(quiet=args.quiet), Output(as_json=getattr(args, "json", False)))
+        return await handler(session) or exits.OK
+
+
+def _fail(line: str, code: int) -> int:
+    """Print an error on one line and return the exit code."""
+    with contextlib.suppress(OSError, ValueError):
+        print("ftf: " + " ".join(line.split()), file=sys.stderr, flush=True)
+    return code
+
+
+def _unforeseen(error: Exception) -> str:
+    """Return the line for an error that nobody thought of; with FTF_DEBUG=1 its traceback goes to a file."""
+    what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    if os.environ.get("FTF_DEBUG") != "1":
+        return f"a mistake in ftf: {what} — repeat with FTF_DEBUG=1 to keep the details, and report it"
+    with tempfile.NamedTemporaryFile("w", prefix="ftf-", suffix=".log", delete=False) as file:
+        traceback.print_exception(error, file=file)
+    return f"a mistake in ftf: {what} — report it with {file.name}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,82 @@
+"""Base models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from finetuneflow.hardware.v1 import hardware_service_pb2, model_pb2
+from finetuneflow_client import names
+from finetuneflow_client.cli import wording
+from finetuneflow_client.cli.session import Session
+
+_COLUMNS = ("MODEL", "ARCHITECTURE", "PARAMETERS", "CONTEXT", "TYPE", "LICENCE", "CHAT TEMPLATE", "SOURCE")
+
+
+async def add(session: Session) -> None:
+    """Record a base model; what is recorded already is returned."""
+    args = session.args
+    path = Path(args.source).expanduser()
+    if path.is_dir() or args.source.startswith((".", "/", "~")):
+        model = model_pb2.Model(local_path=str(path.absolute()))
+    else:
+        model = model_pb2.Model(hub_id=args.source, revision=args.revision)
+    session.screen.say(f"reading {args.source}; its weights are hashed, which takes a while for large ones")
+    request = hardware_service_pb2.CreateModelRequest(model=model, model_id=args.id)
+    made = await session.flow.hardware.CreateModel(request, timeout=3600)
+    if session.output.as_json:
+        session.output.message(made)
+    else:
+        session.output.line(made.name)
+
+
+async def list_models(session: Session) -> None:
+    """List the base models."""
+    found = [model async for model in session.flow.models()]
+    rows = [
+        (
+            names.short(m.name),
+            m.architecture,
+            f"{m.parameters:,}",
+            f"{m.context_length:,}",
+            m.dtype,
+            m.license,
+            "yes" if m.has_chat_template else "no",
+            m.hub_id or m.local_path,
+        )
+        for m in found
+    ]
+    session.output.listing("models", found, _COLUMNS, rows)
+
+
+async def show(session: Session) -> None:
+    """Show a base model with its files."""
+    name = names.full("models", session.args.model)
+    model = await session.flow.hardware.GetModel(hardware_service_pb2.GetModelRequest(name=name))
+    if session.output.as_json:
+        session.output.message(model)
+        return
+    session.output.facts(
+        {
+            "model": model.name,
+            "source": model.hub_id or model.local_path,
+            "revision": model.revision,
+            "architecture": model.architecture,
+            "parameters": f"{model.parameters:,}",
+            "context": wording.many(model.context_length, "token"),
+            "layers": f"{model.layers} of width {model.hidden_size}",
+            "vocabulary": f"{model.vocab_size:,}",
+            "weights": model.dtype,
+            "licence": model.license or "not stated",
+            "gated": "yes" if model.gated else "no",
+            "chat template": "yes" if model.has_chat_template else "no: an instruct model has one",
+        }
+    )
+    session.output.line()
+    session.output.table(("FILE", "SIZE", "SHA256"), [wording.artifact(file) for file in model.files])
+
+
+async def delete(session: Session) -> None:
+    """Forget a base model."""
+    name = names.full("models", session.args.model)
+    await session.flow.hardware.DeleteModel(hardware_service_pb2.DeleteModelRequest(name=name))
+    session.screen.say(f"forgot {name}; its files stay where they are")

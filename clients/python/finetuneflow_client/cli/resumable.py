@@ -1,0 +1,156 @@
+"""Work that is found again: its id is derived from what goes into it, so the same inputs lead to the same work.
+
+Work that succeeded is used, work that goes on is followed, generation that failed is resumed, and a run or export that
+failed or was cancelled is begun again under the next id ("…-2").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Protocol, TypeVar
+
+from finetuneflow.common.v1 import work_pb2
+from finetuneflow.dataset.v1 import dataset_pb2, dataset_service_pb2, llm_endpoint_pb2
+from finetuneflow.export.v1 import export_pb2, export_service_pb2
+from finetuneflow.ingest.v1 import ingest_service_pb2, project_pb2
+from finetuneflow.training.v1 import run_pb2, training_service_pb2
+from finetuneflow_client import names
+from finetuneflow_client.cli.session import Session
+from finetuneflow_client.errors import FtfError
+
+_BROKEN = (work_pb2.WORK_STATE_FAILED, work_pb2.WORK_STATE_CANCELLING, work_pb2.WORK_STATE_CANCELLED)
+_MOST_ATTEMPTS = 100
+
+Found = TypeVar("Found")
+
+
+class _Working(Protocol):
+    @property
+    def work(self) -> work_pb2.Work: ...
+
+
+Worked = TypeVar("Worked", bound=_Working)
+
+
+async def project(session: Session, name: str, title: str) -> str:
+    """Return a project's name; it is made if it is not there."""
+    flow = session.flow.ingest
+
+    async def make() -> project_pb2.Project:
+        request = ingest_service_pb2.CreateProjectRequest(
+            project=project_pb2.Project(display_name=title), project_id=names.short(name)
+        )
+        return await flow.CreateProject(request)
+
+    async def get() -> project_pb2.Project:
+        return await flow.GetProject(ingest_service_pb2.GetProjectRequest(name=name))
+
+    return (await _got_or_made(get, make)).name
+
+
+async def llm_endpoint(session: Session, base_url: str, model: str, key: str) -> str:
+    """Return the name of an LLM endpoint for a URL and a model; it is made if it is not there."""
+    flow = session.flow.dataset
+    id = names.derived("llm", base_url, model)
+
+    async def make() -> llm_endpoint_pb2.LlmEndpoint:
+        endpoint = llm_endpoint_pb2.LlmEndpoint(display_name=model, base_url=base_url, model=model)
+        return await flow.CreateLlmEndpoint(
+            dataset_service_pb2.CreateLlmEndpointRequest(llm_endpoint=endpoint, llm_endpoint_id=id, api_key=key)
+        )
+
+    async def get() -> llm_endpoint_pb2.LlmEndpoint:
+        return await flow.GetLlmEndpoint(dataset_service_pb2.GetLlmEndpointRequest(name=f"llmEndpoints/{id}"))
+
+    return (await _got_or_made(get, make)).name
+
+
+async def dataset(session: Session, parent: str, spec: dataset_pb2.DatasetSpec, *inputs: str) -> str:
+    """Return the name of the dataset of a spec and further inputs, generating, resumed or done."""
+    flow = session.flow.dataset
+    id = names.derived("d", spec.SerializeToString(deterministic=True).hex(), *inputs)
+
+    async def make() -> dataset_pb2.Dataset:
+        request = dataset_service_pb2.CreateDatasetRequest(
+            parent=parent, dataset=dataset_pb2.Dataset(spec=spec), dataset_id=id
+        )
+        return await flow.CreateDataset(request)
+
+    async def get() -> dataset_pb2.Dataset:
+        return await flow.GetDataset(dataset_service_pb2.GetDatasetRequest(name=f"{parent}/datasets/{id}"))
+
+    found = await _got_or_made(get, make)
+    if found.work.state in (work_pb2.WORK_STATE_FAILED, work_pb2.WORK_STATE_CANCELLED):
+        session.screen.say(f"resuming {found.name}")
+        await flow.ResumeDataset(dataset_service_pb2.ResumeDatasetRequest(name=found.name))
+    return found.name
+
+
+async def run(session: Session, parent: str, id: str, make_run: Callable[[], Awaitable[run_pb2.Run]]) -> str:
+    """Return the name of the newest run of an id that has not failed; without one, of the run that is now made."""
+    flow = session.flow.training
+
+    async def make(id: str) -> run_pb2.Run:
+        request = training_service_pb2.CreateRunRequest(parent=parent, run=await make_run(), run_id=id)
+        return await flow.CreateRun(request)
+
+    async def get(id: str) -> run_pb2.Run:
+        return await flow.GetRun(training_service_pb2.GetRunRequest(name=f"{parent}/runs/{id}"))
+
+    return (await _unbroken(id, get, make)).name
+
+
+async def export(session: Session, run_name: str, format: export_pb2.Format.ValueType) -> str:
+    """Return the name of a run's export in a format, going on, done, or now made."""
+    flow, parent = session.flow.export, names.parent(run_name)
+
+    async def make(id: str) -> export_pb2.Export:
+        request = export_service_pb2.CreateExportRequest(
+            parent=parent, export=export_pb2.Export(run=run_name, format=format), export_id=id
+        )
+        return await flow.CreateExport(request)
+
+    async def get(id: str) -> export_pb2.Export:
+        return await flow.GetExport(export_service_pb2.GetExportRequest(name=f"{parent}/exports/{id}"))
+
+    return (await _unbroken(names.derived("x", run_name, str(format)), get, make)).name
+
+
+async def _got_or_made(get: Callable[[], Awaitable[Found]], make: Callable[[], Awaitable[Found]]) -> Found:
+    """Return what is there, else what is made; somebody else may have made it in between."""
+    try:
+        return await get()
+    except FtfError as error:
+        if error.code != "NOT_FOUND":
+            raise
+    try:
+        return await make()
+    except FtfError as error:
+        if error.code != "ALREADY_EXISTS":
+            raise
+    return await get()
+
+
+async def _unbroken(
+    id: str, get: Callable[[str], Awaitable[Worked]], make: Callable[[str], Awaitable[Worked]]
+) -> Worked:
+    """Return the first of id, id-2, id-3, … that is neither failed nor cancelled; the first free one is made."""
+    for number in range(1, _MOST_ATTEMPTS):
+        attempt = id if number == 1 else f"{id}-{number}"
+
+        async def get_this(attempt: str = attempt) -> Worked:
+            return await get(attempt)
+
+        async def make_this(attempt: str = attempt) -> Worked:
+            return await make(attempt)
+
+        try:
+            found = await _got_or_made(get_this, make_this)
+        except FtfError as error:
+            # Deleted a moment ago: its id is not free yet.
+            if error.code != "NOT_FOUND" or error.reason not in ("", "NOT_FOUND"):
+                raise
+            continue
+        if found.work.state not in _BROKEN:
+            return found
+    raise FtfError(f"{id} has failed {_MOST_ATTEMPTS} times", "look at `ftf runs`", code="FAILED_PRECONDITION")

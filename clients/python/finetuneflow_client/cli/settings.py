@@ -1,0 +1,82 @@
+"""Flags → messages, and messages → words."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from typing import TYPE_CHECKING, Any
+
+from finetuneflow.dataset.v1 import dataset_pb2
+from finetuneflow.ingest.v1 import file_pb2
+from finetuneflow.training.v1 import config_pb2
+from finetuneflow_client.cli.grammar.settings import CHUNK, DATASET, TRAINING, Setting
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
+_TASKS = {
+    "question-answer": dataset_pb2.TASK_TYPE_QUESTION_ANSWER,
+    "instruction": dataset_pb2.TASK_TYPE_INSTRUCTION,
+}
+
+
+def training_config(args: Namespace) -> config_pb2.TrainingConfig:
+    """Return the settings of a training that the user gave; the rest is unset."""
+    config = config_pb2.TrainingConfig()
+    _fill(config, TRAINING, args)
+    return config
+
+
+def chunk_settings(args: Namespace, model: str, flags: tuple[Setting, ...] = CHUNK) -> file_pb2.ChunkSettings:
+    """Return how to cut: the user's settings, tokens counted by a model (empty: tiktoken)."""
+    settings = file_pb2.ChunkSettings(model=model)
+    _fill(settings, flags, args)
+    return settings
+
+
+def dataset_spec(
+    args: Namespace, files: list[str], llm_endpoint: str, flags: tuple[Setting, ...] = DATASET
+) -> dataset_pb2.DatasetSpec:
+    """Return what to generate: the user's settings; no files means all of the project."""
+    spec = dataset_pb2.DatasetSpec(files=files, task_type=_TASKS[args.task], llm_endpoint=llm_endpoint)
+    _fill(spec, flags, args)
+    return spec
+
+
+def described(config: config_pb2.TrainingConfig) -> list[tuple[str, str]]:
+    """Return the settings that are set, as the names and values of their flags."""
+    found = []
+    for setting in TRAINING:
+        owner, field = _owner(config, setting.field)
+        if _is_set(owner, field):
+            value = getattr(owner, field)
+            shown = ", ".join(value) if setting.kind is list else f"{value:g}" if setting.kind is float else str(value)
+            found.append((field, shown))
+    return found
+
+
+def _fill(message: Message, settings: tuple[Setting, ...], args: Namespace) -> None:
+    for setting in settings:
+        value = getattr(args, setting.key)
+        if value is None:
+            continue
+        owner, field = _owner(message, setting.field)
+        if setting.kind is list:
+            getattr(owner, field).extend(part.strip() for part in value.split(",") if part.strip())
+        else:
+            setattr(owner, field, value)
+
+
+def _owner(message: Any, path: str) -> tuple[Any, str]:
+    """Return the message that a dotted path's last field is in, and that field."""
+    *outer, field = path.split(".")
+    for name in outer:
+        message = getattr(message, name)
+    return message, field
+
+
+def _is_set(message: Any, field: str) -> bool:
+    return (
+        bool(getattr(message, field))
+        if message.DESCRIPTOR.fields_by_name[field].is_repeated
+        else message.HasField(field)
+    )

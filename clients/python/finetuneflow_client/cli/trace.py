@@ -1,0 +1,96 @@
+"""Where a result comes from: export → run → dataset → files, and example → chunk → page."""
+
+from __future__ import annotations
+
+from finetuneflow.dataset.v1 import dataset_service_pb2
+from finetuneflow.export.v1 import export_service_pb2
+from finetuneflow.ingest.v1 import ingest_service_pb2
+from finetuneflow.training.v1 import training_service_pb2
+from finetuneflow_client import names
+from finetuneflow_client.cli import targets
+from finetuneflow_client.cli.output import to_json
+from finetuneflow_client.cli.session import Session
+from finetuneflow_client.cli.view.dataset import place
+from finetuneflow_client.errors import FtfError
+
+Found = dict[str, object]
+
+
+async def trace(session: Session) -> None:
+    """Show the way from a result back to the documents; as JSON, every resource on it."""
+    value = session.args.name
+    name = await targets.example(session, value) if "examples/" in value else await targets.work(session, value)
+    kind = names.kind(name)
+    steps = {"exports": _export, "runs": _run, "datasets": _dataset, "examples": _example}
+    if kind not in steps:
+        remedy = "name exports/ID, runs/ID, datasets/ID or datasets/ID/examples/ID"
+        raise FtfError(f"{name} cannot be traced", remedy, code="INVALID_ARGUMENT")
+    found: Found = {}
+    await steps[kind](session, name, found)
+    if session.output.as_json:
+        session.output.json(found)
+
+
+async def _export(session: Session, name: str, found: Found) -> None:
+    export = await session.flow.export.GetExport(export_service_pb2.GetExportRequest(name=name))
+    found["export"] = to_json(export)
+    session.output.line(f"export   {name}")
+    for artifact in export.artifacts:
+        session.output.line(f"           {artifact.filename}  sha256 {artifact.sha256}")
+    await _run(session, export.run, found)
+
+
+async def _run(session: Session, name: str, found: Found) -> None:
+    run = await session.flow.training.GetRun(training_service_pb2.GetRunRequest(name=name))
+    found["run"] = to_json(run)
+    session.output.line(f"run      {name}")
+    session.output.line(f"model    {run.model} at {run.model_revision}")
+    await _dataset(session, run.dataset, found, run.dataset_version, run.dataset_sha256)
+
+
+async def _dataset(session: Session, name: str, found: Found, version: int = 0, sha256: str = "") -> None:
+    request = dataset_service_pb2.GetDatasetStatisticsRequest(name=name)
+    try:
+        statistics = await session.flow.dataset.GetDatasetStatistics(request)
+    except FtfError as error:
+        if error.code != "NOT_FOUND":
+            raise
+        session.output.line(f"dataset  {name}: deleted since; its frozen file had sha256 {sha256}")
+        return
+    found["dataset"] = {"name": name, "version": version, "statistics": to_json(statistics)}
+    frozen = f", version {version}, sha256 {sha256}" if version else ""
+    session.output.line(f"dataset  {name}{frozen}")
+    for file in statistics.files:
+        examples = f"{file.accepted} examples"
+        session.output.line(f"file     {file.display_name} ({names.short(file.file)}), {examples}")
+
+
+async def _example(session: Session, name: str, found: Found) -> None:
+    example = await session.flow.dataset.GetExample(dataset_service_pb2.GetExampleRequest(name=name))
+    found["example"] = to_json(example)
+    output = session.output
+    output.facts(
+        {
+            "example": name,
+            "prompt": example.prompt,
+            "response": example.response,
+            "asked by": f"{example.prompt_version}, {example.llm}",
+            "evidence": f"“{example.evidence}”",
+            "chunk": example.chunk,
+            "place": place(example.place),
+        }
+    )
+    file_name = names.parent(example.chunk)
+    try:
+        chunk = await session.flow.ingest.GetChunk(ingest_service_pb2.GetChunkRequest(name=example.chunk))
+        file = await session.flow.ingest.GetFile(ingest_service_pb2.GetFileRequest(name=file_name))
+    except FtfError as error:
+        if error.code != "NOT_FOUND":
+            raise
+        output.line(f"file      {example.file_display_name}: deleted or cut anew since")
+        return
+    found.update(chunk=to_json(chunk), file=to_json(file))
+    output.line(f"file      {file.display_name} ({names.short(file.name)}), sha256 {file.content.sha256}")
+    output.line(f"text      sha256 {chunk.text_sha256}")
+    output.line()
+    output.line(chunk.text.strip())

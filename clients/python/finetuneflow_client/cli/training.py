@@ -1,0 +1,209 @@
+"""Runs: start, list, follow, stop, read their logs and reports."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from pathlib import Path
+
+from finetuneflow.dataset.v1 import dataset_pb2, dataset_service_pb2
+from finetuneflow.export.v1 import export_service_pb2
+from finetuneflow.ingest.v1 import ingest_service_pb2
+from finetuneflow.training.v1 import config_pb2, run_pb2, training_service_pb2
+from finetuneflow_client import names
+from finetuneflow_client.cli import flow, targets, wording
+from finetuneflow_client.cli.session import Session
+from finetuneflow_client.cli.settings import described, training_config
+from finetuneflow_client.cli.view.evaluation import evaluation_table, samples_table
+from finetuneflow_client.errors import FtfError, from_work
+from finetuneflow_client.watch import ENDED
+
+_COLUMNS = ("RUN", "STATE", "PROGRESS", "LOSS", "MODEL", "DATASET", "TOOK", "AGE")
+
+
+async def train(session: Session) -> None:
+    """Start a run with the user's settings and the recommended ones; with --watch follow it to its end."""
+    args = session.args
+    run = await planned(
+        session,
+        await targets.model(session, args.model),
+        await targets.dataset(session, args.dataset),
+        args.dataset_version,
+        training_config(args),
+        recommended=not args.no_recommended,
+    )
+    request = training_service_pb2.CreateRunRequest(
+        parent=names.parent(run.dataset), run=run, run_id=args.id, validate_only=args.dry_run
+    )
+    made = await session.flow.training.CreateRun(request)
+    if args.dry_run:
+        session.screen.say("every check passed; nothing was started")
+    elif args.watch:
+        session.screen.say(f"started {made.name}")
+        made = await flow.follow_run(session, made.name)
+    if args.dry_run or args.watch or session.output.as_json:
+        show_run(session, made)
+    else:
+        session.output.line(made.name)
+
+
+async def planned(
+    session: Session,
+    model: str,
+    dataset: str,
+    version: int,
+    config: config_pb2.TrainingConfig,
+    *,
+    recommended: bool = True,
+) -> run_pb2.Run:
+    """Return a run to ask for: what `config` leaves open is recommended, or left to the defaults."""
+    found = await session.flow.dataset.GetDataset(dataset_service_pb2.GetDatasetRequest(name=dataset))
+    if not found.versions:
+        raise FtfError(f"{dataset} has no frozen version", "run `ftf dataset freeze`", code="FAILED_PRECONDITION")
+    frozen = next((v for v in reversed(found.versions) if version in (0, v.version)), dataset_pb2.DatasetVersion())
+    if recommended and (advice := await flow.recommend(session, model, config, frozen.train_examples)):
+        config = advice.config
+    return run_pb2.Run(dataset=dataset, dataset_version=frozen.version or version, model=model, config=config)
+
+
+async def runs(session: Session) -> None:
+    """List the project's runs, show one, or delete one."""
+    args = session.args
+    if not args.run:
+        if args.delete:
+            raise FtfError("--delete needs the run's id", "see `ftf runs`", code="INVALID_ARGUMENT")
+        found = [run async for run in session.flow.runs(await session.project())]
+        session.output.listing("runs", found, _COLUMNS, [_row(run) for run in found])
+        return
+    name = await targets.run(session, args.run)
+    if args.delete:
+        await session.flow.training.DeleteRun(training_service_pb2.DeleteRunRequest(name=name))
+        session.screen.say(f"deleted {name}")
+        return
+    show_run(session, await session.flow.training.GetRun(training_service_pb2.GetRunRequest(name=name)))
+
+
+async def watch(session: Session) -> None:
+    """Follow a run, dataset or export to its end."""
+    name = await targets.work(session, session.args.name)
+    kind = names.kind(name)
+    if kind == "runs":
+        show_run(session, await flow.follow_run(session, name))
+    elif kind == "datasets":
+        dataset = await flow.follow_dataset(session, name)
+        session.output.message(dataset) if session.output.as_json else session.output.line(name)
+    elif kind == "exports":
+        export = await flow.follow_export(session, name)
+        session.output.message(export) if session.output.as_json else session.output.line(name)
+    else:
+        raise _unknown(name)
+
+
+async def cancel(session: Session) -> None:
+    """Stop a run, or other work."""
+    name = await targets.work(session, session.args.name)
+    kind = names.kind(name)
+    if kind == "runs":
+        ended = (await session.flow.training.CancelRun(training_service_pb2.CancelRunRequest(name=name))).work
+    elif kind == "datasets":
+        ended = (await session.flow.dataset.CancelDataset(dataset_service_pb2.CancelDatasetRequest(name=name))).work
+    elif kind == "exports":
+        ended = (await session.flow.export.CancelExport(export_service_pb2.CancelExportRequest(name=name))).work
+    elif kind == "files":
+        ended = (await session.flow.ingest.CancelFile(ingest_service_pb2.CancelFileRequest(name=name))).work
+    else:
+        raise _unknown(name)
+    if session.output.as_json:
+        session.output.message(ended)
+    else:
+        session.output.line(f"{name}: {wording.state(ended)}")
+
+
+async def logs(session: Session) -> None:
+    """Print a run's log; when following, a connection that breaks off is taken up at the line that comes next."""
+    args = session.args
+    request = training_service_pb2.ReadLogsRequest(name=await targets.run(session, args.run), follow=args.follow)
+    printed, pause = 0, 0.2
+    while True:
+        try:
+            number = 0
+            async for line in session.flow.training.ReadLogs(request):
+                number += 1
+                if number > printed:
+                    printed, pause = number, 0.2
+                    session.output.raw(" ".join(filter(None, (line.time, line.level, line.text))) + "\n")
+                    session.output.flush()
+            return
+        except FtfError as error:
+            if not (args.follow and error.away):
+                raise
+            session.away(error)
+        await asyncio.sleep(pause)
+        pause = min(pause * 2, 5.0)
+
+
+async def report(session: Session) -> None:
+    """Print a run's report, or save it with its plots."""
+    args = session.args
+    name = await targets.run(session, args.run)
+    run = await session.flow.training.GetRun(training_service_pb2.GetRunRequest(name=name))
+    if not any(artifact.filename == "report.md" for artifact in run.artifacts):
+        state = wording.state(run.work)
+        raise FtfError(f"{name} is {state} and has no report", "wait with `ftf watch`", code="FAILED_PRECONDITION")
+    if args.output:
+        for path in await flow.download_report(session, run, Path(args.output)):
+            session.output.line(str(path))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        session.output.raw((await flow.download_report(session, run, Path(folder)))[0].read_text(encoding="utf-8"))
+
+
+def show_run(session: Session, run: run_pb2.Run) -> None:
+    """Write a run: its facts, its evaluation, its artifacts."""
+    if session.output.as_json:
+        session.output.message(run)
+        return
+    result = run.result
+    session.output.facts(
+        {
+            "run": run.name,
+            "state": f"{wording.state(run.work)} {wording.progress(run.work)}".strip(),
+            "error": from_work(run.work, names.short(run.name)) or "",
+            "model": f"{run.model} at {run.model_revision[:12]}",
+            "dataset": f"{run.dataset}, version {run.dataset_version}, sha256 {run.dataset_sha256[:12]}…",
+            "settings": ", ".join(f"{name} {value}" for name, value in described(run.config)),
+            "attempts": len(run.attempts) if len(run.attempts) > 1 else "",
+            "trained": f"{wording.many(result.steps, 'step')} in {wording.duration(result.train_seconds)}, "
+            f"loss {result.train_loss:.4f}, {wording.many(result.trainable_parameters, 'parameter')}, "
+            f"{wording.size(result.peak_memory_bytes)} memory at most"
+            if result.steps
+            else "",
+        }
+    )
+    if result.HasField("evaluation"):
+        session.output.line()
+        session.output.render(evaluation_table(result.evaluation))
+        if samples := samples_table(result.evaluation):
+            session.output.render(samples)
+    if run.artifacts:
+        session.output.line()
+        session.output.table(("ARTIFACT", "SIZE", "SHA256"), [wording.artifact(a) for a in run.artifacts])
+
+
+def _row(run: run_pb2.Run) -> tuple[str, ...]:
+    loss = run.result.train_loss or run.last_metrics.values.get("loss", 0.0)
+    return (
+        names.short(run.name),
+        wording.state(run.work),
+        "" if run.work.state in ENDED and not run.work.HasField("error") else wording.progress(run.work),
+        f"{loss:.4f}" if loss else "",
+        names.short(run.model),
+        f"{names.short(run.dataset)}/{run.dataset_version}",
+        wording.took(run.work),
+        wording.age(run.meta.create_time),
+    )
+
+
+def _unknown(name: str) -> FtfError:
+    remedy = "name a run's id, datasets/ID, exports/ID or files/ID"
+    return FtfError(f"{name} is no work", remedy, code="INVALID_ARGUMENT")

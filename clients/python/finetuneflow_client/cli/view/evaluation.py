@@ -1,0 +1,50 @@
+"""What training came to: base model against tuned model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from finetuneflow.training.v1 import evaluation_pb2
+
+
+def evaluation_table(found: evaluation_pb2.Evaluation) -> Table:
+    """Return base against tuned: what the model learned of documents it saw, and of others, apart."""
+    table = Table(title="Base model against tuned model", title_justify="left", title_style="bold")
+    table.add_column("question")
+    for column in ("examples", "base loss", "tuned loss", "change", "base perplexity", "tuned perplexity"):
+        table.add_column(column, justify="right")
+    for title, score in (
+        ("generalise: documents it never saw", found.generalise),
+        ("recall: new questions on documents it saw", found.recall),
+    ):
+        if not score.examples:
+            table.add_row(title, "0", *["–"] * 5)
+            continue
+        change = (score.tuned_loss - score.base_loss) / score.base_loss if score.base_loss else 0.0
+        table.add_row(
+            title,
+            str(score.examples),
+            f"{score.base_loss:.4f}",
+            f"{score.tuned_loss:.4f}",
+            Text(f"{change:+.1%}", "green" if change < 0 else "red"),
+            f"{score.base_perplexity:,.2f}",
+            f"{score.tuned_perplexity:,.2f}",
+        )
+    return table
+
+
+def samples_table(found: evaluation_pb2.Evaluation, limit: int = 4) -> Table | None:
+    """Return answers of both models side by side; None if there are none."""
+    if not found.samples:
+        return None
+    table = Table(title="Sample answers", title_justify="left", title_style="bold", show_lines=True)
+    for column in ("question", "document's answer", "base model", "tuned model"):
+        table.add_column(column, ratio=1, overflow="fold")
+    for sample in found.samples[:limit]:
+        question = Text.assemble(sample.prompt, (f"\n({sample.set})", "dim"))
+        table.add_row(question, Text(sample.reference), Text(sample.base), Text(sample.tuned, "bold"))
+    return table

@@ -1,0 +1,61 @@
+"""What a machine has, what a training needs, and what is recommended."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from finetuneflow_client.cli import wording
+
+if TYPE_CHECKING:
+    from finetuneflow.hardware.v1 import device_pb2, plan_pb2
+
+
+def inventory_lines(found: device_pb2.Inventory) -> list[str]:
+    """Return what a machine has, line by line."""
+    lines = [
+        f"{found.summary or found.node}",
+        f"CPU      {wording.many(found.cpu_cores, 'core')}, {wording.size(found.memory_bytes)} memory, "
+        f"{wording.size(found.memory_free_bytes)} free, {wording.size(found.disk_free_bytes)} disk free",
+    ]
+    for gpu in found.gpus:
+        abilities = [name for name, has in (("bf16", gpu.bf16), ("4-bit", gpu.bitsandbytes_4bit)) if has]
+        lines.append(
+            f"GPU {gpu.index:<4} {gpu.product}, {wording.size(gpu.memory_bytes)}, "
+            f"{wording.size(gpu.memory_free_bytes)} free, compute {gpu.compute_capability}, {', '.join(abilities)}"
+        )
+    if found.driver_version:
+        lines.append(f"driver   {found.driver_version}, CUDA up to {found.cuda_version}")
+    return lines
+
+
+def estimate_table(found: plan_pb2.MemoryEstimate) -> Table:
+    """Return what a training needs, part by part."""
+    table = Table(title="Memory at the peak", title_justify="left", title_style="bold", show_header=False)
+    table.add_column()
+    table.add_column(justify="right")
+    for part in ("weights", "adapter", "gradients", "optimizer", "activations", "logits", "overhead"):
+        if value := getattr(found, part):
+            table.add_row(part, wording.size(value))
+    table.add_section()
+    verdict = Text("fits", "green") if found.fits else Text("does not fit", "red")
+    table.add_row("peak", Text(wording.size(found.peak), "bold"))
+    table.add_row(f"available ({found.device})", Text.assemble(wording.size(found.available), " — ", verdict))
+    return table
+
+
+def recommendation_panel(found: plan_pb2.Recommendation, settings: list[tuple[str, str]]) -> Panel:
+    """Return the recommended settings with their reasons."""
+    grid = Table.grid(padding=(0, 1))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column()
+    for name, value in settings:
+        grid.add_row(name, value)
+    for number, reason in enumerate(found.reasons):
+        grid.add_row("" if number else "because", Text(reason, "italic"))
+    fits = "fits" if found.estimate.fits else "does not fit"
+    need = f"{wording.size(found.estimate.peak)} of {wording.size(found.estimate.available)}, {fits}"
+    return Panel(grid, title=f"recommended: {need}", title_align="left")
