@@ -48,7 +48,7 @@ class SqliteDocuments:
 
     def __init__(self, path: Path | str) -> None:
         self._path = Path(path)
-        self._writer = WriterThread(_open(self._path), lambda error: _explain(error, self._path))
+        self._writer = WriterThread(open_connection(self._path), lambda error: explain(error, self._path))
 
     def collection(self, name: str, indexes: Sequence[str] = ()) -> SqliteCollection:
         """See port.Documents."""
@@ -155,20 +155,21 @@ class SqliteCollection:
         return Conflict(f"{id!r} in {self._name} was changed by another. Read it again and repeat.")
 
 
-def _open(path: Path) -> sqlite3.Connection:
+def open_connection(path: Path) -> sqlite3.Connection:
+    """Open a file for a WriterThread; see SqliteDocuments for the errors."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(mode=0o600, exist_ok=True)
         connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     except (sqlite3.Error, OSError) as error:
-        raise _explain(error, path) from error
+        raise explain(error, path) from error
     try:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         _check_version(connection, path)
     except sqlite3.Error as error:
         connection.close()
-        raise _explain(error, path) from error
+        raise explain(error, path) from error
     except NotReady:
         connection.close()
         raise
@@ -186,7 +187,8 @@ def _check_version(connection: sqlite3.Connection, path: Path) -> None:
         )
 
 
-def _explain(error: sqlite3.Error | OSError, path: Path) -> FineTuneFlowError:
+def explain(error: sqlite3.Error | OSError, path: Path) -> FineTuneFlowError:
+    """Return the error of ours that an error of SQLite's, or of the file system's, stands for."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and _disk_is_full(path)):
         return Exhausted(f"The disk that holds {path} is full. Free space there and repeat.")
