@@ -1,0 +1,110 @@
+"""Both models' answers to the same prompts, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from finetuneflow.training.v1 import evaluation_pb2
+from services.trainer.encode import Encoder
+from services.trainer.evaluate import evaluating
+from services.trainer.rows import Row
+
+MOST_PROMPTS = 6
+MAX_NEW_TOKENS = 48
+MAX_PROMPT_TOKENS = 1024
+"""Longer prompts give no sample: an answer would take too long on a CPU."""
+
+
+def choose(generalise: Sequence[Row], recall: Sequence[Row]) -> list[tuple[str, Row]]:
+    """Return at most 6 rows with their set's name, half of each where there are enough, spread over the set."""
+    half = MOST_PROMPTS // 2
+    first = min(len(generalise), max(half, MOST_PROMPTS - len(recall)))
+    second = min(len(recall), MOST_PROMPTS - first)
+    return [("generalise", r) for r in _spread(generalise, first)] + [("recall", r) for r in _spread(recall, second)]
+
+
+def _spread(rows: Sequence[Row], count: int) -> list[Row]:
+    return [rows[i * len(rows) // count] for i in range(count)]
+
+
+def answer_both(
+    model: Any, tokenizer: Any, encoder: Encoder, chosen: Sequence[tuple[str, Row]], step: Callable[[int], None]
+) -> list[evaluation_pb2.SampleAnswer]:
+    """Let the tuned and the base model answer, greedily, at most 48 tokens each.
+
+    Args:
+        model: a PEFT model.
+        tokenizer: decodes.
+        encoder: makes prompts.
+        chosen: from `choose`.
+        step: hears how many more answers there are.
+    """
+    prompts = [(name, row, encoder.prompt_ids(row)) for name, row in chosen]
+    prompts = [p for p in prompts if len(p[2]) <= MAX_PROMPT_TOKENS]
+    if not prompts:
+        return []
+    ids = [p[2] for p in prompts]
+    with evaluating(model):
+        tuned = generate(model, tokenizer, ids)
+        step(len(ids))
+        with model.disable_adapter():
+            base = generate(model, tokenizer, ids)
+        step(len(ids))
+    return [
+        evaluation_pb2.SampleAnswer(
+            example=row.id,
+            set=name,
+            prompt=row.prompt[-1]["content"],
+            reference=row.reference,
+            base=_text(tokenizer, base[i]),
+            tuned=_text(tokenizer, tuned[i]),
+        )
+        for i, (name, row, _) in enumerate(prompts)
+    ]
+
+
+def generate(model: Any, tokenizer: Any, prompts: Sequence[Sequence[int]]) -> list[list[int]]:
+    """Return greedy answers, each up to its end token and with it, at most MAX_NEW_TOKENS tokens."""
+    width = max(len(p) for p in prompts)
+    ends = end_tokens(model, tokenizer)
+    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else min(ends)
+    ids = torch.full((len(prompts), width), pad)
+    attention = torch.zeros_like(ids)
+    for row, prompt in enumerate(prompts):
+        ids[row, width - len(prompt) :] = torch.tensor(prompt)
+        attention[row, width - len(prompt) :] = 1
+    made = model.generate(
+        input_ids=ids.to(model.device),
+        attention_mask=attention.to(model.device),
+        max_new_tokens=MAX_NEW_TOKENS,
+        do_sample=False,
+        temperature=None,
+        top_p=None,
+        top_k=None,
+        eos_token_id=sorted(ends),
+        pad_token_id=pad,
+    )
+    return [_until_end(row.tolist(), ends) for row in made[:, width:]]
+
+
+def end_tokens(model: Any, tokenizer: Any) -> set[int]:
+    """Return the ids that end an answer: those of the generation config and the tokenizer's own."""
+    configured = model.generation_config.eos_token_id
+    ends = set(configured if isinstance(configured, list) else [configured])
+    ends.add(tokenizer.eos_token_id)
+    return {end for end in ends if end is not None}
+
+
+def _until_end(tokens: list[int], ends: set[int]) -> list[int]:
+    for place, token in enumerate(tokens):
+        if token in ends:
+            return tokens[: place + 1]
+    return tokens
+
+
+def _text(tokenizer: Any, tokens: Sequence[int]) -> str:
+    text: str = tokenizer.decode(tokens, skip_special_tokens=True)
+    return text.strip()

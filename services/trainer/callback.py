@@ -1,0 +1,155 @@
+"""What we do at each step of a training: report, obey, hand checkpoints on. Its own time is measured."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback
+
+from services.common.errors import NotReady
+from services.trainer.checkpoint import name_base, travelling
+from services.trainer.machine import peak_memory_bytes
+from services.trainer.reporter import Orders, Reporter
+from services.trainer.totals import Totals
+from services.trainer.uploads import CheckpointUploads
+
+_MEANS = ("loss", "entropy", "mean_token_accuracy")
+_LAST = ("learning_rate", "grad_norm", "epoch")
+
+
+class Progress(TrainerCallback):
+    """Reports metrics every `logging_steps`, obeys orders at the end of a step, submits checkpoints.
+
+    Args:
+        reporter: takes the metrics.
+        orders: what to do at the next step.
+        uploads: takes the checkpoints.
+        totals: kept up to date, and saved with every checkpoint.
+        logging_steps: steps between reports.
+        base_name: what an adapter's configuration calls its base model.
+        supervised: returns the supervised tokens of the step that just ended.
+    """
+
+    def __init__(
+        self,
+        reporter: Reporter,
+        orders: Orders,
+        uploads: CheckpointUploads,
+        totals: Totals,
+        logging_steps: int,
+        base_name: str,
+        supervised: Callable[[], float],
+    ) -> None:
+        self._reporter = reporter
+        self._orders = orders
+        self._uploads = uploads
+        self._totals = totals
+        self._logging_steps = logging_steps
+        self._base_name = base_name
+        self._supervised = supervised
+        self._tokens_before = totals.num_tokens
+        self._seconds_before = totals.train_seconds
+        self._platform_before = totals.platform_seconds
+        self._began = self._step_began = time.perf_counter()
+        self._own = 0.0
+        self._threads_before = 0.0
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Start the clocks; what the threads did until now was not training."""
+        self._began = self._step_began = time.perf_counter()
+        self._threads_before = self._threads()
+        self._reporter.phase("train", state.global_step, state.max_steps, "steps")
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Obey: STOP ends without a checkpoint, SIGTERM with one, SAVE takes one and goes on."""
+        with self._timed():
+            if self._orders.stopping:
+                control.should_save = False
+                control.should_training_stop = True
+            elif self._orders.terminating:
+                control.should_save = True
+                control.should_training_stop = True
+            elif self._orders.take_save():
+                control.should_save = True
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
+        """Take the values of a step; report the window when it is full or the last.
+
+        Raises:
+            NotReady: with reason LOSS_DIVERGED for a loss that is not a number.
+        """
+        if not logs or "loss" not in logs:
+            return
+        with self._timed():
+            # The library's own history would grow with every step into every checkpoint; ours is in the totals.
+            state.log_history.clear()
+            _require_finite(logs["loss"], state.global_step)
+            self._take(logs)
+            if state.global_step % self._logging_steps == 0 or state.global_step >= state.max_steps:
+                self._report(logs, state)
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Add our totals to the checkpoint and hand it on."""
+        with self._timed():
+            folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+            self.settle()
+            self._totals.write(folder)
+            name_base(folder, self._base_name)
+            self._uploads.submit(state.global_step, folder, travelling(folder))
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Stop the clocks."""
+        self.settle()
+
+    def settle(self) -> None:
+        """Bring the totals' times up to now."""
+        totals = self._totals
+        totals.train_seconds = self._seconds_before + time.perf_counter() - self._began
+        totals.platform_seconds = self._platform_before + self._own + self._threads() - self._threads_before
+        totals.peak_memory_bytes = max(totals.peak_memory_bytes, peak_memory_bytes())
+
+    def _take(self, logs: dict[str, float]) -> None:
+        totals = self._totals
+        now = time.perf_counter()
+        num_tokens = self._tokens_before + logs.get("num_tokens", 0.0)
+        means = {name: logs[name] for name in _MEANS if name in logs}
+        weight = max(self._supervised(), 1.0)
+        totals.window.add(means, weight, now - self._step_began, num_tokens - totals.num_tokens)
+        totals.num_tokens = num_tokens
+        totals.losses.append(logs["loss"])
+        self._step_began = now
+
+    def _report(self, logs: dict[str, float], state: Any) -> None:
+        totals = self._totals
+        totals.peak_memory_bytes = max(totals.peak_memory_bytes, peak_memory_bytes())
+        values = totals.window.values()
+        values.update({name: float(logs[name]) for name in _LAST if name in logs})
+        values["num_tokens"] = totals.num_tokens
+        values["peak_memory_bytes"] = float(totals.peak_memory_bytes)
+        totals.window = type(totals.window)()
+        self._reporter.metrics(state.global_step, state.max_steps, values)
+
+    def _threads(self) -> float:
+        return self._reporter.cpu_seconds() + self._uploads.cpu_seconds()
+
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._own += time.perf_counter() - began
+
+
+def _require_finite(loss: float, step: int) -> None:
+    if not math.isfinite(loss):
+        raise NotReady(
+            f"The loss became {loss} at step {step}. Lower the learning rate.",
+            reason="LOSS_DIVERGED",
+            metadata={"step": str(step)},
+        )

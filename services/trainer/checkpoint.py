@@ -1,0 +1,54 @@
+"""Checkpoints as folders: which of their files travel, and how one comes back."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from finetuneflow.common.v1 import worker_service_pb2 as pb
+from services.trainer.config import Patience
+from services.trainer.transfer import fetch
+
+_TRAVELS = (
+    "adapter_model.safetensors",
+    "adapter_config.json",
+    "optimizer.pt",
+    "scheduler.pt",
+    "scaler.pt",
+    "rng_state*.pth",
+    "trainer_state.json",
+    "ftf_state.json",
+)
+"""What a resume reads. Neither the base model nor the pickled arguments travel."""
+
+
+def travelling(folder: Path) -> list[Path]:
+    """Return the files of a checkpoint's folder that a resume needs."""
+    return sorted(path for pattern in _TRAVELS for path in folder.glob(pattern))
+
+
+def fetch_checkpoint(checkpoint: pb.Checkpoint, folder: Path, patience: Patience) -> Path:
+    """Bring a complete checkpoint into a folder, each file checked, and return where it is.
+
+    Raises:
+        NotReady: with reason HASH_MISMATCH if a file is not the one that was recorded.
+        Unavailable: the store is away.
+    """
+    target = folder / f"checkpoint-{checkpoint.step}"
+    for file, url in zip(checkpoint.files, checkpoint.urls, strict=True):
+        fetch(url, file.sha256, target / file.filename, patience, f"Checkpoint {checkpoint.step}: {file.filename}")
+    return target
+
+
+def steps_of(folder: Path) -> tuple[int, int]:
+    """Return the steps done and the steps in all of a checkpoint's folder."""
+    state = json.loads((folder / "trainer_state.json").read_text(encoding="utf-8"))
+    return int(state["global_step"]), int(state["max_steps"])
+
+
+def name_base(folder: Path, name: str) -> None:
+    """Make an adapter's configuration name its base model, where the library wrote a path of this machine."""
+    path = folder / "adapter_config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config["base_model_name_or_path"] = name
+    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")

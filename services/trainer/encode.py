@@ -1,0 +1,125 @@
+"""From messages to token ids and labels, and the check that there is something to learn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from services.common.errors import NotReady
+from services.trainer.rows import Row
+from services.trainer.template import render, require_template, training_template
+
+IGNORED = -100
+"""Label of a token that is not trained on."""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One example as the model sees it.
+
+    Args:
+        row: what it was made of.
+        input_ids: tokens, at most max_length.
+        labels: the same, or IGNORED where nothing is to be learnt.
+        truncated: whether tokens were cut off at the end.
+    """
+
+    row: Row
+    input_ids: list[int]
+    labels: list[int]
+    truncated: bool
+
+    @property
+    def supervised(self) -> int:
+        """Tokens that are trained on."""
+        return sum(label != IGNORED for label in self.labels)
+
+
+@dataclass(frozen=True)
+class Mask:
+    """What of a set of examples is trained on.
+
+    Args:
+        examples: examples that went in.
+        kept: examples with at least one supervised token within max_length; the rest is dropped.
+        truncated: examples cut at max_length, kept or not.
+        tokens: tokens of the kept examples.
+        supervised_tokens: those of them that are trained on.
+    """
+
+    examples: int
+    kept: int
+    truncated: int
+    tokens: int
+    supervised_tokens: int
+
+
+class Encoder:
+    """Makes labelled tokens of rows, for training and evaluation alike.
+
+    Args:
+        tokenizer: the stock tokenizer; left as it is.
+        rows: every row that will be encoded: the marked template must render all of them as the stock one does.
+        max_length: longest example, in tokens.
+        assistant_only: whether only the assistant's tokens are labelled; else all are.
+
+    Raises:
+        NotReady: with reason NO_CHAT_TEMPLATE; see training_template.
+    """
+
+    def __init__(self, tokenizer: Any, rows: Sequence[Row], max_length: int, assistant_only: bool) -> None:
+        self._tokenizer = tokenizer
+        self._max_length = max_length
+        self._assistant_only = assistant_only
+        self._template = training_template(tokenizer, rows) if assistant_only else require_template(tokenizer)
+
+    def encode(self, row: Row) -> Encoded:
+        """Return a row as labelled tokens, cut at max_length."""
+        tokens = self._tokenizer.apply_chat_template(
+            list(row.messages),
+            chat_template=self._template,
+            tokenize=True,
+            return_dict=True,
+            return_assistant_tokens_mask=self._assistant_only,
+        )
+        ids: list[int] = tokens["input_ids"]
+        mask: list[int] = tokens["assistant_masks"] if self._assistant_only else [1] * len(ids)
+        labels = [token if bit else IGNORED for token, bit in zip(ids, mask, strict=True)]
+        # The first token is predicted from nothing.
+        labels[:1] = [IGNORED]
+        end = self._max_length
+        return Encoded(row, ids[:end], labels[:end], truncated=len(ids) > end)
+
+    def prompt_ids(self, row: Row) -> list[int]:
+        """Return the tokens up to where the assistant is to answer, by the stock template."""
+        text = render(self._tokenizer, row.prompt, answer=True)
+        ids: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"]
+        return ids
+
+
+def measure(encoded: Sequence[Encoded]) -> Mask:
+    """Count what of a set of examples is trained on."""
+    kept = [e for e in encoded if e.supervised]
+    return Mask(
+        examples=len(encoded),
+        kept=len(kept),
+        truncated=sum(e.truncated for e in encoded),
+        tokens=sum(len(e.input_ids) for e in kept),
+        supervised_tokens=sum(e.supervised for e in kept),
+    )
+
+
+def require_supervision(mask: Mask) -> None:
+    """Refuse a training set that teaches nothing.
+
+    Raises:
+        NotReady: with reason EMPTY_LOSS_MASK if no token is supervised.
+    """
+    if mask.supervised_tokens == 0:
+        raise NotReady(
+            f"None of the {mask.examples} training examples has a token to train on: {mask.truncated} are longer than "
+            "max_length, the others show no answer in the chat template. Raise max_length, or use another model.",
+            reason="EMPTY_LOSS_MASK",
+            metadata={"examples": str(mask.examples), "truncated": str(mask.truncated)},
+        )

@@ -1,0 +1,106 @@
+"""Base model against tuned model on examples that were not trained on.
+
+The base model is the tuned one with its adapter switched off, so there is one copy in memory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+from finetuneflow.training.v1 import evaluation_pb2
+from services.trainer.encode import IGNORED, Encoded
+
+BATCH_TOKENS = 1024
+"""Most tokens in a batch, padding included: logits over a large vocabulary take the most memory of an evaluation."""
+
+Step = Callable[[int], None]
+
+
+@contextlib.contextmanager
+def evaluating(model: Any) -> Iterator[None]:
+    """Switch dropout and gradients off, and the key-value cache on."""
+    was_training, cache = model.training, model.config.use_cache
+    model.eval()
+    model.config.use_cache = True
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.config.use_cache = cache
+        model.train(was_training)
+
+
+def score(model: Any, examples: Sequence[Encoded], pad: int, step: Step) -> evaluation_pb2.EvalScore:
+    """Return both models' mean loss per supervised token, in nats, and perplexity.
+
+    Args:
+        model: a PEFT model.
+        examples: any number, each with a supervised token.
+        pad: id to pad with; it is masked.
+        step: hears how many more examples one of the models has done.
+    """
+    tokens = sum(e.supervised for e in examples)
+    if not tokens:
+        return evaluation_pb2.EvalScore()
+    with evaluating(model):
+        tuned = total_loss(model, examples, pad, step) / tokens
+        with model.disable_adapter():
+            base = total_loss(model, examples, pad, step) / tokens
+    return evaluation_pb2.EvalScore(
+        examples=len(examples),
+        tokens=tokens,
+        base_loss=base,
+        tuned_loss=tuned,
+        base_perplexity=_perplexity(base),
+        tuned_perplexity=_perplexity(tuned),
+    )
+
+
+def total_loss(model: Any, examples: Sequence[Encoded], pad: int, step: Step = lambda done: None) -> float:
+    """Return the sum of the losses of all supervised tokens, in nats, summed in float64."""
+    total = 0.0
+    for batch in batches(examples):
+        total += _batch_loss(model, batch, pad)
+        step(len(batch))
+    return total
+
+
+def batches(examples: Sequence[Encoded]) -> Iterator[list[Encoded]]:
+    """Group examples of like length, at most BATCH_TOKENS with padding, or one alone if it is longer."""
+    batch: list[Encoded] = []
+    for example in sorted(examples, key=lambda e: len(e.input_ids), reverse=True):
+        longest = len(batch[0].input_ids) if batch else 0
+        if batch and longest * (len(batch) + 1) > BATCH_TOKENS:
+            yield batch
+            batch = []
+        batch.append(example)
+    if batch:
+        yield batch
+
+
+def _batch_loss(model: Any, batch: Sequence[Encoded], pad: int) -> float:
+    width = max(len(e.input_ids) for e in batch)
+    ids = torch.full((len(batch), width), pad)
+    labels = torch.full((len(batch), width), IGNORED)
+    attention = torch.zeros((len(batch), width), dtype=torch.long)
+    for row, example in enumerate(batch):
+        size = len(example.input_ids)
+        ids[row, :size] = torch.tensor(example.input_ids)
+        labels[row, :size] = torch.tensor(example.labels)
+        attention[row, :size] = 1
+    device = model.device
+    logits = model(input_ids=ids.to(device), attention_mask=attention.to(device), use_cache=False).logits
+    targets = labels[:, 1:].to(device)
+    wanted = targets != IGNORED
+    losses = functional.cross_entropy(logits[:, :-1][wanted].float(), targets[wanted], reduction="none")
+    return float(losses.double().sum())
+
+
+def _perplexity(loss: float) -> float:
+    return math.exp(loss) if loss < 700 else math.inf

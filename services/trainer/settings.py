@@ -1,0 +1,128 @@
+"""A run's settings as the libraries take them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from finetuneflow.training.v1 import config_pb2
+from services.common.errors import InvalidArgument
+
+_SEEDS = 2**32
+_ALMOST_ALL = 0.999999
+
+DEFAULTS: dict[str, Any] = {
+    "learning_rate": 2e-4,
+    "num_train_epochs": 3.0,
+    "max_steps": -1,
+    "per_device_train_batch_size": 2,
+    "gradient_accumulation_steps": 2,
+    "max_length": 512,
+    "packing": False,
+    "assistant_only_loss": True,
+    "lr_scheduler_type": "cosine",
+    "warmup_ratio": 0.1,
+    "weight_decay": 0.0,
+    "max_grad_norm": 1.0,
+    "optim": "adamw_torch",
+    "seed": 42,
+    "logging_steps": 1,
+    "save_steps": 50,
+    "save_total_limit": 2,
+    "gradient_checkpointing": False,
+    "bf16": False,
+}
+"""Values of settings that are not set; the service sets all of them, so this is for the trainer by itself."""
+
+LORA_DEFAULTS: dict[str, Any] = {"r": 8, "lora_alpha": 16.0, "lora_dropout": 0.0, "use_rslora": False}
+
+
+def setting(config: config_pb2.TrainingConfig, name: str) -> Any:
+    """Return a setting, or its default where it is not set."""
+    return _value(config, name, DEFAULTS)
+
+
+def lora_setting(config: config_pb2.TrainingConfig, name: str) -> Any:
+    """Return a setting of the adapter, or its default where it is not set."""
+    return _value(config.lora, name, LORA_DEFAULTS)
+
+
+def _value(message: Any, name: str, defaults: dict[str, Any]) -> Any:
+    return getattr(message, name) if message.HasField(name) else defaults[name]
+
+
+def all_settings(config: config_pb2.TrainingConfig) -> dict[str, Any]:
+    """Return every setting by its name, as trained with."""
+    settings = {name: setting(config, name) for name in DEFAULTS}
+    lora = {f"lora.{name}": lora_setting(config, name) for name in LORA_DEFAULTS}
+    return {"method": "LORA", **lora, "lora.target_modules": target_modules(config), **settings}
+
+
+def target_modules(config: config_pb2.TrainingConfig) -> str | list[str]:
+    """Return the modules that get an adapter, as PEFT takes them."""
+    names = list(config.lora.target_modules)
+    return "all-linear" if names in ([], ["all-linear"]) else names
+
+
+def sft_config(config: config_pb2.TrainingConfig, folder: Path, gpu: bool, bf16: bool) -> Any:
+    """Return TRL's SFTConfig.
+
+    Steps are always logged one by one, and means over `logging_steps` made by us, so that a resumed training reports
+    the same values. Checkpoints are all kept by TRL; they go when they have been uploaded.
+
+    Args:
+        config: the run's settings.
+        folder: where checkpoints go.
+        gpu: whether there is one.
+        bf16: whether to compute in bfloat16.
+
+    Raises:
+        InvalidArgument: a value is none that transformers or TRL take.
+    """
+    from trl.trainer.sft_config import SFTConfig
+
+    same = (
+        "learning_rate num_train_epochs max_steps per_device_train_batch_size gradient_accumulation_steps max_length "
+        "packing lr_scheduler_type weight_decay max_grad_norm optim save_steps"
+    )
+    arguments = {name: setting(config, name) for name in same.split()}
+    try:
+        return SFTConfig(
+            output_dir=str(folder),
+            # A share below 1 is a ratio to transformers, from 1 on a number of steps.
+            warmup_steps=min(setting(config, "warmup_ratio"), _ALMOST_ALL),
+            seed=setting(config, "seed") % _SEEDS,
+            activation_checkpointing=setting(config, "gradient_checkpointing"),
+            # Examples come with labels. Only packing has anything left to prepare.
+            dataset_kwargs={"skip_prepare_dataset": not setting(config, "packing")},
+            save_strategy="steps",
+            save_total_limit=None,
+            logging_steps=1,
+            # Off: a loss that is not a number must be seen, not replaced by the mean of the others.
+            logging_nan_inf_filter=False,
+            use_cpu=not gpu,
+            bf16=bf16,
+            dataloader_pin_memory=gpu,
+            disable_tqdm=True,
+            report_to="none",
+            **arguments,
+        )
+    except ValueError as error:
+        raise InvalidArgument(
+            f"A setting is not accepted: {str(error).splitlines()[0][:300]} Change it.", field="config"
+        ) from error
+
+
+def lora_config(config: config_pb2.TrainingConfig) -> Any:
+    """Return PEFT's LoraConfig."""
+    from peft import LoraConfig
+
+    alpha = lora_setting(config, "lora_alpha")
+    return LoraConfig(
+        task_type="CAUSAL_LM",
+        r=lora_setting(config, "r"),
+        lora_alpha=int(alpha) if alpha == int(alpha) else alpha,
+        lora_dropout=lora_setting(config, "lora_dropout"),
+        use_rslora=lora_setting(config, "use_rslora"),
+        target_modules=target_modules(config),
+    )

@@ -1,0 +1,144 @@
+"""One training with TRL's SFTTrainer and PEFT's LoRA, from labelled tokens to a tuned model in memory."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from transformers import TrainerCallback
+from trl.trainer.sft_trainer import SFTTrainer
+
+from finetuneflow.training.v1 import config_pb2
+from services.common.errors import InvalidArgument, NotReady
+from services.trainer.callback import Progress
+from services.trainer.checkpoint import steps_of
+from services.trainer.encode import Encoded
+from services.trainer.reporter import Orders, Reporter, Stopped, Terminated
+from services.trainer.settings import lora_config, setting, sft_config
+from services.trainer.totals import Totals, read_totals
+from services.trainer.uploads import CheckpointUploads
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a training needs.
+
+    Args:
+        config: the run's settings.
+        folder: where checkpoints are written, empty or new.
+        base_name: what an adapter's configuration calls its base model.
+        resume: folder of the checkpoint to go on from, or None.
+        reporter, orders, uploads: where numbers go, what to obey, where checkpoints go.
+        callbacks: more callbacks, for measurements.
+    """
+
+    config: config_pb2.TrainingConfig
+    folder: Path
+    base_name: str
+    resume: Path | None
+    reporter: Reporter
+    orders: Orders
+    uploads: CheckpointUploads
+    callbacks: Sequence[TrainerCallback] = field(default=())
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training came to: the model with its adapter, and the totals."""
+
+    model: Any
+    totals: Totals
+    trainable_parameters: int
+
+
+class _Trainer(SFTTrainer):
+    """SFTTrainer that remembers over how many supervised tokens the step's loss is a mean."""
+
+    supervised = 1.0
+
+    def compute_loss(
+        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """See SFTTrainer."""
+        if num_items_in_batch is not None:
+            self.supervised = float(num_items_in_batch)
+        return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)  # type: ignore[no-untyped-call]
+
+
+def train(training: Training, model: Any, tokenizer: Any, examples: Sequence[Encoded]) -> Trained:
+    """Train, from the beginning or from a checkpoint, to the last step.
+
+    Args:
+        training: settings and surroundings.
+        model: the base model; the adapter is put into it, so it is no longer the base afterwards.
+        tokenizer: a copy that the library may change.
+        examples: those with at least one supervised token.
+
+    Raises:
+        Stopped: the service wants no more; nothing was saved.
+        Terminated: SIGTERM; a checkpoint was saved and uploaded.
+        NotReady: with reason LOSS_DIVERGED.
+        InvalidArgument: a setting is none that the libraries take, or no module has a name of target_modules.
+    """
+    totals = read_totals(training.resume) if training.resume else Totals()
+    trainer = _trainer(training, model, tokenizer, examples)
+    progress = Progress(
+        training.reporter,
+        training.orders,
+        training.uploads,
+        totals,
+        setting(training.config, "logging_steps"),
+        training.base_name,
+        lambda: trainer.supervised,
+    )
+    trainer.add_callback(progress)
+    for callback in training.callbacks:
+        trainer.add_callback(callback)
+    if training.resume and _is_complete(training.resume):
+        # The library would train one step too many from a checkpoint of the last step in the midst of an epoch.
+        trainer.model.load_adapter(str(training.resume), "default", is_trainable=True)
+    else:
+        trainer.train(resume_from_checkpoint=str(training.resume) if training.resume else None)
+    _obey(training)
+    trainable = sum(p.numel() for p in trainer.model.parameters() if p.requires_grad)
+    return Trained(trainer.model, totals, trainable)
+
+
+def _trainer(training: Training, model: Any, tokenizer: Any, examples: Sequence[Encoded]) -> Any:
+    gpu = torch.cuda.is_available()
+    args = sft_config(training.config, training.folder, gpu=gpu, bf16=gpu and model.dtype == torch.bfloat16)
+    dataset = Dataset.from_dict({"input_ids": [e.input_ids for e in examples], "labels": [e.labels for e in examples]})
+    try:
+        return _Trainer(
+            model=model,
+            args=args,
+            train_dataset=dataset,
+            processing_class=tokenizer,
+            peft_config=lora_config(training.config),
+        )
+    except ValueError as error:
+        raise InvalidArgument(
+            f"The adapter cannot be made: {str(error).splitlines()[0][:300]} Change the settings.", field="config.lora"
+        ) from error
+
+
+def _is_complete(checkpoint: Path) -> bool:
+    done, total = steps_of(checkpoint)
+    return done >= total
+
+
+def _obey(training: Training) -> None:
+    if training.orders.stopping:
+        raise Stopped
+    if training.orders.terminating:
+        log.info("SIGTERM: the checkpoint is saved; uploading it.")
+        if not training.uploads.wait():
+            raise NotReady("The checkpoint was not uploaded in time. Start the run again.", reason="CONFLICT")
+        raise Terminated

@@ -1,0 +1,133 @@
+"""Files to the object store: a run's artifacts at its end, and checkpoints while training goes on."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from finetuneflow.common.v1 import artifact_pb2
+from services.common.errors import FineTuneFlowError
+from services.trainer.config import Patience
+from services.trainer.transfer import send, sha256_file
+from services.trainer.worker import Worker
+
+log = logging.getLogger(__name__)
+
+
+def upload(worker: Worker, path: Path, folder: str, filename: str, patience: Patience) -> artifact_pb2.Artifact:
+    """Write one file to where the service grants it, and return it with its hash.
+
+    Args:
+        worker: the line to the service.
+        path: the file.
+        folder: what its key begins with, so that checkpoints and artifacts stay apart.
+        filename: its name as an artifact.
+        patience: how long to repeat.
+    """
+    granted = worker.grant(f"{folder}/{filename}")
+    artifact = artifact_pb2.Artifact(
+        filename=filename, size_bytes=path.stat().st_size, sha256=sha256_file(path), key=granted.key
+    )
+    send(path, granted.url, patience)
+    return artifact
+
+
+def upload_all(
+    worker: Worker, root: Path, paths: Sequence[Path], patience: Patience, progress: Callable[[int, int], None]
+) -> list[artifact_pb2.Artifact]:
+    """Write files below a root, named by their relative paths; `progress` hears the bytes done and in all."""
+    total = sum(path.stat().st_size for path in paths)
+    artifacts: list[artifact_pb2.Artifact] = []
+    progress(0, total)
+    for path in paths:
+        artifacts.append(upload(worker, path, "artifacts", path.relative_to(root).as_posix(), patience))
+        progress(sum(a.size_bytes for a in artifacts), total)
+    return artifacts
+
+
+@dataclass(frozen=True)
+class _Saved:
+    step: int
+    folder: Path
+    files: tuple[Path, ...]
+
+
+class CheckpointUploads:
+    """Uploads checkpoints in the background, newest first; one that a newer one overtakes while it waits is dropped.
+
+    A checkpoint that cannot be uploaded costs a warning, never the training. Its local folder goes either way.
+
+    Args:
+        worker: the line to the service.
+        patience: how long to repeat.
+    """
+
+    def __init__(self, worker: Worker, patience: Patience) -> None:
+        self._worker = worker
+        self._patience = patience
+        self._changed = threading.Condition()
+        self._waiting: _Saved | None = None
+        self._busy = False
+        self._closed = False
+        self._cpu = 0.0
+        self._thread = threading.Thread(target=self._run, name="checkpoints", daemon=True)
+
+    def start(self) -> None:
+        """Begin to upload."""
+        self._thread.start()
+
+    def submit(self, step: int, folder: Path, files: Sequence[Path]) -> None:
+        """Upload these files of a checkpoint's folder, soon."""
+        with self._changed:
+            overtaken = self._waiting
+            self._waiting = _Saved(step, folder, tuple(files))
+            self._changed.notify_all()
+        if overtaken is not None:
+            shutil.rmtree(overtaken.folder, ignore_errors=True)
+
+    def wait(self) -> bool:
+        """Wait until nothing is left to upload, at most `Patience.call`; return whether that is so."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._waiting is None and not self._busy, self._patience.call)
+
+    def close(self) -> None:
+        """End the thread after the upload at hand."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        self._thread.join(timeout=5)
+
+    def cpu_seconds(self) -> float:
+        """Return the processor time that uploading has used."""
+        return self._cpu
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._busy = False
+                self._changed.notify_all()
+                self._changed.wait_for(lambda: self._closed or self._waiting is not None)
+                if self._closed:
+                    return
+                saved, self._waiting, self._busy = self._waiting, None, True
+            if saved is not None:
+                self._upload(saved)
+            self._cpu = time.thread_time()
+
+    def _upload(self, saved: _Saved) -> None:
+        try:
+            name = f"checkpoint-{saved.step}"
+            files = [upload(self._worker, path, name, path.name, self._patience) for path in saved.files]
+            self._worker.complete_checkpoint(saved.step, files)
+            log.info("Checkpoint of step %d is stored.", saved.step)
+        except FineTuneFlowError as error:
+            log.warning("The checkpoint of step %d was not stored: %s Training goes on.", saved.step, error)
+        except OSError as error:
+            log.warning("The checkpoint of step %d was not stored (%s). Training goes on.", saved.step, error.strerror)
+        finally:
+            shutil.rmtree(saved.folder, ignore_errors=True)
