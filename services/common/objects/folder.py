@@ -50,7 +50,7 @@ class FolderObjects:
             sweep(self._incoming)
             _sweep_tree(self._root, time.time() - _STALE_SECONDS)
         except OSError as error:
-            raise self._explain(error, "") from error
+            raise self._trouble(error) from error
 
     def path(self, key: str) -> Path:
         """Return the file that holds, or would hold, the object.
@@ -144,6 +144,9 @@ class FolderObjects:
             return NotFound(f"There is no object {key!r}. It may have been deleted: read again what names it.")
         if isinstance(error, NotADirectoryError | IsADirectoryError):
             return InvalidArgument(f"{key!r} meets a folder where an object is, or the reverse. Choose another key.")
+        return self._trouble(error)
+
+    def _trouble(self, error: OSError) -> FineTuneFlowError:
         if error.errno in _FULL:
             return Exhausted(f"The disk that holds {self._root} is full. Free space there and repeat.")
         return Unavailable(f"{self._root} cannot be used ({error.strerror}). Check the disk and its permissions.")
