@@ -6,8 +6,12 @@ import contextlib
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import grpc
+import pytest
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
 
 from services.common.config import Config
 from services.common.jobs.port import JobRunner
@@ -107,3 +111,14 @@ class _BearerBoth(_Token, grpc.aio.StreamStreamClientInterceptor):
         return await continuation(_with_token(details, self.token), requests)
 
 
+
+
+async def refusal(call: Any) -> tuple[grpc.StatusCode, str]:
+    """Return the code and the ErrorInfo reason of a call, or of a stream's first message, that must fail."""
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await (call if hasattr(call, "__await__") else anext(aiter(call)))
+    status = rpc_status.from_call(caught.value)  # type: ignore[arg-type]  # typed for the sync call, works for both
+    info = error_details_pb2.ErrorInfo()
+    if status is not None and status.details:
+        status.details[0].Unpack(info)
+    return caught.value.code(), info.reason

@@ -91,7 +91,7 @@ class ReportStore:
 
 def _ranges(attempts: Sequence[Document]) -> Iterator[tuple[int, int | None]]:
     """Yield each attempt with the last seq that counts of it; None for the last, which is still open."""
-    for this, following in zip(attempts, [*attempts[1:], None], strict=True):
+    for this, following in itertools.zip_longest(attempts, attempts[1:]):
         yield this["attempt"], following["after_seq"] if following else None
 
 
