@@ -32,6 +32,7 @@ KEEP_SECONDS = 7 * 86_400
 DEDUP_SECONDS = 120
 
 _PATIENCE_SECONDS = 5.0
+_CONNECT_SECONDS = 2.0
 _RETRY_SECONDS = 0.5
 _FETCH_SECONDS = 2.0
 _ACK_SECONDS = 30.0
@@ -64,7 +65,7 @@ class Bus:
     async def connect(cls, url: str, *, user: str = "", password: str = "", token: str = "", replicas: int = 1) -> Bus:
         """Connect, and connect again whenever the connection is lost, until closed.
 
-        Returns after five seconds at the latest, connected or not; nothing is raised for a server that is away.
+        Returns after two seconds at the latest, connected or not; nothing is raised for a server that is away.
 
         Args:
             url: nats://host:port, several joined by commas; may carry user:password@.
@@ -74,7 +75,7 @@ class Bus:
         bus = cls(replicas)
         options = {"user": user or None, "password": password or None, "token": token or None}
         bus._connecting = asyncio.create_task(bus._connect(url, options), name="nats-connect")
-        await asyncio.wait([bus._connecting], timeout=_PATIENCE_SECONDS)
+        await asyncio.wait([bus._connecting], timeout=_CONNECT_SECONDS)
         if not bus.connected:
             log.warning("NATS does not answer; events wait until it does.")
         return bus
