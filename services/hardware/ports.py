@@ -1,0 +1,36 @@
+"""What the hardware service needs from outside, in its own words."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from services.hardware.core_inventory import Machine
+from services.hardware.core_model import Description
+
+
+class ModelSource(Protocol):
+    """A place that models come from."""
+
+    async def read(self, location: str, revision: str) -> Description:
+        """Return what a model's files say.
+
+        Args:
+            location: a folder's absolute path, or a hub id.
+            revision: a branch, tag or commit of the hub, or the hash that a folder must have; "" for the newest.
+
+        Raises:
+            NotFound: it is not there (MODEL_NOT_FOUND).
+            InvalidArgument: it is there, but is not a model that can be trained (MODEL_INVALID, PICKLE_WEIGHTS).
+            PermissionDenied: the hub asks for approval first (MODEL_GATED).
+            NotReady: the hub is switched off (HUB_DISABLED).
+            Unavailable: the hub does not answer.
+        """
+        ...
+
+
+class MachineReader(Protocol):
+    """Knows what there is to train on."""
+
+    def read(self) -> Machine:
+        """Return what there is now; blocks."""
+        ...
