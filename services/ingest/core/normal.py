@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 import unicodedata
 
-# C0 and C1 controls but tab and newline; soft hyphen; zero-width space, word joiner, byte-order mark; lone surrogates and
-# non-characters, which are not text. Zero-width joiners stay: scripts and emoji need them.
+# C0 and C1 controls but tab and newline; soft hyphen; zero-width space, word joiner, byte-order mark; lone surrogates
+# and non-characters, which are not text. Zero-width joiners stay: scripts and emoji need them.
 _DROPPED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\u00ad\u200b\u2060\ufeff\ud800-\udfff\ufffe\uffff]")
 _NEWLINES = re.compile("\r\n|[\r\x85\u2028]")
 _LIGATURES = {0xFB00: "ff", 0xFB01: "fi", 0xFB02: "fl", 0xFB03: "ffi", 0xFB04: "ffl", 0xFB05: "st", 0xFB06: "st"}
+_LEADER = re.compile(r"(?:\s?\.){5,}\s?")
 _BLANKS = re.compile(r"[^\S\n]+")
 
 
@@ -20,8 +21,9 @@ def clean(text: str) -> str:
 
 
 def printed(text: str) -> str:
-    """Return text taken from a page as it would be typed: ligatures apart, accents joined, spaces plain."""
-    return unicodedata.normalize("NFC", clean(text).translate(_LIGATURES).replace("\u00a0", " "))
+    """Return text taken from a page as it would be typed: ligatures apart, accents joined, rows of dots short."""
+    plain = clean(text).translate(_LIGATURES).replace("\u00a0", " ")
+    return unicodedata.normalize("NFC", _LEADER.sub(" … ", plain))
 
 
 def one_line(text: str) -> str:

@@ -8,13 +8,12 @@ import re
 # Japanese do not.
 _STOP = re.compile(r"(?:[.!?…‽؟।։]+[)\]\"'”’»]*(?=\s)|[。！？]+[」』”’）]*)")
 _WORD_BEFORE = re.compile(r"[^\s(\[\"'“‘«]+$")
-_ABBREVIATIONS = frozenset(
-    (
-        "mr mrs ms dr prof st sr jr vs etc e.g i.e cf al approx no nos nr fig figs vol vols p pp ch sec sect eq eqs ed eds "
-        "inc ltd co corp dept est ca art par para jan feb mar apr jun jul aug sep sept oct nov dec "
-        "z.b d.h u.a bzw usw evtl ggf vgl abb tab bd hrsg str tel max min"
-    ).split(" ")
+_SHORTENED = (
+    "mr mrs ms dr prof st sr jr vs etc e.g i.e cf al approx no nos nr fig figs vol vols p pp ch sec sect eq eqs ed eds "
+    "inc ltd co corp dept est ca art par para jan feb mar apr jun jul aug sep sept oct nov dec "
+    "z.b d.h u.a bzw usw evtl ggf vgl abb tab bd hrsg str tel max min"
 )
+_ABBREVIATIONS = frozenset(_SHORTENED.split())
 _LONGEST_WORD = 24
 
 

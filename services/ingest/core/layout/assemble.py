@@ -1,0 +1,160 @@
+"""Pages as one document."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from services.ingest.core.document import ExtractedDocument
+from services.ingest.core.layout.cells import aligned_tables, with_marks
+from services.ingest.core.layout.columns import Element, flows
+from services.ingest.core.layout.furniture import furniture
+from services.ingest.core.layout.grids import ruled_tables
+from services.ingest.core.layout.page import Page, Run, Table, body_size, rows_of
+from services.ingest.core.layout.paragraphs import Passage, item_text, passages, unfinished
+from services.ingest.core.layout.titles import Titles
+from services.ingest.core.layout.wording import SOFT, Vocabulary, flowed
+from services.ingest.core.normal import fenced, markdown_table
+from services.ingest.core.writer import DocumentWriter, Segment
+
+Part = Passage | Table | str
+
+
+def assemble(pages: Sequence[Page]) -> ExtractedDocument:
+    """Return the pages' text in reading order, with headings, lists, tables and code as Markdown.
+
+    Running heads, running feet and page numbers stay in the text where they stood and are marked as removed. A
+    paragraph that goes on over a page's end is one block.
+    """
+    outer = furniture(pages)
+    parts = {page.number: _parts(page, outer.get(page.number, ())) for page in pages}
+    titles = Titles(
+        pages, body_size(pages), (part for found in parts.values() for part, _ in found if isinstance(part, Passage))
+    )
+    vocabulary = Vocabulary(run.text for page in pages for run in page.runs)
+    assembly = _Assembly(titles, vocabulary)
+    for page in pages:
+        edges = outer.get(page.number, ())
+        tops = [edge for edge in edges if edge[0].middle < page.height / 2]
+        assembly.remove(tops, page.number)
+        for part, fresh in parts.pop(page.number):
+            assembly.add(part, page.number, fresh)
+        assembly.remove([edge for edge in edges if edge not in tops], page.number)
+    return assembly.document()
+
+
+def _parts(page: Page, edges: Sequence[tuple[Run, str]]) -> list[tuple[Part, bool]]:
+    """Return the parts of one page in reading order, each with whether it is the first of its column.
+
+    Turned texts come last.
+    """
+    tables, runs = ruled_tables(page.rules, [run for run in page.runs if not _in_edges(run, edges)])
+    elements: list[Element] = [*runs, *tables]
+    found: list[tuple[Part, bool]] = []
+    for flow in flows(elements):
+        found.extend((part, index == 0) for index, part in enumerate(passages(_lines(flow))))
+    found.extend((text, False) for text in page.turned)
+    return found
+
+
+def _in_edges(run: Run, edges: Sequence[tuple[Run, str]]) -> bool:
+    return any(edge.y0 <= run.middle <= edge.y1 and edge.x0 <= run.x0 and run.x1 <= edge.x1 for edge, _ in edges)
+
+
+def _lines(flow: Sequence[Element]) -> list[Run | Table]:
+    """Return a column's lines and tables from top to bottom."""
+    tables = sorted((e for e in flow if isinstance(e, Table)), key=lambda t: t.y0)
+    rows = [with_marks(row) for row in rows_of(e for e in flow if isinstance(e, Run))]
+    found: list[Run | Table] = []
+    for table in tables:
+        above = [row for row in rows if row[0].middle < table.y0]
+        rows = rows[len(above) :]
+        found.extend([*aligned_tables(above), table])
+    return [*found, *aligned_tables(rows)]
+
+
+class _Assembly:
+    """Writes parts, holding the last passage back until it is known whether the next column or page goes on with it."""
+
+    def __init__(self, titles: Titles, vocabulary: Vocabulary) -> None:
+        self._titles = titles
+        self._vocabulary = vocabulary
+        self._writer = DocumentWriter()
+        self._open: tuple[Passage, list[Segment]] | None = None
+        self._edges: list[Segment] = []
+
+    def remove(self, edges: Iterable[tuple[Run, str]], page: int) -> None:
+        """Take up furniture; it is written before the next part."""
+        self._edges.extend(Segment(_plain(run.text), page, reason) for run, reason in edges)
+
+    def add(self, part: Part, page: int, fresh: bool) -> None:
+        """Write a part of a page. fresh: whether it is the first of its column."""
+        if isinstance(part, Passage) and part.kind != "code" and not self._titles.level(part):
+            if not (fresh and self._go_on(part, page)):
+                self._close()
+                self._open = (part, [Segment(self._text(part), page)])
+            return
+        self._close()
+        if isinstance(part, Table):
+            text, head = markdown_table([[_plain(cell) for cell in row] for row in part.rows])
+            self._writer.block("table", [Segment(text.rstrip("\n"), page)], head if len(part.rows) > 1 else 0)
+        elif isinstance(part, str):
+            self._writer.block("paragraph", [Segment(_plain(part), page)])
+        elif part.kind == "code":
+            self._writer.block("code", [Segment(fenced(_plain(_code(part))), page)])
+        else:
+            title = _plain(self._text(part)).replace("\n", " ")
+            self._writer.heading(self._titles.level(part), [Segment(title, page)])
+
+    def _text(self, passage: Passage) -> str:
+        text = flowed([line.text for line in passage.lines], passage.breaks, self._vocabulary)
+        return item_text(text) if passage.kind == "item" else text
+
+    def _go_on(self, part: Passage, page: int) -> bool:
+        """Join a column's first passage to the last one of the column before, if it is the rest of its sentence."""
+        if not self._open or not unfinished(self._open[0]) or part.kind != "text":
+            return False
+        first = part.lines[0]
+        if not first.text[:1].islower() or abs(first.size - self._open[0].size) > 0.07 * first.size:
+            return False
+        segments = self._open[1]
+        end, between = self._vocabulary.joint(segments[-1].text, first.text)
+        segments[-1] = replace(segments[-1], text=end + between)
+        # The furniture between both halves is set apart by blank lines that are removed with it.
+        for index, edge in enumerate(self._edges):
+            after = "\n\n" if index == len(self._edges) - 1 else ""
+            segments.append(replace(edge, text=f"\n\n{edge.text}{after}"))
+        self._edges = []
+        segments.append(Segment(self._text(part), page))
+        self._open = (part, segments)
+        return True
+
+    def _close(self) -> None:
+        if self._open:
+            passage, segments = self._open
+            cleaned = [replace(segment, text=_plain(segment.text)) for segment in segments]
+            self._writer.block("item" if passage.kind == "item" else "paragraph", cleaned)
+            self._open = None
+        for edge in self._edges:
+            self._writer.remove(edge)
+        self._edges = []
+
+    def document(self) -> ExtractedDocument:
+        """Return all that was added."""
+        self._close()
+        return self._writer.document()
+
+
+def _plain(text: str) -> str:
+    """Return text with ordinary hyphens where words stay divided."""
+    return text.replace(SOFT, "-")
+
+
+def _code(passage: Passage) -> str:
+    """Return lines of code with their indentation."""
+    left = min(line.x0 for line in passage.lines)
+    texts = []
+    for line in passage.lines:
+        width = line.width / max(len(line.text), 1)
+        texts.append(" " * round((line.x0 - left) / width if width else 0) + line.text)
+    return "\n".join(texts)

@@ -1,0 +1,98 @@
+"""Running heads, running feet and page numbers: lines that repeat in the margins of pages."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from services.ingest.core.layout.page import Page, Run, joined, rows_of
+
+MARGIN = 0.12
+"""Part of the page's height at its top and bottom in which furniture stands."""
+
+_DIGITS = re.compile(r"\d+")
+_EDGE_NUMBER = re.compile(r"^(\d{1,5})\b|\b(\d{1,5})$")
+_NUMBER = re.compile(
+    r"(?:\W|p(?:age|g|\.)?|seite|página|pagina|s\.)*(?:\d{1,5}|[ivxlc]{1,7})(?:\s*(?:/|of|von|de|sur|di)\s*\d{1,5})?\W*",
+    re.IGNORECASE,
+)
+_LEAST_PAGES = 3
+_LEAST_SHARE = 0.4
+_ROWS = 2
+
+
+@dataclass(frozen=True)
+class _Row:
+    page: int
+    top: bool
+    height: int
+    run: Run
+
+    @property
+    def words(self) -> str:
+        """The text without its digits; the same for all rows that are nothing but a page number."""
+        text = self.run.text.strip()
+        return "#" if _NUMBER.fullmatch(text) else _DIGITS.sub("#", text.casefold())
+
+    def numbers(self) -> list[int]:
+        """Return by how much a number at either end is ahead of the page's own."""
+        found = _EDGE_NUMBER.finditer(self.run.text.strip())
+        return [int(match[1] or match[2]) - self.page for match in found]
+
+
+def furniture(pages: Sequence[Page]) -> dict[int, list[tuple[Run, str]]]:
+    """Return for each page number the rows that are furniture, with the reason of each.
+
+    A row counts if it stands among the outermost two rows within a margin, at a height at which at least three pages
+    and two in five have one, and if either its words repeat at that height or it bears the page's number.
+    """
+    rows = [row for page in pages for row in _margins(page)]
+    places: dict[tuple[bool, int], list[_Row]] = defaultdict(list)
+    for row in rows:
+        places[row.top, row.height].append(row)
+    offset = _offset(rows, len(pages))
+    found: dict[int, list[tuple[Run, str]]] = defaultdict(list)
+    for row in rows:
+        beside = [other for step in (-1, 0, 1) for other in places.get((row.top, row.height + step), ())]
+        reason = _reason(row, beside, offset, len(pages))
+        if reason:
+            found[row.page].append((row.run, reason))
+    return dict(found)
+
+
+def _reason(row: _Row, beside: Sequence[_Row], offset: int | None, pages: int) -> str:
+    bears_number = offset is not None and offset in row.numbers()
+    if row.words == "#" and (bears_number or not _DIGITS.search(row.run.text)):
+        return "PAGE_NUMBER"
+    usual = len({other.page for other in beside})
+    if usual < _LEAST_PAGES or usual < _LEAST_SHARE * pages:
+        return ""
+    repeats = _count(beside)[row.words] >= (2 if usual >= 2 * _LEAST_PAGES else _LEAST_PAGES)
+    if not repeats and not bears_number:
+        return ""
+    return "PAGE_HEADER" if row.top else "PAGE_FOOTER"
+
+
+def _count(rows: Sequence[_Row]) -> Mapping[str, int]:
+    return Counter(row.words for row in rows)
+
+
+def _margins(page: Page) -> list[_Row]:
+    """Return the outermost rows of a page; none of a page that has a single row."""
+    rows = [joined(row) for row in rows_of(page.runs)]
+    if len(rows) < 2:
+        return []
+    top = [(row, True) for row in rows[:_ROWS] if row.y1 < MARGIN * page.height]
+    bottom = [(row, False) for row in rows[-_ROWS:] if row.y0 > (1 - MARGIN) * page.height]
+    return [_Row(page.number, is_top, round(row.middle / page.height * 100), row) for row, is_top in top + bottom]
+
+
+def _offset(rows: Sequence[_Row], pages: int) -> int | None:
+    """Return by how much printed page numbers are ahead of the real ones, or None if there are none."""
+    counts = Counter(offset for row in rows for offset in set(row.numbers()))
+    if not counts:
+        return None
+    offset, count = counts.most_common(1)[0]
+    return offset if count >= 2 and count >= _LEAST_SHARE * pages else None

@@ -1,0 +1,171 @@
+"""What stands on a page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Text on one line without a wide gap in it.
+
+    Args:
+        text: cleaned, one or more visible characters.
+        x0: left edge.
+        y0: top edge.
+        x1: right edge.
+        y1: bottom edge.
+        size: font size as printed.
+        bold: whether all of it is in a bold face.
+        mono: whether all of it is in a face of fixed width.
+    """
+
+    text: str
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+    size: float
+    bold: bool = False
+    mono: bool = False
+
+    @property
+    def width(self) -> float:
+        """Its width."""
+        return self.x1 - self.x0
+
+    @property
+    def middle(self) -> float:
+        """Its middle, from the top of the page."""
+        return (self.y0 + self.y1) / 2
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A drawn line or the edge of a drawn box: horizontal if y0 == y1, else vertical."""
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table that was found, in the place where it stood.
+
+    Args:
+        rows: texts of the cells; the first row is the head.
+    """
+
+    rows: Sequence[Sequence[str]]
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page.
+
+    Args:
+        number: from 1.
+        width: in reading direction.
+        height: across it.
+        runs: in the order of the file.
+        rules: drawn lines.
+        turned: texts that run in another direction, in the order of the file.
+    """
+
+    number: int
+    width: float
+    height: float
+    runs: Sequence[Run] = ()
+    rules: Sequence[Rule] = ()
+    turned: Sequence[str] = ()
+
+
+def rows_of(runs: Iterable[Run]) -> list[list[Run]]:
+    """Return runs as rows from top to bottom, each from left to right: runs whose middles lie within each other."""
+    rows: list[list[Run]] = []
+    for run in sorted(runs, key=lambda r: (r.middle, r.x0)):
+        if rows and _same_row(rows[-1][0], run):
+            rows[-1].append(run)
+        else:
+            rows.append([run])
+    return [sorted(row, key=lambda r: r.x0) for row in rows]
+
+
+def _same_row(first: Run, run: Run) -> bool:
+    """Whether a run stands beside the first of a row; smaller ones, such as raised notes, may be a bit off."""
+    overlap = min(first.y1, run.y1) - max(first.y0, run.y0)
+    return overlap > 0.5 * min(first.y1 - first.y0, run.y1 - run.y0)
+
+
+def joined(runs: Sequence[Run]) -> Run:
+    """Return the runs of a row as one, with spaces between them; the size is that of most characters."""
+    if len(runs) == 1:
+        return runs[0]
+    if all(run.mono for run in runs):
+        return _spaced(runs)
+    largest = max(runs, key=lambda r: len(r.text))
+    return Run(
+        text=" ".join(run.text for run in runs),
+        x0=min(run.x0 for run in runs),
+        y0=min(run.y0 for run in runs),
+        x1=max(run.x1 for run in runs),
+        y1=max(run.y1 for run in runs),
+        size=largest.size,
+        bold=all(run.bold for run in runs),
+        mono=all(run.mono for run in runs),
+    )
+
+
+def _spaced(runs: Sequence[Run]) -> Run:
+    """Return runs of fixed width as one, with as many spaces between them as would fit."""
+    first, last = runs[0], runs[-1]
+    width = sum(run.width for run in runs) / max(sum(len(run.text) for run in runs), 1)
+    text = first.text
+    for before, run in pairwise(runs):
+        text += " " * max(1, round((run.x0 - before.x1) / width if width else 1)) + run.text
+    return Run(text, first.x0, min(r.y0 for r in runs), last.x1, max(r.y1 for r in runs), first.size, first.bold, True)
+
+
+def body_size(pages: Iterable[Page]) -> float:
+    """Return the font size of most characters, to half a point; 10 if there are none."""
+    counts: dict[float, int] = {}
+    for page in pages:
+        for run in page.runs:
+            size = round(run.size * 2) / 2
+            counts[size] = counts.get(size, 0) + len(run.text)
+    return max(counts, key=lambda size: counts[size]) if counts else 10.0
+
+
+class Leading:
+    """The usual distance from line to line in one column, for each size of type.
+
+    Args:
+        lines: of one column, top to bottom.
+    """
+
+    def __init__(self, lines: Sequence[Run]) -> None:
+        steps: dict[tuple[int, bool], list[float]] = {}
+        for above, below in pairwise(lines):
+            step = below.middle - above.middle
+            if _style(above) == _style(below) and 0.8 * above.size < step < 2.2 * above.size:
+                steps.setdefault(_style(above), []).append(step)
+        # The lower quartile: distances between paragraphs are larger and must not count.
+        self._usual = {style: sorted(found)[len(found) // 4] for style, found in steps.items() if len(found) >= 3}
+        self._least = {style: min(found) for style, found in steps.items()}
+
+    def of(self, line: Run) -> float:
+        """Return the distance that a line of this type usually has from the one above it."""
+        style = _style(line)
+        return self._usual.get(style, min(1.35 * line.size, self._least.get(style, 1.35 * line.size)))
+
+
+def _style(line: Run) -> tuple[int, bool]:
+    return round(line.size), line.mono

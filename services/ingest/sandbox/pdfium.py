@@ -1,0 +1,111 @@
+"""PDF by PDFium: what stands where on each page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pypdfium2
+import pypdfium2.raw as raw
+
+from services.ingest.core.layout.page import Page
+from services.ingest.sandbox.pdfchars import read_chars
+
+NAME = f"pypdfium2 {pypdfium2.PYPDFIUM_INFO}"
+
+_MOST_RULES = 20_000
+_THIN = 2.5
+"""Boxes thinner than this, in points, are drawn lines."""
+
+
+class PdfiumDocument:
+    """An opened PDF.
+
+    Raises:
+        pypdfium2.PdfiumError: PDFium cannot open it; err_code says why.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._document = pypdfium2.PdfDocument(path)
+
+    def __len__(self) -> int:
+        return len(self._document)
+
+    def page(self, index: int) -> tuple[Page, bool]:
+        """Return a page by its index from 0, and whether there is a picture on it.
+
+        Raises:
+            pypdfium2.PdfiumError: the page cannot be loaded.
+        """
+        page = self._document[index]
+        try:
+            text = page.get_textpage()
+            try:
+                chars = read_chars(text.raw, text.count_chars())
+            finally:
+                text.close()
+            left, bottom, right, top = page.get_bbox()
+            box = chars.frame.box(left, bottom, right, top)
+            runs = [chars.frame.moved(run, box) for run in chars.runs]
+            rules, pictures = _drawn(page) if runs else ([], _has_picture(page))
+            return (
+                Page(
+                    number=index + 1,
+                    width=box[2] - box[0],
+                    height=box[3] - box[1],
+                    runs=runs,
+                    rules=[chars.frame.rule(rule, box) for rule in rules],
+                    turned=chars.turned,
+                ),
+                pictures,
+            )
+        finally:
+            page.close()
+
+    def close(self) -> None:
+        """Close the document."""
+        self._document.close()
+
+
+def _has_picture(page: pypdfium2.PdfPage) -> bool:
+    return next(iter(page.get_objects(filter=[raw.FPDF_PAGEOBJ_IMAGE, raw.FPDF_PAGEOBJ_SHADING])), None) is not None
+
+
+def _drawn(page: pypdfium2.PdfPage) -> tuple[list[tuple[float, float, float, float]], bool]:
+    """Return drawn lines and edges of drawn boxes as (x0, y0, x1, y1) in the page's own space."""
+    found: list[tuple[float, float, float, float]] = []
+    for item in page.get_objects(filter=[raw.FPDF_PAGEOBJ_PATH], max_depth=3):
+        if len(found) > _MOST_RULES:
+            break
+        left, bottom, right, top = item.get_bounds()
+        found.extend(_edges(left, bottom, right, top, raw.FPDFPath_CountSegments(item)))
+    return found, False
+
+
+def _edges(
+    left: float, bottom: float, right: float, top: float, segments: int
+) -> Iterator[tuple[float, float, float, float]]:
+    """Yield the lines that a path's bounds stand for: one for a thin path, four for a box."""
+    width, height = right - left, top - bottom
+    if width <= _THIN and height <= _THIN:
+        return
+    if height <= _THIN:
+        y = (bottom + top) / 2
+        yield left, y, right, y
+    elif width <= _THIN:
+        x = (left + right) / 2
+        yield x, bottom, x, top
+    elif segments <= 6:
+        yield left, bottom, right, bottom
+        yield left, top, right, top
+        yield left, bottom, left, top
+        yield right, bottom, right, top
+
+
+def error_code(error: pypdfium2.PdfiumError) -> int:
+    """Return PDFium's code of an error, 0 if it has none."""
+    return int(error.err_code or 0)
+
+
+PASSWORD = raw.FPDF_ERR_PASSWORD
+SECURITY = raw.FPDF_ERR_SECURITY
