@@ -54,6 +54,7 @@ class JobFolder:
         self._env: dict[str, str] = spec["env"]
         self.labels: dict[str, str] = spec["labels"]
         self._launcher: subprocess.Popen[bytes] | None = None
+        self._terminated = False
 
     @classmethod
     def create(cls, path: Path, spec: JobSpec) -> JobFolder:
@@ -134,6 +135,11 @@ class JobFolder:
         except ProcessLookupError:
             return False
         return True
+
+    def terminate(self) -> None:
+        """Ask the Job to save and end: once, for a program that is already ending would die of a second SIGTERM."""
+        if not self._terminated:
+            self._terminated = self.signal(signal.SIGTERM)
 
     def clean(self) -> None:
         """After the end: remove the secrets, and end what the program left running."""

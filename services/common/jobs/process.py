@@ -101,14 +101,13 @@ class ProcessJobs:
             return
         with self._explained():
             job.forbid()
-        asked = False
         deadline = time.monotonic() + grace_seconds
         while self._jobs.get(name) is job and self._status(job).state not in _OVER:
             with self._explained():
                 if time.monotonic() >= deadline:
                     job.signal(signal.SIGKILL)
-                elif not asked:
-                    asked = job.signal(signal.SIGTERM)
+                else:
+                    job.terminate()
             await asyncio.sleep(_STOP_POLL_SECONDS)
         self._advance()
 
