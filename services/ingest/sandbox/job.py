@@ -1,0 +1,96 @@
+"""What the process is told to do, and how it answers.
+
+A job is a JSON file named on the command line. Answers are lines of JSON on standard output: any number of
+{"progress": [phase, done, total, unit]}, then one of {"result": {…}} and {"error": {code, message, reason, metadata}}.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+Progress = Callable[[str, int, int, str], None]
+"""Says phase, units done, units in all (0 if not known) and what is counted."""
+
+_PROGRESS_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a process may use.
+
+    Args:
+        memory_bytes: address space.
+        cpu_seconds: processor time.
+        output_bytes: largest file that it may write.
+        wall_seconds: after which its parent ends it.
+    """
+
+    memory_bytes: int = 1_536 * 1024 * 1024
+    cpu_seconds: int = 600
+    output_bytes: int = 1_024 * 1024 * 1024
+    wall_seconds: float = 1_200.0
+
+
+@dataclass(frozen=True)
+class Job:
+    """One task.
+
+    Args:
+        task: "extract" a document, or "cut" an extracted text.
+        source: the file to read.
+        target: the file to write.
+        limits: what may be used.
+        filename: extract: the document's own name.
+        mime_type: extract: what its first bytes are.
+        reader: extract: "pypdf" to leave PDFium out.
+        tokenizer: cut: path of a tokenizer.json; "" for cl100k_base out of TIKTOKEN_CACHE_DIR.
+        max_tokens: cut: most tokens in a chunk.
+        overlap_tokens: cut: most tokens that a chunk repeats.
+    """
+
+    task: Literal["extract", "cut"]
+    source: str
+    target: str
+    limits: Limits
+    filename: str = ""
+    mime_type: str = ""
+    reader: str = ""
+    tokenizer: str = ""
+    max_tokens: int = 0
+    overlap_tokens: int = 0
+
+    def write(self, path: Path) -> None:
+        """Write the job to a file."""
+        path.write_text(json.dumps(asdict(self)), encoding="utf-8")
+
+    @classmethod
+    def read(cls, path: Path) -> Job:
+        """Return the job that write wrote."""
+        fields = json.loads(path.read_text(encoding="utf-8"))
+        return cls(**{**fields, "limits": Limits(**fields["limits"])})
+
+
+def answer(kind: str, value: Mapping[str, Any] | list[Any]) -> None:
+    """Write one line of answer."""
+    sys.stdout.write(json.dumps({kind: value}, separators=(",", ":")) + "\n")
+    sys.stdout.flush()
+
+
+def reporter() -> Progress:
+    """Return a Progress that answers at most five times a second."""
+    last = 0.0
+
+    def report(phase: str, done: int, total: int, unit: str) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= _PROGRESS_SECONDS or done == total:
+            last = now
+            answer("progress", [phase, done, total, unit])
+
+    return report

@@ -1,0 +1,152 @@
+"""PDF documents: PDFium first, pypdf where PDFium cannot open the file."""
+
+from __future__ import annotations
+
+import logging
+import mmap
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pypdf
+import pypdfium2
+
+from services.ingest.core.document import ExtractedDocument
+from services.ingest.core.extraction import Extraction, corrupt, encrypted, no_text, ranges
+from services.ingest.core.layout.assemble import assemble
+from services.ingest.core.layout.loose import from_texts
+from services.ingest.core.layout.page import Page
+from services.ingest.sandbox import pdfium
+from services.ingest.sandbox.job import Progress
+
+# What pypdf raises on damaged files besides its own errors.
+_BROKEN = (pypdf.errors.PyPdfError, ValueError, KeyError, TypeError, AttributeError, IndexError, OSError)
+_LENGTH = re.compile(rb"/Linearized\b.{0,200}?/L\s+(\d+)", re.DOTALL)
+_START = re.compile(rb"startxref\s+\d+\s*\Z")
+
+
+def read_pdf(path: Path, reader: str, progress: Progress) -> Extraction:
+    """Return the text of a PDF.
+
+    Args:
+        reader: "pypdf" to leave PDFium out.
+
+    Raises:
+        InvalidArgument: ENCRYPTED_DOCUMENT, CORRUPT_DOCUMENT, or NO_TEXT with the pages that hold pictures alone.
+    """
+    if reader == "pypdf":
+        return _by_pypdf(path, progress)
+    try:
+        document = pdfium.PdfiumDocument(path)
+    except pypdfium2.PdfiumError as error:
+        if pdfium.error_code(error) in (pdfium.PASSWORD, pdfium.SECURITY):
+            raise encrypted() from error
+        return _by_pypdf(path, progress)
+    if ends_early(path):
+        raise corrupt("ends in the middle: a part of it is missing")
+    pages: list[Page] = []
+    tally = _Tally(len(document), progress)
+    for index in range(len(document)):
+        try:
+            page, picture = document.page(index)
+        except pypdfium2.PdfiumError:
+            tally.without(index + 1, "UNREADABLE")
+            continue
+        if page.runs or page.turned:
+            pages.append(page)
+            tally.done(index + 1)
+        else:
+            tally.without(index + 1, "IMAGE_ONLY" if picture else "BLANK")
+    document.close()
+    return tally.extraction(assemble, pages, pdfium.NAME)
+
+
+class _Tally:
+    """Counts pages in, with text, and without."""
+
+    def __init__(self, pages: int, progress: Progress) -> None:
+        self._pages = pages
+        self._progress = progress
+        self._dropped: dict[str, list[int]] = {}
+
+    def done(self, number: int) -> None:
+        """Count a page with text."""
+        self._progress("extract", number, self._pages, "pages")
+
+    def without(self, number: int, reason: str) -> None:
+        """Count a page without text."""
+        self._dropped.setdefault(reason, []).append(number)
+        self.done(number)
+
+    def extraction(
+        self, assembled: Callable[[Sequence[Any]], ExtractedDocument], pages: Sequence[Any], extractor: str
+    ) -> Extraction:
+        """Return what the pages with text give together.
+
+        Raises:
+            InvalidArgument: there are none.
+        """
+        if not pages:
+            raise self._nothing()
+        return Extraction(
+            document=assembled(pages),
+            extractor=extractor,
+            pages=self._pages,
+            stage="pages",
+            came=self._pages,
+            went=len(pages),
+            dropped={reason: len(numbers) for reason, numbers in self._dropped.items()},
+        )
+
+    def _nothing(self) -> Exception:
+        pictures = self._dropped.get("IMAGE_ONLY", [])
+        if pictures:
+            return no_text(f"has no text: its pages ({ranges(pictures)}) hold pictures alone", pictures)
+        if self._dropped.get("UNREADABLE") or not self._pages:
+            return corrupt("has no page that can be read")
+        return no_text("has no text: its pages are blank", self._dropped.get("BLANK", []))
+
+
+def _by_pypdf(path: Path, progress: Progress) -> Extraction:
+    logging.getLogger("pypdf").setLevel(logging.CRITICAL)
+    try:
+        document = pypdf.PdfReader(path, strict=False)
+        if document.is_encrypted and not document.decrypt(""):
+            raise encrypted()
+        count = len(document.pages)
+    except (pypdf.errors.FileNotDecryptedError, pypdf.errors.WrongPasswordError) as error:
+        raise encrypted() from error
+    except pypdf.errors.DependencyError as error:  # its cipher needs a library; PDFium did not know it either
+        raise encrypted() from error
+    except _BROKEN as error:
+        problem = "ends in the middle: a part of it is missing" if ends_early(path) else "is damaged"
+        raise corrupt(problem) from error
+    if not count or ends_early(path):
+        raise corrupt("ends in the middle or is damaged: no complete page list was found")
+    pages: list[tuple[int, str]] = []
+    tally = _Tally(count, progress)
+    for index in range(count):
+        try:
+            text = document.pages[index].extract_text()
+        except _BROKEN:
+            tally.without(index + 1, "UNREADABLE")
+            continue
+        if text.strip():
+            pages.append((index + 1, text))
+            tally.done(index + 1)
+        else:
+            tally.without(index + 1, "IMAGE_ONLY")
+    return tally.extraction(from_texts, pages, f"pypdf {pypdf.__version__}")
+
+
+def ends_early(path: Path) -> bool:
+    """Whether a PDF's end is missing: no end mark, objects after the last one, or shorter than it says it is."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        announced = _LENGTH.search(data[:1024])
+        if announced and int(announced[1]) > len(data):
+            return True
+        end = data.rfind(b"%%EOF")
+        if end < 0:
+            return not _START.search(data[-1024:])
+        return b" obj" in data[end : end + (1 << 20)]
