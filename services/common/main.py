@@ -23,7 +23,7 @@ def main(name: str, compose: Compose) -> None:
     """Serve one service until SIGTERM or SIGINT; configuration comes from FTF_* variables."""
     parser = argparse.ArgumentParser(
         prog=f"python -m services.{name}",
-        description=f"The {name} service of FineTuneFlow {VERSION}, on its own; `ftf up` runs all five as one.",
+        description=f"The {name} service of FineTuneFlow {VERSION}, on its own; `ftf up` runs all five.",
         epilog="Environment: FTF_STATE folder, FTF_DOCUMENTS sqlite:///…, FTF_OBJECTS file:///…, FTF_NATS_URL nats://…, "
         "FTF_LISTEN host:port, FTF_TOKEN_FILE path, FTF_<SERVICE>_ADDRESS host:port of each other service.",
     )

@@ -7,7 +7,6 @@ is idempotent.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 
@@ -18,6 +17,7 @@ from services.common.bus import Bus
 from services.common.documents.port import Document
 from services.common.errors import Conflict, FineTuneFlowError
 from services.common.resources import Resources
+from services.common.waiting import event_or_time
 
 log = logging.getLogger(__name__)
 
@@ -57,8 +57,7 @@ class Outbox:
                 await self.sweep()
             except FineTuneFlowError as error:
                 log.warning("%ss: events wait: %s", self._resources.kind, error)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._awake.wait(), self._sweep_seconds)
+            await event_or_time(self._awake, self._sweep_seconds)
 
     async def sweep(self) -> None:
         """Send what waits now, then purge the tombstones whose events are sent."""

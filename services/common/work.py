@@ -7,13 +7,13 @@ while it works, and each write checks the fencing number, so that a worker that 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 
 from services.common import errors
 from services.common.documents.port import Document
 from services.common.errors import FineTuneFlowError, NotFound, NotReady
 from services.common.resources import Mutate, Resources
+from services.common.waiting import event_or_time
 
 ENDED = frozenset({"SUCCEEDED", "FAILED", "CANCELLED"})
 PROGRESS_SECONDS = 0.3
@@ -164,7 +164,6 @@ async def watch(resources: Resources, name: str, poll_seconds: float = WATCH_SEC
                 yield doc
             if ended(doc["work"]):
                 return
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(changed.wait(), poll_seconds)
+            await event_or_time(changed, poll_seconds)
     finally:
         end()

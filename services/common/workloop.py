@@ -12,6 +12,7 @@ from typing import Any
 from services.common.documents.port import Document
 from services.common.errors import Conflict, FineTuneFlowError, NotFound
 from services.common.resources import Mutate, Resources
+from services.common.waiting import event_or_time
 from services.common.work import Cancelled, Claim, Superseded, ended, finish
 
 log = logging.getLogger(__name__)
@@ -80,8 +81,7 @@ class WorkLoop:
                     await self._sweep()
                 except FineTuneFlowError as error:
                     log.warning("%ss: work waits: %s", self._resources.kind, error)
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._awake.wait(), self._sweep_seconds)
+                await event_or_time(self._awake, self._sweep_seconds)
         finally:
             for task in self._running.values():
                 task.cancel()

@@ -30,5 +30,5 @@ def manifest(export: str, form: str, run: Mapping[str, Any]) -> dict[str, Any]:
         "dataset": {"name": run["dataset"], "version": run["dataset_version"], "sha256": run["dataset_sha256"]},
         "model": {"name": run["model"], "revision": run["model_revision"]},
         "config": run["config"],
-        "versions": run.get("result", {}).get("versions", {}),
+        "versions": run["result"]["versions"] if "result" in run else {},
     }

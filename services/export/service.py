@@ -76,7 +76,9 @@ class Exports:
             "adapter_files": files,
             "model_location": model.local_path or model.hub_id,
             "model_revision": run.model_revision,
-            "run_record": MessageToDict(run, preserving_proto_field_name=True),
+            "run_record": MessageToDict(
+                run, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+            ),
         }
 
     async def cancel(self, name: str) -> Document:

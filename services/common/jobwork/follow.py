@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 
 from finetuneflow.common.v1 import worker_service_pb2 as pb
@@ -17,6 +16,7 @@ from services.common.jobwork.reconciler import log_key
 from services.common.jobwork.reports import ReportStore
 from services.common.objects.port import Objects
 from services.common.resources import Resources
+from services.common.waiting import event_or_time
 from services.common.work import ended
 
 POLL_SECONDS = 1.0
@@ -64,8 +64,7 @@ class Follower:
                 if over:
                     yield doc
                     return
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(awake.wait(), POLL_SECONDS)
+                await event_or_time(awake, POLL_SECONDS)
         finally:
             end()
             waker.cancel()

@@ -9,7 +9,6 @@ a Job without work, or of ended work → its log is kept, the Job removed
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -23,6 +22,7 @@ from services.common.jobwork.host import Kind
 from services.common.jobwork.reports import ReportStore
 from services.common.objects.port import Objects
 from services.common.resources import Resources
+from services.common.waiting import event_or_time
 from services.common.work import ENDED, finish
 
 log = logging.getLogger(__name__)
@@ -73,8 +73,7 @@ class Reconciler:
                     await self.sweep()
                 except FineTuneFlowError as error:
                     log.warning("%ss: reconciling waits: %s", self._kind.name, error)
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._awake.wait(), self._sweep_seconds)
+                await event_or_time(self._awake, self._sweep_seconds)
                 # Reports change documents many times a second; Jobs need no look at each.
                 await asyncio.sleep(0.1)
         finally:

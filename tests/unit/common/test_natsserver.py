@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import nats
+import nats.aio.client
 import nats.errors
 import pytest
 
@@ -45,9 +46,10 @@ async def test_it_serves_on_loopback_to_those_with_the_password(tmp_path: Path) 
     password = (tmp_path / "nats" / "password").read_text()
     client = await nats.connect(server.url)
     await client.close()
-    stranger = server.url.replace(password, "guess")
+    stranger = nats.aio.client.Client()
     with pytest.raises(nats.errors.Error):
-        await nats.connect(stranger, allow_reconnect=False, error_cb=ignore)
+        await stranger.connect(server.url.replace(password, "guess"), allow_reconnect=False, error_cb=ignore)
+    await stranger.close()
     await server.stop()
 
     assert server.url.startswith(f"nats://ftf:{password}@127.0.0.1:")

@@ -124,7 +124,7 @@ async def test_work_of_a_process_that_ended_is_taken_up_by_the_next_of_its_name(
 
     async with at_work(tasks, forever, lease=60):
         while not attempts:
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)  # noqa: ASYNC110  # nothing tells
     async with at_work(tasks, quick, lease=60):
         doc = await end(tasks)
 
@@ -144,7 +144,7 @@ async def test_a_worker_that_wakes_up_late_is_refused(tasks: Resources) -> None:
 
     async with at_work(tasks, handler, instance="a", lease=60):
         while not claims:
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)  # noqa: ASYNC110  # nothing tells
 
         def expire(doc: Document) -> None:
             doc["work"]["lease"]["expires"] = 0.0
@@ -152,7 +152,7 @@ async def test_a_worker_that_wakes_up_late_is_refused(tasks: Resources) -> None:
         await tasks.change("tasks/t", expire)
         async with at_work(tasks, handler, instance="b", lease=60):
             while len(claims) < 2:
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0.01)  # noqa: ASYNC110  # nothing tells
             with pytest.raises(Superseded):
                 await claims[0].update(lambda d: d.update(answer="late"))
             release.set()

@@ -1,0 +1,141 @@
+"""The export service over real gRPC, with real child processes that speak the worker contract."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from finetuneflow.common.v1 import artifact_pb2, work_pb2
+from finetuneflow.export.v1 import export_pb2, export_service_pb2_grpc
+from finetuneflow.export.v1 import export_service_pb2 as pb
+from finetuneflow.training.v1 import run_pb2, training_service_pb2_grpc
+from services.common.errors import NotFound
+from services.common.runtime import Runtime, Service
+from services.export.compose import compose
+from tests.fakes.running import refusal, serving
+from tests.fakes.upstream import usual
+from tests.service.test_training import fake_jobs
+
+EXPORT = "projects/p/exports/x"
+
+
+class Runs(training_service_pb2_grpc.TrainingServiceServicer):
+    """One run that succeeded, and one that did not."""
+
+    async def GetRun(self, request: Any, context: Any) -> run_pb2.Run:
+        """Return one of them."""
+        run = run_pb2.Run(name=request.name, model="models/m", dataset="projects/p/datasets/d", dataset_version=1)
+        if request.name == "projects/p/runs/done":
+            run.work.state = work_pb2.WORK_STATE_SUCCEEDED
+            for name in ("adapter/adapter_config.json", "adapter/adapter_model.safetensors", "report.md"):
+                run.artifacts.append(artifact_pb2.Artifact(filename=name, key=f"runs/u/{name}", sha256="ab" * 32))
+        elif request.name != "projects/p/runs/failed":
+            raise NotFound(f"run {request.name} does not exist.")
+        return run
+
+
+def _training(runtime: Runtime) -> Service:
+    return Service(
+        name="training",
+        register=lambda server: training_service_pb2_grpc.add_TrainingServiceServicer_to_server(Runs(), server),
+    )
+
+
+@asynccontextmanager
+async def exporting(state: Path, **plan: Any) -> AsyncIterator[Any]:
+    composes = {"export": compose, "training": _training, **usual().composes()}
+    async with serving(state, composes, jobs=fake_jobs(state, **plan)) as served, served.channel() as channel:
+        yield export_service_pb2_grpc.ExportServiceStub(channel)
+
+
+def request(run: str = "done", form: str = "FORMAT_MERGED") -> pb.CreateExportRequest:
+    export = export_pb2.Export(run=f"projects/p/runs/{run}", format=export_pb2.Format.Value(form))
+    return pb.CreateExportRequest(parent="projects/p", export=export, export_id="x")
+
+
+async def ended(stub: Any) -> export_pb2.Export:
+    async with asyncio.timeout(30):
+        async for update in stub.WatchExport(pb.WatchExportRequest(name=EXPORT)):
+            export = update.export
+    return export
+
+
+async def download(stub: Any, filename: str, offset: int = 0) -> bytes:
+    wanted = pb.DownloadExportArtifactRequest(name=EXPORT, filename=filename, offset=offset)
+    return b"".join([part.data async for part in stub.DownloadExportArtifact(wanted)])
+
+
+async def test_an_export_is_made_by_a_job_and_can_be_downloaded_from_any_byte(tmp_path: Path) -> None:
+    """The bytes are those whose hash the export names."""
+    async with exporting(tmp_path, steps=1) as stub:
+        await stub.CreateExport(request())
+        export = await ended(stub)
+        whole = await download(stub, "manifest.json")
+        rest = await download(stub, "manifest.json", offset=100)
+        beyond = await refusal(
+            stub.DownloadExportArtifact(
+                pb.DownloadExportArtifactRequest(name=EXPORT, filename="manifest.json", offset=10**9)
+            )
+        )
+        missing = await refusal(
+            stub.DownloadExportArtifact(pb.DownloadExportArtifactRequest(name=EXPORT, filename="none"))
+        )
+
+    assert export.work.state == work_pb2.WORK_STATE_SUCCEEDED
+    assert hashlib.sha256(whole).hexdigest() == export.artifacts[0].sha256
+    assert rest == whole[100:]
+    assert beyond[0] == grpc.StatusCode.INVALID_ARGUMENT
+    assert missing[0] == grpc.StatusCode.NOT_FOUND
+
+
+async def test_only_a_run_that_succeeded_can_be_exported(tmp_path: Path) -> None:
+    """Nothing is recorded of a refused export."""
+    async with exporting(tmp_path, steps=1) as stub:
+        refused = [
+            await refusal(stub.CreateExport(request("failed"))),
+            await refusal(stub.CreateExport(request("none"))),
+            await refusal(stub.CreateExport(request(form="FORMAT_UNSPECIFIED"))),
+        ]
+        listed = await stub.ListExports(pb.ListExportsRequest(parent="projects/p"))
+
+    assert [r[1] for r in refused] == ["RUN_NOT_SUCCEEDED", "NOT_FOUND", "INVALID_FIELD"]
+    assert list(listed.exports) == []
+
+
+async def test_a_job_that_always_crashes_fails_the_export(tmp_path: Path) -> None:
+    """Nothing is offered that was not finished."""
+    async with exporting(tmp_path, always_crash=True) as stub:
+        await stub.CreateExport(request())
+        export = await ended(stub)
+
+    assert export.work.state == work_pb2.WORK_STATE_FAILED
+    assert list(export.artifacts) == []
+
+
+def test_the_manifest_names_data_model_and_settings() -> None:
+    """From a weight file back to what it was made of."""
+    from services.export.core import adapter_files, manifest
+
+    run = {
+        "name": "projects/p/runs/r",
+        "dataset": "projects/p/datasets/d",
+        "dataset_version": 3,
+        "dataset_sha256": "ab",
+        "model": "models/m",
+        "model_revision": "r1",
+        "config": {"method": "METHOD_LORA"},
+    }
+    made = manifest("projects/p/exports/x", "merged", run)
+
+    assert json.dumps(made)
+    assert (made["dataset"]["version"], made["model"]["revision"], made["format"]) == (3, "r1", "merged")
+    assert adapter_files([{"filename": "a/adapter_config.json"}, {"filename": "report.md"}]) == [
+        {"filename": "a/adapter_config.json"}
+    ]
