@@ -22,7 +22,7 @@ from finetuneflow_client.cli.settings import described
 from finetuneflow_client.cli.view.dataset import DatasetView
 from finetuneflow_client.cli.view.export import ExportView
 from finetuneflow_client.cli.view.files import FilesView, TransferView, chunk_line, failure, read_line
-from finetuneflow_client.cli.view.hardware import recommendation_panel
+from finetuneflow_client.cli.view.hardware import recommendation_line, recommendation_panel
 from finetuneflow_client.cli.view.run import RunView
 from finetuneflow_client.downloads import download_export_artifact, download_run_artifact
 from finetuneflow_client.errors import FtfError, from_work
@@ -73,7 +73,7 @@ async def upload(session: Session, project: str, paths: Sequence[Path]) -> tuple
             except FtfError as error:
                 if error.code != "INVALID_ARGUMENT":
                     raise
-                message = error.message if str(path) in error.message else f"{path.name}: {error.message}"
+                message = error.message if path.name in error.message else f"{path.name}: {error.message}"
                 refused.append(FtfError(message, error.remedy, code=error.code, reason=error.reason))
     return list(files.values()), refused
 
@@ -138,7 +138,8 @@ async def recommend(
             raise
         session.screen.warn(f"no recommendation: {error}")
         return None
-    session.screen.draw(recommendation_panel(found, described(found.config)))
+    settings = described(found.config)
+    session.screen.draw(recommendation_panel(found, settings), recommendation_line(found, settings))
     return found
 
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import importlib
 import os
 import sys
-import tempfile
-import traceback
 from argparse import ArgumentParser, Namespace
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, cast
@@ -33,16 +30,26 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = _run(build(), argv)
         sys.stdout.flush()
         return code
-    except FtfError as error:
-        return _fail(str(error), exits.exit_code(error))
-    except KeyboardInterrupt:
-        return _fail("interrupted — work that was started goes on in the server", exits.INTERRUPTED)
     except BrokenPipeError:
         # Whoever read the results has gone, such as `| head`. Python must not try to flush what is left.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return exits.PIPE
-    except Exception as error:
-        return _fail(_unforeseen(error), exits.FAILED)
+    except (Exception, KeyboardInterrupt) as error:
+        return report(error)
+
+
+def report(error: BaseException) -> int:
+    """Print an error on one plain line and return the exit code that it means."""
+    code = exits.FAILED
+    if isinstance(error, FtfError):
+        line, code = str(error), exits.exit_code(error)
+    elif isinstance(error, KeyboardInterrupt):
+        line, code = "interrupted — work that was started goes on in the server", exits.INTERRUPTED
+    else:
+        line = _unforeseen(error)
+    with contextlib.suppress(OSError, ValueError):
+        print("ftf: " + " ".join(line.split()), file=sys.stderr, flush=True)
+    return code
 
 
 def resolve(command: Command) -> Callable[..., Awaitable[int | None] | int | None]:
@@ -66,10 +73,12 @@ def _run(parser: ArgumentParser, argv: Sequence[str] | None) -> int:
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     if not command.connects:
         return cast("int | None", resolve(command)(args)) or exits.OK
-    return asyncio.run(_connected(command, args))
+    import asyncio
+
+    return asyncio.run(connected(command, args))
 
 
-async def _connected(command: Command, args: Namespace) -> int:
+async def connected(command: Command, args: Namespace) -> int:
     """Carry out a command that needs a server."""
     from finetuneflow_client.cli.output import Output
     from finetuneflow_client.cli.screen import Screen
@@ -82,18 +91,14 @@ async def _connected(command: Command, args: Namespace) -> int:
         return await handler(session) or exits.OK
 
 
-def _fail(line: str, code: int) -> int:
-    """Print an error on one line and return the exit code."""
-    with contextlib.suppress(OSError, ValueError):
-        print("ftf: " + " ".join(line.split()), file=sys.stderr, flush=True)
-    return code
-
-
-def _unforeseen(error: Exception) -> str:
+def _unforeseen(error: BaseException) -> str:
     """Return the line for an error that nobody thought of; with FTF_DEBUG=1 its traceback goes to a file."""
     what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     if os.environ.get("FTF_DEBUG") != "1":
         return f"a mistake in ftf: {what} — repeat with FTF_DEBUG=1 to keep the details, and report it"
+    import tempfile
+    import traceback
+
     with tempfile.NamedTemporaryFile("w", prefix="ftf-", suffix=".log", delete=False) as file:
         traceback.print_exception(error, file=file)
     return f"a mistake in ftf: {what} — report it with {file.name}"

@@ -87,7 +87,7 @@ def to_json(message: Message) -> dict[str, Any]:
     """Return a message as protobuf JSON, with the names of the .proto files and with fields at their default."""
     # Details of a Status are Any: their types must be known to be written.
     from google.protobuf.json_format import MessageToDict
-    from google.rpc import error_details_pb2  # noqa: F401
+    from google.rpc import error_details_pb2  # noqa: F401  # imported to be known
 
     found: dict[str, Any] = MessageToDict(
         message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True

@@ -63,17 +63,21 @@ class Screen:
         else:
             print(text, file=self._stream, flush=True)
 
-    def draw(self, renderable: RenderableType) -> None:
-        """Write something of rich's once."""
-        if not self._quiet:
+    def draw(self, renderable: RenderableType, line: str) -> None:
+        """Write something of rich's once; elsewhere than in a terminal the line that says the same."""
+        if self._quiet:
+            return
+        if self._is_terminal():
             self.console.print(renderable)
+        else:
+            self.say(line)
 
     @contextmanager
     def showing(self, view: View) -> Iterator[Callable[[], None]]:
         """Show a view for the length of the block; call what is yielded after each change of it."""
         if self._quiet:
             yield lambda: None
-        elif not self._stream.isatty() or self.console.is_dumb_terminal:
+        elif not self._is_terminal():
             lines = _Lines(view, self.say, self._clock)
             try:
                 yield lines.refresh
@@ -88,6 +92,10 @@ class Screen:
                 finally:
                     self._live.refresh()
                     self._live = None
+
+    def _is_terminal(self) -> bool:
+        """Return whether the stream is a terminal that can move its cursor."""
+        return self._stream.isatty() and not self.console.is_dumb_terminal
 
     @property
     def console(self) -> Console:

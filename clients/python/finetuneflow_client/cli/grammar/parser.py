@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import sys
 from argparse import ArgumentParser
 from typing import Any, NoReturn
@@ -51,6 +52,13 @@ class _Parser(ArgumentParser):
     def __init__(self, **options: Any) -> None:
         super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **options)
 
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """Say which command may have been meant, instead of listing all."""
+        if isinstance(action, argparse._SubParsersAction) and value not in action.choices:
+            close = difflib.get_close_matches(str(value), list(action.choices), 1)
+            self.error(f'there is no command "{value}"' + (f'; did you mean "{close[0]}"?' if close else ""))
+        super()._check_value(action, value)
+
     def error(self, message: str) -> NoReturn:
         """Print what is wrong and where to read on, and exit with code 2."""
         print(f"ftf: {message} — see `{self.prog} --help`", file=sys.stderr)
@@ -67,7 +75,7 @@ def build() -> ArgumentParser:
         usage="ftf COMMAND …",
     )
     parser.add_argument("--version", action="store_true", help="print the version of this client")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=_Parser)
+    commands = parser.add_subparsers(title="commands", prog="ftf", metavar="COMMAND", parser_class=_Parser)
     nouns: dict[str, Any] = {}
     for command in COMMANDS:
         noun, _, verb = command.words.partition(" ")

@@ -41,13 +41,15 @@ class TransferView:
         self._now = done
 
     def mark(self) -> tuple[str, float]:
-        """Return the phase and the share of the bytes that is done."""
-        return self._verb, (self._before + self._now) / self._total if self._total else 0.0
+        """Return the phase. The share stays 0, so that lines come by time: small files would make many otherwise."""
+        return self._verb, 0.0
 
     def line(self) -> str:
-        """Return the transfer in one line: "upload: 1.2 MB of 3.0 MB, handbook.pdf"."""
-        done = wording.size(self._before + self._now)
-        return f"{self._verb}: {done} of {wording.size(self._total)}, {self._name}" if self._name else ""
+        """Return the transfer in one line: "upload: 1.2 MB of 3.0 MB, handbook.pdf", at the end "upload: 3.0 MB"."""
+        done = self._before + self._now
+        if done >= self._total:
+            return f"{self._verb}: {wording.size(done)}"
+        return f"{self._verb}: {wording.size(done)} of {wording.size(self._total)}, {self._name}"
 
     def __rich__(self) -> Table:
         """Return the transfer as a bar."""
@@ -79,8 +81,8 @@ class FilesView:
         return self._verb, len(self._ended) / len(self._files) if self._files else 0.0
 
     def line(self) -> str:
-        """Return the work in one line: "chunk: 3/6 files"."""
-        return f"{self._verb}: {len(self._ended)}/{len(self._files)} files"
+        """Return nothing: each file gets a line of its own when it is done."""
+        return ""
 
     def __rich__(self) -> Table:
         """Return the work as a bar with the file that is in the making."""

@@ -56,6 +56,15 @@ def recommendation_panel(found: plan_pb2.Recommendation, settings: list[tuple[st
         grid.add_row(name, value)
     for number, reason in enumerate(found.reasons):
         grid.add_row("" if number else "because", Text(reason, "italic"))
-    fits = "fits" if found.estimate.fits else "does not fit"
-    need = f"{wording.size(found.estimate.peak)} of {wording.size(found.estimate.available)}, {fits}"
-    return Panel(grid, title=f"recommended: {need}", title_align="left")
+    return Panel(grid, title=f"recommended: needs {_need(found.estimate)}", title_align="left")
+
+
+def recommendation_line(found: plan_pb2.Recommendation, settings: list[tuple[str, str]]) -> str:
+    """Return the recommended settings with their reasons in one line."""
+    chosen = ", ".join(f"{name} {value}" for name, value in settings)
+    return f"recommended: {chosen}; needs {_need(found.estimate)}; {' '.join(found.reasons)}"
+
+
+def _need(estimate: plan_pb2.MemoryEstimate) -> str:
+    fits = "fits" if estimate.fits else "does not fit"
+    return f"{wording.size(estimate.peak)} of {wording.size(estimate.available)}, {fits}"

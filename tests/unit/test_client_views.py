@@ -1,0 +1,177 @@
+"""What `ftf` shows: curves, series over attempts, plain lines where there is no terminal, tables that line up."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console, RenderableType
+
+from finetuneflow.common.v1 import work_pb2, worker_service_pb2
+from finetuneflow.dataset.v1 import dataset_pb2
+from finetuneflow.training.v1 import evaluation_pb2, run_pb2, training_service_pb2
+from finetuneflow_client.cli.output import aligned, breadth, clipped
+from finetuneflow_client.cli.screen import Screen
+from finetuneflow_client.cli.view import curve
+from finetuneflow_client.cli.view.dataset import DatasetView
+from finetuneflow_client.cli.view.evaluation import evaluation_table
+from finetuneflow_client.cli.view.run import RunView
+from finetuneflow_client.cli.view.series import Series
+
+
+def report(step: int, attempt: int = 1, time: float = 0, **values: float) -> worker_service_pb2.Report:
+    """Return a trainer's report of metrics at a step."""
+    metrics = worker_service_pb2.MetricPoint(step=step, total_steps=100, values=values)
+    found = worker_service_pb2.Report(seq=step, attempt=attempt, metrics=metrics)
+    found.time.seconds = int(time)
+    return found
+
+
+def drawn(renderable: RenderableType, width: int = 80) -> str:
+    """Return what rich draws, without colour."""
+    console = Console(file=io.StringIO(), width=width)
+    console.print(renderable)
+    return console.file.getvalue()  # type: ignore[attr-defined]  # the StringIO above
+
+
+def test_a_curve_goes_through_its_points_and_is_joined_between_them() -> None:
+    """A falling line begins in the upper left corner and ends in the lower right one."""
+    inside = curve.frame([[(0, 2.0), (10, 1.0)]], width=5, height=3, right=10)
+    rows = curve.line([(0, 2.0), (10, 1.0)], inside)
+
+    assert [len(row) for row in rows] == [5, 5, 5]
+    assert ord(rows[0][0]) & 0x01
+    assert ord(rows[2][4]) & 0x80
+    assert all(any(ord(row[column]) > 0x2800 for row in rows) for column in range(5))
+
+
+@pytest.mark.parametrize("points", [[], [(1, 5.0)], [(1, 5.0), (2, 5.0)]])
+def test_a_curve_of_few_or_equal_points_is_drawn_too(points: list[curve.Point]) -> None:
+    """Training begins with one point, and a loss may stand still."""
+    rows = curve.line(points, curve.frame([points], 10, 2, 0))
+
+    assert [len(row) for row in rows] == [10, 10]
+
+
+def test_a_later_attempt_replaces_the_points_after_its_checkpoint() -> None:
+    """So that the curve is that of the weights that came out."""
+    series = Series()
+    for step in (1, 2, 3, 4):
+        series.add(report(step, loss=10 + step))
+    series.add(report(3, attempt=2, loss=1.0))
+
+    assert series.curve("loss") == [(1, 11), (2, 12), (3, 1.0)]
+    assert series.step == 3
+
+
+def test_speed_and_time_left_come_from_the_recent_steps() -> None:
+    """Two seconds a step, 100 tokens a step, 90 steps to go."""
+    series = Series()
+    for step in range(1, 11):
+        series.add(report(step, time=1000 + 2 * step, loss=1.0, num_tokens=100.0 * step))
+
+    assert series.step_seconds() == pytest.approx(2)
+    assert series.tokens_per_second() == pytest.approx(50)
+    assert series.seconds_left() == pytest.approx(180)
+
+
+def test_a_counter_that_starts_again_gives_no_false_speed() -> None:
+    """num_tokens restarts at 0 when training resumes."""
+    series = Series()
+    series.add(report(1, time=1000, loss=1.0, num_tokens=5000.0))
+    series.add(report(2, attempt=2, time=1002, loss=1.0, num_tokens=100.0))
+
+    assert series.tokens_per_second() == 0
+
+
+@pytest.mark.parametrize("width", [30, 80, 200])
+def test_a_run_is_drawn_on_any_width(width: int) -> None:
+    """No line is wider than the terminal."""
+    view = RunView("projects/p/runs/r1")
+    run = run_pb2.Run(work=work_pb2.Work(state=work_pb2.WORK_STATE_RUNNING, attempt=1))
+    view.update(training_service_pb2.WatchRunResponse(run=run))
+    for step in range(1, 50):
+        view.update(training_service_pb2.WatchRunResponse(report=report(step, loss=3.0 / step, eval_loss=3.0)))
+
+    assert max(map(len, drawn(view, width).splitlines())) <= width
+    assert view.line().startswith("r1: train step 49/100, loss 0.0612")
+
+
+def test_drops_are_added_up_by_reason_most_first() -> None:
+    """A user wants to know what to mend first."""
+    dataset = dataset_pb2.Dataset(work=work_pb2.Work(state=work_pb2.WORK_STATE_RUNNING))
+    for stage, reasons in (("replies", {"INVALID_JSON": 1}), ("examples", {"DUPLICATE": 5, "INVALID_JSON": 1})):
+        drops = [work_pb2.Drop(reason=reason, count=count) for reason, count in reasons.items()]
+        dataset.counts.append(work_pb2.StageCount(stage=stage, out=7, dropped=drops))
+    view = DatasetView("projects/p/datasets/d1")
+    view.update(dataset)
+
+    assert view.line().endswith("dropped DUPLICATE 5, INVALID_JSON 2")
+    assert "7 accepted" in view.line()
+    assert "DUPLICATE 5" in drawn(view)
+
+
+def test_an_evaluation_tells_generalising_and_recalling_apart() -> None:
+    """A set without examples has no scores, rather than zeros."""
+    found = evaluation_pb2.Evaluation(
+        recall=evaluation_pb2.EvalScore(
+            examples=4, base_loss=3.0, tuned_loss=1.5, base_perplexity=20.1, tuned_perplexity=4.48
+        )
+    )
+    lines = drawn(evaluation_table(found), 160).splitlines()
+
+    assert next(line for line in lines if "generalise" in line).count("–") == 5
+    assert "-50.0%" in next(line for line in lines if "recall" in line)
+
+
+class _Counting:
+    """A view that counts to a total."""
+
+    def __init__(self) -> None:
+        self.done = 0
+
+    def line(self) -> str:
+        return f"{self.done}/100"
+
+    def mark(self) -> tuple[str, float]:
+        return "count", self.done / 100
+
+    def __rich__(self) -> str:
+        return self.line()
+
+
+def test_without_a_terminal_only_noteworthy_changes_make_a_line() -> None:
+    """Each tenth, each five seconds, and the end; not each step."""
+    stream, now = io.StringIO(), [0.0]
+    screen, view = Screen(stream, clock=lambda: now[0]), _Counting()
+    with screen.showing(view) as changed:
+        for view.done in range(1, 25):
+            changed()
+        now[0] = 6.0
+        changed()
+        view.done = 26
+        changed()
+
+    assert stream.getvalue().split() == ["1/100", "11/100", "21/100", "24/100", "26/100"]
+
+
+def test_quiet_leaves_warnings() -> None:
+    """They are about what was lost."""
+    stream = io.StringIO()
+    screen = Screen(stream, quiet=True)
+    with screen.showing(_Counting()) as changed:
+        changed()
+    screen.say("remark")
+    screen.draw("picture", "line")
+    screen.warn("left out")
+
+    assert stream.getvalue() == "left out\n"
+
+
+def test_columns_line_up_with_wide_and_combining_characters() -> None:
+    """Chinese takes two columns, a combining accent none."""
+    lines = aligned([("NAME", "N"), ("手册.pdf", "1"), ("e\u0301.md", "2"), ("two\nlines", "3")])
+
+    assert {breadth(line[: line.rindex(" ")]) for line in lines} == {breadth("two lines") + 1}
+    assert clipped("手册手册", 5) == "手册…"
+    assert clipped("abc", 3) == "abc"
