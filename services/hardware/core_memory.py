@@ -112,7 +112,8 @@ def estimate(shape: Shape, parameters: int, plan: Plan, device: Device) -> Estim
         InvalidArgument: a target module that the model does not have.
     """
     factors = _FACTORS[device.kind]
-    width = 2 if plan.bf16 else FLOAT32
+    # The trainer computes in float32 on a CPU whatever is asked, for CPUs emulate bfloat16.
+    width = 2 if plan.bf16 and device.kind == "cuda" else FLOAT32
     trained = adapter_parameters(shape, plan.r, plan.target_modules)
     # PEFT keeps an adapter in float32 whatever the weights are, and so are its gradients.
     weights, adapter, gradients, optimizer = parameters * width, trained * 4, trained * 4, trained * 8

@@ -1,0 +1,164 @@
+"""The hardware service's door. Translates, and decides nothing."""
+
+from __future__ import annotations
+
+from finetuneflow.common.v1 import artifact_pb2
+from finetuneflow.hardware.v1 import device_pb2, hardware_service_pb2_grpc, model_pb2, plan_pb2
+from finetuneflow.hardware.v1 import hardware_service_pb2 as pb
+from services.common import ids
+from services.common.auth import current_principal
+from services.common.documents.port import Document
+from services.common.errors import InvalidArgument
+from services.common.interceptors import Context
+from services.common.protoform import artifact_to_proto, meta_to_proto, user_fields
+from services.hardware import configform
+from services.hardware.core_inventory import Machine, summary
+from services.hardware.core_memory import Estimate
+from services.hardware.core_recommend import Dataset
+from services.hardware.planning import Planning
+from services.hardware.service import MODEL, Models, Wanted
+from services.hardware.store import model_shape
+
+
+class HardwareApi(hardware_service_pb2_grpc.HardwareServiceServicer):
+    """HardwareService."""
+
+    def __init__(self, models: Models, planning: Planning) -> None:
+        self._models = models
+        self._planning = planning
+
+    async def GetInventory(self, request: pb.GetInventoryRequest, context: Context) -> device_pb2.Inventory:
+        """Return what there is to train on."""
+        return inventory_to_proto(await self._planning.inventory())
+
+    async def CreateModel(self, request: pb.CreateModelRequest, context: Context) -> model_pb2.Model:
+        """Record a model."""
+        model = request.model
+        asked = pb.CreateModelRequest(model=model, model_id=request.model_id)
+        doc = await self._models.create(
+            Wanted(
+                hub_id=model.hub_id,
+                local_path=model.local_path,
+                revision=model.revision,
+                model_id=request.model_id,
+                user_fields=user_fields(model.display_name, model.meta, "model"),
+                request_id=request.request_id,
+                body=asked.SerializeToString(deterministic=True),
+                creator=current_principal().name,
+            )
+        )
+        return to_proto(doc)
+
+    async def GetModel(self, request: pb.GetModelRequest, context: Context) -> model_pb2.Model:
+        """Return a model."""
+        return to_proto(await self._model(request.name, "name"))
+
+    async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:
+        """Return a page of models."""
+        docs, token = await self._models.resources.page({}, request.page_size, request.page_token)
+        return pb.ListModelsResponse(models=[to_proto(doc) for doc in docs], next_page_token=token)
+
+    async def DeleteModel(self, request: pb.DeleteModelRequest, context: Context) -> pb.DeleteModelResponse:
+        """Forget a model."""
+        ids.parse_name(request.name, MODEL)
+        await self._models.delete(request.name, request.etag)
+        return pb.DeleteModelResponse()
+
+    async def EstimateMemory(self, request: pb.EstimateMemoryRequest, context: Context) -> plan_pb2.MemoryEstimate:
+        """Return what a training needs."""
+        model = await self._model(request.model, "model")
+        longest = model_shape(model).context
+        device = await self._planning.device()
+        plan = configform.plan(configform.decided(request.config, longest), longest, device.bf16)
+        return estimate_to_proto(self._planning.estimate(model, plan, device))
+
+    async def RecommendTraining(
+        self, request: pb.RecommendTrainingRequest, context: Context
+    ) -> plan_pb2.Recommendation:
+        """Return settings that suit."""
+        for field in ("train_examples", "longest_example_tokens"):
+            if getattr(request, field) < 0:
+                raise InvalidArgument(f"{field} is below 0. Use 0 when it is not known.", field=field)
+        model = await self._model(request.model, "model")
+        decided = configform.decided(request.config, model_shape(model).context)
+        dataset = Dataset(request.train_examples, request.longest_example_tokens)
+        choice = self._planning.recommend(model, dataset, await self._planning.device(), decided)
+        return plan_pb2.Recommendation(
+            config=configform.recommended(request.config, choice),
+            estimate=estimate_to_proto(choice.estimate),
+            reasons=choice.reasons,
+        )
+
+    async def _model(self, name: str, field: str) -> Document:
+        ids.parse_name(name, MODEL, field)
+        return await self._models.resources.get(name)
+
+
+def to_proto(doc: Document) -> model_pb2.Model:
+    """Return a model's document as a message."""
+    files = [artifact_pb2.Artifact(filename=name, size_bytes=size, sha256=sha) for name, size, sha in doc["files"]]
+    model = model_pb2.Model(
+        name=doc["_id"],
+        display_name=doc["display_name"],
+        meta=meta_to_proto(doc),
+        revision=doc["model_revision"],
+        files=files,
+        parameters=doc["parameters"],
+        dtype=doc["dtype"],
+        license=doc["license"],
+        gated=doc["gated"],
+        has_chat_template=doc["has_chat_template"],
+        tokenizer=artifact_to_proto(doc["tokenizer"]),
+        **doc["sizes"],
+    )
+    if doc["hub_id"]:
+        model.hub_id = doc["hub_id"]
+    else:
+        model.local_path = doc["local_path"]
+    return model
+
+
+def inventory_to_proto(machine: Machine) -> device_pb2.Inventory:
+    """Return a machine as a message."""
+    gpus = [
+        device_pb2.Gpu(
+            index=gpu.index,
+            product=gpu.product,
+            uuid=gpu.uuid,
+            memory_bytes=gpu.memory,
+            memory_free_bytes=gpu.memory_free,
+            compute_capability="{}.{}".format(*gpu.capability),
+            bf16=gpu.bf16,
+            bitsandbytes_4bit=gpu.bitsandbytes_4bit,
+        )
+        for gpu in machine.driver.gpus
+    ]
+    return device_pb2.Inventory(
+        node=machine.node,
+        gpus=gpus,
+        cpu_cores=machine.cpu_cores,
+        memory_bytes=machine.memory,
+        memory_free_bytes=machine.memory_free,
+        disk_free_bytes=machine.disk_free,
+        driver_version=machine.driver.version,
+        cuda_version=machine.driver.cuda,
+        summary=summary(machine),
+    )
+
+
+def estimate_to_proto(estimate: Estimate) -> plan_pb2.MemoryEstimate:
+    """Return an estimate as a message."""
+    return plan_pb2.MemoryEstimate(
+        weights=estimate.weights,
+        adapter=estimate.adapter,
+        gradients=estimate.gradients,
+        optimizer=estimate.optimizer,
+        activations=estimate.activations,
+        logits=estimate.logits,
+        overhead=estimate.overhead,
+        peak=estimate.peak,
+        device=estimate.device,
+        available=estimate.available,
+        fits=estimate.fits,
+        note=estimate.note,
+    )

@@ -1,0 +1,49 @@
+"""Puts the hardware service together."""
+
+from __future__ import annotations
+
+import os
+
+from finetuneflow.hardware.v1 import hardware_service_pb2_grpc
+from services.common.outbox import Outbox
+from services.common.resources import Resources
+from services.common.runtime import Runtime, Service
+from services.hardware.api import HardwareApi
+from services.hardware.config import HardwareConfig, hardware_config
+from services.hardware.folder import FolderSource
+from services.hardware.hub import TOKEN, HubSource, read_token_file
+from services.hardware.inventory import Inventory
+from services.hardware.planning import Planning
+from services.hardware.service import Models
+from services.hardware.store import MODEL_INDEXES, ModelStore
+
+
+def compose(runtime: Runtime) -> Service:
+    """Return the hardware service on what it is given."""
+    config = hardware_config(runtime.config, os.environ)
+    resources = Resources(runtime.documents.collection("models", MODEL_INDEXES), "model", runtime.clock)
+    folder = FolderSource()
+    models = Models(ModelStore(resources), runtime.objects, folder, _hub(runtime, config))
+    planning = Planning(Inventory(config.state, config.visible_devices))
+    api = HardwareApi(models, planning)
+
+    async def close() -> None:
+        folder.close()
+
+    return Service(
+        name="hardware",
+        register=lambda server: hardware_service_pb2_grpc.add_HardwareServiceServicer_to_server(api, server),
+        full_names=["finetuneflow.hardware.v1.HardwareService"],
+        tasks=[Outbox(resources, runtime.bus, models.purge).run],
+        capabilities=["model:folder", "model:hub"] if config.allow_hub else ["model:folder"],
+        close=close,
+    )
+
+
+def _hub(runtime: Runtime, config: HardwareConfig) -> HubSource:
+    path = config.hub_token_file
+    return HubSource(
+        allowed=config.allow_hub,
+        endpoint=config.hub_endpoint,
+        token=(lambda: read_token_file(path)) if path else (lambda: runtime.secrets.get(TOKEN)),
+    )

@@ -1,0 +1,97 @@
+"""TrainingConfig as the arithmetic takes it, and back."""
+
+from __future__ import annotations
+
+import math
+
+from finetuneflow.training.v1 import config_pb2
+from services.common.errors import InvalidArgument
+from services.hardware.core_adapter import ALL_LINEAR
+from services.hardware.core_memory import Plan
+from services.hardware.core_recommend import Choice, Decided
+
+# Ranges of the contract; only of settings that the arithmetic reads. The training service checks them all.
+_RANGES: dict[str, tuple[float, float]] = {
+    "learning_rate": (0, 1),
+    "num_train_epochs": (0, 1000),
+    "per_device_train_batch_size": (1, 1024),
+    "gradient_accumulation_steps": (1, 1024),
+    "max_length": (16, math.inf),
+}
+_LORA_RANGES: dict[str, tuple[float, float]] = {"r": (1, 1024), "lora_alpha": (0, 65536)}
+_PLAIN = (*_RANGES, "max_steps", "gradient_checkpointing", "bf16")
+
+
+def decided(config: config_pb2.TrainingConfig, context: int) -> Decided:
+    """Return the settings that are set.
+
+    Args:
+        context: the model's longest context, in tokens.
+
+    Raises:
+        InvalidArgument: one is out of range.
+    """
+    _check(config, _RANGES, "config")
+    _check(config.lora, _LORA_RANGES, "config.lora")
+    if config.max_length > context:
+        raise InvalidArgument(
+            f"max_length is {config.max_length}, the model's context {context} tokens. Use at most that.",
+            field="config.max_length",
+        )
+    plain = {name: getattr(config, name) for name in _PLAIN if config.HasField(name)}  # type: ignore[arg-type]  # its own names
+    lora = {name: getattr(config.lora, name) for name in _LORA_RANGES if config.lora.HasField(name)}  # type: ignore[arg-type]  # as above
+    return Decided(**plain, **lora, target_modules=tuple(config.lora.target_modules))
+
+
+def plan(chosen: Decided, context: int, bf16: bool) -> Plan:
+    """Return the settings with the contract's defaults for those that are open.
+
+    Args:
+        bf16: the default of bf16: whether the device computes in it.
+    """
+    default = Plan()
+    return Plan(
+        r=chosen.r or default.r,
+        target_modules=chosen.target_modules,
+        per_device_train_batch_size=chosen.per_device_train_batch_size or default.per_device_train_batch_size,
+        gradient_accumulation_steps=chosen.gradient_accumulation_steps or default.gradient_accumulation_steps,
+        max_length=chosen.max_length or min(default.max_length, context),
+        gradient_checkpointing=bool(chosen.gradient_checkpointing),
+        bf16=bf16 if chosen.bf16 is None else chosen.bf16,
+    )
+
+
+def recommended(given: config_pb2.TrainingConfig, choice: Choice) -> config_pb2.TrainingConfig:
+    """Return the given settings with the recommended ones filled in; others stay open and get their defaults."""
+    config = config_pb2.TrainingConfig()
+    config.CopyFrom(given)
+    config.method = config_pb2.METHOD_LORA
+    config.lora.r, config.lora.lora_alpha = choice.plan.r, choice.lora_alpha
+    config.lora.target_modules[:] = choice.plan.target_modules or [ALL_LINEAR]
+    config.learning_rate = choice.learning_rate
+    if choice.num_train_epochs is not None:
+        config.num_train_epochs = choice.num_train_epochs
+    config.per_device_train_batch_size = choice.plan.per_device_train_batch_size
+    config.gradient_accumulation_steps = choice.plan.gradient_accumulation_steps
+    config.max_length = choice.plan.max_length
+    config.gradient_checkpointing = choice.plan.gradient_checkpointing
+    config.bf16 = choice.plan.bf16
+    return config
+
+
+def _check(
+    settings: config_pb2.TrainingConfig | config_pb2.LoraConfig, ranges: dict[str, tuple[float, float]], field: str
+) -> None:
+    for name, (low, high) in ranges.items():
+        value = getattr(settings, name)
+        if not settings.HasField(name):  # type: ignore[arg-type]  # the message's own names
+            continue
+        # Ranges from 0 leave 0 itself out.
+        if not (low <= value <= high and value > 0):
+            raise InvalidArgument(f"{name} is {value:g}. Use {_words(low, high)}.", field=f"{field}.{name}")
+
+
+def _words(low: float, high: float) -> str:
+    if math.isinf(high):
+        return f"{low:g} or more"
+    return f"{low:g} to {high:g}" if low else f"over 0 and at most {high:g}"

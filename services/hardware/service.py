@@ -1,0 +1,129 @@
+"""The one place where models change."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from services.common import ids
+from services.common.documents.port import Document
+from services.common.errors import AlreadyExists, InvalidArgument
+from services.common.objects.port import Objects
+from services.hardware import store
+from services.hardware.core_model import Description
+from services.hardware.ports import ModelSource
+from services.hardware.store import ModelStore
+
+MODEL = "models/*"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A model that somebody wants recorded.
+
+    Args:
+        hub_id: id on the hub, or "".
+        local_path: absolute path of a folder, or ""; one of the two is given.
+        revision: see ports.ModelSource.
+        model_id: last part of the name; "" derives it from the source.
+        user_fields: display_name, labels, annotations.
+        body: the request, serialised, without its request_id.
+        creator: name of the caller's token.
+    """
+
+    hub_id: str
+    local_path: str
+    revision: str
+    model_id: str
+    user_fields: Document
+    request_id: str
+    body: bytes
+    creator: str
+
+
+class Models:
+    """Base models: read, recorded, forgotten.
+
+    Args:
+        folder: models in a folder of this machine.
+        hub: models on a hub.
+    """
+
+    def __init__(self, models: ModelStore, objects: Objects, folder: ModelSource, hub: ModelSource) -> None:
+        self.resources = models.resources
+        self._models = models
+        self._objects = objects
+        self._folder = folder
+        self._hub = hub
+
+    async def create(self, wanted: Wanted) -> Document:
+        """Record a model; the same source at the same revision returns the one that is there.
+
+        Raises:
+            AlreadyExists: model_id is taken by another model.
+            InvalidArgument: no source or two, a bad id, or a request_id used for another request.
+            FineTuneFlowError: as ports.ModelSource.read.
+        """
+        if bool(wanted.hub_id) == bool(wanted.local_path):
+            raise InvalidArgument("Give either hub_id or local_path.", field="model.source")
+        if wanted.model_id:
+            ids.check_id(wanted.model_id, "model_id")
+        made = await self._models.of_request(wanted.request_id)
+        if made:
+            return _repeated(made, wanted)
+        source = self._hub if wanted.hub_id else self._folder
+        description = await source.read(wanted.hub_id or wanted.local_path, wanted.revision)
+        try:
+            return await self._same_or_new(wanted, description)
+        except AlreadyExists:
+            # Another caller may have taken the derived name just now, perhaps for the same model.
+            return await self._same_or_new(wanted, description)
+
+    async def _same_or_new(self, wanted: Wanted, description: Description) -> Document:
+        same = await self._models.same(store.source_of(wanted.hub_id, wanted.local_path), description.revision)
+        if same:
+            return same
+        model_id = wanted.model_id or await self._free_id(wanted, description.revision)
+        key = store.tokenizer_key(model_id, hashlib.sha256(description.tokenizer).hexdigest())
+        tokenizer = await self._objects.put(key, description.tokenizer)
+        doc = await self.resources.create(
+            f"models/{model_id}",
+            {**wanted.user_fields, **store.fields(wanted.hub_id, wanted.local_path, description, tokenizer)},
+            request_id=wanted.request_id,
+            body=wanted.body,
+            creator=wanted.creator,
+            event="model.ready",
+        )
+        # A model of the same name may have been purged since the object was put, and the object with it.
+        await self._objects.put(key, description.tokenizer)
+        return doc
+
+    async def _free_id(self, wanted: Wanted, revision: str) -> str:
+        plain, longer = store.name_ids(wanted.hub_id, wanted.local_path, revision)
+        return longer if await self.resources.collection.get(f"models/{plain}") else plain
+
+    async def delete(self, name: str, etag: str) -> None:
+        """Forget a model. Its files stay where they are.
+
+        Raises:
+            NotFound: there is none of that name.
+            Conflict: the etag is old.
+        """
+        await self.resources.delete(name, etag=etag)
+
+    async def purge(self, doc: Document) -> None:
+        """Remove what only a deleted model used. Repeating it does nothing."""
+        (model_id,) = ids.parse_name(doc["_id"], MODEL)
+        keys = [key async for key in self._objects.list(store.tokenizer_prefix(model_id))]
+        for key in keys:
+            await self._objects.delete(key)
+
+
+def _repeated(made: Document, wanted: Wanted) -> Document:
+    if made["request"]["hash"] != hashlib.sha256(wanted.body).hexdigest():
+        raise InvalidArgument(
+            f'request_id "{wanted.request_id}" was used for another request. Use a new one.',
+            reason="REQUEST_ID_REUSED",
+            field="request_id",
+        )
+    return made

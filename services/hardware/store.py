@@ -1,0 +1,93 @@
+"""Models as documents."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from services.common import ids
+from services.common.documents.port import Document
+from services.common.errors import NotReady
+from services.common.objects.port import Stored
+from services.common.resources import INDEXES, Resources
+from services.hardware.core_model import Description, read_sizes
+from services.hardware.core_parameters import Shape, shape
+
+MODEL_INDEXES = (*INDEXES, "revision_of", "request.id")
+"""revision_of is "<source>@<revision>": what makes two models the same."""
+
+
+class ModelStore:
+    """The models there are."""
+
+    def __init__(self, resources: Resources) -> None:
+        self.resources = resources
+
+    async def same(self, source: str, revision: str) -> Document | None:
+        """Return the model that has this source at this revision, or None."""
+        return await self._first({"revision_of": f"{source}@{revision}"})
+
+    async def of_request(self, request_id: str) -> Document | None:
+        """Return the model that a request made, or None."""
+        return await self._first({"request.id": request_id}) if request_id else None
+
+    async def _first(self, where: dict[str, str]) -> Document | None:
+        found = await self.resources.collection.find({**where, "delete_time": None}, sort="order", limit=1)
+        return found[0] if found else None
+
+
+def source_of(hub_id: str, local_path: str) -> str:
+    """Return where a model comes from as one string."""
+    return f"hub:{hub_id}" if hub_id else f"folder:{local_path}"
+
+
+def name_ids(hub_id: str, local_path: str, revision: str) -> tuple[str, str]:
+    """Return the ids that a model's source gives it: the plain one, and one for when that is taken."""
+    last = (hub_id or local_path).rstrip("/").rpartition("/")[2]
+    plain = ids.slug(last) or ids.derived_id("model", hub_id, local_path)
+    return plain, f"{plain[:50].rstrip('-')}-{revision[:8]}"
+
+
+def tokenizer_key(model_id: str, sha256: str) -> str:
+    """Return the key of a model's tokenizer."""
+    return f"{tokenizer_prefix(model_id)}{sha256}.json"
+
+
+def tokenizer_prefix(model_id: str) -> str:
+    """Return what the keys of a model's tokenizers begin with."""
+    return f"models/{model_id}/tokenizer/"
+
+
+def fields(hub_id: str, local_path: str, description: Description, tokenizer: Stored) -> Document:
+    """Return a description as a document's fields."""
+    return {
+        "hub_id": hub_id,
+        "local_path": local_path,
+        "model_revision": description.revision,
+        "revision_of": f"{source_of(hub_id, local_path)}@{description.revision}",
+        "files": [[file.filename, file.size_bytes, file.sha256] for file in description.files],
+        "config": dict(description.config),
+        "sizes": dataclasses.asdict(read_sizes(description.config)),
+        "parameters": description.parameters,
+        "dtype": description.dtype,
+        "license": description.license,
+        "gated": description.gated,
+        "has_chat_template": description.has_chat_template,
+        "tokenizer": {
+            "filename": "tokenizer.json",
+            "size_bytes": tokenizer.size,
+            "sha256": tokenizer.sha256,
+            "key": tokenizer.key,
+        },
+    }
+
+
+def model_shape(doc: Document) -> Shape:
+    """Return the shape of a stored model.
+
+    Raises:
+        NotReady: its architecture is not known (ARCHITECTURE_UNKNOWN).
+    """
+    try:
+        return shape(doc["config"])
+    except NotReady as error:
+        raise NotReady(f"{doc['_id']}: {error.message}", reason=error.reason) from None
