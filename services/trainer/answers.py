@@ -66,8 +66,10 @@ def answer_both(
     ]
 
 
-def generate(model: Any, tokenizer: Any, prompts: Sequence[Sequence[int]]) -> list[list[int]]:
-    """Return greedy answers, each up to its end token and with it, at most MAX_NEW_TOKENS tokens."""
+def generate(
+    model: Any, tokenizer: Any, prompts: Sequence[Sequence[int]], most: int = MAX_NEW_TOKENS
+) -> list[list[int]]:
+    """Return greedy answers, each up to its end token and with it, at most `most` tokens."""
     width = max(len(p) for p in prompts)
     ends = end_tokens(model, tokenizer)
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else min(ends)
@@ -79,7 +81,7 @@ def generate(model: Any, tokenizer: Any, prompts: Sequence[Sequence[int]]) -> li
     made = model.generate(
         input_ids=ids.to(model.device),
         attention_mask=attention.to(model.device),
-        max_new_tokens=MAX_NEW_TOKENS,
+        max_new_tokens=most,
         do_sample=False,
         temperature=None,
         top_p=None,

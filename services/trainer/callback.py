@@ -101,6 +101,8 @@ class Progress(TrainerCallback):
             self._totals.write(folder)
             name_base(folder, self._base_name)
             self._uploads.submit(state.global_step, folder, travelling(folder))
+        # Saving is part of the training's time, but of no step's.
+        self._step_began = time.perf_counter()
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Stop the clocks."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from services.common.errors import FineTuneFlowError, NotReady
+from services.trainer.transfer import sha256_file
 
 
 @dataclass(frozen=True)
@@ -16,7 +18,7 @@ class Source:
 
     Args:
         location: absolute path of a folder, or a hub id.
-        revision: commit, for a hub id; not looked at for a folder, whose hash the service has checked.
+        revision: commit, for a hub id; for a folder the SHA-256 over its files' names and hashes; "" for any.
         name: what to call it in files that go out: never a path of this machine.
     """
 
@@ -38,7 +40,9 @@ def source_of(location: str, revision: str, name: str = "") -> Source:
 
 
 def check_files(source: Source) -> None:
-    """Refuse a folder that cannot be a model before anything heavy is loaded.
+    """Refuse a folder that cannot be a model, or is not the one that was asked for, before anything heavy is loaded.
+
+    A folder's revision is computed from all of its files, weights too; a hub's files are pinned by their commit.
 
     Raises:
         NotReady: with reason MODEL_NOT_FOUND, MODEL_INVALID or PICKLE_WEIGHTS.
@@ -48,9 +52,8 @@ def check_files(source: Source) -> None:
     folder = Path(source.location)
     if not folder.is_dir():
         raise NotReady(f"The folder of model {source.name} is gone. Put it back.", reason="MODEL_NOT_FOUND")
-    for name in ("config.json", "tokenizer_config.json"):
-        if not (folder / name).is_file():
-            raise NotReady(f"Model {source.name} has no {name}. Use a complete folder.", reason="MODEL_INVALID")
+    if not (folder / "config.json").is_file():
+        raise NotReady(f"Model {source.name} has no config.json. Use a complete folder.", reason="MODEL_INVALID")
     if not any(folder.glob("*.safetensors")):
         pickled = any(folder.glob("*.bin")) or any(folder.glob("*.pt")) or any(folder.glob("*.pth"))
         if pickled:
@@ -59,6 +62,23 @@ def check_files(source: Source) -> None:
                 reason="PICKLE_WEIGHTS",
             )
         raise NotReady(f"Model {source.name} has no weights. Use a complete folder.", reason="MODEL_INVALID")
+    if source.revision and folder_revision(folder) != source.revision:
+        raise NotReady(
+            f"The files of model {source.name} are no longer those of its revision. Put them back, or create the model "
+            "again and train with that.",
+            reason="MODEL_INVALID",
+            metadata={"revision": source.revision},
+        )
+
+
+def folder_revision(folder: Path) -> str:
+    """Return a folder's revision: SHA-256 over the lines "name sha256" of its files, sorted, each with a newline.
+
+    Files in folders below and those whose name begins with "." do not count. Every file is read.
+    """
+    files = (path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    lines = sorted(f"{path.name} {sha256_file(path)}\n" for path in files)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def load_tokenizer(source: Source) -> Any:
@@ -70,6 +90,17 @@ def load_tokenizer(source: Source) -> Any:
     from transformers import AutoTokenizer
 
     return _load(source, lambda: AutoTokenizer.from_pretrained(source.location, **_pinned(source)))
+
+
+def load_config(source: Source) -> Any:
+    """Return the base model's configuration.
+
+    Raises:
+        NotReady: with reason MODEL_INVALID or MODEL_NOT_FOUND.
+    """
+    from transformers import AutoConfig
+
+    return _load(source, lambda: AutoConfig.from_pretrained(source.location, **_pinned(source)))
 
 
 def load_model(source: Source, dtype: Any) -> Any:

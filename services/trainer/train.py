@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from datasets import Dataset
-from transformers import TrainerCallback
+from transformers import PrinterCallback, TrainerCallback
 from trl.trainer.sft_trainer import SFTTrainer
 
 from finetuneflow.training.v1 import config_pb2
@@ -98,6 +98,8 @@ def train(training: Training, model: Any, tokenizer: Any, examples: Sequence[Enc
         training.base_name,
         lambda: trainer.supervised,
     )
+    # It prints every log to stdout.
+    trainer.remove_callback(PrinterCallback)
     trainer.add_callback(progress)
     for callback in training.callbacks:
         trainer.add_callback(callback)

@@ -1,0 +1,116 @@
+"""Whether an exported artifact, loaded again from its files, is the tuned model.
+
+The tuned model (base in float32 with the adapter beside it) is asked before the artifact is written, the artifact after
+it was read back. What is compared:
+
+- logits of fixed prompts, at every position. An adapter read back is the same numbers in the same order, so only a
+  library that sums differently could move them: 1e-5. A merged float32 model computes (W + BA)x where the tuned one
+  computes Wx + B(Ax): rounding, 2e-4 for 30 layers, so 1e-3. A merged model stored in 16 bits has each changed weight
+  rounded to 8 (bfloat16) or 11 bits (float16), which moved logits of a 135M model by 0.4 and 0.04; that alone would let
+  a weak adapter get lost, so there the sum is held to 1e-3 before the rounding, and the files to 1e-3 after it.
+- greedy answers end at an end token, or at the limit.
+- the chat template is the base model's, to the letter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from services.common.errors import NotReady
+from services.trainer.answers import end_tokens, generate
+from services.trainer.evaluate import evaluating
+from services.trainer.rows import Message
+from services.trainer.template import render
+
+PROMPTS = (
+    "What is this document about?",
+    "Name three things that matter for safety, and say why.",
+    "Write one sentence about water.",
+    "How many days are there in two weeks and one day?",
+)
+
+ADAPTER_BOUND = 1e-5
+MERGED_BOUND = 1e-3
+ROUNDED_BOUNDS = {"float32": MERGED_BOUND, "float16": 0.25, "bfloat16": 1.0}
+"""Largest difference of a logit between tuned model and files, by the type that merged weights are stored in."""
+
+ANSWER_TOKENS = 24
+"""Limit of the greedy answers."""
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """What a model does with the fixed prompts.
+
+    Args:
+        logits: one float32 tensor a prompt, positions × vocabulary.
+        template: the chat template.
+    """
+
+    logits: tuple[Any, ...]
+    template: str
+
+
+def observe(model: Any, tokenizer: Any) -> Behaviour:
+    """Ask a model the fixed prompts."""
+    logits = []
+    with evaluating(model):
+        for text in PROMPTS:
+            ids = torch.tensor([_prompt(tokenizer, text)], device=model.device)
+            logits.append(model(input_ids=ids).logits[0].float().cpu())
+    return Behaviour(tuple(logits), str(tokenizer.chat_template))
+
+
+def require_ends(model: Any, tokenizer: Any) -> None:
+    """Let a model answer the fixed prompts greedily.
+
+    Raises:
+        NotReady: with reason ACCEPTANCE_FAILED if an answer ends neither at an end token nor at the limit, or the model
+            and its tokenizer know no end token.
+    """
+    ends = end_tokens(model, tokenizer)
+    if not ends:
+        raise _refused("it knows no end token")
+    with evaluating(model):
+        answers = generate(model, tokenizer, [_prompt(tokenizer, text) for text in PROMPTS], ANSWER_TOKENS)
+    if not all(answer and (answer[-1] in ends or len(answer) == ANSWER_TOKENS) for answer in answers):
+        raise _refused("an answer ends neither at an end token nor at the limit")
+
+
+def _prompt(tokenizer: Any, text: str) -> list[int]:
+    messages: Sequence[Message] = [{"role": "user", "content": text}]
+    if tokenizer.chat_template:
+        text = render(tokenizer, messages, answer=True)
+    ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+    return ids
+
+
+def require_same(expected: Behaviour, found: Behaviour, bound: float) -> float:
+    """Return the largest difference of a logit.
+
+    Raises:
+        NotReady: with reason ACCEPTANCE_FAILED if the artifact is not the tuned model.
+    """
+    if found.template != expected.template:
+        raise _refused("its chat template is not the base model's")
+    difference = 0.0
+    for one, other in zip(expected.logits, found.logits, strict=True):
+        if one.shape != other.shape:
+            raise _refused("its vocabulary or its prompts' tokens are not the base model's")
+        difference = max(difference, float((one - other).abs().max()))
+    # Not `>`: a NaN must not pass.
+    if not difference <= bound:
+        raise _refused(f"its logits differ by up to {difference:.3g}, {bound:.3g} is allowed", difference)
+    return difference
+
+
+def _refused(why: str, difference: float = 0.0) -> NotReady:
+    return NotReady(
+        f"The exported artifact does not answer as the tuned model does: {why}. It is not offered: see the log.",
+        reason="ACCEPTANCE_FAILED",
+        metadata={"max_logit_difference": f"{difference:.6g}"},
+    )

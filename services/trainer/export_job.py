@@ -1,0 +1,99 @@
+"""An export from its spec to its proven and uploaded files."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+from finetuneflow.common.v1 import artifact_pb2
+from finetuneflow.export.v1 import export_pb2
+from services.common.errors import InvalidArgument, NotReady
+from services.trainer.attempt import Attempt
+from services.trainer.cards import write_card, write_manifest
+from services.trainer.machine import peak_memory_bytes, versions
+from services.trainer.model import Source, check_files, source_of
+from services.trainer.transfer import fetch
+from services.trainer.uploads import upload_all
+
+log = logging.getLogger(__name__)
+
+
+def run_export(
+    attempt: Attempt, spec: export_pb2.ExportSpec
+) -> tuple[export_pb2.ExportResult, list[artifact_pb2.Artifact]]:
+    """Do an export and return its result and its uploaded files.
+
+    Raises:
+        NotReady: with reason ACCEPTANCE_FAILED, when nothing was uploaded.
+        Stopped, Terminated: told to, between two parts of the work.
+    """
+    began = time.perf_counter()
+    attempt.phase("load")
+    manifest = _manifest(spec)
+    source = source_of(spec.model_location, spec.model_revision, str(manifest.get("model", {}).get("name", "")))
+    check_files(source)
+    adapter = _fetch_adapter(attempt, spec)
+    out = attempt.folder / "artifacts"
+    out.mkdir()
+    result = write_export(attempt, spec.format, source, adapter, out, manifest)
+    paths = sorted(path for path in out.rglob("*") if path.is_file())
+    artifacts = upload_all(
+        attempt.worker, out, paths, attempt.patience, lambda done, total: attempt.phase("upload", done, total, "bytes")
+    )
+    result.seconds = time.perf_counter() - began
+    result.peak_memory_bytes = peak_memory_bytes()
+    return result, artifacts
+
+
+def write_export(
+    attempt: Attempt, form: int, source: Source, adapter: Path, out: Path, manifest: dict[str, Any]
+) -> export_pb2.ExportResult:
+    """Write and prove the files, then the card and the manifest beside them."""
+    from services.trainer.acceptance import PROMPTS
+    from services.trainer.merge import export_adapter, export_merged
+
+    attempt.phase("export")
+    name, export = ("adapter", export_adapter) if form == export_pb2.FORMAT_ADAPTER else ("merged", export_merged)
+    difference, bound = export(source, adapter, out, attempt.orders.check)
+    log.info("The %s, loaded again, differs by at most %.3g in a logit; %.3g is allowed.", name, difference, bound)
+    proof = (
+        f"Loaded again from these files, its logits differ from the tuned model's by at most {difference:.3g} "
+        f"on {len(PROMPTS)} prompts ({bound:.3g} is allowed)."
+    )
+    manifest = {
+        **manifest,
+        "acceptance": {"max_logit_difference": difference, "logit_bound": bound, "prompts": len(PROMPTS)},
+        "export_versions": versions(),
+    }
+    write_card(out, name, source.name, not source.is_folder, manifest, proof)
+    write_manifest(out, manifest)
+    return export_pb2.ExportResult(max_logit_difference=difference, logit_bound=bound, prompts=len(PROMPTS))
+
+
+def _manifest(spec: export_pb2.ExportSpec) -> dict[str, Any]:
+    if spec.format not in (export_pb2.FORMAT_ADAPTER, export_pb2.FORMAT_MERGED):
+        raise InvalidArgument("The export's format is not one that is made. Ask for adapter or merged.", field="format")
+    try:
+        manifest = json.loads(spec.manifest_json or "{}")
+    except ValueError:
+        manifest = None
+    if not isinstance(manifest, dict):
+        raise InvalidArgument("The export's manifest is not a JSON object. Create the export again.")
+    return manifest
+
+
+def _fetch_adapter(attempt: Attempt, spec: export_pb2.ExportSpec) -> Path:
+    from services.trainer.merge import ADAPTER_FILES
+
+    folder = attempt.folder / "adapter"
+    for file, url in zip(spec.adapter_files, spec.adapter_urls, strict=True):
+        name = file.filename.rpartition("/")[2]
+        if name in ADAPTER_FILES:
+            fetch(url, file.sha256, folder / name, attempt.patience, f"Adapter file {name}")
+    missing = [name for name in ADAPTER_FILES if not (folder / name).is_file()]
+    if missing:
+        raise NotReady(f"The run's adapter lacks {', '.join(missing)}. Train again.", reason="RUN_NOT_SUCCEEDED")
+    return folder

@@ -1,0 +1,32 @@
+"""What a failure of the libraries or the machine means, in our own words."""
+
+from __future__ import annotations
+
+import sys
+
+from services.common.errors import Exhausted, FineTuneFlowError, NotReady
+
+
+def explain(error: Exception) -> FineTuneFlowError:
+    """Return an exception as one of our errors; what is not understood is INTERNAL, and may work another time."""
+    if isinstance(error, FineTuneFlowError):
+        return error
+    if isinstance(error, MemoryError) or _out_of_memory(error):
+        return NotReady(
+            "The work needs more memory than there is. Lower per_device_train_batch_size or max_length, switch "
+            "gradient_checkpointing on, or use a smaller model.",
+            reason="INSUFFICIENT_MEMORY",
+        )
+    if isinstance(error, OSError) and error.errno == 28:
+        return Exhausted("The disk of the trainer's work folder is full. Free space.", reason="DISK_FULL")
+    first = (str(error).strip() or "no message").splitlines()[0][:300]
+    return FineTuneFlowError(
+        f"The trainer failed: {type(error).__name__}: {first} See the log; report it if it comes again."
+    )
+
+
+def _out_of_memory(error: Exception) -> bool:
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(error, torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)

@@ -1,0 +1,126 @@
+"""The two forms of an export, each written to a folder and proven by reading it back."""
+
+from __future__ import annotations
+
+import gc
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel
+
+from services.common.errors import NotReady
+from services.trainer.acceptance import (
+    ADAPTER_BOUND,
+    MERGED_BOUND,
+    ROUNDED_BOUNDS,
+    observe,
+    require_ends,
+    require_same,
+)
+from services.trainer.checkpoint import name_base
+from services.trainer.model import Source, load_config, load_model, load_tokenizer, source_of
+
+ADAPTER_FILES = ("adapter_model.safetensors", "adapter_config.json")
+SHARD = "2GB"
+
+Check = Callable[[], None]
+
+
+def export_adapter(source: Source, adapter: Path, out: Path, check: Check) -> tuple[float, float]:
+    """Write the adapter with the stock tokenizer, and prove it; return the largest difference and what was allowed.
+
+    The base model is in memory once: the adapter is taken off it and the written one put on.
+
+    Args:
+        source: the base model.
+        adapter: folder of the run's adapter.
+        out: folder to write into.
+        check: called between the parts; raises when it is time to stop.
+
+    Raises:
+        NotReady: with reason ACCEPTANCE_FAILED; what was written is then not for use.
+    """
+    tokenizer = load_tokenizer(source)
+    tuned = load_tuned(source, adapter)
+    check()
+    expected = observe(tuned, tokenizer)
+    for name in ADAPTER_FILES:
+        shutil.copyfile(adapter / name, out / name)
+    name_base(out, source.name)
+    tokenizer.save_pretrained(out)
+    check()
+    again = _with_adapter(tuned.unload(), out)
+    tokenizer = load_tokenizer(source_of(str(out), ""))
+    difference = require_same(expected, observe(again, tokenizer), ADAPTER_BOUND)
+    require_ends(again, tokenizer)
+    return difference, ADAPTER_BOUND
+
+
+def export_merged(source: Source, adapter: Path, out: Path, check: Check) -> tuple[float, float]:
+    """Write base and adapter as one model, in the base's own type, and prove it; as export_adapter.
+
+    The sum is made in float32, in place, so that one model is in memory at any time.
+    """
+    tokenizer = load_tokenizer(source)
+    tuned = load_tuned(source, adapter)
+    check()
+    expected = observe(tuned, tokenizer)
+    merged = tuned.merge_and_unload(safe_merge=True)
+    del tuned
+    require_same(expected, observe(merged, tokenizer), MERGED_BOUND)
+    name = _base_dtype(source)
+    rounded = observe(_round(merged, name), tokenizer) if name != "float32" else expected
+    _store_as(merged, name)
+    merged.config._name_or_path = source.name
+    merged.save_pretrained(out, max_shard_size=SHARD)
+    tokenizer.save_pretrained(out)
+    del merged
+    gc.collect()
+    check()
+    written = source_of(str(out), "")
+    again, tokenizer = load_model(written, torch.float32), load_tokenizer(written)
+    found = observe(again, tokenizer)
+    require_same(rounded, found, MERGED_BOUND)
+    require_ends(again, tokenizer)
+    return require_same(expected, found, ROUNDED_BOUNDS[name]), ROUNDED_BOUNDS[name]
+
+
+def load_tuned(source: Source, adapter: Path) -> Any:
+    """Return the base model in float32 on the CPU with the adapter beside it.
+
+    Raises:
+        NotReady: with reason MODEL_INVALID if base and adapter do not fit.
+    """
+    return _with_adapter(load_model(source, torch.float32), adapter)
+
+
+def _with_adapter(base: Any, folder: Path) -> Any:
+    try:
+        return PeftModel.from_pretrained(base, str(folder)).eval()
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        first = str(error).strip().splitlines()[0][:300].replace(str(folder), folder.name)
+        raise NotReady(
+            f"The adapter does not fit the base model: {first} Train again.", reason="MODEL_INVALID"
+        ) from error
+
+
+def _round(model: Any, dtype: str) -> Any:
+    """Round a model's weights to a shorter type, and keep them in float32 to compute with. Buffers are not stored."""
+    for parameter in model.parameters():
+        parameter.data = parameter.data.to(getattr(torch, dtype)).float()
+    return model
+
+
+def _store_as(model: Any, dtype: str) -> None:
+    for parameter in model.parameters():
+        parameter.data = parameter.data.to(getattr(torch, dtype))
+    model.config.dtype = getattr(torch, dtype)
+
+
+def _base_dtype(source: Source) -> str:
+    """The type that the base model's weights are stored in; float32 for one that merged weights are not stored in."""
+    dtype = str(load_config(source).dtype).removeprefix("torch.")
+    return dtype if dtype in ROUNDED_BOUNDS else "float32"

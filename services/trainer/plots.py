@@ -1,0 +1,63 @@
+"""The report's pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+from matplotlib import pyplot  # the backend is chosen first: there may be no screen
+
+from finetuneflow.training.v1 import evaluation_pb2
+
+_BASE, _TUNED = "#9aa5b1", "#1f6feb"
+
+
+def plot_loss(losses: Sequence[float], path: Path) -> None:
+    """Draw the loss of every step, with a running mean where there are many."""
+    figure, axes = pyplot.subplots(figsize=(7, 4), layout="constrained")
+    steps = range(1, len(losses) + 1)
+    axes.plot(steps, losses, color=_BASE if len(losses) >= 20 else _TUNED, linewidth=1, label="step")
+    if len(losses) >= 20:
+        axes.plot(steps, _running_mean(losses, len(losses) // 10), color=_TUNED, linewidth=2, label="running mean")
+        axes.legend(frameon=False)
+    axes.set_xlabel("optimizer step")
+    axes.set_ylabel("loss per supervised token, nats")
+    axes.set_title("Training loss")
+    _save(figure, path)
+
+
+def plot_evaluation(evaluation: evaluation_pb2.Evaluation, path: Path) -> None:
+    """Draw base against tuned for each set that has examples."""
+    scores = (("generalise", evaluation.generalise), ("recall", evaluation.recall))
+    sets = [(name, score) for name, score in scores if score.examples]
+    figure, axes = pyplot.subplots(figsize=(5, 4), layout="constrained")
+    for place, (_, score) in enumerate(sets):
+        for shift, loss, colour, label in (
+            (-0.2, score.base_loss, _BASE, "base"),
+            (0.2, score.tuned_loss, _TUNED, "tuned"),
+        ):
+            bar = axes.bar(place + shift, loss, 0.38, color=colour, label=label if place == 0 else None)
+            axes.bar_label(bar, fmt="%.3f", fontsize=9)
+    axes.set_xticks(range(len(sets)), [f"{name}\n{score.examples} examples" for name, score in sets])
+    axes.set_ylabel("loss per supervised token, nats")
+    axes.set_title("Base against tuned: lower is better")
+    if sets:
+        axes.legend(frameon=False)
+    _save(figure, path)
+
+
+def _running_mean(values: Sequence[float], width: int) -> list[float]:
+    means: list[float] = []
+    for end in range(1, len(values) + 1):
+        window = values[max(0, end - width) : end]
+        means.append(sum(window) / len(window))
+    return means
+
+
+def _save(figure: Any, path: Path) -> None:
+    figure.savefig(path, dpi=120)
+    pyplot.close(figure)
