@@ -104,7 +104,7 @@ def _row(found: export_pb2.Export) -> tuple[str, ...]:
     return (
         names.short(found.name),
         wording.state(found.work),
-        "" if found.artifacts else wording.progress(found.work),
+        wording.progress(found.work),
         _format(found),
         names.short(found.run),
         str(len(found.artifacts) or ""),

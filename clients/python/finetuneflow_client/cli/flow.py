@@ -29,7 +29,8 @@ from finetuneflow_client.errors import FtfError, from_work
 from finetuneflow_client.uploads import upload_file
 
 _DOCUMENTS = (".pdf", ".docx", ".txt", ".md", ".markdown")
-_PLOTS = (".md", ".png", ".svg", ".html", ".csv")
+# A run's other artifacts are the adapter and its tokenizer.
+_REPORT = (".md", ".png", "evaluation.json")
 
 Watched = TypeVar("Watched", dataset_pb2.Dataset, export_pb2.Export)
 
@@ -186,7 +187,7 @@ async def download_export(session: Session, export: export_pb2.Export, folder: P
 
 async def download_report(session: Session, run: run_pb2.Run, folder: Path) -> list[Path]:
     """Fetch a run's report and plots into a folder; return their paths, the report first."""
-    wanted = [a for a in run.artifacts if a.filename.endswith(_PLOTS) and a.filename != "README.md"]
+    wanted = [a for a in run.artifacts if a.filename.endswith(_REPORT)]
     wanted.sort(key=lambda a: (a.filename != "report.md", a.filename))
     return [await download_run_artifact(session.flow, run.name, artifact, folder) for artifact in wanted]
 

@@ -119,7 +119,7 @@ class _Lines:
     def refresh(self, due: bool = False) -> None:
         """Write the view's line if it is due; with `due` in any case, unless it stands there already."""
         line, (phase, share), now = self._view.line(), self._view.mark(), self._clock()
-        moved = phase != self._phase or share - self._share >= _SHARE or now - self._time >= _SECONDS
+        moved = phase != self._phase or round(share - self._share, 9) >= _SHARE or now - self._time >= _SECONDS
         if line and line != self._line and (due or moved):
             self._phase, self._share, self._time, self._line = phase, share, now, line
             self._say(line)

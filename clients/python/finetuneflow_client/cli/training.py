@@ -16,7 +16,6 @@ from finetuneflow_client.cli.session import Session
 from finetuneflow_client.cli.settings import described, training_config
 from finetuneflow_client.cli.view.evaluation import evaluation_table, samples_table
 from finetuneflow_client.errors import FtfError, from_work
-from finetuneflow_client.watch import ENDED
 
 _COLUMNS = ("RUN", "STATE", "PROGRESS", "LOSS", "MODEL", "DATASET", "TOOK", "AGE")
 
@@ -195,7 +194,7 @@ def _row(run: run_pb2.Run) -> tuple[str, ...]:
     return (
         names.short(run.name),
         wording.state(run.work),
-        "" if run.work.state in ENDED and not run.work.HasField("error") else wording.progress(run.work),
+        wording.progress(run.work),
         f"{loss:.4f}" if loss else "",
         names.short(run.model),
         f"{names.short(run.dataset)}/{run.dataset_version}",

@@ -61,7 +61,7 @@ def progress(work: work_pb2.Work) -> str:
     if error := from_work(work, ""):
         return error.reason or error.code
     at = work.progress
-    if not at.phase:
+    if not at.phase or work.end_time.seconds:
         return ""
     return (
         f"{at.phase} {at.done:,}/{at.total:,} {at.unit}".strip() if at.total else f"{at.phase} {at.done or ''}".strip()

@@ -46,4 +46,10 @@ class ExportView:
             return Text("")
         at = self._export.work.progress
         count = f"{at.done:,}/{at.total:,} {at.unit}" if at.total else ""
-        return bar(f"export {self._title}", at.done, at.total, count, at.phase or wording.state(self._export.work))
+        return bar(
+            f"export {self._title}",
+            at.done,
+            at.total,
+            count,
+            wording.progress(self._export.work) or wording.state(self._export.work),
+        )

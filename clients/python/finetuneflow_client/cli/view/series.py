@@ -56,7 +56,9 @@ class Series:
         return span[1] / span[0] if span else 0.0
 
     def tokens_per_second(self) -> float:
-        """Return the tokens trained on each second over the recent steps; 0 if unknown."""
+        """Return the tokens trained on each second, as measured or from the recent steps' counts; 0 if unknown."""
+        if "tokens_per_second" in self.latest:
+            return self.latest["tokens_per_second"]
         tokens = [(step, self._points[step].get("num_tokens", 0.0)) for step in self._recent_steps()]
         seconds = self.step_seconds()
         # num_tokens starts again with an attempt; a difference below 0 says nothing.
