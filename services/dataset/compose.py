@@ -1,0 +1,63 @@
+"""Puts the dataset service together."""
+
+from __future__ import annotations
+
+from finetuneflow.common.v1 import event_pb2
+from finetuneflow.dataset.v1 import dataset_service_pb2_grpc
+from services.common.outbox import Outbox
+from services.common.resources import INDEXES, Resources
+from services.common.runtime import Runtime, Service
+from services.common.workloop import WorkLoop
+from services.dataset.api import DatasetApi
+from services.dataset.endpoints import Endpoints
+from services.dataset.freezing import Freezer
+from services.dataset.generation import Generator
+from services.dataset.peers import GrpcDocuments
+from services.dataset.preview import Preview
+from services.dataset.reviewing import Reviewing
+from services.dataset.service import Datasets
+from services.dataset.store import CALL_INDEXES, EXAMPLE_INDEXES, Calls, Examples
+
+PARALLEL = 4
+"""Datasets generated side by side; the calls of one endpoint share its limit all the same."""
+
+
+def compose(runtime: Runtime) -> Service:
+    """Return the dataset service on what it is given."""
+    documents, objects, bus, clock = runtime.documents, runtime.objects, runtime.bus, runtime.clock
+    datasets = Resources(documents.collection("datasets", INDEXES), "dataset", clock)
+    llms = Resources(documents.collection("endpoints", INDEXES), "LLM endpoint", clock)
+    calls = Calls(documents.collection("calls", CALL_INDEXES))
+    examples = Examples(Resources(documents.collection("examples", EXAMPLE_INDEXES), "example", clock))
+    endpoints = Endpoints(llms, runtime.secrets)
+    ingest = GrpcDocuments(runtime.peers)
+    freezer = Freezer(datasets, examples, objects)
+    service = Datasets(datasets, calls, examples, endpoints, ingest, objects, freezer)
+    generator = Generator(ingest, endpoints, calls, examples, freezer)
+    loop = WorkLoop(
+        datasets,
+        generator,
+        instance=runtime.config.instance,
+        done_event="dataset.ready",
+        parallel=PARALLEL,
+        lease_seconds=runtime.config.lease_seconds,
+        sweep_seconds=runtime.config.sweep_seconds,
+    )
+    api = DatasetApi(service, endpoints, Reviewing(datasets, examples), Preview(ingest, endpoints), objects)
+
+    async def project_deleted(data: bytes) -> None:
+        await service.delete_project(event_pb2.Event.FromString(data).resource)
+
+    return Service(
+        name="dataset",
+        register=lambda server: dataset_service_pb2_grpc.add_DatasetServiceServicer_to_server(api, server),
+        full_names=["finetuneflow.dataset.v1.DatasetService"],
+        tasks=[
+            loop.run,
+            Outbox(datasets, bus, service.purge).run,
+            Outbox(llms, bus).run,
+            lambda: bus.consume("dataset-project-deleted", ["ftf.events.project.deleted"], project_deleted),
+        ],
+        capabilities=["task:QUESTION_ANSWER", "task:INSTRUCTION"],
+        close=endpoints.close,
+    )

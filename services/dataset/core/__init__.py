@@ -1,0 +1,1 @@
+"""Rules about replies, examples, splits and frozen files. Pure."""

@@ -1,0 +1,59 @@
+"""Finding a quote in a text although case, spaces, quotation marks, dashes or line ends differ."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+
+_SAME = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "–": "-", "—": "-", "‐": "-", "‑": "-", "−": "-"})
+_TRIM = " \t\n\"'.…,;:"
+
+
+@dataclass(frozen=True)
+class Normal:
+    """A normalised text, and for each of its characters the place that it came from."""
+
+    text: str
+    origin: tuple[int, ...]
+
+
+def normalise(text: str) -> Normal:
+    """Return the text in NFKC and lower case, with one kind of quotation mark and dash and single spaces.
+
+    Soft hyphens, Markdown emphasis and hyphens at line ends vanish.
+    """
+    letters: list[str] = []
+    origin: list[int] = []
+    for place, letter in enumerate(text):
+        if letter in "\u00ad*`" or (letter == "_" and _at_edge(text, place)):
+            continue
+        if letter == "-" and text[place + 1 : place + 2] == "\n":
+            continue
+        for piece in unicodedata.normalize("NFKC", letter).translate(_SAME).lower():
+            if piece.isspace():
+                if not letters or letters[-1] == " ":
+                    continue
+                piece = " "
+            letters.append(piece)
+            origin.append(place)
+    return Normal("".join(letters), tuple(origin))
+
+
+def _at_edge(text: str, place: int) -> bool:
+    before, after = text[place - 1 : place], text[place + 1 : place + 2]
+    return not (before.isalnum() and after.isalnum())
+
+
+def find(quote: str, text: str) -> tuple[int, int] | None:
+    """Return (start, end) of a quote in a text, in code points, or None. The first of several is returned.
+
+    Punctuation and quotation marks round the quote do not count; an empty quote is never found.
+    """
+    wanted = normalise(quote).text.strip(_TRIM)
+    if not wanted:
+        return None
+    normal = normalise(text)
+    start = normal.text.find(wanted)
+    if start < 0:
+        return None
+    return normal.origin[start], normal.origin[start + len(wanted) - 1] + 1

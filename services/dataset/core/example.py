@@ -1,0 +1,81 @@
+"""What a chunk offers, what is asked of the LLM about it, and what comes of the reply."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Source:
+    """A chunk to write examples from.
+
+    Args:
+        chunk: resource name of the chunk.
+        file: resource name of its file.
+        file_name: the file's name, for people.
+        text: the chunk's text.
+        context: headings above it, outermost first.
+        spans: (start, end) in the extracted text, in code points, whose texts joined are `text`.
+        places: places in the source, each {"span": {"start", "end"}, "page", "headings", "paragraph"}.
+        text_sha256: SHA-256 of the extracted text.
+    """
+
+    chunk: str
+    file: str
+    file_name: str
+    text: str
+    context: tuple[str, ...] = ()
+    spans: tuple[tuple[int, int], ...] = ()
+    places: tuple[dict[str, Any], ...] = ()
+    text_sha256: str = ""
+
+    def in_document(self, start: int, end: int) -> tuple[int, int]:
+        """Return the span of the extracted text that holds a range of the chunk's text."""
+        found: list[tuple[int, int]] = []
+        offset = 0
+        for first, last in self.spans:
+            length = last - first
+            low, high = max(start, offset), min(end, offset + length)
+            if low < high:
+                found.append((first + low - offset, first + high - offset))
+            offset += length
+        return (found[0][0], found[-1][1]) if found else (0, 0)
+
+    def place(self, position: int) -> dict[str, Any] | None:
+        """Return the place in the source of a position of the extracted text."""
+        before = [p for p in self.places if p["span"]["start"] <= position]
+        return before[-1] if before else (self.places[0] if self.places else None)
+
+
+@dataclass(frozen=True)
+class Passage:
+    """The part of a chunk that one call is about: (start, end) in the chunk's text."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the checks say of one reply.
+
+    Args:
+        prompt, response: the example's texts, tidied; empty if there was nothing to read.
+        evidence: the words of the chunk, as they stand there.
+        evidence_range: where, in the chunk's text.
+        drop_reason: "" for an accepted example.
+        detail: what the check saw, for people.
+    """
+
+    prompt: str = ""
+    response: str = ""
+    evidence: str = ""
+    evidence_range: tuple[int, int] = field(default=(0, 0))
+    drop_reason: str = ""
+    detail: str = ""
+
+    @property
+    def accepted(self) -> bool:
+        """Whether no check objects."""
+        return not self.drop_reason

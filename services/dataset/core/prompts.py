@@ -1,0 +1,66 @@
+"""Prompt templates: versioned texts that make the messages of a call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from services.dataset.core.example import Passage, Source
+
+_SECTION = "## "
+
+
+@dataclass(frozen=True)
+class Template:
+    """A prompt template.
+
+    Args:
+        version: name and number, "question-answer/1".
+        system: the system message.
+        shots: worked examples: (user, assistant) messages.
+        user: the user message; {topic} and {passage} are filled in.
+        schema: JSON schema of the reply.
+        asks: whether the prompt of an example must be a question.
+    """
+
+    version: str
+    system: str
+    shots: tuple[tuple[str, str], ...]
+    user: str
+    schema: dict[str, Any]
+    asks: bool
+
+    def messages(self, source: Source, passage: Passage) -> list[dict[str, str]]:
+        """Return the messages of one call; the same part comes first every time, so that a server can cache it."""
+        topic = " > ".join(source.context) or source.file_name
+        text = source.text[passage.start : passage.end]
+        user = self.user.replace("{topic}", topic).replace("{passage}", text)
+        shots = [
+            {"role": role, "content": text}
+            for shot in self.shots
+            for role, text in zip(("user", "assistant"), shot, strict=True)
+        ]
+        return [{"role": "system", "content": self.system}, *shots, {"role": "user", "content": user}]
+
+
+def parse(version: str, text: str, schema: dict[str, Any]) -> Template:
+    """Read a template's text: sections "## system", any number of "## user" and "## assistant", last "## user".
+
+    Raises:
+        ValueError: a section is missing or out of order.
+    """
+    sections: list[tuple[str, str]] = []
+    for part in ("\n" + text).split("\n" + _SECTION)[1:]:
+        role, _, body = part.partition("\n")
+        sections.append((role.strip(), body.strip()))
+    roles = [role for role, _ in sections]
+    if (
+        not roles
+        or roles[0] != "system"
+        or roles[-1] != "user"
+        or roles[1:-1] != ["user", "assistant"] * (len(roles) // 2 - 1)
+    ):
+        raise ValueError(f"prompt {version}: sections must be system, (user, assistant)…, user; found {roles}")
+    bodies = [body for _, body in sections[1:-1]]
+    shots = tuple(zip(bodies[::2], bodies[1::2], strict=True))
+    return Template(version, sections[0][1], shots, sections[-1][1], schema, asks="question" in schema["properties"])

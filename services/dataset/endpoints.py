@@ -1,0 +1,142 @@
+"""LLM endpoints: where they are, and their keys, which never come back."""
+
+from __future__ import annotations
+
+import httpx
+
+from finetuneflow.dataset.v1 import llm_endpoint_pb2
+from services.common import ids
+from services.common.documents.port import Document
+from services.common.errors import InvalidArgument, NotFound, NotReady
+from services.common.protoform import user_fields
+from services.common.resources import Resources
+from services.common.secretfiles import Secrets
+from services.dataset.llm import Endpoint, LlmClient
+
+DEFAULT_CONCURRENCY = 4
+DEFAULT_TIMEOUT_SECONDS = 120
+_ALIVE = {"delete_time": None}
+
+
+class Endpoints:
+    """The one place where endpoints change. Calls of one endpoint share its limit."""
+
+    def __init__(self, resources: Resources, secrets: Secrets) -> None:
+        self.resources = resources
+        self._secrets = secrets
+        self._clients: dict[str, LlmClient] = {}
+
+    async def create(
+        self, wanted: llm_endpoint_pb2.LlmEndpoint, endpoint_id: str, api_key: str, request_id: str, creator: str
+    ) -> Document:
+        """Record an endpoint; its key is kept apart, readable by the service alone.
+
+        Raises:
+            AlreadyExists: the id is taken.
+            InvalidArgument: the URL, the model or a limit is wrong.
+        """
+        chosen = ids.check_id(endpoint_id, "llm_endpoint_id") if endpoint_id else _made_up(request_id)
+        fields = {
+            **user_fields(wanted.display_name, wanted.meta, "llm_endpoint"),
+            "base_url": check_url(wanted.base_url),
+            "model": wanted.model,
+            "max_concurrency": _within(wanted.max_concurrency, DEFAULT_CONCURRENCY, 256, "max_concurrency"),
+            "timeout_seconds": _within(wanted.timeout_seconds, DEFAULT_TIMEOUT_SECONDS, 3600, "timeout_seconds"),
+            "json_mode": llm_endpoint_pb2.JsonMode.Name(wanted.json_mode),
+            "has_api_key": bool(api_key),
+        }
+        if not wanted.model:
+            raise InvalidArgument(
+                "model is empty. Name the model that the server is asked for.", field="llm_endpoint.model"
+            )
+        body = wanted.SerializeToString(deterministic=True)
+        doc = await self.resources.create(
+            f"llmEndpoints/{chosen}", fields, request_id=request_id, body=body, creator=creator
+        )
+        if api_key:
+            self._secrets.put(_secret(doc), api_key)
+        return doc
+
+    async def delete(self, name: str) -> None:
+        """Forget an endpoint and its key."""
+        doc = await self.resources.delete(name)
+        self._secrets.delete(_secret(doc))
+        client = self._clients.pop(doc["uid"], None)
+        if client:
+            await client.close()
+
+    async def resolve(self, name: str) -> str:
+        """Return the endpoint's name; for "" that of the only one there is.
+
+        Raises:
+            NotFound: there is none of that name.
+            NotReady: none was named, and there is none, or several (NO_LLM_ENDPOINT).
+        """
+        if name:
+            ids.parse_name(name, "llmEndpoints/*", "llm_endpoint")
+            await self.resources.get(name)
+            return name
+        docs = await self.resources.collection.find(_ALIVE, limit=2)
+        if len(docs) == 1:
+            return str(docs[0]["_id"])
+        words = (
+            "There are several LLM endpoints. Name one." if docs else "There is no LLM endpoint. Run `ftf llm create`."
+        )
+        raise NotReady(words, reason="NO_LLM_ENDPOINT", field="spec.llm_endpoint")
+
+    async def client(self, name: str) -> LlmClient:
+        """Return the client of an endpoint; everybody's calls go through the same one."""
+        try:
+            doc = await self.resources.get(name)
+        except NotFound as error:
+            raise NotReady(f"{name} was deleted. Make it again, then resume.", reason="NO_LLM_ENDPOINT") from error
+        if doc["uid"] not in self._clients:
+            mode = doc["json_mode"].removeprefix("JSON_MODE_")
+            endpoint = Endpoint(
+                name=name,
+                base_url=doc["base_url"],
+                model=doc["model"],
+                max_concurrency=doc["max_concurrency"],
+                timeout_seconds=doc["timeout_seconds"],
+                json_mode="" if mode == "UNSPECIFIED" else mode,
+                api_key=self._secrets.get(_secret(doc)) or "" if doc["has_api_key"] else "",
+            )
+            self._clients[doc["uid"]] = LlmClient(endpoint)
+        return self._clients[doc["uid"]]
+
+    async def close(self) -> None:
+        """Close every client."""
+        for client in self._clients.values():
+            await client.close()
+
+
+def check_url(text: str) -> str:
+    """Return a base URL if it can be one.
+
+    Raises:
+        InvalidArgument: not http or https, without a host, or with a user, a password, a query or a fragment in it.
+    """
+    try:
+        url = httpx.URL(text)
+    except httpx.InvalidURL:
+        url = httpx.URL("")
+    if url.scheme not in ("http", "https") or not url.host or url.userinfo or url.query or url.fragment:
+        raise InvalidArgument(
+            "base_url is not of the form http://host:port/v1. Give it without key, user or query.",
+            field="llm_endpoint.base_url",
+        )
+    return text.rstrip("/").removesuffix("/chat/completions")
+
+
+def _within(value: int, default: int, most: int, field: str) -> int:
+    if not 0 <= value <= most:
+        raise InvalidArgument(f"{field} is {value}; use 1 to {most}, or 0.", field=f"llm_endpoint.{field}")
+    return value or default
+
+
+def _made_up(request_id: str) -> str:
+    return ids.derived_id("llm", request_id) if request_id else ids.new_id("llm")
+
+
+def _secret(doc: Document) -> str:
+    return f"llm-{doc['uid']}"

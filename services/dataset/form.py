@@ -1,0 +1,84 @@
+"""Documents as messages of the contract."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from google.protobuf.json_format import ParseDict
+
+from finetuneflow.dataset.v1 import dataset_pb2, dataset_service_pb2, example_pb2, llm_endpoint_pb2
+from services.common.documents.port import Document
+from services.common.protoform import artifact_to_proto, count_to_proto, meta_to_proto, timestamp, work_to_proto
+
+_EXAMPLE_FIELDS = (
+    "prompt", "response", "chunk", "evidence", "accepted", "drop_reason", "drop_detail", "split", "prompt_version",
+    "llm", "reply_tokens", "edited", "evidence_span",
+)  # fmt: skip
+
+
+def endpoint(doc: Document) -> llm_endpoint_pb2.LlmEndpoint:
+    """Return an endpoint, without its key."""
+    return llm_endpoint_pb2.LlmEndpoint(
+        name=doc["_id"],
+        display_name=doc["display_name"],
+        meta=meta_to_proto(doc),
+        base_url=doc["base_url"],
+        model=doc["model"],
+        max_concurrency=doc["max_concurrency"],
+        timeout_seconds=doc["timeout_seconds"],
+        json_mode=llm_endpoint_pb2.JsonMode.Value(doc["json_mode"]),
+        has_api_key=doc["has_api_key"],
+    )
+
+
+def usage(doc: Mapping[str, float]) -> dataset_pb2.Usage:
+    """Return what generation used."""
+    return dataset_pb2.Usage(
+        calls=int(doc["calls"]),
+        retries=int(doc["retries"]),
+        prompt_tokens=int(doc["prompt_tokens"]),
+        completion_tokens=int(doc["completion_tokens"]),
+        seconds=doc["seconds"],
+    )
+
+
+def dataset(doc: Document) -> dataset_pb2.Dataset:
+    """Return a dataset."""
+    return dataset_pb2.Dataset(
+        name=doc["_id"],
+        display_name=doc["display_name"],
+        meta=meta_to_proto(doc),
+        work=work_to_proto(doc["work"]),
+        spec=ParseDict(doc["spec"], dataset_pb2.DatasetSpec()),
+        counts=[count_to_proto(c) for c in doc["counts"]],
+        usage=usage(doc["usage"]),
+        versions=[
+            dataset_pb2.DatasetVersion(
+                version=v["version"],
+                artifact=artifact_to_proto(v["artifact"]),
+                train_examples=v["train_examples"],
+                eval_examples=v["eval_examples"],
+                recall_examples=v["recall_examples"],
+                create_time=timestamp(v["create_time"]),
+            )
+            for v in doc["versions"]
+        ],
+    )
+
+
+def example(doc: Document) -> example_pb2.Example:
+    """Return an example; one of a preview has no name."""
+    fields: dict[str, Any] = {name: doc[name] for name in _EXAMPLE_FIELDS}
+    fields.update(name=doc["_id"], file_display_name=doc["file_name"])
+    if doc["place"]:
+        fields["place"] = doc["place"]
+    message = ParseDict(fields, example_pb2.Example())
+    if doc["_id"]:
+        message.meta.CopyFrom(meta_to_proto(doc))
+    return message
+
+
+def statistics(found: Mapping[str, Any]) -> dataset_service_pb2.DatasetStatistics:
+    """Return a dataset in numbers."""
+    return ParseDict(dict(found), dataset_service_pb2.DatasetStatistics())

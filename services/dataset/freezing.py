@@ -1,0 +1,88 @@
+"""Freezing: examples as they are become a file that never changes."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+
+from services.common.documents.port import Document
+from services.common.errors import NotReady
+from services.common.objects.port import Objects
+from services.common.resources import Mutate, Resources
+from services.dataset.core import frozen
+from services.dataset.core.split import split
+from services.dataset.store import Examples
+
+
+class Freezer:
+    """Makes versions of datasets."""
+
+    def __init__(self, datasets: Resources, examples: Examples, objects: Objects) -> None:
+        self._datasets = datasets
+        self._examples = examples
+        self._objects = objects
+
+    async def first_version(self, dataset: Document, also: Mutate) -> Mutate:
+        """Split and store the accepted examples; return the change that adds the version to the dataset."""
+        version = await self._version(dataset)
+
+        def add(doc: Document) -> None:
+            also(doc)
+            _append(doc, version)
+
+        return add
+
+    async def freeze(self, dataset: Document) -> Document:
+        """Add a version of the examples as they are, unless the newest version has the same bytes.
+
+        Raises:
+            NotReady: no example is accepted (NO_ACCEPTED_EXAMPLES).
+        """
+        version = await self._version(dataset)
+        return await self._datasets.change(dataset["_id"], lambda doc: _append(doc, version))
+
+    async def _version(self, dataset: Document) -> Document:
+        examples = await self._examples.all(dataset, accepted=True)
+        if not examples:
+            raise NotReady(
+                f"{dataset['_id']} has no accepted example. See the drops by reason with `ftf dataset stats`.",
+                reason="NO_ACCEPTED_EXAMPLES",
+            )
+        examples = await self._assign(dataset, examples)
+        content = await asyncio.to_thread(frozen.content, examples, dataset["spec"]["system_prompt"])
+        sha256 = hashlib.sha256(content).hexdigest()
+        key = f"datasets/{dataset['uid']}/{sha256}.jsonl"
+        await self._objects.put(key, content)
+        sides = Counter(e["split"] for e in examples)
+        return {
+            "artifact": {"filename": "dataset.jsonl", "size_bytes": len(content), "sha256": sha256, "key": key},
+            "train_examples": sides["SPLIT_TRAIN"],
+            "eval_examples": sides["SPLIT_EVAL"],
+            "recall_examples": sides["SPLIT_RECALL"],
+            "create_time": self._datasets.clock.now(),
+        }
+
+    async def _assign(self, dataset: Document, examples: Sequence[Document]) -> list[Document]:
+        """Write each example's side; the same examples get the same sides every time."""
+        hashes: dict[str, str] = {f["name"]: f["sha256"] for f in dataset["files"]}
+        documents = {e["file"]: hashes.get(e["file"], e["file"]) for e in examples}
+        spec = dataset["spec"]
+        pairs = [(e["_id"], e["file"]) for e in examples]
+        sides = split(pairs, documents, spec["eval_fraction"], spec["recall_fraction"])
+
+        def put(doc: Document) -> None:
+            doc["split"] = sides[doc["_id"]]
+
+        return [
+            e if e["split"] == sides[e["_id"]] else await self._examples.resources.change(e["_id"], put)
+            for e in examples
+        ]
+
+
+def _append(doc: Document, version: Document) -> None:
+    newest = doc["versions"][-1] if doc["versions"] else None
+    if newest and newest["artifact"]["sha256"] == version["artifact"]["sha256"]:
+        return
+    doc["versions"] = [*doc["versions"], {**version, "version": len(doc["versions"]) + 1}]

@@ -1,0 +1,205 @@
+"""Generating a dataset: calls made side by side, their replies judged in the order of the plan.
+
+Since replies are judged in order, the dataset does not depend on which reply came first, nor on a restart in between:
+with an LLM that answers the same again, an interrupted dataset equals an uninterrupted one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from typing import Any
+
+from services.common.documents.port import Document
+from services.common.errors import NotReady
+from services.common.protoform import count_to_document
+from services.common.resources import Mutate
+from services.common.work import Claim
+from services.dataset.core.checks import Seen, check
+from services.dataset.core.example import Verdict
+from services.dataset.core.replies import parse
+from services.dataset.endpoints import Endpoints
+from services.dataset.freezing import Freezer
+from services.dataset.llm import LlmClient
+from services.dataset.ports import Document as File
+from services.dataset.ports import Documents
+from services.dataset.spec import Call, Plan, plan
+from services.dataset.store import Calls, Examples
+
+TELL_SECONDS = 0.4
+MAX_AHEAD = 4
+"""Replies waiting to be judged, per call in flight: bounds the memory when an early call is slow."""
+
+
+class Generator:
+    """Does the work of a dataset; see services.common.workloop.Handler."""
+
+    def __init__(
+        self, documents: Documents, endpoints: Endpoints, calls: Calls, examples: Examples, freezer: Freezer
+    ) -> None:
+        self._documents = documents
+        self._endpoints = endpoints
+        self._calls = calls
+        self._examples = examples
+        self._freezer = freezer
+
+    async def __call__(self, claim: Claim) -> Mutate:
+        """Generate, judge, split and freeze.
+
+        Raises:
+            NotReady: NO_ACCEPTED_EXAMPLES, NOT_CHUNKED or NO_LLM_ENDPOINT.
+            Unavailable: LLM_UNAVAILABLE.
+        """
+        spec = claim.doc["spec"]
+        client = await self._endpoints.client(spec["llm_endpoint"])
+        files = [File(f["name"], f["display_name"], f["sha256"]) for f in claim.doc["files"]]
+        sources = [source for file in files async for source in self._documents.chunks(file)]
+        planned = await asyncio.to_thread(plan, spec, client.endpoint.model, sources)
+        run = _Run(claim, client, planned, self._calls, self._examples)
+        await run.to_the_end()
+        if not run.tally.accepted:
+            raise NotReady(run.tally.nothing_accepted(), reason="NO_ACCEPTED_EXAMPLES")
+        return await self._freezer.first_version(claim.doc, run.final)
+
+
+class Tally:
+    """What came in, went on and was dropped, so far."""
+
+    def __init__(self, planned: Plan) -> None:
+        self._plan = planned
+        self.calls_dropped: Counter[str] = Counter()
+        self.dropped: Counter[str] = Counter()
+        self.judged = 0
+        self.accepted = 0
+
+    def note(self, example: Document) -> None:
+        """Count one judged reply."""
+        self.judged += 1
+        if example["accepted"]:
+            self.accepted += 1
+        else:
+            self.dropped[example["drop_reason"] or "REJECTED_BY_REVIEW"] += 1
+
+    def counts(self) -> list[Document]:
+        """Return the stages; each one's in is the out of the one before, and in = out + dropped."""
+        answered = self.judged
+        waiting = len(self._plan.calls) - answered - sum(self.calls_dropped.values())
+        unread = {k: v for k, v in self.dropped.items() if k in _UNREADABLE}
+        judged = {k: v for k, v in self.dropped.items() if k not in _UNREADABLE}
+        read = answered - sum(unread.values())
+        bare = {"NO_PASSAGE": self._plan.bare}
+        return [
+            count_to_document("chunks", self._plan.chunks, self._plan.chunks - self._plan.bare, bare),
+            count_to_document(
+                "calls", len(self._plan.calls), answered, {**self.calls_dropped, "NOT_MADE_YET": waiting}
+            ),
+            count_to_document("replies", answered, read, unread),
+            count_to_document("examples", read, self.accepted, judged),
+        ]
+
+    def nothing_accepted(self) -> str:
+        """Return the message of a dataset without an accepted example."""
+        drops = ", ".join(f"{reason} {count}" for reason, count in self.dropped.most_common())
+        if not self._plan.calls:
+            return "No chunk has a sentence to ask about. Use documents with more text in them."
+        return (
+            f"None of {self.judged} replies was accepted ({drops}). See them with `ftf dataset examples --filter '*'`; "
+            "use a stronger LLM or other documents."
+        )
+
+
+_UNREADABLE = frozenset({"EMPTY_REPLY", "REFUSAL_REPLY", "INVALID_JSON", "INVALID_SCHEMA"})
+
+
+class _Run:
+    """One attempt at one dataset."""
+
+    def __init__(self, claim: Claim, client: LlmClient, planned: Plan, calls: Calls, examples: Examples) -> None:
+        self._claim = claim
+        self._client = client
+        self._plan = planned
+        self._calls = calls
+        self._examples = examples
+        self._seen = Seen()
+        self._spec: dict[str, Any] = claim.doc["spec"]
+        self._began = time.monotonic()
+        self._earlier = float(claim.doc["usage"]["seconds"])
+        self._told = 0.0
+        self.usage: dict[str, float] = {}
+        self.tally = Tally(planned)
+
+    async def to_the_end(self) -> None:
+        """Make what calls are missing and judge every reply, until the plan or the limit is reached."""
+        self.usage = await self._calls.usage(self._claim.doc["uid"])
+        window = MAX_AHEAD * self._client.endpoint.max_concurrency
+        pending: list[asyncio.Task[Document]] = []
+        try:
+            for index, call in enumerate(self._plan.calls):
+                if self._enough():
+                    self.tally.calls_dropped["LIMIT_REACHED"] = len(self._plan.calls) - index
+                    break
+                ahead = self._plan.calls[len(pending) : index + window]
+                pending += [asyncio.create_task(self._answer(c)) for c in ahead]
+                self.tally.note(await self._judge(call, await pending[index]))
+                await self._tell()
+        finally:
+            for task in pending:
+                task.cancel()
+            await asyncio.gather(*pending, return_exceptions=True)
+        await self._tell(now=True)
+
+    def _enough(self) -> bool:
+        most = self._spec["max_examples"]
+        return bool(most and self.tally.accepted >= most)
+
+    async def _answer(self, call: Call) -> Document:
+        """Return the record of a call, made now if it was not made before."""
+        uid = self._claim.doc["uid"]
+        known = await self._calls.get(uid, call)
+        if known:
+            return known
+        began = time.monotonic()
+        reply = await self._client.complete(
+            call.messages,
+            self._plan.template.schema,
+            temperature=self._spec["temperature"],
+            max_tokens=self._spec["max_tokens"],
+            seed=self._spec["seed"] + call.index,
+        )
+        record = await self._calls.record(uid, call, reply, time.monotonic() - began)
+        self.usage["calls"] += 1
+        for field in ("retries", "prompt_tokens", "completion_tokens"):
+            self.usage[field] += record[field]
+        return record
+
+    async def _judge(self, call: Call, reply: Document) -> Document:
+        known = await self._examples.of_call(self._claim.doc, call)
+        if known:
+            # Remember what was accepted before, so that doubles are told as they would have been.
+            self._seen.judge(Verdict(known["prompt"], known["response"], drop_reason=known["drop_reason"]))
+            return known
+        verdict = self._seen.judge(judge(self._plan, call, reply["text"]))
+        version = self._plan.template.version
+        return await self._examples.add(self._claim.doc, call, verdict, reply, version)
+
+    def final(self, doc: Document) -> None:
+        """Write the counts and the usage as they are now."""
+        doc["counts"] = self.tally.counts()
+        doc["usage"] = {**self.usage, "seconds": self._earlier + time.monotonic() - self._began}
+        done, total = self.tally.judged, len(self._plan.calls)
+        doc["work"]["progress"] = {"phase": "generate", "done": done, "total": total, "unit": "calls"}
+
+    async def _tell(self, now: bool = False) -> None:
+        if not now and time.monotonic() - self._told < TELL_SECONDS:
+            return
+        self._told = time.monotonic()
+        await self._claim.update(self.final)
+
+
+def judge(planned: Plan, call: Call, text: str) -> Verdict:
+    """Return what the checks say of a reply."""
+    found, reason, detail = parse(text, planned.template.schema)
+    if found is None:
+        return Verdict(drop_reason="REFUSAL_REPLY" if reason == "REFUSAL" else reason, detail=detail)
+    return check(found, call.source, planned.template.asks)

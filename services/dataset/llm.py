@@ -1,0 +1,198 @@
+"""A client of OpenAI-compatible chat-completions servers: Ollama, Ollama Cloud, vLLM, llama.cpp, …"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import email.utils
+import random
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from services.common.errors import FineTuneFlowError, Unavailable
+from services.dataset.ports import Reply
+
+TRIES = 5
+"""Calls made for one reply at most."""
+BACKOFF_SECONDS = 0.5
+"""Pause after the first failure; doubled after each, with full jitter (Brooker, "Exponential Backoff And Jitter")."""
+MAX_PAUSE_SECONDS = 30.0
+MAX_REPLY_BYTES = 4 * 1024 * 1024
+
+_AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
+_REFUSED = {
+    401: "the key is missing or wrong",
+    403: "the key is not allowed to",
+    404: "the URL or the model is unknown",
+}
+_FALLBACK = {"SCHEMA": "OBJECT", "OBJECT": "TEXT"}
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where and how to call.
+
+    Args:
+        json_mode: SCHEMA, OBJECT, TEXT; "" begins with SCHEMA and falls back as the server refuses.
+        api_key: "" for none.
+    """
+
+    name: str
+    base_url: str
+    model: str
+    max_concurrency: int
+    timeout_seconds: float
+    json_mode: str = ""
+    api_key: str = ""
+
+    def __repr__(self) -> str:
+        return f"Endpoint({self.name}, {self.base_url}, {self.model})"
+
+
+class _Again(Exception):
+    """This call failed in a way that another may not; pause: seconds that the server asks for, or 0."""
+
+    def __init__(self, words: str, pause: float = 0) -> None:
+        super().__init__(words)
+        self.pause = pause
+
+
+class LlmClient:
+    """Calls one endpoint, at most max_concurrency at a time. Close it at the end."""
+
+    def __init__(self, endpoint: Endpoint, backoff_seconds: float = BACKOFF_SECONDS) -> None:
+        self.endpoint = endpoint
+        self._mode = endpoint.json_mode or "SCHEMA"
+        self._slots = asyncio.Semaphore(endpoint.max_concurrency)
+        self._backoff_seconds = backoff_seconds
+        headers = {"Authorization": f"Bearer {endpoint.api_key}"} if endpoint.api_key else {}
+        self._http = httpx.AsyncClient(
+            headers=headers,
+            timeout=httpx.Timeout(endpoint.timeout_seconds, connect=min(10.0, endpoint.timeout_seconds)),
+            limits=httpx.Limits(max_connections=endpoint.max_concurrency),
+            trust_env=not _is_loopback(endpoint.base_url),
+        )
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def complete(
+        self,
+        messages: Sequence[dict[str, str]],
+        schema: dict[str, Any],
+        *,
+        temperature: float,
+        max_tokens: int,
+        seed: int,
+    ) -> Reply:
+        """Return the reply to some messages; see ports.Llm.
+
+        Connection errors, time-outs and the statuses that say "later" are tried again, five times in all, with
+        exponential backoff; a Retry-After header is honoured up to 30 s.
+
+        Raises:
+            Unavailable: LLM_UNAVAILABLE; the message names the endpoint and what it said, never the key.
+        """
+        body: dict[str, Any] = {
+            "model": self.endpoint.model,
+            "messages": list(messages),
+            "temperature": temperature,
+            "max_tokens": max_tokens,
+            "seed": seed,
+            "stream": False,
+        }
+        last = ""
+        async with self._slots:
+            for attempt in range(TRIES):
+                try:
+                    answer = await self._call(body, schema)
+                    return _reply(answer, attempt)
+                except _Again as error:
+                    last = str(error)
+                    pause = error.pause or random.uniform(0, self._backoff_seconds * 2**attempt)  # noqa: S311 - jitter
+                if attempt < TRIES - 1:
+                    await asyncio.sleep(min(pause, MAX_PAUSE_SECONDS))
+        raise self._unavailable(f"{last}, {TRIES} times in a row")
+
+    async def _call(self, body: dict[str, Any], schema: dict[str, Any]) -> Mapping[str, Any]:
+        while True:
+            mode = self._mode
+            try:
+                answer = await self._http.post(
+                    self.endpoint.base_url.rstrip("/") + "/chat/completions", json={**body, **_format(mode, schema)}
+                )
+            except httpx.TimeoutException as error:
+                raise _Again(f"no answer within {self.endpoint.timeout_seconds:g} s") from error
+            except httpx.HTTPError as error:
+                raise _Again(f"no connection ({type(error).__name__})") from error
+            if answer.status_code in (400, 422) and mode in _FALLBACK and not self.endpoint.json_mode:
+                self._mode = _FALLBACK[mode]
+                continue
+            return self._read(answer)
+
+    def _read(self, answer: httpx.Response) -> Mapping[str, Any]:
+        code = answer.status_code
+        if code in _AGAIN:
+            raise _Again(f"status {code}", _retry_after(answer))
+        if code != 200:
+            raise self._unavailable(f"status {code}: {_REFUSED.get(code, self._scrub(answer.text[:200]))}")
+        if len(answer.content) > MAX_REPLY_BYTES:
+            raise _Again(f"a reply of {len(answer.content)} bytes")
+        with contextlib.suppress(ValueError):
+            found = answer.json()
+            if isinstance(found, dict) and found.get("choices"):
+                return found
+        raise _Again("an answer that is not a chat completion")
+
+    def _scrub(self, text: str) -> str:
+        key = self.endpoint.api_key
+        return " ".join((text.replace(key, "***") if key else text).split())
+
+    def _unavailable(self, words: str) -> FineTuneFlowError:
+        return Unavailable(
+            f"The LLM at {self.endpoint.base_url} (model {self.endpoint.model}) gave {words}. Check its URL, model and "
+            "key, then go on with `ftf dataset resume`: nothing is lost.",
+            reason="LLM_UNAVAILABLE",
+        )
+
+
+def _format(mode: str, schema: dict[str, Any]) -> dict[str, Any]:
+    if mode == "SCHEMA":
+        return {
+            "response_format": {
+                "type": "json_schema",
+                "json_schema": {"name": "example", "strict": True, "schema": schema},
+            }
+        }
+    return {"response_format": {"type": "json_object"}} if mode == "OBJECT" else {}
+
+
+def _reply(answer: Mapping[str, Any], retries: int) -> Reply:
+    choice = answer["choices"][0] if isinstance(answer["choices"], list) else {}
+    message = choice.get("message") or {}
+    usage = answer.get("usage") or {}
+    return Reply(
+        text=str(message.get("content") or ""),
+        prompt_tokens=int(usage.get("prompt_tokens") or 0),
+        completion_tokens=int(usage.get("completion_tokens") or 0),
+        retries=retries,
+    )
+
+
+def _retry_after(answer: httpx.Response) -> float:
+    """Return the seconds of a Retry-After header, as a number or a date (RFC 9110, 10.2.3); 0 without one."""
+    text = answer.headers.get("retry-after", "")
+    with contextlib.suppress(ValueError):
+        return max(0.0, float(text))
+    with contextlib.suppress(TypeError, ValueError):
+        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
+    return 0.0
+
+
+def _is_loopback(url: str) -> bool:
+    return httpx.URL(url).host in ("127.0.0.1", "localhost", "::1")

@@ -1,0 +1,84 @@
+"""The ingest service, over gRPC."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from google.protobuf.json_format import MessageToDict
+
+from finetuneflow.ingest.v1 import chunk_pb2, file_pb2, ingest_service_pb2, ingest_service_pb2_grpc
+from services.common.channels import Peers
+from services.common.errors import NotReady
+from services.dataset.core.example import Source
+from services.dataset.ports import Document
+
+PAGE = 200
+
+
+class GrpcDocuments:
+    """See ports.Documents."""
+
+    def __init__(self, peers: Peers) -> None:
+        self._stub: ingest_service_pb2_grpc.IngestServiceAsyncStub = ingest_service_pb2_grpc.IngestServiceStub(
+            peers.ingest
+        )  # type: ignore[assignment]  # async by its channel
+
+    async def project(self, name: str) -> None:
+        """Return if the project exists."""
+        await self._stub.GetProject(ingest_service_pb2.GetProjectRequest(name=name))
+
+    async def files(self, project: str, names: Sequence[str]) -> list[Document]:
+        """Return the chunked files of those names, or all of the project."""
+        if names:
+            found = [await self._stub.GetFile(ingest_service_pb2.GetFileRequest(name=name)) for name in names]
+            bare = [f.display_name for f in found if not f.HasField("chunking")]
+            if bare:
+                raise NotReady(f"{', '.join(bare)} has not been chunked. Run `ftf chunk`.", reason="NOT_CHUNKED")
+        else:
+            found = [f async for f in self._all(project) if f.HasField("chunking")]
+        if not found:
+            raise NotReady(f"No file of {project} has been chunked. Run `ftf chunk`.", reason="NOT_CHUNKED")
+        return [Document(f.name, f.display_name, f.content.sha256) for f in found]
+
+    async def _all(self, project: str) -> AsyncIterator[file_pb2.File]:
+        token = ""
+        while True:
+            request = ingest_service_pb2.ListFilesRequest(parent=project, page_size=PAGE, page_token=token)
+            page = await self._stub.ListFiles(request)
+            for file in page.files:
+                yield file
+            token = page.next_page_token
+            if not token:
+                return
+
+    async def chunks(self, file: Document) -> AsyncIterator[Source]:
+        """Yield the chunks of a file in order."""
+        token = ""
+        while True:
+            request = ingest_service_pb2.ListChunksRequest(parent=file.name, page_size=PAGE, page_token=token)
+            page = await self._stub.ListChunks(request)
+            for chunk in page.chunks:
+                yield _source(chunk, file)
+            token = page.next_page_token
+            if not token:
+                return
+
+
+def _source(chunk: chunk_pb2.Chunk, file: Document) -> Source:
+    return Source(
+        chunk=chunk.name,
+        file=file.name,
+        file_name=file.display_name,
+        text=chunk.text,
+        context=tuple(chunk.context),
+        spans=tuple((s.start, s.end) for s in chunk.spans),
+        places=tuple(_place(p) for p in chunk.places),
+        text_sha256=chunk.text_sha256,
+    )
+
+
+def _place(place: chunk_pb2.Place) -> dict[str, Any]:
+    found = MessageToDict(place, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
+    found["span"] = {"start": place.span.start, "end": place.span.end}
+    return found

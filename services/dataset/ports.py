@@ -1,0 +1,75 @@
+"""What the dataset service needs from outside."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from services.dataset.core.example import Source
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What an LLM answered.
+
+    Args:
+        text: the reply as it came.
+        prompt_tokens, completion_tokens: as the server counted them; 0 where it does not.
+        retries: calls that failed before this one.
+    """
+
+    text: str
+    prompt_tokens: int
+    completion_tokens: int
+    retries: int
+
+
+class Llm(Protocol):
+    """A chat-completions server."""
+
+    async def complete(
+        self,
+        messages: Sequence[dict[str, str]],
+        schema: dict[str, Any],
+        *,
+        temperature: float,
+        max_tokens: int,
+        seed: int,
+    ) -> Reply:
+        """Return the reply to some messages.
+
+        Raises:
+            Unavailable: it does not answer, or refuses (LLM_UNAVAILABLE).
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Document:
+    """A file that examples can be written from: its name, its name for people, its bytes' SHA-256."""
+
+    name: str
+    display_name: str
+    sha256: str
+
+
+class Documents(Protocol):
+    """The ingest service."""
+
+    async def project(self, name: str) -> None:
+        """Return if the project exists. Raises NotFound, Unavailable."""
+        ...
+
+    async def files(self, project: str, names: Sequence[str]) -> list[Document]:
+        """Return the chunked files of those names, or all of the project.
+
+        Raises:
+            NotFound: a named file does not exist.
+            NotReady: a named file is not chunked, or none of the project is (NOT_CHUNKED).
+        """
+        ...
+
+    def chunks(self, file: Document) -> AsyncIterator[Source]:
+        """Yield the chunks of a file in order. Raises NotFound, NotReady, Unavailable."""
+        ...

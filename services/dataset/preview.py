@@ -1,0 +1,76 @@
+"""A few examples at once, none of them kept."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+from services.common.documents.port import Document
+from services.common.errors import InvalidArgument
+from services.dataset.core.checks import Seen
+from services.dataset.core.example import Source
+from services.dataset.endpoints import Endpoints
+from services.dataset.generation import judge
+from services.dataset.ports import Document as File
+from services.dataset.ports import Documents, Reply
+from services.dataset.spec import Call, plan
+from services.dataset.store import describe
+
+MAX_CALLS = 10
+DEFAULT_CALLS = 3
+
+
+class Preview:
+    """Makes a few calls of a dataset that does not exist."""
+
+    def __init__(self, documents: Documents, endpoints: Endpoints) -> None:
+        self._documents = documents
+        self._endpoints = endpoints
+
+    async def make(self, resolved: Document, calls: int) -> tuple[list[Document], dict[str, float]]:
+        """Return examples, dropped ones too, and what they used. The calls are spread over the documents.
+
+        Raises:
+            InvalidArgument: calls is not 0 to 10.
+            Unavailable: LLM_UNAVAILABLE.
+        """
+        if not 0 <= calls <= MAX_CALLS:
+            raise InvalidArgument(f"calls is {calls}; use 1 to {MAX_CALLS}, or 0.", field="calls")
+        spec = resolved["spec"]
+        client = await self._endpoints.client(spec["llm_endpoint"])
+        sources = [await self._first(file) for file in resolved["files"][: calls or DEFAULT_CALLS]]
+        planned = plan(spec, client.endpoint.model, [s for s in sources if s])
+        wanted = calls or DEFAULT_CALLS
+        chosen = [planned.calls[i * len(planned.calls) // wanted] for i in range(min(wanted, len(planned.calls)))]
+        began = time.monotonic()
+
+        async def ask(call: Call) -> Reply:
+            return await client.complete(
+                call.messages,
+                planned.template.schema,
+                temperature=spec["temperature"],
+                max_tokens=spec["max_tokens"],
+                seed=spec["seed"] + call.index,
+            )
+
+        replies = await asyncio.gather(*(ask(call) for call in chosen))
+        seen = Seen()
+        examples = []
+        for call, reply in zip(chosen, replies, strict=True):
+            verdict = seen.judge(judge(planned, call, reply.text))
+            described = describe(call.source, verdict)
+            extra: dict[str, Any] = {"prompt_version": planned.template.version, "llm": resolved["llm"]}
+            examples.append({**described, **extra, "_id": "", "reply_tokens": reply.completion_tokens})
+        return examples, {
+            "calls": len(replies),
+            "retries": sum(r.retries for r in replies),
+            "prompt_tokens": sum(r.prompt_tokens for r in replies),
+            "completion_tokens": sum(r.completion_tokens for r in replies),
+            "seconds": time.monotonic() - began,
+        }
+
+    async def _first(self, file: dict[str, str]) -> Source | None:
+        async for source in self._documents.chunks(File(file["name"], file["display_name"], file["sha256"])):
+            return source
+        return None

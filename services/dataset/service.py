@@ -1,0 +1,163 @@
+"""The one place where datasets change."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from finetuneflow.dataset.v1 import dataset_pb2
+from services.common import ids
+from services.common.documents.port import Document
+from services.common.errors import NotFound, NotReady
+from services.common.objects.port import Objects
+from services.common.protoform import user_fields
+from services.common.resources import Resources
+from services.common.work import cancel, ended, queued
+from services.dataset.endpoints import Endpoints
+from services.dataset.freezing import Freezer
+from services.dataset.ports import Documents
+from services.dataset.spec import complete
+from services.dataset.store import Calls, Examples
+
+DATASET = "projects/*/datasets/*"
+NO_USAGE: dict[str, float] = {"calls": 0, "retries": 0, "prompt_tokens": 0, "completion_tokens": 0, "seconds": 0.0}
+
+
+class Datasets:
+    """Datasets: made, listed, resumed, frozen, deleted. Their generation is the work loop's."""
+
+    def __init__(
+        self,
+        resources: Resources,
+        calls: Calls,
+        examples: Examples,
+        endpoints: Endpoints,
+        documents: Documents,
+        objects: Objects,
+        freezer: Freezer,
+    ) -> None:
+        self.resources = resources
+        self.examples = examples
+        self._calls = calls
+        self._endpoints = endpoints
+        self._documents = documents
+        self._objects = objects
+        self._freezer = freezer
+
+    async def resolve(self, parent: str, wanted: dataset_pb2.DatasetSpec) -> Document:
+        """Return a spec with defaults, endpoint and files filled in, and the files' records.
+
+        Raises:
+            NotFound: the project, a file or the endpoint does not exist.
+            InvalidArgument: a setting is out of range.
+            NotReady: NOT_CHUNKED or NO_LLM_ENDPOINT.
+        """
+        ids.parse_name(parent, "projects/*", "parent")
+        for name in wanted.files:
+            ids.parse_name(name, "projects/*/files/*", "spec.files")
+        spec = complete(wanted)
+        await self._documents.project(parent)
+        spec["llm_endpoint"] = await self._endpoints.resolve(wanted.llm_endpoint)
+        files = await self._documents.files(parent, list(wanted.files))
+        spec["files"] = [f.name for f in files]
+        records = [{"name": f.name, "display_name": f.display_name, "sha256": f.sha256} for f in files]
+        endpoint = await self._endpoints.resources.get(spec["llm_endpoint"])
+        return {"spec": spec, "files": records, "llm": f"{endpoint['_id']} {endpoint['model']}"}
+
+    async def create(
+        self, parent: str, wanted: dataset_pb2.Dataset, dataset_id: str, request_id: str, creator: str
+    ) -> Document:
+        """Queue the generation of a dataset.
+
+        Raises: as resolve; AlreadyExists if the id is taken.
+        """
+        (project,) = ids.parse_name(parent, "projects/*", "parent")
+        chosen = ids.check_id(dataset_id, "dataset_id") if dataset_id else _made_up(project, request_id)
+        name = f"{parent}/datasets/{chosen}"
+        body = wanted.SerializeToString(deterministic=True)
+        if request_id and await self._made(name, request_id):
+            return await self.resources.create(name, {}, request_id=request_id, body=body)
+        fields = {
+            **user_fields(wanted.display_name, wanted.meta, "dataset"),
+            **await self.resolve(parent, wanted.spec),
+            "parent": parent,
+            "work": queued(self.resources.clock.now()),
+            "counts": [],
+            "usage": dict(NO_USAGE),
+            "versions": [],
+        }
+        return await self.resources.create(name, fields, request_id=request_id, body=body, creator=creator)
+
+    async def _made(self, name: str, request_id: str) -> bool:
+        found = await self.resources.collection.get(name)
+        return found is not None and found["delete_time"] is None and found["request"]["id"] == request_id
+
+    async def cancel(self, name: str) -> Document:
+        """Ask generation to end; one that has ended is returned as it is."""
+        return await self.resources.change(name, lambda d: cancel(d["work"], self.resources.clock.now()))
+
+    async def resume(self, name: str) -> Document:
+        """Queue generation again; one that is still going on is returned as it is.
+
+        Raises:
+            NotReady: it has succeeded (WORK_ENDED).
+        """
+
+        def again(doc: Document) -> None:
+            work = doc["work"]
+            if work["state"] == "SUCCEEDED":
+                raise NotReady(f"{name} is complete. Make another dataset for more.", reason="WORK_ENDED")
+            if ended(work):
+                lease = work["lease"]
+                doc["work"] = {**queued(self.resources.clock.now(), work["attempt"]), "lease": lease}
+
+        return await self.resources.change(name, again)
+
+    async def freeze(self, name: str) -> Document:
+        """Make a version of the examples as they are; the newest is returned if nothing changed.
+
+        Raises:
+            NotReady: generation has not ended (DATASET_NOT_READY), or NO_ACCEPTED_EXAMPLES.
+        """
+        doc = await self.resources.get(name)
+        if not ended(doc["work"]):
+            raise NotReady(f"{name} is still being generated. Wait for it, or cancel it.", reason="DATASET_NOT_READY")
+        return await self._freezer.freeze(doc)
+
+    async def version(self, name: str, number: int) -> dict[str, Any]:
+        """Return a frozen version's record; 0 for the newest.
+
+        Raises:
+            NotReady: there is none yet (DATASET_NOT_READY).
+            NotFound: there is none of that number.
+        """
+        versions = (await self.resources.get(name))["versions"]
+        if not versions:
+            raise NotReady(f"{name} has no frozen version yet. Wait for generation.", reason="DATASET_NOT_READY")
+        found = [v for v in versions if number in (0, v["version"])]
+        if not found:
+            raise NotFound(f"{name} has no version {number}; it has 1 to {len(versions)}.")
+        return dict(found[-1])
+
+    async def delete(self, name: str, etag: str) -> None:
+        """Delete a dataset with its examples and files."""
+        await self.resources.delete(name, etag=etag, event="dataset.deleted")
+
+    async def delete_project(self, project: str) -> None:
+        """Delete every dataset of a project that was deleted. Repeating it does nothing."""
+        while docs := await self.resources.collection.find({"parent": project, "delete_time": None}, limit=100):
+            for doc in docs:
+                try:
+                    await self.resources.delete(doc["_id"], event="dataset.deleted")
+                except NotFound:
+                    continue
+
+    async def purge(self, doc: Document) -> None:
+        """Remove what belongs to a deleted dataset. Repeating it does nothing."""
+        await self._calls.delete(doc["uid"])
+        await self.examples.delete(doc["uid"])
+        async for key in self._objects.list(f"datasets/{doc['uid']}/"):
+            await self._objects.delete(key)
+
+
+def _made_up(project: str, request_id: str) -> str:
+    return ids.derived_id("dataset", project, request_id) if request_id else ids.new_id("dataset")

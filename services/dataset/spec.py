@@ -1,0 +1,112 @@
+"""What to generate: defaults and ranges of a dataset's settings, and the plan of calls."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from finetuneflow.dataset.v1 import dataset_pb2
+from services.common.errors import InvalidArgument
+from services.dataset.core.example import Passage, Source
+from services.dataset.core.focus import passages
+from services.dataset.core.prompts import Template
+from services.dataset.templates import CURRENT, template
+
+_RANGES: dict[str, tuple[float, float, float]] = {
+    # field: default, least, most
+    "examples_per_chunk": (3, 1, 20),
+    "max_examples": (0, 0, 1_000_000),
+    "eval_fraction": (0.15, 0, 0.9),
+    "recall_fraction": (0.1, 0, 0.5),
+    "temperature": (0.7, 0, 2),
+    "max_tokens": (512, 16, 8192),
+}
+_OPTIONAL = ("eval_fraction", "recall_fraction", "temperature")
+MAX_SYSTEM_PROMPT = 8192
+
+
+def complete(wanted: dataset_pb2.DatasetSpec) -> dict[str, Any]:
+    """Return the settings with every default filled in; files and llm_endpoint stay as they are.
+
+    Raises:
+        InvalidArgument: a setting is out of range; the message names it and the range.
+    """
+    spec: dict[str, Any] = {"files": list(wanted.files), "llm_endpoint": wanted.llm_endpoint, "seed": wanted.seed}
+    task = wanted.task_type or dataset_pb2.TASK_TYPE_QUESTION_ANSWER
+    spec["task_type"] = dataset_pb2.TaskType.Name(task)
+    present = {field.name for field, _ in wanted.ListFields()}
+    for field, (default, least, most) in _RANGES.items():
+        given = field in present if field in _OPTIONAL else getattr(wanted, field) != 0
+        value = getattr(wanted, field) if given else default
+        if not least <= value <= most:
+            raise InvalidArgument(f"{field} is {value:g}; use {least:g} to {most:g}.", field=f"spec.{field}")
+        spec[field] = float(value) if field in _OPTIONAL else int(value)
+    if len(wanted.system_prompt) > MAX_SYSTEM_PROMPT:
+        raise InvalidArgument(
+            f"system_prompt is longer than {MAX_SYSTEM_PROMPT} characters.", field="spec.system_prompt"
+        )
+    spec["system_prompt"] = wanted.system_prompt
+    return spec
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call to the LLM.
+
+    Args:
+        id: hash of everything that decides the reply: prompt, model, parameters, chunk.
+        index: place in the plan.
+    """
+
+    id: str
+    index: int
+    source: Source
+    messages: Sequence[dict[str, str]]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Every call of a dataset, in order.
+
+    Args:
+        chunks: chunks that there are.
+        bare: chunks without a passage worth asking about.
+    """
+
+    template: Template
+    calls: Sequence[Call]
+    chunks: int
+    bare: int
+
+
+def plan(spec: dict[str, Any], model: str, sources: Sequence[Source]) -> Plan:
+    """Return the calls for some chunks, the same ones every time. CPU work: about 1 ms per 100 chunks."""
+    chosen = template(CURRENT[spec["task_type"]])
+    calls: list[Call] = []
+    bare = 0
+    for source in sources:
+        found = passages(source.text, spec["examples_per_chunk"])
+        bare += not found
+        for passage in found:
+            messages = chosen.messages(source, passage)
+            identity = _identity(spec, model, chosen, source, passage, messages)
+            calls.append(Call(identity, len(calls), source, messages))
+    return Plan(chosen, calls, len(sources), bare)
+
+
+def _identity(
+    spec: dict[str, Any],
+    model: str,
+    chosen: Template,
+    source: Source,
+    passage: Passage,
+    messages: Sequence[dict[str, str]],
+) -> str:
+    parts = [
+        spec["llm_endpoint"], model, spec["temperature"], spec["max_tokens"], spec["seed"], chosen.version,
+        chosen.schema, source.file, source.text_sha256, source.spans, passage.start, passage.end, messages,
+    ]  # fmt: skip
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]

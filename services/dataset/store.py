@@ -1,0 +1,136 @@
+"""Calls and examples: the children of datasets."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from services.common import ids
+from services.common.documents.port import Collection, Document
+from services.common.errors import AlreadyExists
+from services.common.resources import Resources
+from services.dataset.core.example import Source, Verdict
+from services.dataset.ports import Reply
+from services.dataset.spec import Call
+
+CALL_INDEXES = ("dataset_uid",)
+EXAMPLE_INDEXES = ("dataset_uid,order", "parent,accepted,order", "order")
+_PAGE = 500
+
+
+class Calls:
+    """Every answered call, recorded before its result is used, so that a restart does not make it again."""
+
+    def __init__(self, collection: Collection) -> None:
+        self._collection = collection
+
+    async def get(self, uid: str, call: Call) -> Document | None:
+        """Return the record of a call, or None."""
+        return await self._collection.get(f"{uid}/{call.id}")
+
+    async def record(self, uid: str, call: Call, reply: Reply, seconds: float) -> Document:
+        """Record an answered call. Repeating it returns the first record."""
+        doc: Document = {
+            "_id": f"{uid}/{call.id}",
+            "dataset_uid": uid,
+            "text": reply.text[:200_000],
+            "prompt_tokens": reply.prompt_tokens,
+            "completion_tokens": reply.completion_tokens,
+            "retries": reply.retries,
+            "seconds": seconds,
+        }
+        try:
+            return await self._collection.insert(doc)
+        except AlreadyExists:
+            return await self._collection.get(doc["_id"]) or doc
+
+    async def usage(self, uid: str) -> dict[str, float]:
+        """Return what all recorded calls of a dataset used."""
+        total = {"calls": 0, "retries": 0, "prompt_tokens": 0, "completion_tokens": 0}
+        async for doc in _all(self._collection, {"dataset_uid": uid}, "_id"):
+            total["calls"] += 1
+            for field in ("retries", "prompt_tokens", "completion_tokens"):
+                total[field] += doc[field]
+        return dict(total)
+
+    async def delete(self, uid: str) -> None:
+        """Remove the calls of a dataset. Repeating it does nothing."""
+        await _delete_all(self._collection, {"dataset_uid": uid})
+
+
+class Examples:
+    """Examples as resources below their dataset."""
+
+    def __init__(self, resources: Resources) -> None:
+        self.resources = resources
+
+    async def of_call(self, dataset: Document, call: Call) -> Document | None:
+        """Return the example that a call gave, also a deleted one; None before it was judged."""
+        return await self.resources.collection.get(_name(dataset, call))
+
+    async def add(self, dataset: Document, call: Call, verdict: Verdict, reply: Document, version: str) -> Document:
+        """Keep what the checks said of a call's reply. Repeating it returns what is there."""
+        fields = {
+            **describe(call.source, verdict),
+            "parent": dataset["_id"],
+            "dataset_uid": dataset["uid"],
+            "call_index": call.index,
+            "prompt_version": version,
+            "llm": dataset["llm"],
+            "reply_tokens": reply["completion_tokens"],
+        }
+        try:
+            return await self.resources.create(_name(dataset, call), fields, creator=dataset["creator"])
+        except AlreadyExists:
+            return await self.resources.collection.get(_name(dataset, call)) or fields
+
+    async def all(self, dataset: Document, **conditions: Any) -> list[Document]:
+        """Return the examples of a dataset that meet some conditions, in order, deleted ones left out."""
+        where = {"dataset_uid": dataset["uid"], "delete_time": None, **conditions}
+        return [doc async for doc in _all(self.resources.collection, where, "order")]
+
+    async def delete(self, uid: str) -> None:
+        """Remove the examples of a dataset. Repeating it does nothing."""
+        await _delete_all(self.resources.collection, {"dataset_uid": uid})
+
+
+def _name(dataset: Document, call: Call) -> str:
+    return f"{dataset['_id']}/examples/{ids.derived_id('e', dataset['uid'], call.id)}"
+
+
+def describe(source: Source, verdict: Verdict) -> Document:
+    """Return an example's own fields: its texts, its evidence and where that stands, and what the checks said."""
+    start, end = source.in_document(*verdict.evidence_range) if verdict.evidence else (0, 0)
+    return {
+        "prompt": verdict.prompt,
+        "response": verdict.response,
+        "chunk": source.chunk,
+        "file": source.file,
+        "file_name": source.file_name,
+        "evidence": verdict.evidence,
+        "evidence_span": {"start": start, "end": end},
+        "place": source.place(start) if verdict.evidence else None,
+        "accepted": verdict.accepted,
+        "drop_reason": verdict.drop_reason,
+        "drop_detail": verdict.detail,
+        "split": "SPLIT_UNSPECIFIED",
+        "edited": False,
+    }
+
+
+async def _all(collection: Collection, where: dict[str, Any], order: str) -> AsyncIterator[Document]:
+    last: str | None = None
+    while True:
+        page = {**where, order: {"$gt": last}} if last is not None else where
+        docs = await collection.find(page, sort=order, limit=_PAGE)
+        for doc in docs:
+            yield doc
+        if len(docs) < _PAGE:
+            return
+        last = docs[-1][order]
+
+
+async def _delete_all(collection: Collection, where: dict[str, Any]) -> None:
+    while docs := await collection.find(where, limit=_PAGE):
+        for doc in docs:
+            await collection.delete(doc["_id"])
