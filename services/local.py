@@ -108,14 +108,17 @@ async def serve(state: Path, wanted_port: int, allow_hub: bool, began: float) ->
     await nats.start()
     try:
         settings = config(state, port(state, wanted_port), nats.url, allow_hub)
-        async with running(settings, {USER: token(state)}, COMPOSES, ProcessJobs(state / "jobs")) as program:
+        jobs = ProcessJobs(state / "jobs")
+        async with running(settings, {USER: token(state)}, COMPOSES, jobs) as program:
             announce(state, program, began)
             try:
                 await wait_for_end(stop, program.failed())
                 sys.stderr.write("ftf: stopping; trainers save their checkpoints first\n")
+                jobs.hold()
                 await program.shut_down()
             finally:
                 (state / SERVER_FILE).unlink(missing_ok=True)
+                await jobs.close()
     finally:
         await nats.stop()
 

@@ -23,8 +23,8 @@ def main(name: str, compose: Compose) -> None:
     """Serve one service until SIGTERM or SIGINT; configuration comes from FTF_* variables."""
     parser = argparse.ArgumentParser(
         prog=f"python -m services.{name}",
-        description=f"The {name} service of FineTuneFlow {VERSION}, on its own; `ftf up` runs all five.",
-        epilog="Environment: FTF_STATE folder, FTF_DOCUMENTS sqlite:///…, FTF_OBJECTS file:///…, FTF_NATS_URL nats://…, "
+        description=f"The {name} service of FineTuneFlow {VERSION} alone; `ftf up` runs all five.",
+        epilog="Environment: FTF_STATE folder, FTF_DOCUMENTS sqlite:///…, FTF_OBJECTS file:///…, FTF_NATS_URL, "
         "FTF_LISTEN host:port, FTF_TOKEN_FILE path, FTF_<SERVICE>_ADDRESS host:port of each other service.",
     )
     parser.parse_args()
@@ -40,9 +40,14 @@ async def _serve(name: str, compose: Compose, config: Config) -> None:
     path = os.environ.get(TOKEN_VARIABLE, "")
     tokens = {"user": await asyncio.to_thread(_read, path)} if path else {}
     stop = stop_signal()
-    async with running(config, tokens, {name: compose}, ProcessJobs(config.state / "jobs")) as program:
-        await wait_for_end(stop, program.failed())
-        await program.shut_down()
+    jobs = ProcessJobs(config.state / "jobs")
+    async with running(config, tokens, {name: compose}, jobs) as program:
+        try:
+            await wait_for_end(stop, program.failed())
+            jobs.hold()
+            await program.shut_down()
+        finally:
+            await jobs.close()
 
 
 def _read(path: str) -> str:

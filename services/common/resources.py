@@ -21,7 +21,7 @@ from services.common.errors import AlreadyExists, Conflict, InvalidArgument, Not
 
 Mutate = Callable[[Document], None]
 
-INDEXES = ("order", "parent", "outbox_pending", "work.state", "delete_time")
+INDEXES = ("parent,order", "order", "outbox_pending,delete_time", "work.state")
 SCHEMA = 1
 MAX_PAGE = 1000
 DEFAULT_PAGE = 100
