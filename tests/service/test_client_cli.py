@@ -391,8 +391,9 @@ async def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
     assert found.stderr == ""
 
 
-async def test_ctrl_c_is_one_line_and_code_130(tmp_path: Path) -> None:
-    """And says that the work goes on."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_ctrl_c_is_one_line_and_code_130(tmp_path: Path, number: signal.Signals) -> None:
+    """And says that the work goes on. A supervisor's request to end is the same."""
     async with served(world(faults={"stream hangs": 1})) as server:
         server.announce(tmp_path)
         created = await subprocess_ftf("status", "--state", str(tmp_path))
@@ -401,7 +402,7 @@ async def test_ctrl_c_is_one_line_and_code_130(tmp_path: Path) -> None:
             *FTF, "watch", "r1", "--state", str(tmp_path), stderr=-1, stdout=-1
         )
         await asyncio.wait_for(server.world.watched.wait(), 30)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         _, err = await process.communicate()
 
     assert created.returncode == 0

@@ -23,7 +23,7 @@ MEANINGS = (
     (NOT_READY, "the right command at the wrong time: something must be done first"),
     (AWAY, "no server answers"),
     (CANCELLED, "the work was cancelled"),
-    (INTERRUPTED, "you pressed Ctrl-C"),
+    (INTERRUPTED, "interrupted, by Ctrl-C or SIGTERM"),
 )
 
 _CODES = {

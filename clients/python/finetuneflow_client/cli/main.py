@@ -74,7 +74,10 @@ def _run(parser: ArgumentParser, argv: Sequence[str] | None) -> int:
     if not command.connects:
         return cast("int | None", resolve(command)(args)) or exits.OK
     import asyncio
+    import signal
 
+    # As Ctrl-C, so that a live view gives the terminal its cursor back.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     return asyncio.run(connected(command, args))
 
 
