@@ -73,21 +73,7 @@ class Sandbox:
     async def _attempt(self, job: Job, progress: Progress, variables: Mapping[str, str]) -> dict[str, Any]:
         note = Path(job.target + ".job")
         job.write(note)
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-P",  # the folder with a stranger's file is no place to import from
-            "-m",
-            "services.ingest.sandbox",
-            str(note),
-            str(os.getpid()),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            cwd=note.parent,
-            env={**self._environment, **variables},
-            start_new_session=True,
-            limit=_MOST_ANSWER,
-        )
+        process = await self._start(note, variables)
         timed_out = False
         try:
             async with asyncio.timeout(job.limits.wall_seconds):
@@ -100,6 +86,31 @@ class Sandbox:
         if timed_out:
             raise _too_long(job)
         return _result(job, answer, errors, code)
+
+    async def _start(self, note: Path, variables: Mapping[str, str]) -> asyncio.subprocess.Process:
+        """Start the process; being cancelled meanwhile does not leave it behind."""
+        starting = asyncio.ensure_future(
+            asyncio.create_subprocess_exec(
+                sys.executable,
+                "-P",  # the folder with a stranger's file is no place to import from
+                "-m",
+                "services.ingest.sandbox",
+                str(note),
+                str(os.getpid()),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                cwd=note.parent,
+                env={**self._environment, **variables},
+                start_new_session=True,
+                limit=_MOST_ANSWER,
+            )
+        )
+        try:
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            await _end(await starting)
+            raise
 
 
 class _Crashed(Exception):

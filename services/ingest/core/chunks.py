@@ -20,6 +20,9 @@ from services.ingest.core.tokens import Encode, TokenMap
 MAX_CHARACTERS = 100_000
 """Longest chunk in code points, whatever its tokens, so that a chunk's document stays well below 1 MiB."""
 
+MAX_PER_TOKEN = 32
+"""Most code points of a chunk for each token that it may have; rows of dashes or spaces come near it."""
+
 _TRIES = 8
 
 
@@ -56,6 +59,7 @@ class Cutter:
     def __init__(self, document: ExtractedDocument, max_tokens: int, overlap_tokens: int, encode: Encode) -> None:
         self._document = document
         self._max = max_tokens
+        self._longest = min(MAX_CHARACTERS, MAX_PER_TOKEN * max_tokens)
         self._overlap = overlap_tokens
         self._encode = encode
         self._kept = KeptText(document.text, document.removed)
@@ -119,7 +123,7 @@ class Cutter:
 
     def _cut(self, start: int, done: int, budget: int) -> int:
         """Return the best place after done; done itself if there is one only without the overlap."""
-        limit = min(self._tokens.after(start, budget), start + MAX_CHARACTERS)
+        limit = min(self._tokens.after(start, budget), start + self._longest)
         if limit >= len(self._text):
             return len(self._text)
         if limit <= done:
@@ -155,7 +159,7 @@ class Cutter:
 
     def _fits(self, block: Block) -> bool:
         """Whether a block must stay whole: a table or code that fits into a chunk of its own."""
-        if block.kind not in ("table", "code") or block.end - block.start > MAX_CHARACTERS:
+        if block.kind not in ("table", "code") or block.end - block.start > self._longest:
             return False
         return self._tokens.count(block.start, block.end) <= self._max
 

@@ -1,0 +1,101 @@
+"""Projects, files and chunks as messages of the contract."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from finetuneflow.ingest.v1 import chunk_pb2, file_pb2, project_pb2
+from services.common.documents.port import Document
+from services.common.errors import InvalidArgument
+from services.common.protoform import artifact_to_proto, count_to_proto, meta_to_proto, user_fields, work_to_proto
+from services.ingest.projects import ProjectChange
+
+_CHANGEABLE = {
+    "display_name": "display_name",
+    "description": "description",
+    "meta.labels": "labels",
+    "meta.annotations": "annotations",
+}
+
+
+def project_to_proto(doc: Document) -> project_pb2.Project:
+    """Return a project."""
+    return project_pb2.Project(
+        name=doc["_id"], display_name=doc["display_name"], meta=meta_to_proto(doc), description=doc["description"]
+    )
+
+
+def project_change(project: project_pb2.Project, mask: Sequence[str]) -> ProjectChange:
+    """Return the new values that a mask names; an empty mask names all that are set.
+
+    Raises:
+        InvalidArgument: the mask names another field, or a value is out of range.
+    """
+    unknown = [path for path in mask if path not in _CHANGEABLE]
+    if unknown:
+        raise InvalidArgument(
+            f'"{unknown[0]}" cannot be changed. The mask may hold {", ".join(_CHANGEABLE)}.', field="update_mask"
+        )
+    values = {
+        **user_fields(project.display_name, project.meta, "project"),
+        "description": project.description,
+    }
+    wanted = [_CHANGEABLE[path] for path in mask] or [key for key, value in values.items() if value]
+    return ProjectChange(**{key: values[key] for key in wanted})
+
+
+def file_to_proto(doc: Document) -> file_pb2.File:
+    """Return a file."""
+    return file_pb2.File(
+        name=doc["_id"],
+        display_name=doc["display_name"],
+        meta=meta_to_proto(doc),
+        work=work_to_proto(doc["work"]),
+        content=artifact_to_proto(doc["content"]),
+        mime_type=doc["mime_type"],
+        text=_text(doc["text"]) if doc["text"] else None,
+        chunking=_chunking(doc["chunking"]) if doc["chunking"] else None,
+    )
+
+
+def _text(text: Document) -> file_pb2.ExtractedText:
+    return file_pb2.ExtractedText(
+        artifact=artifact_to_proto(text["artifact"]),
+        characters=text["characters"],
+        pages=text["pages"],
+        count=count_to_proto(text["count"]),
+        extractor=text["extractor"],
+    )
+
+
+def _chunking(chunking: Document) -> file_pb2.Chunking:
+    return file_pb2.Chunking(
+        settings=file_pb2.ChunkSettings(**chunking["settings"]),
+        chunks=chunking["chunks"],
+        tokens=chunking["tokens"],
+        tokenizer=chunking["tokenizer"]["label"],
+        count=count_to_proto(chunking["count"]),
+    )
+
+
+def chunk_to_proto(doc: Document) -> chunk_pb2.Chunk:
+    """Return a chunk."""
+    return chunk_pb2.Chunk(
+        name=doc["_id"],
+        index=doc["index"],
+        text=doc["text"],
+        tokens=doc["tokens"],
+        spans=[chunk_pb2.Span(start=start, end=end) for start, end in doc["spans"]],
+        context=doc["context"],
+        places=[_place(place) for place in doc["places"]],
+        text_sha256=doc["text_sha256"],
+    )
+
+
+def _place(place: Document) -> chunk_pb2.Place:
+    return chunk_pb2.Place(
+        span=chunk_pb2.Span(start=place["start"], end=place["end"]),
+        page=place["page"],
+        headings=place["headings"],
+        paragraph=place["paragraph"],
+    )
