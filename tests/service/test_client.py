@@ -66,8 +66,8 @@ async def test_errors_carry_code_reason_message_and_remedy() -> None:
 
     error = caught.value
     assert (error.code, error.reason) == ("NOT_FOUND", "NOT_FOUND")
-    assert (error.message, error.remedy) == (f"{RUN} does not exist", "List its kind to see what does")
-    assert str(error) == f"{RUN} does not exist — List its kind to see what does"
+    assert (error.message, error.remedy) == (f"{RUN} does not exist", "list its kind to see what does")
+    assert str(error) == f"{RUN} does not exist — list its kind to see what does"
 
 
 async def test_a_wrong_token_is_refused_in_words() -> None:
@@ -268,4 +268,4 @@ async def test_failed_work_is_an_error_with_the_reason() -> None:
     error = from_work(updates[-1].run.work, "run r1")
 
     assert isinstance(error, WorkFailed)
-    assert (error.reason, str(error)) == ("TRAINER_CRASHED", "run r1: The trainer stopped — See `ftf logs`")
+    assert (error.reason, str(error)) == ("TRAINER_CRASHED", "run r1: The trainer stopped — see `ftf logs`")

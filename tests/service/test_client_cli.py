@@ -118,8 +118,8 @@ async def test_one_bad_document_does_not_stop_the_others(ftf: Ftf, tmp_path: Pat
         listed = await ftf(server, "files", "--json")
 
     assert result.code == exits.FAILED
-    assert "ftf: c.exe is of no known type — Send PDF, DOCX, TXT or Markdown\n" in result.err
-    assert "scan.pdf: The document has no text — Run OCR over it first\n" in result.err
+    assert "ftf: c.exe is of no known type — send PDF, DOCX, TXT or Markdown\n" in result.err
+    assert "scan.pdf: The document has no text — run OCR over it first\n" in result.err
     assert "a.md: 1 page, 8 characters\n" in result.err
     assert [file["display_name"] for file in listed.json["files"]] == ["a.md", "b.txt", "scan.pdf"]
 
@@ -208,7 +208,7 @@ async def test_work_that_failed_ends_with_its_reason_and_code_1(ftf: Ftf, tmp_pa
         result = await ftf(server, "train", "--id", "r2", "--watch")
 
     assert result.code == exits.FAILED
-    assert result.err.splitlines()[-1] == "ftf: run r2: The trainer stopped — See `ftf logs`"
+    assert result.err.splitlines()[-1] == "ftf: run r2: The trainer stopped — see `ftf logs`"
 
 
 async def test_work_that_was_cancelled_ends_with_code_6(ftf: Ftf, tmp_path: Path) -> None:

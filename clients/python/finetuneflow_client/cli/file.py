@@ -8,7 +8,7 @@ from finetuneflow_client.cli import exits, flow, targets, wording
 from finetuneflow_client.cli.session import Session
 from finetuneflow_client.cli.settings import chunk_settings
 from finetuneflow_client.cli.view.dataset import place, stage_rows
-from finetuneflow_client.cli.view.files import failure
+from finetuneflow_client.cli.view.files import failure, tokenizer
 
 _COLUMNS = ("FILE", "NAME", "STATE", "SIZE", "PAGES", "CHARACTERS", "CHUNKS", "TOKENS", "NOTE")
 
@@ -88,7 +88,7 @@ def _show(session: Session, file: file_pb2.File) -> None:
             "pages": file.text.pages or "",
             "characters": f"{file.text.characters:,}" if file.text.characters else "",
             "chunks": f"{file.chunking.chunks:,}" if file.chunking.chunks else "",
-            "tokens": f"{file.chunking.tokens:,} by {file.chunking.tokenizer}" if file.chunking.tokens else "",
+            "tokens": f"{file.chunking.tokens:,} by {tokenizer(file.chunking)}" if file.chunking.tokens else "",
             "balance": "\n".join(balance),
         }
     )

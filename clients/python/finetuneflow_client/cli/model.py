@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 from finetuneflow.hardware.v1 import hardware_service_pb2, model_pb2
@@ -20,9 +21,13 @@ async def add(session: Session) -> None:
         model = model_pb2.Model(local_path=str(path.absolute()))
     else:
         model = model_pb2.Model(hub_id=args.source, revision=args.revision)
-    session.screen.say(f"reading {args.source}; its weights are hashed, which takes a while for large ones")
     request = hardware_service_pb2.CreateModelRequest(model=model, model_id=args.id)
-    made = await session.flow.hardware.CreateModel(request, timeout=3600)
+    note = f"reading {args.source}: its weights are hashed"
+    slow = asyncio.get_running_loop().call_later(2, session.screen.say, note)
+    try:
+        made = await session.flow.hardware.CreateModel(request, timeout=3600)
+    finally:
+        slow.cancel()
     if session.output.as_json:
         session.output.message(made)
     else:

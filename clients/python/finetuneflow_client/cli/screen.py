@@ -114,7 +114,7 @@ class _Lines:
         self._view = view
         self._say = say
         self._clock = clock
-        self._phase, self._share, self._time, self._line = "", 0.0, 0.0, ""
+        self._phase, self._share, self._time, self._line = "", 0.0, clock(), ""
 
     def refresh(self, due: bool = False) -> None:
         """Write the view's line if it is due; with `due` in any case, unless it stands there already."""

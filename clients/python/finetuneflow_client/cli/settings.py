@@ -50,6 +50,7 @@ def described(config: config_pb2.TrainingConfig) -> list[tuple[str, str]]:
         if _is_set(owner, field):
             value = getattr(owner, field)
             shown = ", ".join(value) if setting.kind is list else f"{value:g}" if setting.kind is float else str(value)
+            shown = shown.lower() if setting.kind is bool else shown
             found.append((field, shown))
     return found
 

@@ -174,7 +174,7 @@ def show_run(session: Session, run: run_pb2.Run) -> None:
             "attempts": len(run.attempts) if len(run.attempts) > 1 else "",
             "trained": f"{wording.many(result.steps, 'step')} in {wording.duration(result.train_seconds)}, "
             f"loss {result.train_loss:.4f}, {wording.many(result.trainable_parameters, 'parameter')}, "
-            f"{wording.size(result.peak_memory_bytes)} memory at most"
+            f"{wording.memory(result.peak_memory_bytes)} memory at most"
             if result.steps
             else "",
         }

@@ -20,6 +20,11 @@ def size(count: float) -> str:
     return f"{count:.1f} TB"
 
 
+def memory(count: float) -> str:
+    """Return bytes of memory in binary units, as systems state it: "23.5 GiB"."""
+    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"
+
+
 def many(count: float, thing: str) -> str:
     """Return a count with its noun: "1 page", "1,204 pages"."""
     return f"{count:,.0f} {thing}" if count == 1 else f"{count:,.0f} {thing}s"

@@ -41,8 +41,8 @@ class TransferView:
         self._now = done
 
     def mark(self) -> tuple[str, float]:
-        """Return the phase. The share stays 0, so that lines come by time: small files would make many otherwise."""
-        return self._verb, 0.0
+        """Return nothing, so that lines come by time alone: small files would make many otherwise."""
+        return "", 0.0
 
     def line(self) -> str:
         """Return the transfer in one line: "upload: 1.2 MB of 3.0 MB, handbook.pdf", at the end "upload: 3.0 MB"."""
@@ -120,8 +120,14 @@ def chunk_line(file: file_pb2.File) -> str:
         return str(error)
     cut = file.chunking
     dropped = wording.drops([(drop.reason, drop.count) for drop in cut.count.dropped])
-    made = f"{wording.many(cut.chunks, 'chunk')}, {wording.many(cut.tokens, 'token')} by {cut.tokenizer or 'tiktoken'}"
+    made = f"{wording.many(cut.chunks, 'chunk')}, {wording.many(cut.tokens, 'token')} by {tokenizer(cut)}"
     return f"{file.display_name}: {made}" + (f"; dropped {cut.count.stage}: {dropped}" if dropped else "")
+
+
+def tokenizer(cut: file_pb2.Chunking) -> str:
+    """Return what counted the tokens: a model with the beginning of its revision, or an encoding's name."""
+    name, at, revision = cut.tokenizer.partition("@")
+    return name + at + revision[:12]
 
 
 def failure(file: file_pb2.File) -> FtfError | None:

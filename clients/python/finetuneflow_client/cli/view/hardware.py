@@ -18,14 +18,14 @@ def inventory_lines(found: device_pb2.Inventory) -> list[str]:
     """Return what a machine has, line by line."""
     lines = [
         f"{found.summary or found.node}",
-        f"CPU      {wording.many(found.cpu_cores, 'core')}, {wording.size(found.memory_bytes)} memory, "
-        f"{wording.size(found.memory_free_bytes)} free, {wording.size(found.disk_free_bytes)} disk free",
+        f"CPU      {wording.many(found.cpu_cores, 'core')}, {wording.memory(found.memory_bytes)} memory, "
+        f"{wording.memory(found.memory_free_bytes)} free, {wording.size(found.disk_free_bytes)} disk free",
     ]
     for gpu in found.gpus:
         abilities = [name for name, has in (("bf16", gpu.bf16), ("4-bit", gpu.bitsandbytes_4bit)) if has]
         lines.append(
-            f"GPU {gpu.index:<4} {gpu.product}, {wording.size(gpu.memory_bytes)}, "
-            f"{wording.size(gpu.memory_free_bytes)} free, compute {gpu.compute_capability}, {', '.join(abilities)}"
+            f"GPU {gpu.index:<4} {gpu.product}, {wording.memory(gpu.memory_bytes)}, "
+            f"{wording.memory(gpu.memory_free_bytes)} free, compute {gpu.compute_capability}, {', '.join(abilities)}"
         )
     if found.driver_version:
         lines.append(f"driver   {found.driver_version}, CUDA up to {found.cuda_version}")
@@ -39,11 +39,11 @@ def estimate_table(found: plan_pb2.MemoryEstimate) -> Table:
     table.add_column(justify="right")
     for part in ("weights", "adapter", "gradients", "optimizer", "activations", "logits", "overhead"):
         if value := getattr(found, part):
-            table.add_row(part, wording.size(value))
+            table.add_row(part, wording.memory(value))
     table.add_section()
     verdict = Text("fits", "green") if found.fits else Text("does not fit", "red")
-    table.add_row("peak", Text(wording.size(found.peak), "bold"))
-    table.add_row(f"available ({found.device})", Text.assemble(wording.size(found.available), " — ", verdict))
+    table.add_row("peak", Text(wording.memory(found.peak), "bold"))
+    table.add_row(f"available ({found.device})", Text.assemble(wording.memory(found.available), " — ", verdict))
     return table
 
 
@@ -67,4 +67,4 @@ def recommendation_line(found: plan_pb2.Recommendation, settings: list[tuple[str
 
 def _need(estimate: plan_pb2.MemoryEstimate) -> str:
     fits = "fits" if estimate.fits else "does not fit"
-    return f"{wording.size(estimate.peak)} of {wording.size(estimate.available)}, {fits}"
+    return f"{wording.memory(estimate.peak)} of {wording.memory(estimate.available)}, {fits}"

@@ -113,7 +113,7 @@ class RunView:
         elif seconds := series.step_seconds():
             found.append(("speed", f"{seconds:.2f} s/step"))
         if "peak_memory_bytes" in latest:
-            found.append(("memory", wording.size(latest["peak_memory_bytes"])))
+            found.append(("memory", wording.memory(latest["peak_memory_bytes"])))
         if left := series.seconds_left():
             found.append(("left", wording.duration(left)))
         return found
