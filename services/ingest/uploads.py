@@ -71,7 +71,7 @@ class _Counted:
             raise InvalidArgument(f"{header.filename!r} is empty. Send one with text in it.", reason="EMPTY_FILE")
         if header.size_bytes and self.size != header.size_bytes:
             raise InvalidArgument(
-                f"{self.size:,} bytes of {header.filename!r} came, not the {header.size_bytes:,} announced. Upload it again.",
+                f"{self.size:,} bytes of {header.filename!r} came, not {header.size_bytes:,} as announced. Repeat it.",
                 reason="HASH_MISMATCH",
             )
         if header.sha256 and self._digest.hexdigest() != header.sha256:
