@@ -101,9 +101,10 @@ def require_same(expected: Behaviour, found: Behaviour, bound: float) -> float:
     for one, other in zip(expected.logits, found.logits, strict=True):
         if one.shape != other.shape:
             raise _refused("its vocabulary or its prompts' tokens are not the base model's")
+        if not (one.isfinite().all() and other.isfinite().all()):
+            raise _refused("its logits are not all numbers", float("nan"))
         difference = max(difference, float((one - other).abs().max()))
-    # Not `>`: a NaN must not pass.
-    if not difference <= bound:
+    if difference > bound:
         raise _refused(f"its logits differ by up to {difference:.3g}, {bound:.3g} is allowed", difference)
     return difference
 

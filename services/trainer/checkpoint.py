@@ -47,8 +47,13 @@ def steps_of(folder: Path) -> tuple[int, int]:
 
 
 def name_base(folder: Path, name: str) -> None:
-    """Make an adapter's configuration name its base model, where the library wrote a path of this machine."""
+    """Make an adapter's configuration name its base model, where the library wrote a path of this machine.
+
+    Its modules are put in order: the library writes them as a set, so that equal adapters would hash differently.
+    """
     path = folder / "adapter_config.json"
     config = json.loads(path.read_text(encoding="utf-8"))
     config["base_model_name_or_path"] = name
+    if isinstance(config.get("target_modules"), list):
+        config["target_modules"].sort()
     path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")

@@ -72,13 +72,13 @@ class Encoder:
         self._tokenizer = tokenizer
         self._max_length = max_length
         self._assistant_only = assistant_only
-        self._template = training_template(tokenizer, rows) if assistant_only else require_template(tokenizer)
+        self.template = training_template(tokenizer, rows) if assistant_only else require_template(tokenizer)
 
     def encode(self, row: Row) -> Encoded:
         """Return a row as labelled tokens, cut at max_length."""
         tokens = self._tokenizer.apply_chat_template(
             list(row.messages),
-            chat_template=self._template,
+            chat_template=self.template,
             tokenize=True,
             return_dict=True,
             return_assistant_tokens_mask=self._assistant_only,

@@ -31,7 +31,6 @@ def run_export(
         Stopped, Terminated: told to, between two parts of the work.
     """
     began = time.perf_counter()
-    attempt.phase("load")
     manifest = _manifest(spec)
     source = source_of(spec.model_location, spec.model_revision, str(manifest.get("model", {}).get("name", "")))
     check_files(source)

@@ -7,6 +7,7 @@ import re
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -102,7 +103,7 @@ class Log:
 
 
 def quiet_libraries() -> None:
-    """Send what transformers and datasets log through Python's logging, and switch their progress bars off."""
+    """Send what the libraries log through Python's logging; no progress bars, and no word of what they will change."""
     import datasets
     import transformers
 
@@ -111,3 +112,7 @@ def quiet_libraries() -> None:
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # has no types
     datasets.utils.logging.enable_propagation()
     datasets.disable_progress_bars()
+    # It misses kernels for 4-bit weights on CPUs, which nothing here has.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    warnings.filterwarnings("ignore", category=DeprecationWarning)

@@ -46,7 +46,8 @@ def plot_evaluation(evaluation: evaluation_pb2.Evaluation, path: Path) -> None:
     axes.set_ylabel("loss per supervised token, nats")
     axes.set_title("Base against tuned: lower is better")
     if sets:
-        axes.legend(frameon=False)
+        axes.margins(y=0.2)
+        axes.legend(frameon=False, loc="upper center", ncols=2)
     _save(figure, path)
 
 

@@ -151,7 +151,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _cell(text: str) -> str:
     """One line that cannot break out of its table or become HTML."""
-    flat = " ".join(text.split())
+    flat = "".join(c if c.isprintable() else " " for c in " ".join(text.split()))
     return flat.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("`", "\\`")
 
 

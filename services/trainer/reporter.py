@@ -114,16 +114,26 @@ class Reporter:
 
     def drain(self) -> bool:
         """Wait until every report is acknowledged, at most `Patience.drain`; return whether they are."""
-        end = time.monotonic() + self._patience.drain
+        self._stream.hurry()
+        return self.stored(self._patience.drain, look=0.01)
+
+    def stored(self, seconds: float, look: float = 0.1) -> bool:
+        """Wait until every report made before this call is acknowledged; return whether it is, after `seconds` at most.
+
+        Args:
+            seconds: longest wait.
+            look: pause between two looks.
+        """
+        end = time.monotonic() + seconds
         written = threading.Event()
         self._queue.put(written)
-        self._stream.hurry()
-        if not written.wait(self._patience.drain):
+        if not written.wait(seconds):
             return False
-        while self._spool.acknowledged < self._spool.last:
+        wanted = self._spool.last
+        while self._spool.acknowledged < wanted:
             if time.monotonic() > end:
                 return False
-            time.sleep(0.01)
+            time.sleep(look)
         return True
 
     def close(self) -> None:

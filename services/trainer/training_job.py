@@ -43,7 +43,6 @@ def run_training(attempt: Attempt, spec: run_pb2.TrainSpec) -> tuple[run_pb2.Run
         Stopped, Terminated: see train.
         FineTuneFlowError: of the step that failed.
     """
-    attempt.reporter.phase("load")
     source = source_of(spec.model_location, spec.model_revision, spec.model)
     check_files(source)
     dataset = fetch(
@@ -106,7 +105,7 @@ def _train(
 ) -> Any:
     from services.trainer.train import Training, train
 
-    uploads = CheckpointUploads(attempt.worker, attempt.patience)
+    uploads = CheckpointUploads(attempt.worker, attempt.patience, attempt.reporter.stored)
     uploads.start()
     try:
         training = Training(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from finetuneflow.common.v1 import artifact_pb2
-from services.common.errors import FineTuneFlowError
+from services.common.errors import FineTuneFlowError, Unavailable
 from services.trainer.config import Patience
 from services.trainer.transfer import send, sha256_file
 from services.trainer.worker import Worker
@@ -60,16 +60,19 @@ class _Saved:
 class CheckpointUploads:
     """Uploads checkpoints in the background, newest first; one that a newer one overtakes while it waits is dropped.
 
-    A checkpoint that cannot be uploaded costs a warning, never the training. Its local folder goes either way.
+    A checkpoint is recorded only after the reports of its steps are stored: the attempt that goes on from it does not
+    make them again. One that cannot be uploaded costs a warning, never the training. Its local folder goes either way.
 
     Args:
         worker: the line to the service.
         patience: how long to repeat.
+        stored: waits until the reports made so far are stored, so many seconds at most; returns whether they are.
     """
 
-    def __init__(self, worker: Worker, patience: Patience) -> None:
+    def __init__(self, worker: Worker, patience: Patience, stored: Callable[[float], bool]) -> None:
         self._worker = worker
         self._patience = patience
+        self._stored = stored
         self._changed = threading.Condition()
         self._waiting: _Saved | None = None
         self._busy = False
@@ -123,6 +126,8 @@ class CheckpointUploads:
         try:
             name = f"checkpoint-{saved.step}"
             files = [upload(self._worker, path, name, path.name, self._patience) for path in saved.files]
+            if not self._stored(self._patience.call):
+                raise Unavailable("the reports of its steps could not be stored.")
             self._worker.complete_checkpoint(saved.step, files)
             log.info("Checkpoint of step %d is stored.", saved.step)
         except FineTuneFlowError as error:

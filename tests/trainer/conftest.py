@@ -1,4 +1,4 @@
-"""What the trainer's tests share."""
+"""What the trainer's tests share: folders, the tiny model and a dataset."""
 
 from __future__ import annotations
 
@@ -6,12 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from finetuneflow.training.v1 import run_pb2
-from services.trainer.config import Launch, Patience
-from tests.fakes.worker_host import LAUNCH_TOKEN, WorkerHost
-
-QUICK = Patience(begin=10, call=10, drain=20, ack=1.0, flush=0.02, heartbeat=0.05, backoff_first=0.01, backoff_last=0.1)
-"""Patience for tests: seconds, not minutes."""
+from tests.fakes.tiny_model import tiny_model
+from tests.trainer.runs import rows, write_dataset
 
 
 @pytest.fixture
@@ -20,11 +16,21 @@ def objects(tmp_path: Path) -> Path:
     return tmp_path / "objects"
 
 
-def launch(host: WorkerHost, folder: Path, pod: str = "pod-1") -> Launch:
-    """A launch for the host's work."""
-    return Launch(address=host.address, work=host.work, pod_uid=pod, token=LAUNCH_TOKEN, folder=folder)
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a tiny model."""
+    return tiny_model(tmp_path_factory.mktemp("model") / "tiny")
 
 
-def any_spec() -> run_pb2.TrainSpec:
-    """A spec for tests that do not look at it."""
-    return run_pb2.TrainSpec(run="projects/p/runs/r")
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    """A dataset file with all three sides of the split."""
+    return write_dataset(tmp_path / "dataset.jsonl", rows())
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Warnings of the training libraries about themselves are theirs: only ours are errors here."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            for kind in ("FutureWarning", "DeprecationWarning", "UserWarning"):
+                item.add_marker(pytest.mark.filterwarnings(f"ignore::{kind}"))

@@ -13,20 +13,15 @@ from pathlib import Path
 import pytest
 
 from finetuneflow.common.v1 import worker_service_pb2 as pb
+from finetuneflow.training.v1 import run_pb2
 from services.common.errors import NotReady, Unavailable
 from services.trainer.logs import Log
 from services.trainer.reporter import Orders, Reporter
 from services.trainer.worker import Superseded, Worker
 from tests.fakes.worker_host import WorkerHost, attempt_token
-from tests.trainer.conftest import QUICK, any_spec, launch
+from tests.trainer.runs import QUICK, launch, until
 
-
-def until(condition: Callable[[], bool], seconds: float = 10) -> None:
-    """Wait for something that another thread does."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.01)
+SPEC = run_pb2.TrainSpec(run="projects/p/runs/r")
 
 
 @contextlib.contextmanager
@@ -48,7 +43,7 @@ def attempt(
 
 def test_reports_arrive_numbered_and_in_order(tmp_path: Path, objects: Path) -> None:
     """Metrics, lines and phases share one numbering that begins after what the service has."""
-    with WorkerHost(objects, any_spec()) as host, attempt(host, tmp_path) as reporter:
+    with WorkerHost(objects, SPEC) as host, attempt(host, tmp_path) as reporter:
         reporter.phase("train", 0, 3, "steps")
         for step in (1, 2, 3):
             reporter.metrics(step, 3, {"loss": 1.0 / step})
@@ -64,7 +59,7 @@ def test_reports_arrive_numbered_and_in_order(tmp_path: Path, objects: Path) -> 
 
 def test_a_service_that_is_away_costs_no_report_and_holds_nothing_up(tmp_path: Path, objects: Path) -> None:
     """Reports made meanwhile wait in the spool; after the service is back every one is stored once."""
-    with WorkerHost(objects, any_spec()) as host, attempt(host, tmp_path) as reporter:
+    with WorkerHost(objects, SPEC) as host, attempt(host, tmp_path) as reporter:
         reporter.metrics(0, 0, {"loss": 0.0})
         until(lambda: host.last_seq == 1)
         host.go_away()
@@ -83,7 +78,7 @@ def test_a_service_that_is_away_costs_no_report_and_holds_nothing_up(tmp_path: P
 
 def test_reports_whose_acknowledgement_was_lost_are_sent_again_and_stored_once(tmp_path: Path, objects: Path) -> None:
     """The host stores a batch and breaks the connection before it says so, three times over."""
-    with WorkerHost(objects, any_spec()) as host, attempt(host, tmp_path) as reporter:
+    with WorkerHost(objects, SPEC) as host, attempt(host, tmp_path) as reporter:
         host.drop_before_ack = 3
         for step in range(50):
             reporter.metrics(step, 50, {"loss": 1.0})
@@ -97,7 +92,7 @@ def test_reports_whose_acknowledgement_was_lost_are_sent_again_and_stored_once(t
 
 def test_a_service_that_does_not_answer_is_connected_to_again(tmp_path: Path, objects: Path) -> None:
     """A stream that is open but silent for longer than `Patience.ack` is given up for a new one."""
-    with WorkerHost(objects, any_spec()) as host, attempt(host, tmp_path) as reporter:
+    with WorkerHost(objects, SPEC) as host, attempt(host, tmp_path) as reporter:
         host.silent = True
         reporter.metrics(1, 1, {"loss": 1.0})
         until(lambda: host.calls.count("Report") >= 2)
@@ -110,7 +105,7 @@ def test_a_service_that_does_not_answer_is_connected_to_again(tmp_path: Path, ob
 
 def test_batches_stay_within_the_contract(tmp_path: Path, objects: Path) -> None:
     """At most 256 KiB: long lines make many batches."""
-    with WorkerHost(objects, any_spec()) as host, attempt(host, tmp_path) as reporter:
+    with WorkerHost(objects, SPEC) as host, attempt(host, tmp_path) as reporter:
         host.silent = True
         for _ in range(200):
             reporter.line("INFO", "x" * 4096)
@@ -126,7 +121,7 @@ def test_batches_stay_within_the_contract(tmp_path: Path, objects: Path) -> None
 def test_commands_reach_the_work(tmp_path: Path, objects: Path) -> None:
     """They come down even when there is nothing to report; SAVE is taken once, STOP stays."""
     orders = Orders()
-    with WorkerHost(objects, any_spec()) as host, attempt(host, tmp_path, orders):
+    with WorkerHost(objects, SPEC) as host, attempt(host, tmp_path, orders):
         host.command(pb.COMMAND_SAVE)
         host.command(pb.COMMAND_STOP)
         until(lambda: orders.stopping)
@@ -138,7 +133,7 @@ def test_commands_reach_the_work(tmp_path: Path, objects: Path) -> None:
 def test_a_superseded_attempt_is_told_at_once(tmp_path: Path, objects: Path) -> None:
     """Both the stream and every other call say so."""
     told = threading.Event()
-    with WorkerHost(objects, any_spec()) as host, attempt(host, tmp_path, superseded=told.set):
+    with WorkerHost(objects, SPEC) as host, attempt(host, tmp_path, superseded=told.set):
         host.supersede()
 
         assert told.wait(5)
@@ -152,7 +147,7 @@ def test_a_superseded_attempt_is_told_at_once(tmp_path: Path, objects: Path) -> 
 
 def test_numbering_goes_on_where_the_service_has_it(tmp_path: Path, objects: Path) -> None:
     """A second attempt continues the sequence; what the first did not deliver is not sent again."""
-    with WorkerHost(objects, any_spec()) as host:
+    with WorkerHost(objects, SPEC) as host:
         with attempt(host, tmp_path) as reporter:
             reporter.metrics(1, 2, {"loss": 1.0})
             reporter.drain()
@@ -165,7 +160,7 @@ def test_numbering_goes_on_where_the_service_has_it(tmp_path: Path, objects: Pat
 
 def test_beginning_waits_for_a_service_that_is_away(tmp_path: Path, objects: Path) -> None:
     """Up to its patience; then it says so."""
-    with WorkerHost(objects, any_spec()) as host:
+    with WorkerHost(objects, SPEC) as host:
         host.go_away()
         back = threading.Timer(0.5, host.come_back)
         back.start()
@@ -184,7 +179,7 @@ def test_beginning_waits_for_a_service_that_is_away(tmp_path: Path, objects: Pat
 
 def test_work_that_has_ended_is_not_begun(tmp_path: Path, objects: Path) -> None:
     """The reason tells it apart from other refusals."""
-    with WorkerHost(objects, any_spec()) as host:
+    with WorkerHost(objects, SPEC) as host:
         host.ended = True
         worker = Worker(launch(host, tmp_path), QUICK)
         with pytest.raises(NotReady) as caught:
@@ -201,7 +196,7 @@ def test_log_lines_go_up_without_secrets_and_without_tracebacks(
     log = Log(["launch-token"])
     log.start()
     try:
-        with WorkerHost(objects, any_spec()) as host, attempt(host, tmp_path) as reporter:
+        with WorkerHost(objects, SPEC) as host, attempt(host, tmp_path) as reporter:
             log.scrub.add(attempt_token(1))
             log.send_to(reporter)
             logger = logging.getLogger("services.trainer.test")

@@ -1,0 +1,171 @@
+"""Which tokens are trained on: exactly the assistant's words and the token that ends them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.common.errors import NotReady
+from services.trainer.encode import IGNORED, Encoder, measure, require_supervision
+from services.trainer.rows import Row
+from tests.fakes.tiny_model import CHATML
+
+SMOL = (
+    "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}"
+    "{{ '<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n' }}"
+    "{% endif %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+"""The template of SmolLM2: ChatML with a preamble of its own."""
+
+
+@pytest.fixture
+def tokenizer(model: Path) -> Any:
+    """The tiny model's tokenizer, anew for each test."""
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(model)
+
+
+def row(*texts: str, system: str = "") -> Row:
+    """A conversation: user and assistant in turns."""
+    messages = [{"role": "system", "content": system}] if system else []
+    messages += [{"role": ("user", "assistant")[n % 2], "content": text} for n, text in enumerate(texts)]
+    return Row("e", "TRAIN", tuple(messages))
+
+
+CONVERSATIONS = (
+    row("What?", "The pump."),
+    row("What?", "The pump.", system="Answer in one sentence."),
+    row("One?", "First answer.", "Two?", " Second, with a space before and\n\ntwo lines.\n"),
+    row("Who says assistant?", "Nobody: <not a tag> {{ not a template }} {% nor this %}"),
+    row("Ä?", "Ünïcödé 🙂 and an end"),
+)
+
+
+@pytest.mark.parametrize("template", [CHATML, SMOL], ids=["plain", "with preamble"])
+def test_exactly_the_assistants_tokens_are_supervised(tokenizer: Any, template: str) -> None:
+    """Turn by turn: what the assistant says and its <|im_end|>, nothing of what others say."""
+    tokenizer.chat_template = template
+    encoder = Encoder(tokenizer, CONVERSATIONS, max_length=512, assistant_only=True)
+
+    for conversation in CONVERSATIONS:
+        encoded = encoder.encode(conversation)
+        said = [m["content"] for m in conversation.messages if m["role"] == "assistant"]
+        supervised = tokenizer.decode([label for label in encoded.labels if label != IGNORED])
+        assert supervised == "".join(text + "<|im_end|>" for text in said)
+        assert tokenizer.decode(encoded.input_ids) == tokenizer.apply_chat_template(
+            list(conversation.messages), tokenize=False
+        )
+
+
+def test_a_family_that_the_library_knows_is_marked_by_it(tokenizer: Any) -> None:
+    """TRL brings marked copies of well-known templates: Qwen 2.5's, for one."""
+    from trl.chat_template_utils import qwen2_5_chat_template
+
+    tokenizer.chat_template = qwen2_5_chat_template
+    encoder = Encoder(tokenizer, CONVERSATIONS, max_length=512, assistant_only=True)
+    encoded = encoder.encode(CONVERSATIONS[1])
+
+    assert "The pump.<|im_end|>" in tokenizer.decode([label for label in encoded.labels if label != IGNORED])
+    assert "Answer in one sentence" not in tokenizer.decode([label for label in encoded.labels if label != IGNORED])
+
+
+def test_a_template_with_marks_of_its_own_is_used_as_it_is(tokenizer: Any) -> None:
+    """Whatever it marks."""
+    tokenizer.chat_template = (
+        "{% for message in messages %}{% if message['role'] == 'assistant' %}"
+        "{% generation %}{{ message['content'] }}{% endgeneration %}<|im_end|>"
+        "{% else %}{{ message['content'] }}{% endif %}{% endfor %}"
+    )
+    encoded = Encoder(tokenizer, CONVERSATIONS[:1], 512, assistant_only=True).encode(CONVERSATIONS[0])
+
+    assert tokenizer.decode([label for label in encoded.labels if label != IGNORED]) == "The pump."
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{% for message in messages %}[{{ message['role'] }}] {{ message['content'] }}{% endfor %}",
+        CHATML.replace("message['content']", "message['content'] | trim"),
+    ],
+    ids=["unknown family", "ChatML that changes the text"],
+)
+def test_a_template_that_cannot_be_marked_faithfully_is_refused(tokenizer: Any, template: str) -> None:
+    """A marked copy that renders one example otherwise would train on what is never asked."""
+    tokenizer.chat_template = template
+    with pytest.raises(NotReady) as caught:
+        Encoder(tokenizer, CONVERSATIONS, 512, assistant_only=True)
+
+    assert caught.value.reason == "NO_CHAT_TEMPLATE"
+    assert "assistant_only_loss" in caught.value.message
+
+
+def test_the_whole_text_is_supervised_if_it_is_asked_for(tokenizer: Any) -> None:
+    """But for the first token, which is predicted from nothing. Any template will do."""
+    tokenizer.chat_template = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
+    encoded = Encoder(tokenizer, CONVERSATIONS, 512, assistant_only=False).encode(CONVERSATIONS[0])
+
+    assert encoded.labels == [IGNORED, *encoded.input_ids[1:]]
+
+
+def test_truncation_is_counted_and_empty_examples_are_dropped(tokenizer: Any) -> None:
+    """In = kept + dropped; an example that is cut before its answer teaches nothing."""
+    long_question = row("word " * 100, "An answer that is never reached.")
+    long_answer = row("What?", "word " * 100)
+    encoder = Encoder(tokenizer, [long_question, long_answer], 40, assistant_only=True)
+    encoded = [encoder.encode(r) for r in (CONVERSATIONS[0], long_question, long_answer)]
+    mask = measure(encoded)
+
+    assert (mask.examples, mask.kept, mask.truncated) == (3, 2, 2)
+    assert mask.supervised_tokens == encoded[0].supervised + encoded[2].supervised
+    assert len(encoded[2].input_ids) == 40
+    require_supervision(mask)
+    with pytest.raises(NotReady):
+        require_supervision(measure([encoded[1]]))
+
+
+def test_our_labels_are_those_that_the_library_would_make(tokenizer: Any) -> None:
+    """TRL's own tokenisation of the same messages by the same marked template."""
+    from trl.data_utils import _tokenize
+
+    encoder = Encoder(tokenizer, CONVERSATIONS, 512, assistant_only=True)
+    for conversation in CONVERSATIONS:
+        theirs = _tokenize(
+            tokenizer, list(conversation.messages), chat_template=encoder.template, return_assistant_tokens_mask=True
+        )
+        ours = encoder.encode(conversation)
+        labels = [t if m else IGNORED for t, m in zip(theirs["input_ids"], theirs["assistant_masks"], strict=True)]
+
+        assert ours.input_ids == theirs["input_ids"]
+        assert ours.labels == labels
+
+
+def test_packed_examples_do_not_see_each_other(model: Path, tokenizer: Any, tmp_path: Path) -> None:
+    """The loss of a packed sequence is that of its examples apart."""
+    import torch
+    from datasets import Dataset
+    from transformers import AutoModelForCausalLM
+    from trl.trainer.sft_trainer import SFTTrainer
+
+    from services.trainer.evaluate import total_loss
+    from services.trainer.settings import sft_config
+    from tests.trainer.runs import config
+
+    encoder = Encoder(tokenizer, CONVERSATIONS, 128, assistant_only=True)
+    encoded = [encoder.encode(r) for r in CONVERSATIONS]
+    base = AutoModelForCausalLM.from_pretrained(model)
+    with torch.no_grad():
+        apart = total_loss(base.eval(), encoded, 0)
+    columns = {"input_ids": [e.input_ids for e in encoded], "labels": [e.labels for e in encoded]}
+    args = sft_config(config(packing=True), tmp_path, gpu=False, bf16=False)
+    trainer = SFTTrainer(base, args, train_dataset=Dataset.from_dict(columns), processing_class=tokenizer)
+    batches = [trainer._prepare_inputs(batch) for batch in trainer.get_train_dataloader()]
+    trainer.model.eval()
+    with torch.no_grad():
+        packed = sum(float(trainer.compute_loss(trainer.model, b, num_items_in_batch=torch.tensor(1))) for b in batches)
+
+    assert len(trainer.train_dataset) < len(encoded)
+    assert packed == pytest.approx(apart, rel=1e-4)
