@@ -80,14 +80,25 @@ class Models:
             return await self._same_or_new(wanted, description)
 
     async def _same_or_new(self, wanted: Wanted, description: Description) -> Document:
-        same = await self._models.same(store.source_of(wanted.hub_id, wanted.local_path), description.revision)
+        source, revision = store.source_of(wanted.hub_id, wanted.local_path), description.revision
+        same = await self._models.same(source, revision)
         if same:
             return same
-        model_id = wanted.model_id or await self._free_id(wanted, description.revision)
-        key = store.tokenizer_key(model_id, hashlib.sha256(description.tokenizer).hexdigest())
+        model_id = wanted.model_id
+        if not model_id:
+            plain, longer = store.name_ids(wanted.hub_id, wanted.local_path, revision)
+            # Looked at again by name: whoever was faster just now with the same model has taken it.
+            taken = await self.resources.collection.get(f"models/{plain}")
+            if taken and taken["delete_time"] is None and store.is_of(taken, source, revision):
+                return taken
+            model_id = longer if taken else plain
+        return await self._record(f"models/{model_id}", wanted, description)
+
+    async def _record(self, name: str, wanted: Wanted, description: Description) -> Document:
+        key = store.tokenizer_key(name, hashlib.sha256(description.tokenizer).hexdigest())
         tokenizer = await self._objects.put(key, description.tokenizer)
         doc = await self.resources.create(
-            f"models/{model_id}",
+            name,
             {**wanted.user_fields, **store.fields(wanted.hub_id, wanted.local_path, description, tokenizer)},
             request_id=wanted.request_id,
             body=wanted.body,
@@ -97,10 +108,6 @@ class Models:
         # A model of the same name may have been purged since the object was put, and the object with it.
         await self._objects.put(key, description.tokenizer)
         return doc
-
-    async def _free_id(self, wanted: Wanted, revision: str) -> str:
-        plain, longer = store.name_ids(wanted.hub_id, wanted.local_path, revision)
-        return longer if await self.resources.collection.get(f"models/{plain}") else plain
 
     async def delete(self, name: str, etag: str) -> None:
         """Forget a model. Its files stay where they are.
@@ -113,8 +120,7 @@ class Models:
 
     async def purge(self, doc: Document) -> None:
         """Remove what only a deleted model used. Repeating it does nothing."""
-        (model_id,) = ids.parse_name(doc["_id"], MODEL)
-        keys = [key async for key in self._objects.list(store.tokenizer_prefix(model_id))]
+        keys = [key async for key in self._objects.list(store.tokenizer_prefix(doc["_id"]))]
         for key in keys:
             await self._objects.delete(key)
 

@@ -47,14 +47,19 @@ def name_ids(hub_id: str, local_path: str, revision: str) -> tuple[str, str]:
     return plain, f"{plain[:50].rstrip('-')}-{revision[:8]}"
 
 
-def tokenizer_key(model_id: str, sha256: str) -> str:
+def is_of(doc: Document, source: str, revision: str) -> bool:
+    """Whether a model has this source at this revision."""
+    return bool(doc["revision_of"] == f"{source}@{revision}")
+
+
+def tokenizer_key(name: str, sha256: str) -> str:
     """Return the key of a model's tokenizer."""
-    return f"{tokenizer_prefix(model_id)}{sha256}.json"
+    return f"{tokenizer_prefix(name)}{sha256}.json"
 
 
-def tokenizer_prefix(model_id: str) -> str:
+def tokenizer_prefix(name: str) -> str:
     """Return what the keys of a model's tokenizers begin with."""
-    return f"models/{model_id}/tokenizer/"
+    return f"{name}/tokenizer/"
 
 
 def fields(hub_id: str, local_path: str, description: Description, tokenizer: Stored) -> Document:
