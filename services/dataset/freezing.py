@@ -67,7 +67,7 @@ class Freezer:
     async def _assign(self, dataset: Document, examples: Sequence[Document]) -> list[Document]:
         """Write each example's side; the same examples get the same sides every time."""
         hashes: dict[str, str] = {f["name"]: f["sha256"] for f in dataset["files"]}
-        documents: dict[str, str] = {e["file"]: hashes.get(e["file"], e["file"]) for e in examples}
+        documents: dict[str, str] = {e["file"]: hashes.get(e["file"]) or e["file"] for e in examples}
         spec = dataset["spec"]
         pairs = [(e["_id"], e["file"]) for e in examples]
         sides = split(pairs, documents, spec["eval_fraction"], spec["recall_fraction"])

@@ -162,7 +162,7 @@ class _Run:
         began = time.monotonic()
         reply = await self._client.complete(
             call.messages,
-            self._plan.template.schema,
+            call.schema,
             temperature=self._spec["temperature"],
             max_tokens=self._spec["max_tokens"],
             seed=self._spec["seed"] + call.index,
@@ -202,4 +202,4 @@ def judge(planned: Plan, call: Call, text: str) -> Verdict:
     found, reason, detail = parse(text, planned.template.schema)
     if found is None:
         return Verdict(drop_reason="REFUSAL_REPLY" if reason == "REFUSAL" else reason, detail=detail)
-    return check(found, call.source, planned.template.asks)
+    return check(found, call.source, planned.template.asks, call.fact)

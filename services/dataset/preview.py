@@ -48,7 +48,7 @@ class Preview:
         async def ask(call: Call) -> Reply:
             return await client.complete(
                 call.messages,
-                planned.template.schema,
+                call.schema,
                 temperature=spec["temperature"],
                 max_tokens=spec["max_tokens"],
                 seed=spec["seed"] + call.index,

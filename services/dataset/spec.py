@@ -10,6 +10,7 @@ from typing import Any
 
 from finetuneflow.dataset.v1 import dataset_pb2
 from services.common.errors import InvalidArgument
+from services.dataset.core.cues import cue
 from services.dataset.core.example import Passage, Source
 from services.dataset.core.focus import passages
 from services.dataset.core.prompts import Template
@@ -21,7 +22,7 @@ _RANGES: dict[str, tuple[float, float, float]] = {
     "max_examples": (0, 0, 1_000_000),
     "eval_fraction": (0.15, 0, 0.9),
     "recall_fraction": (0.1, 0, 0.5),
-    "temperature": (0.7, 0, 2),
+    "temperature": (0.3, 0, 2),
     "max_tokens": (512, 16, 8192),
 }
 _OPTIONAL = ("eval_fraction", "recall_fraction", "temperature")
@@ -59,12 +60,16 @@ class Call:
     Args:
         id: hash of everything that decides the reply: prompt, model, parameters, chunk.
         index: place in the plan.
+        schema: what the server is asked to keep the reply to; narrower than what is accepted.
+        fact: what the passage was chosen for, and the question asks for; "" for nothing in particular.
     """
 
     id: str
     index: int
     source: Source
     messages: Sequence[dict[str, str]]
+    schema: dict[str, Any]
+    fact: str
 
 
 @dataclass(frozen=True)
@@ -93,7 +98,9 @@ def plan(spec: dict[str, Any], model: str, sources: Sequence[Source]) -> Plan:
         for passage in found:
             messages = chosen.messages(source, passage)
             identity = _identity(spec, model, chosen, source, passage, messages)
-            calls.append(Call(identity, len(calls), source, messages))
+            schema = chosen.schema_for(source, passage)
+            known = cue(source.text[passage.start : passage.end])
+            calls.append(Call(identity, len(calls), source, messages, schema, known.fact if known else ""))
     return Plan(chosen, calls, len(sources), bare)
 
 

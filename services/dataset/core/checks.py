@@ -10,20 +10,26 @@ from rapidfuzz import fuzz
 
 from services.dataset.core.evidence import find, normalise
 from services.dataset.core.example import Source, Verdict
+from services.dataset.core.words import content, generic, names, numbers, stem, stems
 
 MIN_PROMPT = 12
 MAX_PROMPT = 600
 MIN_RESPONSE = 1
 MAX_RESPONSE = 4000
-GROUNDED_SHARE = 0.7
+GROUNDED_SHARE = 0.8
 """Least share of the answer's content words that must stand in the chunk. Below 1, since words may be inflected."""
+STRANGE_SHARE = 0.5
+"""Largest share of the prompt's content words that may be strange to the chunk: a prompt may be worded freely."""
+REPETITIVE_SHARE = 0.6
+"""A text is repetitive if fewer of its content words are different ones; short texts are not looked at."""
+MIN_REPETITIVE = 5
+MIN_SUBJECT = 2
+"""Content words that a prompt needs if it names nothing of the headings above its chunk."""
 COPIED_SHARE = 90.0
 """Similarity (rapidfuzz ratio, 0 to 100) from which a prompt counts as a copy of a sentence of the text."""
 NEAR_DUPLICATE = 95.0
 """Similarity (rapidfuzz token_sort_ratio) from which two prompts with the same answer count as one."""
 
-_WORD = re.compile(r"[^\W_]+(?:['.,:/-][^\W_]+)*")
-_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _SELF_REFERENCE = re.compile(
     r"\b(the|this|that|given|above|following|provided) "
     r"(text|passage|paragraph|document|excerpt|section|context|sentence|article|chunk|snippet)\b"
@@ -32,108 +38,56 @@ _SELF_REFERENCE = re.compile(
     re.I,
 )
 _LEAK = re.compile(r"\b(json|schema|system prompt|evidence|quote the|language model|<\|)", re.I)
+_GAP = re.compile(r"_{3,}")
 _REFUSAL = re.compile(
     r"^\W*(i'?m sorry|i cannot|i can'?t|as an ai\b|not (specified|mentioned|stated)|unknown\b|n/?a\b)", re.I
 )
-_SMALL = frozenset(
-    [
-        "a",
-        "an",
-        "and",
-        "are",
-        "as",
-        "at",
-        "be",
-        "been",
-        "but",
-        "by",
-        "can",
-        "did",
-        "do",
-        "does",
-        "for",
-        "from",
-        "had",
-        "has",
-        "have",
-        "how",
-        "if",
-        "in",
-        "into",
-        "is",
-        "it",
-        "its",
-        "may",
-        "must",
-        "no",
-        "not",
-        "of",
-        "on",
-        "or",
-        "shall",
-        "should",
-        "so",
-        "than",
-        "that",
-        "the",
-        "their",
-        "them",
-        "then",
-        "there",
-        "these",
-        "they",
-        "this",
-        "those",
-        "to",
-        "was",
-        "were",
-        "what",
-        "when",
-        "where",
-        "which",
-        "who",
-        "whose",
-        "why",
-        "will",
-        "with",
-        "would",
-        "you",
-        "your",
-        "after",
-        "before",
-        "all",
-        "any",
-        "each",
-        "only",
-    ]
+_UNCLEAR = re.compile(r"\b(it|its|they|them|their|he|him|his|she|her|this|these|those)\b", re.I)
+_AND_WHAT = re.compile(r"\b(?:and|or),? (?:what|how|who|where|when|why|which)\b", re.I)
+_COUNTED = re.compile(
+    r"\d|\b(?:an?|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|\w+teen|twenty|thirty|forty|fifty|sixty|"
+    r"seventy|eighty|ninety|hundreds?|thousands?|millions?|half|dozens?|no|none|nothing|both|single|once|twice|all|"
+    r"free|few|several|many)\b",
+    re.I,
+)
+_TIMED = re.compile(
+    r"\b(?:always|never|ever|daily|hourly|weekly|monthly|yearly|annually|every|each|when\w*|after|before|until|while|during|"
+    r"as|at|on|in|since|if|immediately|forever|second|minute|hour|day|night|week|month|year|spring|summer|autumn|winter)",
+    re.I,
 )
 
 
-def check(found: dict[str, Any], source: Source, asks: bool) -> Verdict:
+def check(found: dict[str, Any], source: Source, asks: bool, fact: str = "") -> Verdict:
     """Judge one reply that has the right form.
 
     Args:
         found: prompt ("question" or "instruction"), "answer" and "evidence".
         asks: whether the prompt must be a question.
+        fact: what the prompt was to ask for, "" for nothing in particular.
     """
     prompt = _tidy(found.get("question") or found.get("instruction") or "")
     response = _tidy(found.get("answer") or "")
     where = find(str(found.get("evidence") or ""), source.text)
     evidence = source.text[where[0] : where[1]] if where else ""
-    verdict = Verdict(prompt, response, evidence, where or (0, 0))
-    reason, detail = _texts(prompt, response, asks)
+    reason, detail = _texts(prompt, response)
+    if not reason and asks:
+        reason, detail = _question(prompt, response)
     if not reason and where is None:
         reason, detail = "EVIDENCE_NOT_FOUND", str(found.get("evidence") or "")[:200]
     if not reason:
-        reason, detail = _grounding(prompt, response, evidence, source)
-    return Verdict(prompt, response, evidence, where or (0, 0), reason, detail) if reason else verdict
+        reason, detail = _answer(response, source)
+    if not reason:
+        reason, detail = _prompt(prompt, response, evidence, source)
+    if not reason:
+        reason, detail = _told(prompt, response, fact)
+    return Verdict(prompt, response, evidence, where or (0, 0), reason, detail)
 
 
 def _tidy(text: object) -> str:
     return re.sub(r"\s+", " ", str(text)).strip().strip('"').strip()
 
 
-def _texts(prompt: str, response: str, asks: bool) -> tuple[str, str]:
+def _texts(prompt: str, response: str) -> tuple[str, str]:
     """What the two texts alone give away."""
     if not prompt or not response:
         return "EMPTY_FIELD", "prompt" if not prompt else "response"
@@ -141,52 +95,82 @@ def _texts(prompt: str, response: str, asks: bool) -> tuple[str, str]:
         return "TOO_SHORT", prompt if len(prompt) < MIN_PROMPT else response
     if len(prompt) > MAX_PROMPT or len(response) > MAX_RESPONSE:
         return "TOO_LONG", f"{len(prompt)} and {len(response)} characters"
-    if asks and not prompt.endswith("?"):
-        return "NOT_A_QUESTION", prompt
     if found := _SELF_REFERENCE.search(prompt) or _SELF_REFERENCE.search(response):
         return "SELF_REFERENCE", found.group()
-    if found := _LEAK.search(prompt):
+    if found := _LEAK.search(prompt) or _GAP.search(prompt + response):
         return "LEAKED_INSTRUCTION", found.group()
     if _REFUSAL.match(response):
         return "REFUSAL", response[:200]
+    for text in (prompt, response):
+        words = content(text)
+        if len(words) > MIN_REPETITIVE and len(set(words)) < REPETITIVE_SHARE * len(words):
+            return "REPETITIVE", text[:200]
     return "", ""
 
 
-def _grounding(prompt: str, response: str, evidence: str, source: Source) -> tuple[str, str]:
-    """What the texts give away beside their source."""
-    known = _stems(source.text + " " + " ".join(source.context))
-    missing_numbers = set(_NUMBER.findall(response)) - set(_NUMBER.findall(source.text))
-    if missing_numbers:
-        return "ANSWER_NOT_GROUNDED", "not in the source: " + ", ".join(sorted(missing_numbers))
-    words = _content(response)
-    if words and sum(_stem(w) in known for w in words) / len(words) < GROUNDED_SHARE:
-        return "ANSWER_NOT_GROUNDED", "not in the source: " + ", ".join(w for w in words if _stem(w) not in known)[:200]
-    asked, answered = normalise(prompt).text, normalise(response).text.strip(" .")
-    if words and set(map(_stem, words)) <= _stems(prompt) and len(answered) < len(asked):
-        return "ANSWER_IN_QUESTION", response[:200]
-    topic = _content(prompt)
-    if topic and not any(_stem(w) in known for w in topic):
-        return "QUESTION_NOT_GROUNDED", prompt[:200]
+def _question(prompt: str, response: str) -> tuple[str, str]:
+    """What a question must be beyond that, and whether its answer is of the kind that it asks for."""
+    if not prompt.endswith("?"):
+        return "NOT_A_QUESTION", prompt[:200]
+    if prompt.count("?") > 1 or _AND_WHAT.search(prompt):
+        return "SEVERAL_QUESTIONS", prompt[:200]
+    first = prompt.lower()
+    if first.startswith(("how many ", "how much ")) and not _COUNTED.search(response):
+        return "ANSWER_OFF_QUESTION", "no number in: " + response[:180]
+    if first.startswith(("how long ", "how often ", "when ")) and not (
+        _COUNTED.search(response) or _TIMED.search(response)
+    ):
+        return "ANSWER_OFF_QUESTION", "no time in: " + response[:180]
+    return "", ""
+
+
+def _answer(response: str, source: Source) -> tuple[str, str]:
+    """Whether the answer stands in the source: every number, every name, most of the other words."""
+    whole = source.text + " " + " ".join(source.context)
+    known = stems(whole)
+    strange = numbers(response) - numbers(whole)
+    if not strange and names(source.text):
+        strange = frozenset(n for n in names(response) if stem(n) not in known)
+    if strange:
+        return "ANSWER_NOT_GROUNDED", "not in the source: " + ", ".join(sorted(strange))[:180]
+    words = content(response)
+    missing = [w for w in words if stem(w) not in known]
+    if words and 1 - len(missing) / len(words) < GROUNDED_SHARE:
+        return "ANSWER_NOT_GROUNDED", "not in the source: " + ", ".join(missing)[:180]
+    return "", ""
+
+
+def _prompt(prompt: str, response: str, evidence: str, source: Source) -> tuple[str, str]:
+    """Whether the prompt is about the evidence, and can be understood by itself."""
+    whole = source.text + " " + " ".join(source.context)
+    known = stems(whole)
+    strange = numbers(prompt) - numbers(whole)
+    words = [w for w in content(prompt) if not generic(w)]
+    missing = [w for w in words if stem(w) not in known]
+    if strange or not words or len(missing) > STRANGE_SHARE * len(words):
+        return "QUESTION_NOT_GROUNDED", "not in the source: " + ", ".join([*sorted(strange), *missing])[:180]
+    asked = frozenset(map(stem, words))
+    if not asked & (stems(evidence) | stems(response)):
+        return "QUESTION_NOT_GROUNDED", "not about its evidence: " + prompt[:160]
+    titled = asked & stems(" ".join(source.context))
+    if not titled and (len(asked) < MIN_SUBJECT or _UNCLEAR.search(prompt)) and not names(prompt):
+        return "UNCLEAR_SUBJECT", prompt[:200]
+    bare = normalise(prompt).text.rstrip("?. ")
     for sentence in re.split(r"(?<=[.!?])\s+|\n+", source.text):
-        if fuzz.ratio(asked.rstrip("?. "), normalise(sentence).text.rstrip("?. ")) >= COPIED_SHARE:
+        if fuzz.ratio(bare, normalise(sentence).text.rstrip("?. ")) >= COPIED_SHARE:
             return "QUESTION_COPIES_TEXT", sentence[:200]
     return "", ""
 
 
-def _content(text: str) -> list[str]:
-    return [w for w in (m.group().lower() for m in _WORD.finditer(text)) if w not in _SMALL]
-
-
-def _stem(word: str) -> str:
-    """Return a word without its commonest English endings, so that "hours" is "hour"."""
-    for ending in ("'s", "ing", "ed", "es", "s"):
-        if word.endswith(ending) and len(word) - len(ending) >= 3:
-            return word[: -len(ending)].rstrip("e")
-    return word.rstrip("e")
-
-
-def _stems(text: str) -> frozenset[str]:
-    return frozenset(map(_stem, _content(text)))
+def _told(prompt: str, response: str, fact: str) -> tuple[str, str]:
+    """Whether the prompt gives away what it asks for."""
+    asked, answered = stems(prompt), stems(response)
+    wanted = stems(fact)
+    if wanted and wanted <= asked:
+        return "ANSWER_IN_QUESTION", fact[:200]
+    if answered and answered <= asked and len(response) < len(prompt):
+        return "ANSWER_IN_QUESTION", response[:200]
+    return "", ""
 
 
 class Seen:

@@ -50,10 +50,16 @@ class Source:
 
 @dataclass(frozen=True)
 class Passage:
-    """The part of a chunk that one call is about: (start, end) in the chunk's text."""
+    """The part of a chunk that one call is about.
+
+    Args:
+        start, end: the sentence, in the chunk's text.
+        shown_from: where what the LLM sees begins: at start, or at the sentence before if this one leans on it.
+    """
 
     start: int
     end: int
+    shown_from: int
 
 
 @dataclass(frozen=True)

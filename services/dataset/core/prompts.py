@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
+from services.dataset.core.cues import cue
 from services.dataset.core.example import Passage, Source
 
 _SECTION = "## "
@@ -18,7 +20,8 @@ class Template:
         version: name and number, "question-answer/1".
         system: the system message.
         shots: worked examples: (user, assistant) messages.
-        user: the user message; {topic} and {passage} are filled in.
+        user: the user message; {topic} and {passage} are filled in, and {cue} and {gap} where the passage has a fact to
+            ask for; without one, a line that names them is left out.
         schema: JSON schema of the reply.
         asks: whether the prompt of an example must be a question.
     """
@@ -32,15 +35,36 @@ class Template:
 
     def messages(self, source: Source, passage: Passage) -> list[dict[str, str]]:
         """Return the messages of one call; the same part comes first every time, so that a server can cache it."""
-        topic = " > ".join(source.context) or source.file_name
-        text = source.text[passage.start : passage.end]
-        user = self.user.replace("{topic}", topic).replace("{passage}", text)
+        user = _fill(self.user, source, passage)
         shots = [
             {"role": role, "content": text}
             for shot in self.shots
             for role, text in zip(("user", "assistant"), shot, strict=True)
         ]
         return [{"role": "system", "content": self.system}, *shots, {"role": "user", "content": user}]
+
+    def schema_for(self, source: Source, passage: Passage) -> dict[str, Any]:
+        """Return the schema for one call: its evidence is the passage, so a server that keeps to it quotes well."""
+        properties = self.schema["properties"]
+        quote = _one_line(source.text[passage.start : passage.end])
+        return {**self.schema, "properties": {**properties, "evidence": {"type": "string", "enum": [quote]}}}
+
+
+def _fill(user: str, source: Source, passage: Passage) -> str:
+    """Fill in a user message in one pass, so that a document's own braces stay as they are."""
+    found = cue(source.text[passage.start : passage.end])
+    values = {
+        "topic": _one_line(" > ".join(source.context) or source.file_name),
+        "passage": _one_line(source.text[passage.shown_from : passage.end]),
+        "cue": found.words if found else "",
+        "gap": found.gapped if found else "",
+    }
+    lines = [line for line in user.split("\n") if found or not ("{cue}" in line or "{gap}" in line)]
+    return re.sub(r"\{(topic|passage|cue|gap)\}", lambda m: values[m.group(1)], "\n".join(lines))
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def parse(version: str, text: str, schema: dict[str, Any]) -> Template:
