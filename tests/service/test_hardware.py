@@ -1,4 +1,4 @@
-"""The hardware service over real gRPC: models of folders and hubs, what fits, what is recommended."""
+"""Models over real gRPC: of folders and hubs, recorded, told, listed and forgotten."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +18,14 @@ from huggingface_hub.utils._http import default_client_factory
 
 from finetuneflow.common.v1 import event_pb2
 from finetuneflow.hardware.v1 import hardware_service_pb2 as pb
-from finetuneflow.hardware.v1 import hardware_service_pb2_grpc, model_pb2
-from finetuneflow.training.v1 import config_pb2
 from services.common.bus import Bus
 from services.common.natsserver import NatsServer
 from services.common.objects.folder import FolderObjects
 from services.common.secretfiles import Secrets
-from services.hardware.compose import compose
+from tests.fakes.hardware import create, hardware
 from tests.fakes.hub import COMMIT, TOKEN, FakeHub, HubModel
 from tests.fakes.model_folder import PARAMETERS, model_files, write_folder
-from tests.fakes.running import Served, refusal, serving
+from tests.fakes.running import refusal
 from tests.fakes.tiny_model import tiny_model
 
 INVALID, MISSING, TAKEN = (
@@ -36,13 +33,6 @@ INVALID, MISSING, TAKEN = (
     grpc.StatusCode.NOT_FOUND,
     grpc.StatusCode.ALREADY_EXISTS,
 )
-
-
-@asynccontextmanager
-async def hardware(state: Path, **overrides: Any) -> AsyncIterator[tuple[Any, Served]]:
-    """The service's stub and server."""
-    async with serving(state, {"hardware": compose}, **overrides) as served, served.channel() as channel:
-        yield hardware_service_pb2_grpc.HardwareServiceStub(channel), served
 
 
 @pytest_asyncio.fixture
@@ -67,28 +57,11 @@ def hub() -> Iterator[FakeHub]:
     huggingface_hub.set_client_factory(default_client_factory)
 
 
-def create(folder: Path | str = "", model_id: str = "", request_id: str = "", **fields: Any) -> pb.CreateModelRequest:
-    """A request for a folder's model, or for what the fields say."""
-    model = model_pb2.Model(**({"local_path": str(folder)} if folder else {}), **fields)
-    return pb.CreateModelRequest(model=model, model_id=model_id, request_id=request_id)
-
-
 async def until_gone(objects: FolderObjects, key: str) -> None:
     """Wait until there is no such object."""
     async with asyncio.timeout(10):
         while await objects.size(key) is not None:  # noqa: ASYNC110  # a store tells nobody of a deletion
             await asyncio.sleep(0.02)
-
-
-async def test_the_inventory_says_what_it_means_for_training(stub: Any) -> None:
-    """In numbers, and in one sentence."""
-    inventory = await stub.GetInventory(pb.GetInventoryRequest())
-
-    assert inventory.cpu_cores >= 1
-    assert 0 < inventory.memory_free_bytes <= inventory.memory_bytes
-    assert inventory.disk_free_bytes > 0
-    assert "training runs on" in inventory.summary
-    assert bool(inventory.gpus) == (not inventory.summary.startswith("no GPU"))
 
 
 async def test_a_real_model_is_described_without_loading_it(stub: Any, tmp_path: Path) -> None:
@@ -240,98 +213,6 @@ async def test_a_hubs_model_is_pinned_to_its_commit(tmp_path: Path, hub: FakeHub
     assert gated == (grpc.StatusCode.PERMISSION_DENIED, "MODEL_GATED")
     assert opened.gated
     assert TOKEN not in str(opened)
-
-
-async def test_an_estimate_has_its_parts_and_a_verdict(stub: Any, folder: Path) -> None:
-    """Settings that are open have the contract's defaults."""
-    model = await stub.CreateModel(create(folder))
-    usual = await stub.EstimateMemory(pb.EstimateMemoryRequest(model=model.name))
-    config = config_pb2.TrainingConfig(per_device_train_batch_size=2, max_length=256, gradient_accumulation_steps=2)
-    same = await stub.EstimateMemory(pb.EstimateMemoryRequest(model=model.name, config=config))
-
-    assert usual == same
-    assert usual.weights == PARAMETERS * 4
-    assert usual.peak > usual.overhead > 0
-    assert usual.fits == (usual.peak <= usual.available)
-    assert usual.note
-
-
-@pytest.mark.parametrize(
-    "config",
-    [
-        {"max_length": 257},
-        {"max_length": 15},
-        {"per_device_train_batch_size": 0},
-        {"gradient_accumulation_steps": 1025},
-        {"learning_rate": 0},
-        {"learning_rate": float("nan")},
-        {"lora": {"r": 0}},
-        {"lora": {"r": 2000}},
-        {"lora": {"target_modules": ["nothing"]}},
-    ],
-)
-async def test_settings_out_of_range_are_refused(stub: Any, folder: Path, config: dict[str, Any]) -> None:
-    """By the estimate and by the recommendation."""
-    model = await stub.CreateModel(create(folder))
-    settings = config_pb2.TrainingConfig(**config)
-    estimate = stub.EstimateMemory(pb.EstimateMemoryRequest(model=model.name, config=settings))
-    recommend = stub.RecommendTraining(pb.RecommendTrainingRequest(model=model.name, config=settings))
-
-    assert await refusal(estimate) == (INVALID, "INVALID_FIELD")
-    assert await refusal(recommend) == (INVALID, "INVALID_FIELD")
-
-
-async def test_a_recommendation_keeps_what_is_decided_and_leaves_the_rest_to_its_defaults(
-    stub: Any, folder: Path
-) -> None:
-    """Each of its settings has a reason."""
-    model = await stub.CreateModel(create(folder))
-    given = config_pb2.TrainingConfig(learning_rate=1e-3, seed=7, lora={"r": 4, "lora_dropout": 0.1})
-    asked = pb.RecommendTrainingRequest(model=model.name, train_examples=50, longest_example_tokens=100, config=given)
-    found = await stub.RecommendTraining(asked)
-    config = found.config
-
-    assert (config.learning_rate, config.seed, config.lora.r, config.lora.lora_dropout) == (1e-3, 7, 4, 0.1)
-    assert (config.max_length, config.num_train_epochs, config.method) == (128, 3, config_pb2.METHOD_LORA)
-    assert list(config.lora.target_modules) == ["all-linear"]
-    assert not config.HasField("save_steps")
-    assert found.estimate.fits
-    assert len(found.reasons) >= 8
-
-
-async def test_an_unknown_architecture_is_recorded_but_not_reckoned(stub: Any, tmp_path: Path) -> None:
-    """It may be trained without an estimate."""
-    changes = {"model_type": "brandnew", "architectures": ["BrandNewForCausalLM"]}
-    model = await stub.CreateModel(create(write_folder(tmp_path / "new", model_files(changes))))
-    refused = (grpc.StatusCode.FAILED_PRECONDITION, "ARCHITECTURE_UNKNOWN")
-
-    assert model.parameters == PARAMETERS
-    assert await refusal(stub.EstimateMemory(pb.EstimateMemoryRequest(model=model.name))) == refused
-    assert await refusal(stub.RecommendTraining(pb.RecommendTrainingRequest(model=model.name))) == refused
-
-
-async def test_what_is_far_too_large_is_refused_with_both_numbers(stub: Any, tmp_path: Path) -> None:
-    """70 billion parameters, by the header of a file that holds none of them."""
-    config = {"hidden_size": 8192, "intermediate_size": 28672, "num_hidden_layers": 80, "num_attention_heads": 64}
-    config |= {"num_key_value_heads": 8, "vocab_size": 128256, "quantization_config": {"bits": 1}}
-    model = await stub.CreateModel(create(write_folder(tmp_path / "huge", model_files(config))))
-    estimate = await stub.EstimateMemory(pb.EstimateMemoryRequest(model=model.name))
-
-    assert not estimate.fits
-    assert await refusal(stub.RecommendTraining(pb.RecommendTrainingRequest(model=model.name))) == (
-        grpc.StatusCode.FAILED_PRECONDITION,
-        "INSUFFICIENT_MEMORY",
-    )
-
-
-async def test_negative_numbers_and_bad_names_are_refused(stub: Any) -> None:
-    """Before anything is looked up."""
-    negative = pb.RecommendTrainingRequest(model="models/m", train_examples=-1)
-
-    assert await refusal(stub.RecommendTraining(negative)) == (INVALID, "INVALID_FIELD")
-    assert await refusal(stub.GetModel(pb.GetModelRequest(name="model"))) == (INVALID, "INVALID_FIELD")
-    assert await refusal(stub.GetModel(pb.GetModelRequest(name="models/none"))) == (MISSING, "NOT_FOUND")
-    assert await refusal(stub.ListModels(pb.ListModelsRequest(page_token="x"))) == (INVALID, "INVALID_FIELD")
 
 
 async def test_models_are_listed_page_by_page(stub: Any, tmp_path: Path) -> None:
