@@ -262,6 +262,7 @@ async def test_a_log_that_breaks_off_is_followed_without_gap_or_double(ftf: Ftf,
         result = await ftf(server, "logs", "--follow")
 
     assert result.out.splitlines() == [f"INFO line {number}" for number in range(1, 5)]
+    assert result.err == "the server cannot be reached; waiting for it\n"
 
 
 async def test_an_llm_key_comes_from_a_file_or_the_environment(

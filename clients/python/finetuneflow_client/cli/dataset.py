@@ -154,7 +154,7 @@ def _shown(session: Session, dataset: dataset_pb2.Dataset) -> None:
     session.output.facts(
         {
             "dataset": dataset.name,
-            "state": " ".join([wording.state(dataset.work), wording.progress(dataset.work)]),
+            "state": f"{wording.state(dataset.work)} {wording.progress(dataset.work)}".strip(),
             "files": wording.many(len(dataset.spec.files), "file"),
             "llm": dataset.spec.llm_endpoint,
             "usage": f"{wording.many(usage.calls, 'call')}, {usage.prompt_tokens:,} prompt and "

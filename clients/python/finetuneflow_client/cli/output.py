@@ -57,8 +57,9 @@ class Output:
             self.table(columns, list(rows))
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Write rows under headings, cut at the terminal's width; in a pipe nothing is cut."""
-        width = shutil.get_terminal_size().columns if self._stream.isatty() else 0
+        """Write rows under headings, cut at the terminal's width; in a pipe nothing is cut, and a hash never is."""
+        cuts = self._stream.isatty() and "SHA256" not in columns
+        width = shutil.get_terminal_size().columns if cuts else 0
         for line in aligned([tuple(columns), *rows]):
             print(clipped(line, width) if width else line, file=self._stream)
 

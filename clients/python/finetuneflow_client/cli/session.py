@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from argparse import Namespace
 from dataclasses import dataclass, field
 
@@ -29,6 +30,7 @@ class Session:
     screen: Screen
     output: Output
     _project: str = field(default="", init=False)
+    _say_again: float = field(default=0.0, init=False)
 
     async def project(self) -> str:
         """Return the current project's resource name: -p, else $FTF_PROJECT, else the only one there is.
@@ -46,8 +48,11 @@ class Session:
         self._project = name
 
     def away(self, error: FtfError) -> None:
-        """Say that the connection is lost; for watches."""
-        self.screen.say(f"{error.message}; waiting for it")
+        """Say that the connection is lost, once a minute at most; for watches."""
+        now = time.monotonic()
+        if now >= self._say_again:
+            self._say_again = now + 60
+            self.screen.say(f"{error.message}; waiting for it")
 
     async def _only_project(self) -> str:
         found = [project.name async for project in self.flow.projects()]

@@ -68,9 +68,14 @@ def progress(work: work_pb2.Work) -> str:
     at = work.progress
     if not at.phase or work.end_time.seconds:
         return ""
-    return (
-        f"{at.phase} {at.done:,}/{at.total:,} {at.unit}".strip() if at.total else f"{at.phase} {at.done or ''}".strip()
-    )
+    return f"{at.phase} {counted(at.done, at.total, at.unit) or at.done or ''}".strip()
+
+
+def counted(done: int, total: int, unit: str) -> str:
+    """Return how many of how many: "12/40 calls", "1.2 MB of 3.0 MB"; empty if the total is not known."""
+    if not total:
+        return ""
+    return f"{size(done)} of {size(total)}" if unit == "bytes" else f"{done:,}/{total:,} {unit}".strip()
 
 
 def took(work: work_pb2.Work) -> str:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from finetuneflow.dataset.v1 import dataset_pb2, example_pb2
     from finetuneflow.ingest.v1 import chunk_pb2
 
+# What the balance calls a call that has not been made: not yet, or because there are examples enough.
+_NOT_MADE = ("NOT_MADE_YET", "LIMIT_REACHED")
+
 
 class DatasetView:
     """Shows a dataset from what WatchDataset sends."""
@@ -51,7 +54,7 @@ class DatasetView:
         if self._dataset is None:
             return Text("")
         at = self._dataset.work.progress
-        count = f"{at.done:,}/{at.total:,} {at.unit}" if at.total else ""
+        count = wording.counted(at.done, at.total, at.unit)
         parts: list[RenderableType] = [bar(at.phase or wording.state(self._dataset.work), at.done, at.total, count)]
         figures = _figures(self._dataset)
         parts.append(Text("   ").join(Text.assemble(value, (f" {label}", "dim")) for label, value in figures))
@@ -67,12 +70,12 @@ def accepted(dataset: dataset_pb2.Dataset) -> int:
 
 
 def all_drops(dataset: dataset_pb2.Dataset) -> list[tuple[str, int]]:
-    """Return what was dropped at any stage, by reason."""
+    """Return what was dropped at any stage, by reason; calls that were not made are no drops to look into."""
     totals: dict[str, int] = {}
     for stage in dataset.counts:
         for drop in stage.dropped:
             totals[drop.reason] = totals.get(drop.reason, 0) + drop.count
-    return list(totals.items())
+    return [(reason, count) for reason, count in totals.items() if reason not in _NOT_MADE]
 
 
 def stage_rows(counts: list[work_pb2.StageCount]) -> list[tuple[str, str, str, str]]:

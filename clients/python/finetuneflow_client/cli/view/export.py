@@ -45,11 +45,18 @@ class ExportView:
         if self._export is None:
             return Text("")
         at = self._export.work.progress
-        count = f"{at.done:,}/{at.total:,} {at.unit}" if at.total else ""
+        count = wording.counted(at.done, at.total, at.unit)
         return bar(
             f"export {self._title}",
             at.done,
             at.total,
             count,
-            wording.progress(self._export.work) or wording.state(self._export.work),
+            self._note(),
         )
+
+    def _note(self) -> str:
+        """Return the phase, and after the end the state."""
+        if self._export is None:
+            return ""
+        phase = "" if self._export.work.end_time.seconds else self._export.work.progress.phase
+        return phase or wording.state(self._export.work)

@@ -120,7 +120,7 @@ def chunk_line(file: file_pb2.File) -> str:
         return str(error)
     cut = file.chunking
     dropped = wording.drops([(drop.reason, drop.count) for drop in cut.count.dropped])
-    made = f"{wording.many(cut.chunks, 'chunk')}, {wording.many(cut.tokens, 'token')} by {tokenizer(cut)}"
+    made = f"{wording.many(cut.chunks, 'chunk')}, {wording.many(cut.tokens, 'token')}"
     return f"{file.display_name}: {made}" + (f"; dropped {cut.count.stage}: {dropped}" if dropped else "")
 
 

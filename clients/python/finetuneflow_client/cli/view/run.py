@@ -60,9 +60,7 @@ class RunView:
         """Return the run in one line: "r1: train step 30/120, loss 1.234, …"."""
         name, done, total = self._at()
         if name != "train":
-            unit = self._phase.unit if self._phase else ""
-            count = f" {done}/{total} {unit}".rstrip() if total else ""
-            return f"{self._title}: {name or self._state}{count}"
+            return f"{self._title}: {name or self._state} {self._count()}".rstrip()
         return ", ".join([f"{self._title}: train step {done}/{total}", *(f"{k} {v}" for k, v in self._numbers())])
 
     def __rich__(self) -> Panel:
@@ -72,9 +70,7 @@ class RunView:
         head.add_column(no_wrap=True)
         head.add_column(ratio=1)
         head.add_column(justify="right", no_wrap=True)
-        unit = "steps" if name == "train" else self._phase.unit if self._phase else ""
-        count = f"{done}/{total} {unit}" if total else ""
-        head.add_row(Text(name or self._state, "bold"), ProgressBar(total=total or None, completed=done), count)
+        head.add_row(Text(name or self._state, "bold"), ProgressBar(total=total or None, completed=done), self._count())
         parts: list[RenderableType] = [head]
         if numbers := self._numbers():
             parts.append(Columns([Text.assemble((f"{key} ", "dim"), value) for key, value in numbers], padding=(0, 2)))
@@ -88,11 +84,16 @@ class RunView:
     def _at(self) -> tuple[str, int, int]:
         """Return the phase with its count. While training, steps count, which come more often than phases."""
         phase = self._phase
-        if phase is None:
+        if phase is None or self._state == "succeeded":
             return ("train" if self.series.step else "", self.series.step, self.series.total_steps)
         if phase.name == "train":
             return "train", max(self.series.step, phase.done), self.series.total_steps or phase.total
         return phase.name, phase.done, phase.total
+
+    def _count(self) -> str:
+        """Return the count in words."""
+        name, done, total = self._at()
+        return wording.counted(done, total, "steps" if name == "train" or self._phase is None else self._phase.unit)
 
     def _numbers(self) -> list[tuple[str, str]]:
         """Return the newest numbers, in words."""
