@@ -122,7 +122,12 @@ def png() -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     header = struct.pack(">IIBBBBB", 4, 4, 8, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0\x80\x80\x80\x80" * 4)) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(b"\0\x80\x80\x80\x80" * 4))
+        + chunk(b"IEND", b"")
+    )
 
 
 def saved(document: Document) -> bytes:
@@ -149,7 +154,10 @@ def docx_file(*blocks: str) -> bytes:
 def zip_bomb_docx(mebibytes: int = 2_000) -> bytes:
     """Return a small archive named like a Word document that would unpack to so many MiB of zeros."""
     out = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(docx_file("Hello."))) as good, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as bad:
+    with (
+        zipfile.ZipFile(io.BytesIO(docx_file("Hello."))) as good,
+        zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as bad,
+    ):
         for name in good.namelist():
             if name != "word/document.xml":
                 bad.writestr(name, good.read(name))

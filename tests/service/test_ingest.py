@@ -77,7 +77,8 @@ async def test_documents_of_each_kind_become_chunks_with_places(server: tuple[An
     objects = FolderObjects(Path(served.config.objects.removeprefix("file://")))
     for file in files:
         assert (file.work.state, file.chunking.tokenizer) == (SUCCEEDED, "cl100k_base")
-        assert balanced(file.text.count) and balanced(file.chunking.count)
+        assert balanced(file.text.count)
+        assert balanced(file.chunking.count)
         stored = await objects.read(file.text.artifact.key)
         assert hashlib.sha256(stored).hexdigest() == file.text.artifact.sha256
         text = json.loads(stored)["text"]
@@ -124,7 +125,8 @@ async def test_a_deleted_file_can_be_uploaded_again(stub: Any) -> None:
     again = await read(stub, GUIDE.encode(), "guide.md")
 
     assert gone == [(MISSING, "NOT_FOUND")] * 3
-    assert again.name == file.name and again.meta.uid != file.meta.uid
+    assert again.name == file.name
+    assert again.meta.uid != file.meta.uid
     assert not again.HasField("chunking")
     assert (await chunked(stub, file.name))[0].chunking.chunks == len(await chunks_of(stub, file.name))
 
@@ -168,18 +170,18 @@ async def test_a_models_own_tokenizer_counts(tmp_path: Path) -> None:
     """Chunks are measured with the tokenizer that the hardware service keeps for the base model."""
     files = model_files()
     folder = write_folder(tmp_path / "model", files)
-    async with serving(tmp_path / "state", {"ingest": compose, "hardware": hardware}) as served:
-        async with served.channel() as channel:
-            models = hardware_service_pb2_grpc.HardwareServiceStub(channel)
-            model = await models.CreateModel(
-                hardware_service_pb2.CreateModelRequest(model=model_pb2.Model(local_path=str(folder)))
-            )
-            stub = ingest_service_pb2_grpc.IngestServiceStub(channel)
-            await stub.CreateProject(pb.CreateProjectRequest(project_id="p"))
-            await read(stub, b"a b c d " * 40, "a.txt")
-            (file,) = await chunked(stub, model=model.name, max_tokens=32)
-            chunks = await chunks_of(stub, file.name)
-            unknown = await refusal(queue_call(stub, model="models/none"))
+    composes = {"ingest": compose, "hardware": hardware}
+    async with serving(tmp_path / "state", composes) as served, served.channel() as channel:
+        models = hardware_service_pb2_grpc.HardwareServiceStub(channel)
+        model = await models.CreateModel(
+            hardware_service_pb2.CreateModelRequest(model=model_pb2.Model(local_path=str(folder)))
+        )
+        stub = ingest_service_pb2_grpc.IngestServiceStub(channel)
+        await stub.CreateProject(pb.CreateProjectRequest(project_id="p"))
+        await read(stub, b"a b c d " * 40, "a.txt")
+        (file,) = await chunked(stub, model=model.name, max_tokens=32)
+        chunks = await chunks_of(stub, file.name)
+        unknown = await refusal(queue_call(stub, model="models/none"))
 
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     assert file.chunking.tokenizer == f"{model.name}@{model.revision}"
@@ -222,7 +224,8 @@ async def test_a_project_is_made_once_for_each_request(stub: Any) -> None:
 
     assert first.name == repeated.name == "projects/pump-manuals"
     assert second.name == second_repeated.name != first.name
-    assert nameless.name.startswith("projects/project-") and nameless.meta.creator == "tester"
+    assert nameless.name.startswith("projects/project-")
+    assert nameless.meta.creator == "tester"
     assert await refusal(make("Other", "r1", "pump-manuals")) == (INVALID, "REQUEST_ID_REUSED")
     assert await refusal(make("Other", "r4", "pump-manuals")) == (TAKEN, "ALREADY_EXISTS")
     assert await refusal(make("", "", "Not An Id")) == (INVALID, "INVALID_FIELD")
@@ -273,7 +276,10 @@ async def test_names_that_do_not_exist_are_not_found(stub: Any) -> None:
     for call in missing:
         assert await refusal(call) == (MISSING, "NOT_FOUND")
     assert await refusal(stub.GetFile(pb.GetFileRequest(name="files/f"))) == (INVALID, "INVALID_FIELD")
-    assert await refusal(stub.ListFiles(pb.ListFilesRequest(parent=PROJECT, page_size=-1))) == (INVALID, "INVALID_FIELD")
+    assert await refusal(stub.ListFiles(pb.ListFilesRequest(parent=PROJECT, page_size=-1))) == (
+        INVALID,
+        "INVALID_FIELD",
+    )
     assert await refusal(stub.ListFiles(pb.ListFilesRequest(parent=PROJECT, page_token="x"))) == (
         INVALID,
         "INVALID_FIELD",

@@ -197,5 +197,6 @@ async def test_text_that_looks_like_an_attack_is_only_text(stub: Any) -> None:
     (cut,) = await chunked(stub, file.name)
     chunks = await stub.ListChunks(pb.ListChunksRequest(parent=file.name))
 
-    assert isinstance(cut, file_pb2.File) and len(chunks.chunks) == 1
+    assert isinstance(cut, file_pb2.File)
+    assert len(chunks.chunks) == 1
     assert chunks.chunks[0].text == text.replace("\x1b", "")

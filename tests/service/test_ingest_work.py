@@ -1,0 +1,296 @@
+"""The work on files: cancelled, killed, restarted, deleted under way; and the events that go with it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+import pytest_asyncio
+
+from finetuneflow.common.v1 import event_pb2, work_pb2
+from finetuneflow.ingest.v1 import ingest_service_pb2 as pb
+from services.common.bus import Bus
+from services.common.clock import SystemClock
+from services.common.natsserver import NatsServer
+from services.common.objects.folder import FolderObjects
+from services.common.resources import Resources
+from services.common.stores import open_documents
+from services.ingest.store import CHUNK_INDEXES, FILE_INDEXES, ChunkStore
+from services.ingest.sweeping import Sweeper
+from tests.fakes.documents import PROSE
+from tests.fakes.ingesting import (
+    PROJECT,
+    child_at_work,
+    children,
+    chunked,
+    chunks_of,
+    ended,
+    ingest,
+    queue_chunks,
+    read,
+    reason,
+    uploaded,
+)
+from tests.fakes.running import Served, refusal
+
+MISSING = grpc.StatusCode.NOT_FOUND
+RUNNING, SUCCEEDED, FAILED, CANCELLED = (
+    work_pb2.WORK_STATE_RUNNING,
+    work_pb2.WORK_STATE_SUCCEEDED,
+    work_pb2.WORK_STATE_FAILED,
+    work_pb2.WORK_STATE_CANCELLED,
+)
+LONG = ("\n\n".join(f"Paragraph {i}. {PROSE}" for i in range(30_000))).encode()
+"""Six megabytes: reading takes about a second, cutting several."""
+
+
+@pytest_asyncio.fixture
+async def server(tmp_path: Path) -> AsyncIterator[tuple[Any, Served]]:
+    """The service's stub and server, with a project."""
+    async with ingest(tmp_path) as found:
+        yield found
+
+
+@pytest_asyncio.fixture
+async def stub(server: tuple[Any, Served]) -> Any:
+    """The service's stub."""
+    return server[0]
+
+
+async def test_cancelling_kills_the_child_within_a_second(stub: Any) -> None:
+    """The file ends as cancelled, its process is gone, and what was read before stays."""
+    file = await read(stub, LONG, "long.txt")
+    await queue_chunks(stub, file.name, max_tokens=32)
+    child = await child_at_work()
+
+    begun = time.monotonic()
+    await stub.CancelFile(pb.CancelFileRequest(name=file.name))
+    cancelled = await ended(stub, file.name)
+    took = time.monotonic() - begun
+
+    assert took < 1
+    assert not child.is_running()
+    assert children() == []
+    assert cancelled.work.state == CANCELLED
+    assert cancelled.text == file.text
+    assert not cancelled.HasField("chunking")
+    assert (await stub.CancelFile(pb.CancelFileRequest(name=file.name))) == cancelled
+
+
+async def test_a_cancelled_extraction_is_taken_up_by_the_next_upload_or_cutting(stub: Any) -> None:
+    """Cancelling is no failure of the document."""
+    first = await uploaded(stub, LONG, "first.txt")
+    await child_at_work()
+    await stub.CancelFile(pb.CancelFileRequest(name=first.name))
+    cancelled = await ended(stub, first.name)
+
+    await uploaded(stub, LONG, "first.txt")
+    again = await ended(stub, first.name)
+
+    assert cancelled.work.state == CANCELLED
+    assert not cancelled.HasField("text")
+    assert again.work.state == SUCCEEDED
+    assert again.work.attempt == 2
+
+
+async def test_a_file_that_is_still_being_read_is_cut_right_after(stub: Any) -> None:
+    """Nobody has to wait between upload and cutting; a watcher sees one piece of work."""
+    file = await uploaded(stub, PROSE.encode(), "a.txt")
+    queued = await queue_chunks(stub, file.name)
+    watch = stub.WatchFile(pb.WatchFileRequest(name=file.name))
+    states = [answer.file.work.state async for answer in watch]
+
+    assert [f.name for f in queued.files] == [file.name]
+    assert SUCCEEDED not in states[:-1]
+    assert len(await chunks_of(stub, file.name)) == 1
+
+
+async def test_a_child_killed_once_is_started_again(stub: Any) -> None:
+    """kill -9 in the middle of an extraction, as by a kernel out of memory, costs a second attempt."""
+    file = await uploaded(stub, LONG, "long.txt")
+    child = await child_at_work()
+
+    os.kill(child.pid, signal.SIGKILL)
+    done = await ended(stub, file.name)
+
+    assert done.work.state == SUCCEEDED
+    assert done.text.characters == len(LONG)
+
+
+async def test_a_child_killed_twice_fails_its_file_alone(stub: Any) -> None:
+    """The file says why; another one is read meanwhile; uploading it again tries again."""
+    file = await uploaded(stub, LONG, "long.txt")
+    first = await child_at_work()
+    os.kill(first.pid, signal.SIGKILL)
+    second = await child_at_work(other_than=first)
+    os.kill(second.pid, signal.SIGKILL)
+    failed = await ended(stub, file.name)
+
+    other = await read(stub, PROSE.encode(), "other.txt")
+    await uploaded(stub, LONG, "long.txt")
+    again = await ended(stub, file.name)
+
+    assert (failed.work.state, reason(failed)) == (FAILED, "EXTRACTION_LIMIT")
+    assert (other.work.state, again.work.state) == (SUCCEEDED, SUCCEEDED)
+
+
+async def test_limits_of_memory_and_time_end_the_work_with_a_reason(tmp_path: Path) -> None:
+    """A document that needs more than is allowed fails alone; the service goes on."""
+    for setting, value in (("ingest.memory_bytes", "60000000"), ("ingest.cpu_seconds", "1")):
+        async with ingest(tmp_path / setting, settings={setting: value}) as (stub, _):
+            small = await read(stub, b"Hello there.", "small.txt")
+            file = await read(stub, LONG * 5, "long.md")
+
+        assert small.work.state == SUCCEEDED
+        assert (file.work.state, reason(file)) == (FAILED, "EXTRACTION_LIMIT"), setting
+
+
+async def test_a_wall_clock_limit_ends_a_child_that_hangs(tmp_path: Path) -> None:
+    """A child that makes no progress is ended by its parent."""
+    async with ingest(tmp_path, settings={"ingest.wall_seconds": "1"}) as (stub, _):
+        file = await uploaded(stub, LONG, "long.txt")
+        child = await child_at_work()
+        os.kill(child.pid, signal.SIGSTOP)
+        done = await ended(stub, file.name)
+
+    assert (done.work.state, reason(done)) == (FAILED, "EXTRACTION_LIMIT")
+    assert not child.is_running()
+
+
+async def test_a_service_that_stops_goes_on_with_its_work_at_the_next_start(tmp_path: Path) -> None:
+    """Cutting is begun anew, with no chunk lost or doubled, and no child outlives its service."""
+    async with ingest(tmp_path) as (stub, _):
+        file = await read(stub, LONG[:1_500_000], "long.txt")
+        await queue_chunks(stub, file.name, max_tokens=256)
+        await child_at_work()
+    left = children()
+
+    async with ingest(tmp_path) as (stub, _):
+        done = await ended(stub, file.name)
+        chunks = await chunks_of(stub, file.name, page_size=1000)
+
+    assert left == []
+    assert done.work.state == SUCCEEDED
+    assert done.work.attempt > file.work.attempt
+    assert [chunk.index for chunk in chunks] == list(range(done.chunking.chunks))
+    assert list((tmp_path / "ingest" / "scratch").iterdir()) == []
+
+
+async def test_a_project_takes_its_files_chunks_and_objects_with_it(server: tuple[Any, Served]) -> None:
+    """They are gone for readers at once, and from the stores soon after; work under way ends."""
+    stub, served = server
+    file = await read(stub, PROSE.encode(), "a.txt")
+    await chunked(stub, file.name)
+    busy = await uploaded(stub, LONG, "long.txt")
+    child = await child_at_work()
+
+    await stub.DeleteProject(pb.DeleteProjectRequest(name=PROJECT))
+    gone = [await refusal(stub.GetFile(pb.GetFileRequest(name=name))) for name in (file.name, busy.name)]
+    objects = FolderObjects(Path(served.config.objects.removeprefix("file://")))
+    for _ in range(100):
+        if not [key async for key in objects.list("projects/")] and not child.is_running():
+            break
+        await asyncio.sleep(0.1)
+
+    assert gone == [(MISSING, "NOT_FOUND")] * 2
+    assert [key async for key in objects.list("projects/")] == []
+    assert not child.is_running()
+    documents = await open_documents(served.config.documents, "ingest")
+    try:
+        for _ in range(100):
+            counts = [await documents.collection(kind).count({}) for kind in ("projects", "files", "chunks")]
+            if counts == [0, 0, 0]:
+                break
+            await asyncio.sleep(0.1)
+        assert counts == [0, 0, 0]
+    finally:
+        await documents.close()
+
+
+async def test_events_tell_of_cut_and_deleted_files_and_projects(tmp_path: Path) -> None:
+    """One event for each change, with the resource's name; extraction alone tells nothing."""
+    nats = NatsServer(tmp_path / "nats")
+    await nats.start()
+    bus = await Bus.connect(nats.url)
+    events: dict[str, event_pb2.Event] = {}
+    all_heard = asyncio.Event()
+
+    async def hear(data: bytes) -> None:
+        event = event_pb2.Event.FromString(data)
+        events[event.id] = event  # a repeat carries the same id
+        if len(events) == 4:
+            all_heard.set()
+
+    listening = asyncio.create_task(bus.consume("test", ["ftf.events.>"], hear))
+    try:
+        async with ingest(tmp_path / "state", nats=nats) as (stub, _):
+            first = await read(stub, PROSE.encode(), "a.txt")
+            second = await read(stub, PROSE.encode(), "b.txt")
+            await chunked(stub, first.name)
+            await stub.DeleteFile(pb.DeleteFileRequest(name=first.name))
+            await stub.DeleteProject(pb.DeleteProjectRequest(name=PROJECT))
+            await asyncio.wait_for(all_heard.wait(), 30)
+    finally:
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
+        await bus.close()
+        await nats.stop()
+
+    assert sorted((event.type, event.resource) for event in events.values()) == sorted(
+        [
+            ("file.chunked", first.name),
+            ("file.deleted", first.name),
+            ("file.deleted", second.name),
+            ("project.deleted", PROJECT),
+        ]
+    )
+    assert {event.actor for event in events.values()} == {"tester"}
+
+
+async def test_what_no_document_names_is_swept(tmp_path: Path) -> None:
+    """Objects of an upload that broke off a day ago, and chunks of a file that is gone; nothing else."""
+    documents = await open_documents(f"sqlite://{tmp_path}/{{service}}.db", "ingest")
+    objects = FolderObjects(tmp_path / "objects")
+    files = Resources(documents.collection("files", FILE_INDEXES), "file", SystemClock())
+    collection = documents.collection("chunks", CHUNK_INDEXES)
+    chunks = ChunkStore(collection)
+    old, new = f"{int((time.time() - 90_000) * 1000):013x}aaa", f"{int(time.time() * 1000):013x}bbb"
+    keys = [f"projects/p/documents/{old}/content", f"projects/p/documents/{new}/content", "projects/p/datasets/d/x"]
+    named = f"projects/p/documents/{old}ccc/content"
+    for key in [*keys, named]:
+        await objects.put(key, b"x")
+    fields = {"folder": named.removesuffix("/content"), "chunking": {"edition": 2}}
+    kept = await files.create("projects/p/files/f", fields)
+    for name, uid, edition in (("f", kept["uid"], 1), ("f", kept["uid"], 2), ("f", "another", 2), ("g", "gone", 1)):
+        file = f"projects/p/files/{name}"
+        await collection.insert(
+            {"_id": f"{file}/{uid}{edition}", "file": file, "uid": uid, "edition": edition, "order": "0"}
+        )
+
+    await Sweeper(files, chunks, objects).sweep()
+
+    assert [key async for key in objects.list("")] == sorted([*keys[1:], named])
+    assert [doc["_id"] for doc in await collection.find({})] == [f"projects/p/files/f/{kept['uid']}2"]
+    await documents.close()
+
+
+@pytest.mark.parametrize("settings", [{"ingest.memory_bytes": "much"}, {"ingest.cpu_seconds": "0"}])
+async def test_a_setting_that_is_no_number_is_refused_at_the_start(tmp_path: Path, settings: dict[str, str]) -> None:
+    """The program says which one."""
+    from services.common.errors import InvalidArgument
+
+    with pytest.raises(InvalidArgument, match=next(iter(settings))):
+        async with ingest(tmp_path, settings=settings):
+            pass
+
+
+def test_the_long_document_is_long_enough() -> None:
+    """The tests above interrupt work in its middle."""
+    assert len(LONG) > 5_000_000
