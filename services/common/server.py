@@ -180,9 +180,12 @@ async def _tasks(program: Program) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        # Again and again: nats-py waits with asyncio.wait_for, which in Python 3.11 loses a cancellation that comes
+        # together with the answer, and the task would go on for ever.
+        while left := [task for task in tasks if not task.done()]:
+            for task in left:
+                task.cancel()
+            await asyncio.wait(left, timeout=0.5)
         for service in program.services:
             if service.close:
                 await service.close()

@@ -29,6 +29,6 @@ def manifest(export: str, form: str, run: Mapping[str, Any]) -> dict[str, Any]:
         "run": run["name"],
         "dataset": {"name": run["dataset"], "version": run["dataset_version"], "sha256": run["dataset_sha256"]},
         "model": {"name": run["model"], "revision": run["model_revision"]},
-        "config": run["config"],
+        "config": run.get("config", {}),
         "versions": run["result"]["versions"] if "result" in run else {},
     }

@@ -270,8 +270,8 @@ async def test_deleting_a_live_run_stops_its_job_and_removes_its_objects(tmp_pat
         await stub.DeleteRun(pb.DeleteRunRequest(name=RUN))
         gone = await refusal(stub.GetRun(pb.GetRunRequest(name=RUN)))
         async with asyncio.timeout(20):
-            while any((tmp_path / "jobs" / "jobs").iterdir()) or list((tmp_path / "objects").rglob("*.bin")):
-                await asyncio.sleep(0.1)  # noqa: ASYNC110  # nothing tells
+            while any((tmp_path / "jobs" / "jobs").iterdir()) or list((tmp_path / "objects").rglob("*.bin")):  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(0.1)
 
     assert gone == (grpc.StatusCode.NOT_FOUND, "NOT_FOUND")
 

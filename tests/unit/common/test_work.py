@@ -123,8 +123,8 @@ async def test_work_of_a_process_that_ended_is_taken_up_by_the_next_of_its_name(
         attempts.append(claim.attempt)
 
     async with at_work(tasks, forever, lease=60):
-        while not attempts:
-            await asyncio.sleep(0.01)  # noqa: ASYNC110  # nothing tells
+        while not attempts:  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0.01)
     async with at_work(tasks, quick, lease=60):
         doc = await end(tasks)
 
@@ -143,16 +143,16 @@ async def test_a_worker_that_wakes_up_late_is_refused(tasks: Resources) -> None:
         await release.wait()
 
     async with at_work(tasks, handler, instance="a", lease=60):
-        while not claims:
-            await asyncio.sleep(0.01)  # noqa: ASYNC110  # nothing tells
+        while not claims:  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0.01)
 
         def expire(doc: Document) -> None:
             doc["work"]["lease"]["expires"] = 0.0
 
         await tasks.change("tasks/t", expire)
         async with at_work(tasks, handler, instance="b", lease=60):
-            while len(claims) < 2:
-                await asyncio.sleep(0.01)  # noqa: ASYNC110  # nothing tells
+            while len(claims) < 2:  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(0.01)
             with pytest.raises(Superseded):
                 await claims[0].update(lambda d: d.update(answer="late"))
             release.set()
