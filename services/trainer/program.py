@@ -71,7 +71,9 @@ def run(subcommand: str, launch: Launch, patience: Patience, orders: Orders, lin
     """Begin an attempt and do its work; return the exit code."""
     worker = Worker(launch, patience, superseded=_leave)
     try:
-        begun = worker.begin()
+        begun = worker.begin(waiting=orders.check)
+    except Terminated:
+        return EXIT_TERMINATED
     except FineTuneFlowError as error:
         log.error("The work was not begun: %s", error)
         if error.reason == "WORK_ENDED":

@@ -1,7 +1,8 @@
 """What the work says while it runs, and what it is told: the trainer's side of the report stream.
 
-Saying something costs the caller one put into a queue. A thread numbers the reports and writes them to the spool, the
-stream's threads carry them; neither the network nor the disk ever holds up a training step.
+Saying something costs the caller one put into a queue, and wakes nobody: a thread that woke with every step would fight
+for the interpreter with the training. It looks into the queue a few times a second, numbers the reports and writes them
+to the spool; the stream's threads carry them. Neither the network nor the disk ever holds up a training step.
 """
 
 from __future__ import annotations
@@ -91,7 +92,9 @@ class Reporter:
         self._patience = patience
         self._spool = Spool(folder / "reports.spool", last_seq)
         self._stream = Stream(worker, self._spool, patience, orders.obey)
-        self._queue: queue.SimpleQueue[pb.Report | threading.Event | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[pb.Report | threading.Event] = queue.SimpleQueue()
+        self._awake = threading.Event()
+        self._closed = False
         self._cpu = 0.0
         self._thread = threading.Thread(target=self._write, name="spool", daemon=True)
 
@@ -127,6 +130,7 @@ class Reporter:
         end = time.monotonic() + seconds
         written = threading.Event()
         self._queue.put(written)
+        self._awake.set()
         if not written.wait(seconds):
             return False
         wanted = self._spool.last
@@ -138,7 +142,8 @@ class Reporter:
 
     def close(self) -> None:
         """End the threads. Undelivered reports stay in the spool file."""
-        self._queue.put(None)
+        self._closed = True
+        self._awake.set()
         self._thread.join(timeout=5)
         self._stream.close()
         self._spool.close()
@@ -152,15 +157,16 @@ class Reporter:
         self._queue.put(report)
 
     def _write(self) -> None:
-        while True:
+        while not self._closed:
+            self._awake.wait(self._patience.flush / 2)
+            self._awake.clear()
             with contextlib.suppress(queue.Empty):
-                item = self._queue.get(timeout=1.0)
-                if item is None:
-                    return
-                if isinstance(item, threading.Event):
-                    item.set()
-                else:
-                    self._keep(item)
+                while True:
+                    item = self._queue.get_nowait()
+                    if isinstance(item, threading.Event):
+                        item.set()
+                    else:
+                        self._keep(item)
             self._stream.watch()
             self._cpu = time.thread_time()
 

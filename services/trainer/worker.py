@@ -66,15 +66,18 @@ class Worker:
         """Name of the work."""
         return self._launch.work
 
-    def begin(self) -> pb.BeginAttemptResponse:
+    def begin(self, waiting: Callable[[], None] = lambda: None) -> pb.BeginAttemptResponse:
         """Begin the attempt; its token opens every later call.
+
+        Args:
+            waiting: called before each repeat; may raise to give up.
 
         Raises:
             Unavailable: the service was away for all of `Patience.begin`.
             NotFound, NotReady: the work is gone, or has ended (reason WORK_ENDED).
         """
         request = pb.BeginAttemptRequest(work=self._launch.work, pod_uid=self._launch.pod_uid)
-        answer: pb.BeginAttemptResponse = self._call(self._stub.BeginAttempt, request, self._patience.begin)
+        answer: pb.BeginAttemptResponse = self._call(self._stub.BeginAttempt, request, self._patience.begin, waiting)
         self._token = answer.token
         return answer
 
@@ -116,7 +119,9 @@ class Worker:
     def _metadata(self) -> tuple[tuple[str, str], ...]:
         return (("authorization", f"Bearer {self._token}"),)
 
-    def _call(self, method: Callable[..., Any], request: Any, patience: float) -> Any:
+    def _call(
+        self, method: Callable[..., Any], request: Any, patience: float, waiting: Callable[[], None] = lambda: None
+    ) -> Any:
         end = time.monotonic() + patience
         repeat = 0
         while True:
@@ -129,5 +134,6 @@ class Worker:
                     raise error from rpc_error
                 if repeat == 0:
                     log.warning("The service does not answer; repeating for up to %.0f s.", patience)
+                waiting()
                 time.sleep(pause)
                 repeat += 1

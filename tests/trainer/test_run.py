@@ -261,3 +261,17 @@ def test_stop_ends_a_run_without_checkpoint_or_result(
     assert code == 0
     assert host.checkpoints == []
     assert host.finished == []
+
+
+def test_a_trainer_that_waits_for_its_service_can_be_told_to_leave(
+    tmp_path: Path, objects: Path, dataset: Path, model: Path
+) -> None:
+    """SIGTERM before the attempt has begun: exit code 143, nothing to save."""
+    orders = Orders()
+    orders.terminate()
+    with WorkerHost(objects, train_spec(dataset, model)) as host:
+        host.go_away()
+        code = run_here(host, tmp_path / "work", orders=orders)
+
+    assert code == 143
+    assert host.calls == []

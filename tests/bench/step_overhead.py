@@ -1,0 +1,229 @@
+"""What FineTuneFlow costs a training step: python -m tests.bench.step_overhead [--model DIR] [--steps N] [--pairs N]
+
+Two measurements of the same training, printed, with no verdict:
+
+1. inside: seconds in our callbacks, and processor time of our report and upload threads, over seconds of training;
+2. outside: seconds per step of our training against a bare TRL script's with the same model, data and settings,
+   interleaved (ours, bare, bare, ours, …), as the ratio of each pair: median and range.
+
+The service at the other end runs in a process of its own. Without --model a tiny one is made: its steps take some tens
+of milliseconds, where real ones take seconds, so its share is an upper bound. Ends in less than four minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from finetuneflow.training.v1 import config_pb2, run_pb2
+from services.trainer.config import Launch, Patience
+from services.trainer.encode import Encoded, Encoder
+from services.trainer.logs import quiet_libraries
+from services.trainer.model import Source, load_model, load_tokenizer, source_of
+from services.trainer.reporter import Orders, Reporter
+from services.trainer.rows import Row
+from services.trainer.uploads import CheckpointUploads
+from services.trainer.worker import Worker
+from tests.fakes.tiny_model import ENGLISH, tiny_model
+from tests.fakes.worker_host import LAUNCH_TOKEN, WorkerHost
+
+WORK = "projects/p/runs/r"
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What both trainings share."""
+
+    source: Source
+    tokenizer: Any
+    examples: list[Encoded]
+    config: config_pb2.TrainingConfig
+    address: str
+    folder: Path
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", type=Path, help="folder of a model; a tiny one is made if it is left out")
+    parser.add_argument("--steps", type=int, default=0, help="optimizer steps of a run; default 100, 5 with --model")
+    parser.add_argument("--pairs", type=int, default=4, help="pairs of runs, at least 3")
+    parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.serve:
+        return serve(arguments.serve)
+    os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1", HF_HUB_DISABLE_PROGRESS_BARS="1")
+    quiet_libraries()
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        steps = arguments.steps or (5 if arguments.model else 100)
+        command = [sys.executable, "-m", "tests.bench.step_overhead", "--serve", str(folder / "objects")]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+            assert server.stdout is not None
+            try:
+                address = server.stdout.readline().strip()
+                measure(
+                    prepare(arguments.model or tiny_model(folder / "tiny"), steps, address, folder), arguments.pairs
+                )
+            finally:
+                server.communicate()
+    return None
+
+
+def serve(objects: Path) -> None:
+    """Answer trainers until stdin ends."""
+    with WorkerHost(objects, run_pb2.TrainSpec(run=WORK)) as host:
+        sys.stdout.write(host.address + "\n")
+        sys.stdout.flush()
+        sys.stdin.read()
+
+
+def prepare(model: Path, steps: int, address: str, folder: Path) -> Bench:
+    """Encode 64 examples; settings are the defaults but for the steps."""
+    source = source_of(str(model), "")
+    tokenizer = load_tokenizer(source)
+    rows = [
+        Row(
+            f"e{n}",
+            "TRAIN",
+            (
+                {"role": "user", "content": f"Question {n}: {ENGLISH[n % 8]} What does it say?"},
+                {"role": "assistant", "content": f"{ENGLISH[(n + 1) % 8]} {ENGLISH[(n + 3) % 8]}"},
+            ),
+        )
+        for n in range(64)
+    ]
+    encoder = Encoder(tokenizer, rows, 512, assistant_only=True)
+    config = config_pb2.TrainingConfig(max_steps=steps, save_steps=50)
+    return Bench(source, tokenizer, [encoder.encode(r) for r in rows], config, address, folder)
+
+
+def measure(bench: Bench, pairs: int) -> None:
+    """Run one pair to warm up, then the pairs, in the order ABBA; print."""
+    import torch
+
+    ours(bench)
+    bare(bench)
+    ratios: list[float] = []
+    shares: list[float] = []
+    seconds: list[float] = []
+    for pair in range(max(pairs, 3)):
+        order = ("ours", "bare") if pair % 2 == 0 else ("bare", "ours")
+        took = {}
+        for name in order:
+            if name == "ours":
+                took[name], share = ours(bench)
+                shares.append(share)
+            else:
+                took[name] = bare(bench)
+        seconds.append(took["ours"])
+        ratios.append(100 * (took["ours"] / took["bare"] - 1))
+        print(f"pair {pair + 1}: ours {1e3 * took['ours']:.2f} ms a step, bare {1e3 * took['bare']:.2f} ms", flush=True)
+    percent = [100 * share for share in shares]
+    step = statistics.median(seconds)
+    print(f"model {bench.source.name}, {bench.config.max_steps} steps a run, {torch.get_num_threads()} threads")
+    print(
+        f"in our callbacks and threads: {statistics.median(percent):.3f} % of training "
+        f"({min(percent):.3f} to {max(percent):.3f} %; "
+        f"{10 * statistics.median(percent) * step:.3f} ms a step; aim 0.5 %)"
+    )
+    print(
+        f"against a bare TRL script: {statistics.median(ratios):+.2f} % "
+        f"({min(ratios):+.2f} to {max(ratios):+.2f} %, {len(ratios)} interleaved pairs)"
+    )
+
+
+def ours(bench: Bench) -> tuple[float, float]:
+    """Train as the trainer does; return seconds a step and our share of them."""
+    import torch
+
+    from services.trainer.train import Training, train
+
+    pod = f"pod-{time.monotonic_ns()}"
+    folder = bench.folder / pod
+    folder.mkdir()
+    patience, orders = Patience(), Orders()
+    worker = Worker(Launch(bench.address, WORK, pod, LAUNCH_TOKEN, folder), patience)
+    begun = worker.begin()
+    reporter = Reporter(worker, folder, begun.last_seq, patience, orders)
+    reporter.start()
+    uploads = CheckpointUploads(worker, patience, reporter.stored)
+    uploads.start()
+    training = Training(bench.config, folder / "checkpoints", "base", None, reporter, orders, uploads)
+    model = load_model(bench.source, torch.float32)
+    trained = train(training, model, copy.deepcopy(bench.tokenizer), bench.examples)
+    uploads.wait()
+    reporter.drain()
+    uploads.close()
+    reporter.close()
+    worker.close()
+    totals = trained.totals
+    return totals.train_seconds / totals.steps, totals.platform_seconds / totals.train_seconds
+
+
+def bare(bench: Bench) -> float:
+    """Train as a plain script with TRL would; return seconds a step."""
+    import torch
+    from datasets import Dataset
+    from peft import LoraConfig
+    from transformers import PrinterCallback, TrainerCallback
+    from trl.trainer.sft_config import SFTConfig
+    from trl.trainer.sft_trainer import SFTTrainer
+
+    class Clock(TrainerCallback):
+        """Times the loop."""
+
+        def on_train_begin(self, *args: Any, **kwargs: Any) -> None:
+            self.began = time.perf_counter()
+
+        def on_train_end(self, *args: Any, **kwargs: Any) -> None:
+            self.seconds = time.perf_counter() - self.began
+
+    gpu = torch.cuda.is_available()
+    arguments = SFTConfig(
+        output_dir=str(bench.folder / f"bare-{time.monotonic_ns()}"),
+        max_steps=bench.config.max_steps,
+        per_device_train_batch_size=2,
+        gradient_accumulation_steps=2,
+        learning_rate=2e-4,
+        lr_scheduler_type="cosine",
+        warmup_steps=0.1,
+        logging_steps=1,
+        save_steps=50,
+        max_length=512,
+        bf16=False,
+        use_cpu=not gpu,
+        activation_checkpointing=False,
+        dataloader_pin_memory=gpu,
+        dataset_kwargs={"skip_prepare_dataset": True},
+        disable_tqdm=True,
+        report_to="none",
+    )
+    examples = bench.examples
+    trainer = SFTTrainer(
+        model=load_model(bench.source, torch.float32),
+        args=arguments,
+        train_dataset=Dataset.from_dict(
+            {"input_ids": [e.input_ids for e in examples], "labels": [e.labels for e in examples]}
+        ),
+        processing_class=copy.deepcopy(bench.tokenizer),
+        peft_config=LoraConfig(task_type="CAUSAL_LM", r=8, lora_alpha=16, target_modules="all-linear"),
+    )
+    clock = Clock()
+    trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(clock)
+    trainer.train()
+    return float(clock.seconds / bench.config.max_steps)
+
+
+if __name__ == "__main__":
+    main()
