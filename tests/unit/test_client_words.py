@@ -49,7 +49,9 @@ def test_every_command_leads_to_a_function_and_its_example_parses(command: Comma
 
     assert inspect.iscoroutinefunction(handler) == command.connects
     assert words[0] == "ftf"
-    assert build().parse_args(words[1:]).command is command
+    parsed = [vars(parser.parse_args(words[1:])) for parser in (build(), build(words[1:]))]
+    assert parsed[0]["command"] is command
+    assert {**parsed[0], "outer": None} == {**parsed[1], "outer": None}
     assert command.sentence.endswith(".")
 
 

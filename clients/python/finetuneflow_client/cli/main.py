@@ -6,7 +6,7 @@ import contextlib
 import importlib
 import os
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, cast
 
@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with contextlib.suppress(AttributeError, ValueError):
             stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # text files have it, other streams may not
     try:
-        code = _run(build(), argv)
+        code = _run(sys.argv[1:] if argv is None else argv)
         sys.stdout.flush()
         return code
     except BrokenPipeError:
@@ -59,8 +59,9 @@ def resolve(command: Command) -> Callable[..., Awaitable[int | None] | int | Non
     return cast("Callable[..., Awaitable[int | None] | int | None]", found)
 
 
-def _run(parser: ArgumentParser, argv: Sequence[str] | None) -> int:
+def _run(argv: Sequence[str]) -> int:
     """Parse and carry out; without a command, print help."""
+    parser = build(argv)
     args = parser.parse_args(argv)
     if args.version:
         print(f"ftf {__version__}")

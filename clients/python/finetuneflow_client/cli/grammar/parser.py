@@ -6,6 +6,7 @@ import argparse
 import difflib
 import sys
 from argparse import ArgumentParser
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from finetuneflow_client.cli import exits
@@ -65,8 +66,14 @@ class _Parser(ArgumentParser):
         sys.exit(exits.USAGE)
 
 
-def build() -> ArgumentParser:
-    """Return the parser of `ftf`. Parsing sets `command` to the Command that was chosen."""
+def build(argv: Sequence[str] | None = None) -> ArgumentParser:
+    """Return the parser of `ftf`. Parsing sets `command` to the Command that was chosen.
+
+    Args:
+        argv: what is going to be parsed, so that only the command in it gets its arguments, which is most of the work;
+            None gives every command its arguments.
+    """
+    chosen = None if argv is None else next((word for word in argv if not word.startswith("-")), "")
     codes = "\n".join(f"  {code:<4} {meaning}" for code, meaning in exits.MEANINGS)
     parser = _Parser(
         prog="ftf",
@@ -83,15 +90,17 @@ def build() -> ArgumentParser:
             outer = commands.add_parser(noun, help=_NOUNS[noun], description=_NOUNS[noun])
             outer.set_defaults(command=None, outer=outer)
             nouns[noun] = outer.add_subparsers(title="commands", metavar="COMMAND", parser_class=_Parser)
-        _add(nouns[noun] if verb else commands, verb or noun, command)
+        parsers = nouns[noun] if verb else commands
+        inner = parsers.add_parser(
+            verb or noun, help=command.sentence, description=command.sentence, epilog=f"example:\n  {command.example}"
+        )
+        if chosen in (None, noun):
+            _fill(inner, command)
     return parser
 
 
-def _add(commands: Any, word: str, command: Command) -> None:
-    """Add one command with the options that it shares with others."""
-    parser = commands.add_parser(
-        word, help=command.sentence, description=command.sentence, epilog=f"example:\n  {command.example}"
-    )
+def _fill(parser: ArgumentParser, command: Command) -> None:
+    """Give a command's parser its own arguments and those that it shares with others."""
     command.arguments(parser)
     if command.project:
         parser.add_argument(
