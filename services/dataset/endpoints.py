@@ -15,6 +15,7 @@ from services.dataset.llm import Endpoint, LlmClient
 
 DEFAULT_CONCURRENCY = 4
 DEFAULT_TIMEOUT_SECONDS = 120
+MAX_KEY = 4096
 _ALIVE = {"delete_time": None}
 
 
@@ -33,8 +34,9 @@ class Endpoints:
 
         Raises:
             AlreadyExists: the id is taken.
-            InvalidArgument: the URL, the model or a limit is wrong.
+            InvalidArgument: the URL, the model, the key or a limit is wrong.
         """
+        api_key = check_key(api_key)
         chosen = ids.check_id(endpoint_id, "llm_endpoint_id") if endpoint_id else _made_up(request_id)
         fields = {
             **user_fields(wanted.display_name, wanted.meta, "llm_endpoint"),
@@ -126,6 +128,21 @@ def check_url(text: str) -> str:
             field="llm_endpoint.base_url",
         )
     return text.rstrip("/").removesuffix("/chat/completions")
+
+
+def check_key(text: str) -> str:
+    """Return a key without white space round it, if it can be sent in a header.
+
+    Raises:
+        InvalidArgument: it has a space, a line end or a character beyond ASCII, or is longer than 4,096; not shown.
+    """
+    key = text.strip()
+    if len(key) > MAX_KEY or not all("!" <= letter <= "~" for letter in key):
+        raise InvalidArgument(
+            f"api_key is longer than {MAX_KEY} characters or has others than printable ASCII. Copy it again.",
+            field="api_key",
+        )
+    return key
 
 
 def _within(value: int, default: int, most: int, field: str) -> int:

@@ -69,16 +69,21 @@ class Freezer:
         hashes: dict[str, str] = {f["name"]: f["sha256"] for f in dataset["files"]}
         documents: dict[str, str] = {e["file"]: hashes.get(e["file"]) or e["file"] for e in examples}
         spec = dataset["spec"]
-        pairs = [(e["_id"], e["file"]) for e in examples]
+        # The id without the dataset's name: the same examples are split alike in every dataset.
+        pairs = [(_short(e), e["file"]) for e in examples]
         sides = split(pairs, documents, spec["eval_fraction"], spec["recall_fraction"])
 
         def put(doc: Document) -> None:
-            doc["split"] = sides[doc["_id"]]
+            doc["split"] = sides[_short(doc)]
 
         return [
-            e if e["split"] == sides[e["_id"]] else await self._examples.resources.change(e["_id"], put)
+            e if e["split"] == sides[_short(e)] else await self._examples.resources.change(e["_id"], put)
             for e in examples
         ]
+
+
+def _short(example: Document) -> str:
+    return str(example["_id"]).rpartition("/")[2]
 
 
 def _append(doc: Document, version: Document) -> None:

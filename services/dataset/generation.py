@@ -7,6 +7,7 @@ with an LLM that answers the same again, an interrupted dataset equals an uninte
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import Counter
 from typing import Any
@@ -15,7 +16,7 @@ from services.common.documents.port import Document
 from services.common.errors import NotReady
 from services.common.protoform import count_to_document
 from services.common.resources import Mutate
-from services.common.work import Claim
+from services.common.work import Claim, Superseded
 from services.dataset.core.checks import Seen, check
 from services.dataset.core.example import Verdict
 from services.dataset.core.replies import parse
@@ -76,7 +77,9 @@ class Tally:
     def note(self, example: Document) -> None:
         """Count one judged reply."""
         self.judged += 1
-        if example["accepted"]:
+        if example["delete_time"] is not None:
+            self.dropped["DELETED_BY_REVIEW"] += 1
+        elif example["accepted"]:
             self.accepted += 1
         else:
             self.dropped[example["drop_reason"] or "REJECTED_BY_REVIEW"] += 1
@@ -109,7 +112,7 @@ class Tally:
         )
 
 
-_UNREADABLE = frozenset({"EMPTY_REPLY", "REFUSAL_REPLY", "INVALID_JSON", "INVALID_SCHEMA"})
+_UNREADABLE = frozenset({"EMPTY_REPLY", "REFUSAL_REPLY", "INVALID_JSON", "TRUNCATED", "INVALID_SCHEMA"})
 
 
 class _Run:
@@ -132,14 +135,14 @@ class _Run:
     async def to_the_end(self) -> None:
         """Make what calls are missing and judge every reply, until the plan or the limit is reached."""
         self.usage = await self._calls.usage(self._claim.doc["uid"])
-        window = MAX_AHEAD * self._client.endpoint.max_concurrency
+        await self._examples.keep_only(self._claim.doc, self._plan.calls)
         pending: list[asyncio.Task[Document]] = []
         try:
             for index, call in enumerate(self._plan.calls):
                 if self._enough():
                     self.tally.calls_dropped["LIMIT_REACHED"] = len(self._plan.calls) - index
                     break
-                ahead = self._plan.calls[len(pending) : index + window]
+                ahead = self._plan.calls[len(pending) : index + self._window()]
                 pending += [asyncio.create_task(self._answer(c)) for c in ahead]
                 self.tally.note(await self._judge(call, await pending[index]))
                 await self._tell()
@@ -147,7 +150,15 @@ class _Run:
             for task in pending:
                 task.cancel()
             await asyncio.gather(*pending, return_exceptions=True)
-        await self._tell(now=True)
+            # However it ends, the counts are those of the examples that are there.
+            with contextlib.suppress(Superseded):
+                await self._claim.update(self.final, even_if_cancelling=True)
+
+    def _window(self) -> int:
+        """Return how many replies may wait or be on their way; never more than could still be wanted."""
+        window = MAX_AHEAD * self._client.endpoint.max_concurrency
+        most = self._spec["max_examples"]
+        return min(window, most - self.tally.accepted) if most else window
 
     def _enough(self) -> bool:
         most = self._spec["max_examples"]
@@ -179,7 +190,8 @@ class _Run:
             # Remember what was accepted before, so that doubles are told as they would have been.
             self._seen.judge(Verdict(known["prompt"], known["response"], drop_reason=known["drop_reason"]))
             return known
-        verdict = self._seen.judge(judge(self._plan, call, reply["text"]))
+        # Normalising a long chunk takes more than the 10 ms that the event loop may be held.
+        verdict = self._seen.judge(await asyncio.to_thread(judge, self._plan, call, reply["text"]))
         version = self._plan.template.version
         return await self._examples.add(self._claim.doc, call, verdict, reply, version)
 
@@ -190,8 +202,8 @@ class _Run:
         done, total = self.tally.judged, len(self._plan.calls)
         doc["work"]["progress"] = {"phase": "generate", "done": done, "total": total, "unit": "calls"}
 
-    async def _tell(self, now: bool = False) -> None:
-        if not now and time.monotonic() - self._told < TELL_SECONDS:
+    async def _tell(self) -> None:
+        if time.monotonic() - self._told < TELL_SECONDS:
             return
         self._told = time.monotonic()
         await self._claim.update(self.final)

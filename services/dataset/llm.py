@@ -7,7 +7,7 @@ import contextlib
 import email.utils
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,6 +67,7 @@ class LlmClient:
     def __init__(self, endpoint: Endpoint, backoff_seconds: float = BACKOFF_SECONDS) -> None:
         self.endpoint = endpoint
         self._mode = endpoint.json_mode or "SCHEMA"
+        self._proven = bool(endpoint.json_mode)
         self._slots = asyncio.Semaphore(endpoint.max_concurrency)
         self._backoff_seconds = backoff_seconds
         headers = {"Authorization": f"Bearer {endpoint.api_key}"} if endpoint.api_key else {}
@@ -77,8 +78,13 @@ class LlmClient:
             trust_env=not _is_loopback(endpoint.base_url),
         )
 
+    @property
+    def json_mode(self) -> str:
+        """How the server is asked for JSON now: SCHEMA, OBJECT or TEXT."""
+        return self._mode
+
     async def close(self) -> None:
-        """Close the connections."""
+        """Close the connections; calls then fail."""
         await self._http.aclose()
 
     async def complete(
@@ -110,8 +116,7 @@ class LlmClient:
         async with self._slots:
             for attempt in range(TRIES):
                 try:
-                    answer = await self._call(body, schema)
-                    return _reply(answer, attempt)
+                    return await self._call(body, schema, attempt)
                 except _Again as error:
                     last = str(error)
                     pause = error.pause or random.uniform(0, self._backoff_seconds * 2**attempt)  # noqa: S311 - jitter
@@ -119,34 +124,49 @@ class LlmClient:
                     await asyncio.sleep(min(pause, MAX_PAUSE_SECONDS))
         raise self._unavailable(f"{last}, {TRIES} times in a row")
 
-    async def _call(self, body: dict[str, Any], schema: dict[str, Any]) -> Mapping[str, Any]:
+    async def _call(self, body: dict[str, Any], schema: dict[str, Any], attempt: int) -> Reply:
         while True:
             mode = self._mode
-            try:
-                answer = await self._http.post(
-                    self.endpoint.base_url.rstrip("/") + "/chat/completions", json={**body, **_format(mode, schema)}
-                )
-            except httpx.TimeoutException as error:
-                raise _Again(f"no answer within {self.endpoint.timeout_seconds:g} s") from error
-            except httpx.HTTPError as error:
-                raise _Again(f"no connection ({type(error).__name__})") from error
-            if answer.status_code in (400, 422) and mode in _FALLBACK and not self.endpoint.json_mode:
-                self._mode = _FALLBACK[mode]
+            answer = await self._post({**body, **_format(mode, schema)})
+            if self._refuses_mode(answer.status_code, attempt) and mode in _FALLBACK:
+                if mode == self._mode:
+                    self._mode = _FALLBACK[mode]
                 continue
-            return self._read(answer)
+            reply = self._read(answer, attempt)
+            self._proven = True
+            return reply
 
-    def _read(self, answer: httpx.Response) -> Mapping[str, Any]:
+    def _refuses_mode(self, code: int, attempt: int) -> bool:
+        """Whether a status may be about response_format: some servers answer 500 to one that they do not know."""
+        return not self._proven and (code in (400, 422) or (code in (500, 501) and attempt > 0))
+
+    async def _post(self, body: dict[str, Any]) -> httpx.Response:
+        """Return the whole answer, of limited length, within the time that a call may take."""
+        if self._http.is_closed:
+            raise self._unavailable("no answer, for the endpoint was deleted")
+        url = self.endpoint.base_url.rstrip("/") + "/chat/completions"
+        seconds = self.endpoint.timeout_seconds
+        try:
+            async with asyncio.timeout(seconds), self._http.stream("POST", url, json=body) as answer:
+                content = bytearray()
+                async for block in answer.aiter_bytes():
+                    content += block
+                    if len(content) > MAX_REPLY_BYTES:
+                        raise _Again(f"a reply of more than {MAX_REPLY_BYTES} bytes")
+                return httpx.Response(answer.status_code, headers=_kept(answer.headers), content=bytes(content))
+        except (httpx.TimeoutException, TimeoutError) as error:
+            raise _Again(f"no answer within {seconds:g} s") from error
+        except httpx.HTTPError as error:
+            raise _Again(f"no connection ({type(error).__name__})") from error
+
+    def _read(self, answer: httpx.Response, attempt: int) -> Reply:
         code = answer.status_code
         if code in _AGAIN:
             raise _Again(f"status {code}", _retry_after(answer))
         if code != 200:
-            raise self._unavailable(f"status {code}: {_REFUSED.get(code, self._scrub(answer.text[:200]))}")
-        if len(answer.content) > MAX_REPLY_BYTES:
-            raise _Again(f"a reply of {len(answer.content)} bytes")
-        with contextlib.suppress(ValueError):
-            found = answer.json()
-            if isinstance(found, dict) and found.get("choices"):
-                return found
+            raise self._unavailable(f"status {code}: {_REFUSED.get(code) or self._scrub(answer.text)[:200]}")
+        with contextlib.suppress(ValueError, TypeError, LookupError, AttributeError, RecursionError):
+            return _reply(answer.json(), attempt)
         raise _Again("an answer that is not a chat completion")
 
     def _scrub(self, text: str) -> str:
@@ -172,12 +192,19 @@ def _format(mode: str, schema: dict[str, Any]) -> dict[str, Any]:
     return {"response_format": {"type": "json_object"}} if mode == "OBJECT" else {}
 
 
-def _reply(answer: Mapping[str, Any], retries: int) -> Reply:
-    choice = answer["choices"][0] if isinstance(answer["choices"], list) else {}
-    message = choice.get("message") or {}
+def _kept(headers: httpx.Headers) -> dict[str, str]:
+    return {name: headers[name] for name in ("content-type", "retry-after") if name in headers}
+
+
+def _reply(answer: Any, retries: int) -> Reply:
+    """Read a chat completion. Raises ValueError, TypeError, LookupError or AttributeError if it is none."""
+    message = answer["choices"][0]["message"]
+    content = message["content"] or ""
+    if not isinstance(content, str):
+        content = "".join(part.get("text", "") for part in content)
     usage = answer.get("usage") or {}
     return Reply(
-        text=str(message.get("content") or ""),
+        text=content,
         prompt_tokens=int(usage.get("prompt_tokens") or 0),
         completion_tokens=int(usage.get("completion_tokens") or 0),
         retries=retries,

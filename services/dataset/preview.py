@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from services.common.documents.port import Document
@@ -12,6 +13,7 @@ from services.dataset.core.checks import Seen
 from services.dataset.core.example import Source
 from services.dataset.endpoints import Endpoints
 from services.dataset.generation import judge
+from services.dataset.llm import LlmClient
 from services.dataset.ports import Document as File
 from services.dataset.ports import Documents, Reply
 from services.dataset.spec import Call, plan
@@ -39,22 +41,13 @@ class Preview:
             raise InvalidArgument(f"calls is {calls}; use 1 to {MAX_CALLS}, or 0.", field="calls")
         spec = resolved["spec"]
         client = await self._endpoints.client(spec["llm_endpoint"])
-        sources = [await self._first(file) for file in resolved["files"][: calls or DEFAULT_CALLS]]
-        planned = plan(spec, client.endpoint.model, [s for s in sources if s])
         wanted = calls or DEFAULT_CALLS
-        chosen = [planned.calls[i * len(planned.calls) // wanted] for i in range(min(wanted, len(planned.calls)))]
+        sources = await self._sources(resolved["files"], wanted)
+        planned = await asyncio.to_thread(plan, spec, client.endpoint.model, sources)
+        made = min(wanted, len(planned.calls))
+        chosen = [planned.calls[i * len(planned.calls) // made] for i in range(made)]
         began = time.monotonic()
-
-        async def ask(call: Call) -> Reply:
-            return await client.complete(
-                call.messages,
-                call.schema,
-                temperature=spec["temperature"],
-                max_tokens=spec["max_tokens"],
-                seed=spec["seed"] + call.index,
-            )
-
-        replies = await asyncio.gather(*(ask(call) for call in chosen))
+        replies = await self._ask(client, spec, chosen)
         seen = Seen()
         examples = []
         for call, reply in zip(chosen, replies, strict=True):
@@ -70,7 +63,36 @@ class Preview:
             "seconds": time.monotonic() - began,
         }
 
-    async def _first(self, file: dict[str, str]) -> Source | None:
+    async def _ask(self, client: LlmClient, spec: dict[str, Any], calls: Sequence[Call]) -> list[Reply]:
+        """Make some calls side by side; if one fails, the others are given up."""
+        asked = [
+            asyncio.create_task(
+                client.complete(
+                    call.messages,
+                    call.schema,
+                    temperature=spec["temperature"],
+                    max_tokens=spec["max_tokens"],
+                    seed=spec["seed"] + call.index,
+                )
+            )
+            for call in calls
+        ]
+        try:
+            return await asyncio.gather(*asked)
+        finally:
+            for task in asked:
+                task.cancel()
+
+    async def _sources(self, files: Sequence[dict[str, str]], wanted: int) -> list[Source]:
+        """Return the first chunks of some files: as many as there are calls, from as many files as can be."""
+        chosen = [files[i * len(files) // wanted] for i in range(wanted)] if len(files) > wanted else files
+        most = -(-wanted // len(chosen))
+        return [source for file in chosen for source in await self._first(file, most)]
+
+    async def _first(self, file: dict[str, str], most: int) -> list[Source]:
+        found: list[Source] = []
         async for source in self._documents.chunks(File(file["name"], file["display_name"], file["sha256"])):
-            return source
-        return None
+            found.append(source)
+            if len(found) == most:
+                break
+        return found

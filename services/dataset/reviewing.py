@@ -63,6 +63,13 @@ class Reviewing:
                     doc[field] = getattr(wanted, field).strip()
                     doc["edited"] = True
             if "accepted" in fields and doc["accepted"] != wanted.accepted:
+                if wanted.accepted and not (doc["prompt"] and doc["response"]):
+                    raise InvalidArgument(
+                        "The example has no prompt or no response. Write them before it is accepted.",
+                        field="example.accepted",
+                    )
+                # Its side comes with the next version.
+                doc["split"] = "SPLIT_UNSPECIFIED"
                 doc["accepted"] = wanted.accepted
                 doc["drop_reason"] = "" if wanted.accepted else REVIEWED
                 doc["edited"] = True

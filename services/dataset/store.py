@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from services.common import ids
@@ -84,6 +84,13 @@ class Examples:
         except AlreadyExists:
             return await self.resources.collection.get(_name(dataset, call)) or fields
 
+    async def keep_only(self, dataset: Document, calls: Sequence[Call]) -> None:
+        """Remove the examples of calls that are no longer in the plan, as after a file was cut anew."""
+        planned = {_name(dataset, call) for call in calls}
+        async for doc in _all(self.resources.collection, {"dataset_uid": dataset["uid"]}, "order"):
+            if doc["_id"] not in planned:
+                await self.resources.collection.delete(doc["_id"])
+
     async def all(self, dataset: Document, **conditions: Any) -> list[Document]:
         """Return the examples of a dataset that meet some conditions, in order, deleted ones left out."""
         where = {"dataset_uid": dataset["uid"], "delete_time": None, **conditions}
@@ -95,7 +102,7 @@ class Examples:
 
 
 def _name(dataset: Document, call: Call) -> str:
-    return f"{dataset['_id']}/examples/{ids.derived_id('e', dataset['uid'], call.id)}"
+    return f"{dataset['_id']}/examples/{ids.derived_id('e', call.id)}"
 
 
 def describe(source: Source, verdict: Verdict) -> Document:

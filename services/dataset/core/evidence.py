@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from dataclasses import dataclass
+from functools import lru_cache
 
 _SAME = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "–": "-", "—": "-", "‐": "-", "‑": "-", "−": "-"})
 _TRIM = " \t\n\"'.…,;:"
@@ -17,6 +18,7 @@ class Normal:
     origin: tuple[int, ...]
 
 
+@lru_cache(maxsize=256)
 def normalise(text: str) -> Normal:
     """Return the text in NFKC and lower case, with one kind of quotation mark and dash and single spaces.
 

@@ -1,0 +1,215 @@
+"""An OpenAI-compatible LLM on loopback that answers as a test says, over real HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import re
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+MODEL = "fake-model"
+_CUE = re.compile(r'^Ask(?: for)? "(.+?)": (.+)$', re.M)
+_PASSAGE = re.compile(r"^Passage: (.+)$", re.M)
+
+
+@dataclass(frozen=True)
+class Request:
+    """One call as it came: its number from 0, its headers in lower case, its body."""
+
+    number: int
+    headers: dict[str, str]
+    body: dict[str, Any]
+
+    @property
+    def asked(self) -> str:
+        """The last user message."""
+        return str(self.body["messages"][-1]["content"])
+
+    @property
+    def format(self) -> str:
+        """The response_format's type; "text" without one."""
+        return str(self.body.get("response_format", {}).get("type", "text"))
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What goes back: the model's text, or with `raw` the whole body. `hang` seconds pass first."""
+
+    text: str = ""
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    raw: bytes | None = None
+    hang: float = 0
+
+
+Script = Callable[[Request], Answer]
+
+
+def example(request: Request) -> dict[str, str]:
+    """Return an example that passes the checks, made from the prompt alone, the same for the same prompt."""
+    passages = _PASSAGE.findall(request.asked)
+    cue = _CUE.search(request.asked)
+    passage = passages[-1]
+    schema = request.body.get("response_format", {}).get("json_schema", {}).get("schema", {})
+    allowed = schema.get("properties", {}).get("evidence", {}).get("enum")
+    words, gapped = cue.groups() if cue else ("What is known of this:", " ".join(passage.split()[:6]))
+    rest = gapped.replace("___", "so").strip(" .")
+    instruction = "instruction" in request.body["messages"][0]["content"]
+    prompt = {"instruction": f"State it in one sentence: {rest}."} if instruction else {"question": f"{words} {rest}?"}
+    return {**prompt, "evidence": allowed[0] if allowed else passage, "answer": passage}
+
+
+def good(request: Request) -> Answer:
+    """The example as JSON."""
+    return Answer(json.dumps(example(request)))
+
+
+def fenced(request: Request) -> Answer:
+    """The example in a Markdown fence, with thinking before it and words after it."""
+    return Answer(
+        f"<think>Let me {{see}}.</think>Sure!\n```json\n{json.dumps(example(request))}\n```\nHope this helps."
+    )
+
+
+def truncated(request: Request) -> Answer:
+    """The example, cut off in its last value."""
+    return Answer(json.dumps(example(request))[:-9])
+
+
+def garbage(request: Request) -> Answer:
+    """No JSON at all."""
+    return Answer("The weather is nice today; let us talk about something else.")
+
+
+def wrong_schema(request: Request) -> Answer:
+    """JSON of another form."""
+    return Answer('{"title": "A poem", "lines": ["one", "two"]}')
+
+
+def html(request: Request) -> Answer:
+    """A proxy's page with status 200."""
+    return Answer(raw=b"<html><body>Welcome to the guest network</body></html>")
+
+
+def status(code: int, **headers: str) -> Script:
+    """A status without an example."""
+    fields = {name.replace("_", "-"): value for name, value in headers.items()}
+    return lambda request: Answer(status=code, headers=fields, raw=b'{"error": {"message": "no"}}')
+
+
+def hang(seconds: float) -> Script:
+    """The example, after some seconds."""
+    return lambda request: Answer(good(request).text, hang=seconds)
+
+
+def without_schema(request: Request) -> Answer:
+    """The example, but status 400 for a response_format of json_schema."""
+    return status(400)(request) if request.format == "json_schema" else good(request)
+
+
+def text_only(request: Request) -> Answer:
+    """The example, but status 400 for any response_format."""
+    return status(400)(request) if request.format != "text" else good(request)
+
+
+def first(*scripts: Script, then: Script = good) -> Script:
+    """Each script for one call, in order; then the last one for all that follow."""
+    return lambda request: (scripts[request.number] if request.number < len(scripts) else then)(request)
+
+
+class LlmServer:
+    """The server. `script` may be changed while it runs."""
+
+    def __init__(self, script: Script = good) -> None:
+        self.script = script
+        self.requests: list[Request] = []
+        self.at_once = 0
+        self.most_at_once = 0
+        self._server: asyncio.Server | None = None
+        self._connections: set[asyncio.Task[None]] = set()
+        self._port = 0
+
+    @property
+    def url(self) -> str:
+        """The base URL, also while the server is down."""
+        return f"http://127.0.0.1:{self._port}/v1"
+
+    @property
+    def prompts(self) -> list[str]:
+        """The last user message of every call."""
+        return [request.asked for request in self.requests]
+
+    async def start(self) -> None:
+        """Listen; again on the same port after a stop."""
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self._port)
+        self._port = self._server.sockets[0].getsockname()[1]
+
+    async def stop(self) -> None:
+        """Close the port and every connection."""
+        if self._server:
+            self._server.close()
+        for task in list(self._connections):
+            task.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._connections.add(task)
+        try:
+            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+                while True:
+                    await self._serve(reader, writer)
+        finally:
+            self._connections.discard(task)
+            writer.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+        headers = dict(line.lower().split(": ", 1) for line in head[1:] if ": " in line)
+        plain = dict(line.split(": ", 1) for line in head[1:] if ": " in line)
+        body = await reader.readexactly(int(headers.get("content-length", 0)))
+        path = head[0].split()[1]
+        if path.endswith("/models"):
+            await _send(writer, Answer(raw=json.dumps({"data": [{"id": MODEL}]}).encode()), {})
+            return
+        lower = {name.lower(): value for name, value in plain.items()}
+        request = Request(len(self.requests), lower, json.loads(body))
+        self.requests.append(request)
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        try:
+            answer = self.script(request) if path.endswith("/chat/completions") else Answer(status=404, raw=b"no")
+            await asyncio.sleep(answer.hang)
+        finally:
+            self.at_once -= 1
+        await _send(writer, answer, request.body)
+
+
+async def _send(writer: asyncio.StreamWriter, answer: Answer, asked: dict[str, Any]) -> None:
+    completion = {
+        "id": "x",
+        "object": "chat.completion",
+        "model": asked.get("model", MODEL),
+        "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": answer.text}}],
+        "usage": {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120},
+    }
+    body = json.dumps(completion).encode() if answer.raw is None else answer.raw
+    fields = {"content-type": "application/json", "content-length": str(len(body)), **answer.headers}
+    lines = [f"HTTP/1.1 {answer.status} X", *(f"{name}: {value}" for name, value in fields.items())]
+    writer.write("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
+    await writer.drain()
+
+
+@contextlib.asynccontextmanager
+async def llm(script: Script = good) -> AsyncIterator[LlmServer]:
+    """Serve until the block ends."""
+    server = LlmServer(script)
+    await server.start()
+    try:
+        yield server
+    finally:
+        await server.stop()

@@ -1,0 +1,219 @@
+"""The LLM client against a real HTTP server on loopback that misbehaves as told."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from typing import Any
+
+import pytest
+
+from services.common.errors import Unavailable
+from services.dataset.llm import Endpoint, LlmClient
+from tests.fakes import llm_server as fake
+from tests.fakes.llm_server import LlmServer, llm
+
+MESSAGES = [{"role": "system", "content": "Ask."}, {"role": "user", "content": "Topic: T\nPassage: It has 36 pages."}]
+SCHEMA: dict[str, Any] = {"type": "object", "properties": {"question": {"type": "string"}}}
+KEY = "sk-very-secret-0123456789"
+
+
+def client(server: LlmServer, **fields: Any) -> LlmClient:
+    """A client of the server that pauses for hundredths of a second only."""
+    settings = {"max_concurrency": 4, "timeout_seconds": 5, **fields}
+    return LlmClient(Endpoint("llmEndpoints/e", server.url, fake.MODEL, **settings), backoff_seconds=0.01)
+
+
+async def ask(server: LlmServer, **fields: Any) -> Any:
+    """One call by a client of its own."""
+    one = client(server, **fields)
+    try:
+        return await one.complete(MESSAGES, SCHEMA, temperature=0.5, max_tokens=64, seed=7)
+    finally:
+        await one.close()
+
+
+async def test_a_call_carries_what_it_was_given_and_brings_text_and_usage() -> None:
+    """Model, messages, temperature, max_tokens, seed and key go out; the text and the server's token counts come back."""
+    async with llm() as server:
+        reply = await ask(server, api_key=KEY)
+        request = server.requests[0]
+
+        assert json.loads(reply.text)["answer"] == "It has 36 pages."
+        assert (reply.prompt_tokens, reply.completion_tokens, reply.retries) == (100, 20, 0)
+        assert request.headers["authorization"] == f"Bearer {KEY}"
+        assert request.body["messages"] == MESSAGES
+        sent = {name: request.body[name] for name in ("model", "temperature", "max_tokens", "seed")}
+        assert sent == {"model": fake.MODEL, "temperature": 0.5, "max_tokens": 64, "seed": 7}
+        assert request.body["response_format"]["json_schema"]["schema"] == SCHEMA
+
+
+@pytest.mark.parametrize("code", [408, 409, 425, 429, 500, 502, 503, 504])
+async def test_a_status_that_says_later_is_tried_again(code: int) -> None:
+    """Two failures cost two retries and nothing more."""
+    failing = fake.status(code)
+    async with llm(fake.first(failing, failing)) as server:
+        reply = await ask(server, json_mode="SCHEMA")
+
+        assert reply.retries == 2
+        assert len(server.requests) == 3
+
+
+async def test_retry_after_is_waited_for() -> None:
+    """The server's own pause is kept instead of the backoff's."""
+    async with llm(fake.first(fake.status(429, retry_after="0.4"))) as server:
+        began = time.monotonic()
+        await ask(server)
+
+        assert 0.4 <= time.monotonic() - began < 2
+
+
+async def test_a_server_that_stays_away_is_llm_unavailable_after_five_tries() -> None:
+    """The message names the endpoint and the remedy."""
+    async with llm(fake.status(503)) as server:
+        with pytest.raises(Unavailable, match="status 503, 5 times in a row.*resume") as caught:
+            await ask(server, json_mode="TEXT")
+
+        assert caught.value.reason == "LLM_UNAVAILABLE"
+        assert server.url in str(caught.value)
+        assert len(server.requests) == 5
+
+
+async def test_a_port_without_a_server_is_llm_unavailable() -> None:
+    """Connections that are refused are tried again, then told."""
+    async with llm() as server:
+        await server.stop()
+        with pytest.raises(Unavailable, match="no connection"):
+            await ask(server)
+
+
+async def test_a_call_ends_at_its_time_limit() -> None:
+    """A server that never answers costs timeout_seconds per try, not for ever."""
+    async with llm(fake.first(fake.hang(30))) as server:
+        began = time.monotonic()
+        reply = await ask(server, timeout_seconds=0.3)
+
+        assert reply.retries == 1
+        assert time.monotonic() - began < 3
+
+
+@pytest.mark.parametrize(
+    ("code", "words"), [(401, "the key is missing or wrong"), (403, "not allowed"), (404, "unknown")]
+)
+async def test_a_refusal_is_told_at_once_and_without_the_key(code: int, words: str) -> None:
+    """No retry cures a wrong key; the message says what is wrong and never shows the key."""
+    async with llm(fake.status(code)) as server:
+        with pytest.raises(Unavailable, match=words) as caught:
+            await ask(server, api_key=KEY)
+
+        assert KEY not in str(caught.value)
+        assert len(server.requests) == 1
+
+
+async def test_a_server_that_repeats_the_key_does_not_bring_it_into_the_message() -> None:
+    """Some servers echo the key in their error."""
+    async with llm(lambda r: fake.Answer(status=402, raw=f"bad key {KEY}".encode())) as server:
+        with pytest.raises(Unavailable, match=r"bad key \*\*\*") as caught:
+            await ask(server, api_key=KEY, json_mode="TEXT")
+
+        assert KEY not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("script", "formats", "mode"),
+    [
+        (fake.without_schema, ["json_schema", "json_object"], "OBJECT"),
+        (fake.text_only, ["json_schema", "json_object", "text"], "TEXT"),
+        (
+            lambda r: fake.status(500)(r) if r.format == "json_schema" else fake.good(r),
+            ["json_schema", "json_schema", "json_object"],
+            "OBJECT",
+        ),
+    ],
+    ids=["no schema", "no response_format", "schema is status 500"],
+)
+async def test_the_way_to_ask_for_json_is_found_once(script: fake.Script, formats: list[str], mode: str) -> None:
+    """Schema first, then json_object, then plain text; the second call begins where the first ended."""
+    async with llm(script) as server:
+        one = client(server)
+        await one.complete(MESSAGES, SCHEMA, temperature=0, max_tokens=64, seed=1)
+        await one.complete(MESSAGES, SCHEMA, temperature=0, max_tokens=64, seed=2)
+        await one.close()
+
+        assert [request.format for request in server.requests] == [*formats, formats[-1]]
+        assert one.json_mode == mode
+
+
+async def test_a_mode_that_was_chosen_is_kept() -> None:
+    """With json_mode set, a 400 is an error and no reason to ask in another way."""
+    async with llm(fake.without_schema) as server:
+        with pytest.raises(Unavailable, match="status 400"):
+            await ask(server, json_mode="SCHEMA")
+
+        assert [request.format for request in server.requests] == ["json_schema"]
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"<html>Welcome</html>",
+        b"",
+        b"[]",
+        b'{"choices": []}',
+        b'{"choices": [{"message": {}}]}',
+        b'{"choices": "x"}',
+        b'{"choices": [{"message": {"content": "x"}}], "usage": {"prompt_tokens": "many"}}',
+        b"\xff\xfe",
+        b"[" * 200_000,
+    ],
+)
+async def test_an_answer_that_is_no_chat_completion_is_tried_again_then_told(raw: bytes) -> None:
+    """A captive portal, a proxy, another program on the port: never a crash."""
+    async with llm(lambda r: fake.Answer(raw=raw)) as server:
+        with pytest.raises(Unavailable, match="not a chat completion, 5 times"):
+            await ask(server)
+
+
+async def test_a_reply_of_megabytes_is_not_taken_in() -> None:
+    """Reading stops at the limit, whatever the server sends."""
+    async with llm(lambda r: fake.Answer(raw=b"x" * 6_000_000)) as server:
+        with pytest.raises(Unavailable, match="a reply of more than"):
+            await ask(server)
+
+
+async def test_never_more_calls_in_flight_than_allowed() -> None:
+    """Twenty calls at once share max_concurrency slots."""
+    async with llm(fake.hang(0.05)) as server:
+        one = client(server, max_concurrency=3)
+        calls = (one.complete(MESSAGES, SCHEMA, temperature=0, max_tokens=9, seed=n) for n in range(20))
+        await asyncio.gather(*calls)
+        await one.close()
+
+        assert server.most_at_once == 3
+
+
+async def test_a_closed_client_says_so() -> None:
+    """An endpoint that is deleted while a dataset uses it gives a plain error."""
+    async with llm() as server:
+        one = client(server)
+        await one.close()
+        with pytest.raises(Unavailable, match="deleted"):
+            await one.complete(MESSAGES, SCHEMA, temperature=0, max_tokens=9, seed=1)
+
+
+async def test_a_proxy_of_the_environment_is_not_used_for_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A company's HTTP_PROXY must not see calls to a server on this machine."""
+    async with llm() as server, llm(fake.status(502)) as proxy:
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(name, proxy.url)
+        await ask(server)
+
+        assert not proxy.requests
+
+
+def test_an_endpoint_shown_in_a_log_hides_its_key() -> None:
+    """repr is what reaches logs and tracebacks."""
+    endpoint = Endpoint("llmEndpoints/e", "http://x/v1", "m", 1, 1, api_key=KEY)
+
+    assert KEY not in repr(endpoint)
