@@ -33,8 +33,10 @@ test-model: setup ## Run the tests that need the real 135M model.
 test-wheels: wheels ## Install each wheel alone in a fresh environment and try it.
 	$(BIN)/pytest -m packaging
 
-bench: setup ## Measure: overhead of a training step, start-up, memory, the command's start.
-	$(BIN)/python -m tests.bench
+bench: setup ## Measure: the command's start, the server's start and memory, the overhead of a training step.
+	$(BIN)/python -m tests.bench.startup
+	$(BIN)/python -m tests.bench.server
+	$(BIN)/python -m tests.bench.step_overhead
 
 lint: setup ## Check style, types, imports and the contract.
 	$(BIN)/ruff check .

@@ -8,6 +8,7 @@ model recalls the documents better than the base model, and that everything expo
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import sys
@@ -23,9 +24,10 @@ from samples.stage import DemoFailed, Stage
 from samples.teacher import NAME as TEACHER
 
 ROOT = Path(__file__).resolve().parent.parent
-DEMO = ROOT / ".demo"
-BASE = ROOT / ".cache" / "SmolLM2-135M-Instruct"
-DOCUMENTS = ROOT / "samples" / "documents"
+# Below ROOT, where every command is run.
+DEMO = Path(".demo")
+BASE = Path(".cache") / "SmolLM2-135M-Instruct"
+DOCUMENTS = Path("samples") / "documents"
 FEWEST_EXAMPLES = 30
 # What the 135M model can do: a question about a short passage at a time.
 CHUNKS = ("--max-tokens", "128", "--overlap", "0")
@@ -55,9 +57,13 @@ class Demo:
     def step(self, title: str, does: Callable[[], None]) -> None:
         """Run one step under a heading and remember how long it took."""
         begin = time.monotonic()
-        print(f"\n━━ {title} {'━' * max(3, 90 - len(title))}  {begin - self._began:.0f} s", flush=True)
+        print(f"\n━━ {title} {'━' * max(3, 90 - len(title))}  {self.elapsed():.0f} s", flush=True)
         does()
         self.seconds.append((title, time.monotonic() - begin))
+
+    def elapsed(self) -> float:
+        """Return the seconds since the beginning."""
+        return time.monotonic() - self._began
 
     def documents(self) -> None:
         """Documents in, chunks out."""
@@ -93,8 +99,8 @@ class Demo:
             self._stage.ftf("export", "first", "--format", form, "--id", form, "--watch")
             self._stage.ftf("download", form, "-o", folder)
             base = ("--base", BASE) if form == "adapter" else ()
-            said = self._stage.python(ROOT / "samples" / "answer.py", folder, question, *base)
-            print(f"\n  loaded again from {folder.relative_to(ROOT)}\n  asked: {question}\n  said:  {said}", flush=True)
+            said = self._stage.python("samples/answer.py", folder, question, *base)
+            print(f"\n  loaded again from {folder}\n  asked: {question}\n  said:  {said}", flush=True)
             self.checks.append(Check(f"{form} loads again", said[:60] or "no answer", bool(said)))
 
     def _question(self) -> str:
@@ -112,17 +118,16 @@ def compared(name: str, score: dict[str, Any]) -> Check:
 
 def verdict(demo: Demo, failure: str) -> int:
     """Print what took how long and what was proven; return the exit code."""
-    total = sum(seconds for _, seconds in demo.seconds)
     print(f"\n━━ Verdict {'━' * 83}\n")
     for title, seconds in demo.seconds:
         print(f"  {title:<42} {seconds:6.0f} s")
-    print(f"  {'total':<42} {total:6.0f} s\n")
+    print(f"  {'total':<42} {demo.elapsed():6.0f} s\n")
     for check in demo.checks:
         print(f"  {'✓' if check.passed else '✗'} {check.what:<30} {check.found}")
     if failure:
         print(f"  ✗ {failure}")
     if (DEMO / "report" / "report.md").exists():
-        print(f"\n  The report: {(DEMO / 'report' / 'report.md').relative_to(ROOT)}")
+        print(f"\n  The report: {DEMO / 'report' / 'report.md'}")
     good = not failure and all(check.passed for check in demo.checks)
     print(f"\n  {'All of it worked.' if good else 'The demo failed.'}", flush=True)
     return 0 if good else 1
@@ -131,6 +136,7 @@ def verdict(demo: Demo, failure: str) -> int:
 def main() -> int:
     """Run the demo from a fresh state; the model and the environment stay from one time to the next."""
     signal.signal(signal.SIGTERM, interrupted)
+    os.chdir(ROOT)
     stage = Stage(DEMO / "state", "demo")
     stage.end_leftovers()
     shutil.rmtree(DEMO, ignore_errors=True)
