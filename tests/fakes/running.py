@@ -111,8 +111,6 @@ class _BearerBoth(_Token, grpc.aio.StreamStreamClientInterceptor):
         return await continuation(_with_token(details, self.token), requests)
 
 
-
-
 async def refusal(call: Any) -> tuple[grpc.StatusCode, str]:
     """Return the code and the ErrorInfo reason of a call, or of a stream's first message, that must fail."""
     with pytest.raises(grpc.aio.AioRpcError) as caught:
