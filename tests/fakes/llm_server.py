@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 MODEL = "fake-model"
-_CUE = re.compile(r'^Ask(?: for)? "(.+?)": (.+)$', re.M)
+_CUE = re.compile(r'^(?:Ask|Begin) "(.+?)": (.+)$', re.M)
 _PASSAGE = re.compile(r"^Passage: (.+)$", re.M)
 
 

@@ -35,7 +35,7 @@ async def ask(server: LlmServer, **fields: Any) -> Any:
 
 
 async def test_a_call_carries_what_it_was_given_and_brings_text_and_usage() -> None:
-    """Model, messages, temperature, max_tokens, seed and key go out; the text and the server's token counts come back."""
+    """Model, messages, temperature, max_tokens, seed and key go out; text and token counts come back."""
     async with llm() as server:
         reply = await ask(server, api_key=KEY)
         request = server.requests[0]
@@ -72,7 +72,7 @@ async def test_retry_after_is_waited_for() -> None:
 async def test_a_server_that_stays_away_is_llm_unavailable_after_five_tries() -> None:
     """The message names the endpoint and the remedy."""
     async with llm(fake.status(503)) as server:
-        with pytest.raises(Unavailable, match="status 503, 5 times in a row.*resume") as caught:
+        with pytest.raises(Unavailable, match=r"status 503, 5 times in a row.*resume") as caught:
             await ask(server, json_mode="TEXT")
 
         assert caught.value.reason == "LLM_UNAVAILABLE"

@@ -23,6 +23,8 @@ STRANGE_SHARE = 0.5
 REPETITIVE_SHARE = 0.6
 """A text is repetitive if fewer of its content words are different ones; short texts are not looked at."""
 MIN_REPETITIVE = 5
+SAME_SHARE = 0.8
+"""Share of the evidence's words in the answer from which the two must agree on whether they say "not"."""
 MIN_SUBJECT = 2
 """Content words that a prompt needs if it names nothing of the headings above its chunk."""
 COPIED_SHARE = 90.0
@@ -42,6 +44,7 @@ _GAP = re.compile(r"_{3,}")
 _REFUSAL = re.compile(
     r"^\W*(i'?m sorry|i cannot|i can'?t|as an ai\b|not (specified|mentioned|stated)|unknown\b|n/?a\b)", re.I
 )
+_NEGATION = re.compile(r"\b(?:not|never|no|nobody|nothing|none|neither|cannot|nowhere)\b|n['’]t\b", re.I)
 _UNCLEAR = re.compile(r"\b(it|its|they|them|their|he|him|his|she|her|this|these|those)\b", re.I)
 _AND_WHAT = re.compile(r"\b(?:and|or),? (?:what|how|who|where|when|why|which)\b", re.I)
 _COUNTED = re.compile(
@@ -75,7 +78,7 @@ def check(found: dict[str, Any], source: Source, asks: bool, fact: str = "") -> 
     if not reason and where is None:
         reason, detail = "EVIDENCE_NOT_FOUND", str(found.get("evidence") or "")[:200]
     if not reason:
-        reason, detail = _answer(response, source)
+        reason, detail = _answer(response, evidence, source)
     if not reason:
         reason, detail = _prompt(prompt, response, evidence, source)
     if not reason:
@@ -124,8 +127,8 @@ def _question(prompt: str, response: str) -> tuple[str, str]:
     return "", ""
 
 
-def _answer(response: str, source: Source) -> tuple[str, str]:
-    """Whether the answer stands in the source: every number, every name, most of the other words."""
+def _answer(response: str, evidence: str, source: Source) -> tuple[str, str]:
+    """Whether the answer stands in the source: every number, every name, every "not", most of the other words."""
     whole = source.text + " " + " ".join(source.context)
     known = stems(whole)
     strange = numbers(response) - numbers(whole)
@@ -137,6 +140,10 @@ def _answer(response: str, source: Source) -> tuple[str, str]:
     missing = [w for w in words if stem(w) not in known]
     if words and 1 - len(missing) / len(words) < GROUNDED_SHARE:
         return "ANSWER_NOT_GROUNDED", "not in the source: " + ", ".join(missing)[:180]
+    told, quoted = stems(response), stems(evidence)
+    alike = len(told & quoted) >= SAME_SHARE * max(1, len(quoted))
+    if alike and bool(_NEGATION.search(response)) != bool(_NEGATION.search(evidence)):
+        return "ANSWER_NOT_GROUNDED", "says the opposite of: " + evidence[:170]
     return "", ""
 
 

@@ -75,7 +75,7 @@ _RULES: tuple[tuple[str, str], ...] = (
         r"\b(?:is|was|are|were) (?!not\b|\w+(?:ed|en)\b|kept\b|held\b|sent\b|led\b|made\b|put\b|too\b)"
         r"(?P<gap>(?:minus )?(?:\d[\d.,]*\d [^.;,]{1,60}|[A-Za-z0-9][^.;,]{2,70}))(?=[.;,]|$)",
     ),
-    ("What", r"(?<=[a-z] )(?P<gap>[A-Z][\w-]*(?: [A-Z][\w-]*| \d[\d.]*\d?)*)" + _END),
+    ("What", r"(?<=[a-z] )(?P<gap>[A-Z][\w-]*(?: [A-Z][\w-]*| \d+(?:\.\d+)*)*)" + _END),
 )
 _COMPILED = tuple((words, re.compile(rule)) for words, rule in _RULES)
 

@@ -20,8 +20,8 @@ class Template:
         version: name and number, "question-answer/1".
         system: the system message.
         shots: worked examples: (user, assistant) messages.
-        user: the user message; {topic} and {passage} are filled in, and {cue} and {gap} where the passage has a fact to
-            ask for; without one, a line that names them is left out.
+        user: the user message; {topic} and {passage} are filled in, and {cue}, {asking} (the same, in lower case) and
+            {gap} where the passage has a fact to ask for; without one, a line that names them is left out.
         schema: JSON schema of the reply.
         asks: whether the prompt of an example must be a question.
     """
@@ -57,10 +57,11 @@ def _fill(user: str, source: Source, passage: Passage) -> str:
         "topic": _one_line(" > ".join(source.context) or source.file_name),
         "passage": _one_line(source.text[passage.shown_from : passage.end]),
         "cue": found.words if found else "",
+        "asking": found.words[0].lower() + found.words[1:] if found else "",
         "gap": found.gapped if found else "",
     }
-    lines = [line for line in user.split("\n") if found or not ("{cue}" in line or "{gap}" in line)]
-    return re.sub(r"\{(topic|passage|cue|gap)\}", lambda m: values[m.group(1)], "\n".join(lines))
+    lines = [line for line in user.split("\n") if found or not re.search(r"\{(cue|asking|gap)\}", line)]
+    return re.sub(r"\{(topic|passage|cue|asking|gap)\}", lambda m: values[m.group(1)], "\n".join(lines))
 
 
 def _one_line(text: str) -> str:
