@@ -27,8 +27,7 @@ async def methods(channel: grpc.aio.Channel) -> list[tuple[str, str, bool, bool]
         async def requests() -> Any:
             yield reflection_pb2.ServerReflectionRequest(**fields)
 
-        async for answer in stub.ServerReflectionInfo(requests()):
-            return answer
+        return await anext(aiter(stub.ServerReflectionInfo(requests())))
 
     found = []
     for service in (await ask(list_services="")).list_services_response.service:
@@ -89,7 +88,7 @@ async def test_another_runs_attempt_opens_nothing(tmp_path: Path) -> None:
         other = "projects/p/runs/other"
         ended = await refusals(served, signer.sign(Principal(other, "attempt", other, 1)))
 
-    # The report stream takes the empty message and refuses it for its work's name, like the rest of the worker contract.
+    # The worker contract refuses the empty message for its work's name.
     assert set(ended.values()) == {grpc.StatusCode.PERMISSION_DENIED}
 
 
