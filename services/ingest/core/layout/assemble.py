@@ -8,7 +8,7 @@ from dataclasses import replace
 from services.ingest.core.document import ExtractedDocument
 from services.ingest.core.layout.cells import aligned_tables, with_marks
 from services.ingest.core.layout.columns import Element, flows
-from services.ingest.core.layout.furniture import furniture
+from services.ingest.core.layout.furniture import Edge, furniture
 from services.ingest.core.layout.grids import ruled_tables
 from services.ingest.core.layout.page import Page, Run, Table, body_size, rows_of
 from services.ingest.core.layout.paragraphs import Passage, item_text, passages, unfinished
@@ -35,30 +35,26 @@ def assemble(pages: Sequence[Page]) -> ExtractedDocument:
     assembly = _Assembly(titles, vocabulary)
     for page in pages:
         edges = outer.get(page.number, ())
-        tops = [edge for edge in edges if edge[0].middle < page.height / 2]
-        assembly.remove(tops, page.number)
+        assembly.remove([edge for edge in edges if edge.top], page.number)
         for part, fresh in parts.pop(page.number):
             assembly.add(part, page.number, fresh)
-        assembly.remove([edge for edge in edges if edge not in tops], page.number)
+        assembly.remove([edge for edge in edges if not edge.top], page.number)
     return assembly.document()
 
 
-def _parts(page: Page, edges: Sequence[tuple[Run, str]]) -> list[tuple[Part, bool]]:
+def _parts(page: Page, edges: Sequence[Edge]) -> list[tuple[Part, bool]]:
     """Return the parts of one page in reading order, each with whether it is the first of its column.
 
     Turned texts come last.
     """
-    tables, runs = ruled_tables(page.rules, [run for run in page.runs if not _in_edges(run, edges)])
+    outer = {id(run) for edge in edges for run in edge.runs}
+    tables, runs = ruled_tables(page.rules, [run for run in page.runs if id(run) not in outer])
     elements: list[Element] = [*runs, *tables]
     found: list[tuple[Part, bool]] = []
     for flow in flows(elements):
         found.extend((part, index == 0) for index, part in enumerate(passages(_lines(flow))))
     found.extend((text, False) for text in page.turned)
     return found
-
-
-def _in_edges(run: Run, edges: Sequence[tuple[Run, str]]) -> bool:
-    return any(edge.y0 <= run.middle <= edge.y1 and edge.x0 <= run.x0 and run.x1 <= edge.x1 for edge, _ in edges)
 
 
 def _lines(flow: Sequence[Element]) -> list[Run | Table]:
@@ -83,9 +79,9 @@ class _Assembly:
         self._open: tuple[Passage, list[Segment]] | None = None
         self._edges: list[Segment] = []
 
-    def remove(self, edges: Iterable[tuple[Run, str]], page: int) -> None:
+    def remove(self, edges: Iterable[Edge], page: int) -> None:
         """Take up furniture; it is written before the next part."""
-        self._edges.extend(Segment(_plain(run.text), page, reason) for run, reason in edges)
+        self._edges.extend(Segment(_plain(edge.text), page, edge.reason) for edge in edges)
 
     def add(self, part: Part, page: int, fresh: bool) -> None:
         """Write a part of a page. fresh: whether it is the first of its column."""

@@ -24,26 +24,44 @@ _ROWS = 2
 
 
 @dataclass(frozen=True)
+class Edge:
+    """A row that is no content.
+
+    Args:
+        text: what it says.
+        reason: PAGE_HEADER, PAGE_FOOTER or PAGE_NUMBER.
+        top: whether it stands at the top of the page.
+        runs: those that it is made of.
+    """
+
+    text: str
+    reason: str
+    top: bool
+    runs: Sequence[Run]
+
+
+@dataclass(frozen=True)
 class _Row:
     page: int
     top: bool
     height: int
-    run: Run
+    text: str
+    runs: Sequence[Run]
 
     @property
     def words(self) -> str:
         """The text without its digits; the same for all rows that are nothing but a page number."""
-        text = self.run.text.strip()
+        text = self.text.strip()
         return "#" if _NUMBER.fullmatch(text) else _DIGITS.sub("#", text.casefold())
 
     def numbers(self) -> list[int]:
         """Return by how much a number at either end is ahead of the page's own."""
-        found = _EDGE_NUMBER.finditer(self.run.text.strip())
+        found = _EDGE_NUMBER.finditer(self.text.strip())
         return [int(match[1] or match[2]) - self.page for match in found]
 
 
-def furniture(pages: Sequence[Page]) -> dict[int, list[tuple[Run, str]]]:
-    """Return for each page number the rows that are furniture, with the reason of each.
+def furniture(pages: Sequence[Page]) -> dict[int, list[Edge]]:
+    """Return for each page number the rows that are furniture.
 
     A row counts if it stands among the outermost two rows within a margin, at a height at which at least three pages
     and two in five have one, and if either its words repeat at that height or it bears the page's number.
@@ -53,18 +71,18 @@ def furniture(pages: Sequence[Page]) -> dict[int, list[tuple[Run, str]]]:
     for row in rows:
         places[row.top, row.height].append(row)
     offset = _offset(rows, len(pages))
-    found: dict[int, list[tuple[Run, str]]] = defaultdict(list)
+    found: dict[int, list[Edge]] = defaultdict(list)
     for row in rows:
         beside = [other for step in (-1, 0, 1) for other in places.get((row.top, row.height + step), ())]
         reason = _reason(row, beside, offset, len(pages))
         if reason:
-            found[row.page].append((row.run, reason))
+            found[row.page].append(Edge(row.text, reason, row.top, row.runs))
     return dict(found)
 
 
 def _reason(row: _Row, beside: Sequence[_Row], offset: int | None, pages: int) -> str:
     bears_number = offset is not None and offset in row.numbers()
-    if row.words == "#" and (bears_number or not _DIGITS.search(row.run.text)):
+    if row.words == "#" and (bears_number or not _DIGITS.search(row.text)):
         return "PAGE_NUMBER"
     usual = len({other.page for other in beside})
     if usual < _LEAST_PAGES or usual < _LEAST_SHARE * pages:
@@ -81,12 +99,15 @@ def _count(rows: Sequence[_Row]) -> Mapping[str, int]:
 
 def _margins(page: Page) -> list[_Row]:
     """Return the outermost rows of a page; none of a page that has a single row."""
-    rows = [joined(row) for row in rows_of(page.runs)]
+    rows = [(joined(row), row) for row in rows_of(page.runs)]
     if len(rows) < 2:
         return []
-    top = [(row, True) for row in rows[:_ROWS] if row.y1 < MARGIN * page.height]
-    bottom = [(row, False) for row in rows[-_ROWS:] if row.y0 > (1 - MARGIN) * page.height]
-    return [_Row(page.number, is_top, round(row.middle / page.height * 100), row) for row, is_top in top + bottom]
+    top = [(*row, True) for row in rows[:_ROWS] if row[0].y1 < MARGIN * page.height]
+    bottom = [(*row, False) for row in rows[-_ROWS:] if row[0].y0 > (1 - MARGIN) * page.height]
+    return [
+        _Row(page.number, is_top, round(run.middle / page.height * 100), run.text, runs)
+        for run, runs, is_top in top + bottom
+    ]
 
 
 def _offset(rows: Sequence[_Row], pages: int) -> int | None:
