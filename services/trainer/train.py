@@ -69,7 +69,7 @@ class _Trainer(SFTTrainer):
         """See SFTTrainer."""
         if num_items_in_batch is not None:
             self.supervised = float(num_items_in_batch)
-        return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)  # type: ignore[no-untyped-call]
+        return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)  # type: ignore[no-untyped-call]  # untyped in TRL
 
 
 def train(training: Training, model: Any, tokenizer: Any, examples: Sequence[Encoded]) -> Trained:

@@ -122,7 +122,7 @@ async def test_kill_9_of_the_server_loses_nothing(machine: Machine, tmp_path: Pa
     command = machine.whole_flow(tmp_path / "out", "--format", "adapter", "--max-steps", "40")
     first = await machine.start(*command)
     async with asyncio.timeout(30):
-        while len(machine.llm.requests) < 8:
+        while len(machine.llm.requests) < 8:  # noqa: ASYNC110 - nothing tells
             await asyncio.sleep(0.01)
     await machine.end(signal.SIGKILL)
     await machine.up()
