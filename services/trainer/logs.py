@@ -105,7 +105,10 @@ class Log:
 def quiet_libraries() -> None:
     """Send what the libraries log through Python's logging; no progress bars, and no word of what they will change."""
     import datasets
+    import huggingface_hub.constants
     import transformers
+
+    huggingface_hub.constants.HF_HUB_DISABLE_TELEMETRY = True
 
     transformers.utils.logging.disable_default_handler()
     transformers.utils.logging.enable_propagation()
@@ -114,5 +117,6 @@ def quiet_libraries() -> None:
     datasets.disable_progress_bars()
     # It misses kernels for 4-bit weights on CPUs, which nothing here has.
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", category=FutureWarning)
     warnings.filterwarnings("ignore", category=DeprecationWarning)

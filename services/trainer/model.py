@@ -143,4 +143,6 @@ def _load(source: Source, load: Any) -> Any:
     except (OSError, ValueError, KeyError) as error:
         first = str(error).strip().split("\n")[0].replace(source.location, source.name)[:300]
         reason = "MODEL_INVALID" if source.is_folder else "MODEL_NOT_FOUND"
+        if "gated repo" in str(error):
+            reason = "MODEL_GATED"
         raise NotReady(f"Model {source.name} cannot be loaded: {first} Check its files.", reason=reason) from error

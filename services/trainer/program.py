@@ -87,12 +87,16 @@ def run(subcommand: str, launch: Launch, patience: Patience, orders: Orders, lin
     checkpoint = begun.checkpoint if begun.HasField("checkpoint") else None
     attempt = Attempt(begun.attempt, folder, worker, reporter, orders, patience, checkpoint)
     log.info("Attempt %d of %s.", begun.attempt, launch.work)
+    code = EXIT_RETRY
     try:
-        return _work(subcommand, attempt, begun)
+        code = _work(subcommand, attempt, begun)
+        return code
     finally:
         lines.send_to(None)
         reporter.close()
         worker.close()
+        if code == EXIT_DONE:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _work(subcommand: str, attempt: Attempt, begun: pb.BeginAttemptResponse) -> int:
@@ -163,7 +167,14 @@ def _finish(attempt: Attempt, request: pb.FinishAttemptRequest) -> int:
     log.info("Done.")
     if not attempt.reporter.drain():
         log.warning("Not every report was acknowledged in time.")
-    attempt.worker.finish(request)
+    try:
+        attempt.worker.finish(request)
+    except FineTuneFlowError as error:
+        if error.reason == "OBJECT_MISMATCH":
+            # Another attempt goes on from the last checkpoint and uploads again; as it stands it would be for good.
+            raise Unavailable(error.message, reason=error.reason) from error
+        if error.reason != "WORK_ENDED":
+            raise
     return EXIT_DONE
 
 

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import grpc
 
 from finetuneflow.common.v1 import artifact_pb2, worker_service_pb2_grpc
 from finetuneflow.common.v1 import worker_service_pb2 as pb
-from services.common.errors import FineTuneFlowError, Unavailable
+from services.common.errors import Conflict, Exhausted, FineTuneFlowError, Unavailable
 from services.common.statuses import from_rpc_error
 from services.trainer.config import Launch, Patience
 
 log = logging.getLogger(__name__)
 
 CALL_SECONDS = 60.0
-"""Deadline of one unary call: completing a checkpoint makes the service hash its files."""
+"""Deadline of one unary call."""
+
+_HASHED_PER_SECOND = 20_000_000
+"""Bytes that the service hashes in a second at the least, while it checks announced files before it answers."""
 
 _OPTIONS = (
     ("grpc.enable_http_proxy", 0),
@@ -42,6 +45,15 @@ def as_error(error: grpc.RpcError) -> FineTuneFlowError:
     """Return a failed call as one of our errors; a service that is away is Unavailable."""
     ours = from_rpc_error(error, "training or export")  # type: ignore[arg-type]  # typed for async calls; same methods
     return Superseded(ours.message) if ours.reason == "SUPERSEDED" else ours
+
+
+def _passing(error: FineTuneFlowError) -> bool:
+    """Whether a repeat may help: the service is away or full, lost a race, or failed without saying why."""
+    return isinstance(error, Unavailable | Conflict | Exhausted) or type(error) is FineTuneFlowError
+
+
+def _seconds(files: Iterable[artifact_pb2.Artifact]) -> float:
+    return CALL_SECONDS + sum(file.size_bytes for file in files) / _HASHED_PER_SECOND
 
 
 class Worker:
@@ -98,12 +110,12 @@ class Worker:
             NotReady: with reason OBJECT_MISMATCH when a file is not stored as announced.
         """
         request = pb.CompleteCheckpointRequest(work=self.work, checkpoint=pb.Checkpoint(step=step, files=files))
-        self._call(self._stub.CompleteCheckpoint, request, self._patience.call)
+        self._call(self._stub.CompleteCheckpoint, request, self._patience.call, seconds=_seconds(files))
 
     def finish(self, request: pb.FinishAttemptRequest) -> None:
         """End the work, with a result and artifacts or with an error."""
         request.work = self.work
-        self._call(self._stub.FinishAttempt, request, self._patience.call)
+        self._call(self._stub.FinishAttempt, request, self._patience.call, seconds=_seconds(request.artifacts))
 
     def close(self) -> None:
         """Close the connection."""
@@ -120,20 +132,25 @@ class Worker:
         return (("authorization", f"Bearer {self._token}"),)
 
     def _call(
-        self, method: Callable[..., Any], request: Any, patience: float, waiting: Callable[[], None] = lambda: None
+        self,
+        method: Callable[..., Any],
+        request: Any,
+        patience: float,
+        waiting: Callable[[], None] = lambda: None,
+        seconds: float = CALL_SECONDS,
     ) -> Any:
         end = time.monotonic() + patience
         repeat = 0
         while True:
             try:
-                return method(request, timeout=CALL_SECONDS, metadata=self._metadata())
+                return method(request, timeout=seconds, metadata=self._metadata())
             except grpc.RpcError as rpc_error:
                 error = as_error(rpc_error)
                 pause = self._patience.pause(repeat)
-                if self.is_superseded(error) or not isinstance(error, Unavailable) or time.monotonic() + pause > end:
+                if self.is_superseded(error) or not _passing(error) or time.monotonic() + pause > end:
                     raise error from rpc_error
                 if repeat == 0:
-                    log.warning("The service does not answer; repeating for up to %.0f s.", patience)
+                    log.warning("A call failed (%s); repeating for up to %.0f s.", error.reason, patience)
                 waiting()
                 time.sleep(pause)
                 repeat += 1

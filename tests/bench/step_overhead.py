@@ -3,8 +3,9 @@
 Two measurements of the same training, printed, with no verdict:
 
 1. inside: seconds in our callbacks, and processor time of our report and upload threads, over seconds of training;
-2. outside: seconds per step of our training against a bare TRL script's with the same model, data and settings,
-   interleaved (ours, bare, bare, ours, …), as the ratio of each pair: median and range.
+2. outside: our training against a bare TRL script with the same model, data and settings, interleaved (ours, bare, bare,
+   ours, …), as the ratio of each pair, median and range: seconds a step, and, steadier on a machine that does other
+   things too, the process's processor time a step.
 
 The service at the other end runs in a process of its own. Without --model a tiny one is made: its steps take some tens
 of milliseconds, where real ones take seconds, so its share is an upper bound. Ends in less than four minutes.
@@ -24,6 +25,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+from datasets import Dataset
+from peft import LoraConfig
+from transformers import PrinterCallback, TrainerCallback
+from trl.trainer.sft_config import SFTConfig
+from trl.trainer.sft_trainer import SFTTrainer
+
 from finetuneflow.training.v1 import config_pb2, run_pb2
 from services.trainer.config import Launch, Patience
 from services.trainer.encode import Encoded, Encoder
@@ -31,6 +39,7 @@ from services.trainer.logs import quiet_libraries
 from services.trainer.model import Source, load_model, load_tokenizer, source_of
 from services.trainer.reporter import Orders, Reporter
 from services.trainer.rows import Row
+from services.trainer.train import Training, train
 from services.trainer.uploads import CheckpointUploads
 from services.trainer.worker import Worker
 from tests.fakes.tiny_model import ENGLISH, tiny_model
@@ -107,87 +116,81 @@ def prepare(model: Path, steps: int, address: str, folder: Path) -> Bench:
     return Bench(source, tokenizer, [encoder.encode(r) for r in rows], config, address, folder)
 
 
+@dataclass(frozen=True)
+class Cost:
+    """What a step took, in seconds: on the clock, of the processors; and our share of the clock's."""
+
+    wall: float
+    cpu: float
+    share: float = 0.0
+
+
+class Clock(TrainerCallback):
+    """Times a training's loop, by the clock and by the process's processor time."""
+
+    def on_train_begin(self, *args: Any, **kwargs: Any) -> None:
+        """Start."""
+        self.began = time.perf_counter(), time.process_time()
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Stop."""
+        self.wall = (time.perf_counter() - self.began[0]) / state.max_steps
+        self.cpu = (time.process_time() - self.began[1]) / state.max_steps
+
+
 def measure(bench: Bench, pairs: int) -> None:
     """Run one pair to warm up, then the pairs, in the order ABBA; print."""
-    import torch
-
     ours(bench)
     bare(bench)
-    ratios: list[float] = []
-    shares: list[float] = []
-    seconds: list[float] = []
+    found: list[tuple[Cost, Cost]] = []
     for pair in range(max(pairs, 3)):
-        order = ("ours", "bare") if pair % 2 == 0 else ("bare", "ours")
-        took = {}
-        for name in order:
-            if name == "ours":
-                took[name], share = ours(bench)
-                shares.append(share)
-            else:
-                took[name] = bare(bench)
-        seconds.append(took["ours"])
-        ratios.append(100 * (took["ours"] / took["bare"] - 1))
-        print(f"pair {pair + 1}: ours {1e3 * took['ours']:.2f} ms a step, bare {1e3 * took['bare']:.2f} ms", flush=True)
-    percent = [100 * share for share in shares]
-    step = statistics.median(seconds)
+        if pair % 2 == 0:
+            one, other = ours(bench), bare(bench)
+        else:
+            other, one = bare(bench), ours(bench)
+        found.append((one, other))
+        print(f"pair {pair + 1}: {1e3 * one.wall:.2f} ms a step, bare {1e3 * other.wall:.2f} ms", flush=True)
+    step = statistics.median(one.wall for one, _ in found)
+    shares = [100 * one.share for one, _ in found]
     print(f"model {bench.source.name}, {bench.config.max_steps} steps a run, {torch.get_num_threads()} threads")
-    print(
-        f"in our callbacks and threads: {statistics.median(percent):.3f} % of training "
-        f"({min(percent):.3f} to {max(percent):.3f} %; "
-        f"{10 * statistics.median(percent) * step:.3f} ms a step; aim 0.5 %)"
-    )
-    print(
-        f"against a bare TRL script: {statistics.median(ratios):+.2f} % "
-        f"({min(ratios):+.2f} to {max(ratios):+.2f} %, {len(ratios)} interleaved pairs)"
-    )
+    print(f"in our callbacks and threads: {_spread(shares, '.3f')} of training; aim 0.5 %")
+    print(f"  that is {10 * statistics.median(shares) * step:.3f} ms of a step of {1e3 * step:.1f} ms")
+    print(f"against a bare TRL script, time: {_spread([100 * (a.wall / b.wall - 1) for a, b in found], '+.2f')}")
+    print(f"against a bare TRL script, processors: {_spread([100 * (a.cpu / b.cpu - 1) for a, b in found], '+.2f')}")
 
 
-def ours(bench: Bench) -> tuple[float, float]:
-    """Train as the trainer does; return seconds a step and our share of them."""
-    import torch
+def _spread(values: list[float], form: str) -> str:
+    low, middle, high = min(values), statistics.median(values), max(values)
+    return f"{middle:{form}} % ({low:{form}} to {high:{form}} %, {len(values)} runs)"
 
-    from services.trainer.train import Training, train
 
+def ours(bench: Bench) -> Cost:
+    """Train as the trainer does."""
     pod = f"pod-{time.monotonic_ns()}"
     folder = bench.folder / pod
     folder.mkdir()
-    patience, orders = Patience(), Orders()
+    patience, orders, clock = Patience(), Orders(), Clock()
     worker = Worker(Launch(bench.address, WORK, pod, LAUNCH_TOKEN, folder), patience)
     begun = worker.begin()
     reporter = Reporter(worker, folder, begun.last_seq, patience, orders)
     reporter.start()
     uploads = CheckpointUploads(worker, patience, reporter.stored)
     uploads.start()
-    training = Training(bench.config, folder / "checkpoints", "base", None, reporter, orders, uploads)
+    training = Training(
+        bench.config, folder / "checkpoints", "base", None, reporter, orders, uploads, callbacks=(clock,)
+    )
     model = load_model(bench.source, torch.float32)
-    trained = train(training, model, copy.deepcopy(bench.tokenizer), bench.examples)
+    totals = train(training, model, copy.deepcopy(bench.tokenizer), bench.examples).totals
     uploads.wait()
     reporter.drain()
     uploads.close()
     reporter.close()
     worker.close()
-    totals = trained.totals
-    return totals.train_seconds / totals.steps, totals.platform_seconds / totals.train_seconds
+    return Cost(clock.wall, clock.cpu, totals.platform_seconds / totals.train_seconds)
 
 
-def bare(bench: Bench) -> float:
-    """Train as a plain script with TRL would; return seconds a step."""
-    import torch
-    from datasets import Dataset
-    from peft import LoraConfig
-    from transformers import PrinterCallback, TrainerCallback
-    from trl.trainer.sft_config import SFTConfig
-    from trl.trainer.sft_trainer import SFTTrainer
-
-    class Clock(TrainerCallback):
-        """Times the loop."""
-
-        def on_train_begin(self, *args: Any, **kwargs: Any) -> None:
-            self.began = time.perf_counter()
-
-        def on_train_end(self, *args: Any, **kwargs: Any) -> None:
-            self.seconds = time.perf_counter() - self.began
-
+def bare(bench: Bench) -> Cost:
+    """Train as a plain script with TRL would."""
     gpu = torch.cuda.is_available()
     arguments = SFTConfig(
         output_dir=str(bench.folder / f"bare-{time.monotonic_ns()}"),
@@ -222,7 +225,7 @@ def bare(bench: Bench) -> float:
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(clock)
     trainer.train()
-    return float(clock.seconds / bench.config.max_steps)
+    return Cost(clock.wall, clock.cpu)
 
 
 if __name__ == "__main__":

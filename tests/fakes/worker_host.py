@@ -48,6 +48,7 @@ class WorkerHost(worker_service_pb2_grpc.WorkerServiceServicer):
         self.ended = False
         self.drop_before_ack = 0
         self.silent = False
+        self.failures: list[grpc.StatusCode] = []
         self._commands: list[int] = []
         self._port = 0
         self._loop = asyncio.new_event_loop()
@@ -127,6 +128,8 @@ class WorkerHost(worker_service_pb2_grpc.WorkerServiceServicer):
 
     async def _check(self, context: Any, name: str) -> int:
         self.calls.append(name)
+        if self.failures and name != "Report":
+            await context.abort(self.failures.pop(0), "It fails for now.")
         token = dict(context.invocation_metadata()).get("authorization", "").removeprefix("Bearer ")
         attempt = next((n for n in range(1, len(self.pods) + 1) if token == attempt_token(n)), 0)
         if not attempt:

@@ -78,6 +78,11 @@ def test_the_run_leaves_adapter_tokenizer_and_report(finished: WorkerHost) -> No
     assert finished.artifact("loss.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_nothing_is_left_in_the_scratch_folder(finished: WorkerHost) -> None:
+    """Everything that counts is stored by then."""
+    assert list((finished.folder.parent / "work").iterdir()) == []
+
+
 def test_the_result_counts_what_was_trained_on(finished: WorkerHost, model: Path) -> None:
     """Steps, tokens and supervised tokens are those of the dataset; the report repeats them."""
     from transformers import AutoTokenizer

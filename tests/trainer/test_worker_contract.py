@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import grpc
 import pytest
 
 from finetuneflow.common.v1 import worker_service_pb2 as pb
 from finetuneflow.training.v1 import run_pb2
-from services.common.errors import NotReady, Unavailable
+from services.common.errors import InvalidArgument, NotReady, Unavailable
 from services.trainer.logs import Log
 from services.trainer.reporter import Orders, Reporter
 from services.trainer.worker import Superseded, Worker
@@ -217,3 +218,20 @@ def test_log_lines_go_up_without_secrets_and_without_tracebacks(
     assert "123" not in text
     assert "it broke (ValueError)" in host.lines()
     assert "Traceback" not in capsys.readouterr().out
+
+
+def test_a_call_that_fails_for_now_is_repeated(tmp_path: Path, objects: Path) -> None:
+    """A service that is away, lost a race or broke is asked again; one that refuses is not."""
+    with WorkerHost(objects, SPEC) as host:
+        worker = Worker(launch(host, tmp_path), QUICK)
+        worker.begin()
+        code = grpc.StatusCode
+        host.failures = [code.UNAVAILABLE, code.ABORTED, code.INTERNAL, code.UNKNOWN]
+        granted = worker.grant("x")
+        host.failures = [code.INVALID_ARGUMENT]
+        with pytest.raises(InvalidArgument):
+            worker.grant("x")
+        worker.close()
+
+    assert granted.key
+    assert host.calls.count("GrantUpload") == 6
