@@ -89,7 +89,7 @@ def port(state: Path, wanted: int) -> int:
         return 0
 
 
-def config(state: Path, number: int, nats_url: str, allow_hub: bool) -> Config:
+def config(state: Path, number: int, nats_url: str, options: argparse.Namespace) -> Config:
     """Return the configuration of one machine."""
     return Config(
         state=state,
@@ -97,17 +97,18 @@ def config(state: Path, number: int, nats_url: str, allow_hub: bool) -> Config:
         objects=f"file://{state}/objects",
         nats=nats_url,
         listen=f"127.0.0.1:{number}",
-        allow_hub=allow_hub,
+        allow_hub=options.allow_hub,
+        metrics=options.metrics,
     )
 
 
-async def serve(state: Path, wanted_port: int, allow_hub: bool, began: float) -> None:
+async def serve(state: Path, options: argparse.Namespace, began: float) -> None:
     """Serve until SIGTERM or SIGINT; then let the trainers save their checkpoints."""
     stop = stop_signal()
     nats = NatsServer(state / "nats")
     await nats.start()
     try:
-        settings = config(state, port(state, wanted_port), nats.url, allow_hub)
+        settings = config(state, port(state, options.port), nats.url, options)
         jobs = ProcessJobs(state / "jobs")
         async with running(settings, {USER: token(state)}, COMPOSES, jobs) as program:
             announce(state, program, began)
@@ -153,13 +154,14 @@ def main() -> None:
         "--port", type=int, default=0, help="port on 127.0.0.1 (default: that of last time, or a free one)"
     )
     parser.add_argument("--allow-hub", action="store_true", help="allow downloads from a model hub")
+    parser.add_argument("--metrics", default="", metavar="HOST:PORT", help="serve Prometheus metrics there")
     parser.add_argument("--log-level", default="WARNING", choices=["DEBUG", "INFO", "WARNING", "ERROR"])
     options = parser.parse_args()
     set_up_logging(options.log_level)
     try:
         state = options.state.absolute()
         with only_one(state):
-            asyncio.run(serve(state, options.port, options.allow_hub, began))
+            asyncio.run(serve(state, options, began))
     except FineTuneFlowError as error:
         sys.exit(f"ftf: {error}")
     except OSError as error:

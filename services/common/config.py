@@ -28,6 +28,7 @@ class Config:
         max_upload_bytes: largest upload.
         sweep_seconds: longest wait before due work is seen without being woken.
         lease_seconds: after which work of a replica that went silent is taken over.
+        metrics: host:port of the Prometheus metrics; "" for none.
         settings: further settings of single services, by name.
     """
 
@@ -42,13 +43,15 @@ class Config:
     max_upload_bytes: int = 200_000_000
     sweep_seconds: float = 1.0
     lease_seconds: float = 30.0
+    metrics: str = ""
     settings: Mapping[str, str] = field(default_factory=dict)
 
 
 def from_environment(environ: Mapping[str, str]) -> Config:
     """Return the configuration that environment variables give to a service run on its own.
 
-    FTF_STATE, FTF_DOCUMENTS, FTF_OBJECTS, FTF_NATS_URL, FTF_LISTEN, FTF_INSTANCE, FTF_ALLOW_HUB, FTF_<SERVICE>_ADDRESS.
+    FTF_STATE, FTF_DOCUMENTS, FTF_OBJECTS, FTF_NATS_URL, FTF_LISTEN, FTF_INSTANCE, FTF_ALLOW_HUB, FTF_METRICS,
+    FTF_<SERVICE>_ADDRESS.
 
     Raises:
         InvalidArgument: a variable that must be set is not.
@@ -66,4 +69,5 @@ def from_environment(environ: Mapping[str, str]) -> Config:
         addresses=addresses,
         instance=environ.get("FTF_INSTANCE", "local"),
         allow_hub=environ.get("FTF_ALLOW_HUB", "") == "1",
+        metrics=environ.get("FTF_METRICS", ""),
     )

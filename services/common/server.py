@@ -23,6 +23,7 @@ from services.common.jobs.port import JobRunner
 from services.common.runtime import Compose, Runtime, Service
 from services.common.secretfiles import Secrets
 from services.common.stores import open_documents, open_objects
+from services.common.telemetry import serve_metrics
 from services.common.worker import WorkerApi
 
 log = logging.getLogger(__name__)
@@ -100,6 +101,8 @@ async def running(
         signer = Signer(secrets.key("signing.key"))
         server = grpc.aio.server(interceptors=[Interceptor(Authenticator(tokens, signer))], options=_OPTIONS)
         address = _bind(server, config.listen)
+        if config.metrics:
+            stack.callback(serve_metrics(config.metrics))
         bus = await Bus.connect(config.nats)
         stack.push_async_callback(bus.close)
         services = []

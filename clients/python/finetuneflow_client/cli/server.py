@@ -38,6 +38,8 @@ def up(args: Namespace) -> int:
         command += ["--port", str(args.port)]
     if args.allow_hub:
         command.append("--allow-hub")
+    if args.metrics:
+        command += ["--metrics", args.metrics]
     os.execv(sys.executable, command)  # noqa: S606  # no shell is meant: an argument list
 
 

@@ -11,6 +11,7 @@ from finetuneflow_client.cli.grammar.settings import TRAINING, add_flags
 def _up(parser: ArgumentParser) -> None:
     parser.add_argument("--port", type=int, metavar="N", help="port on 127.0.0.1; kept in the state folder")
     parser.add_argument("--allow-hub", action="store_true", help="let models be fetched from a model hub")
+    parser.add_argument("--metrics", default="", metavar="HOST:PORT", help="serve Prometheus metrics there")
 
 
 def _hardware(parser: ArgumentParser) -> None:
