@@ -39,8 +39,9 @@ _SELF_REFERENCE = re.compile(
     r"|\b(mentioned|described|stated) above\b",
     re.I,
 )
-_LEAK = re.compile(r"\b(json|schema|system prompt|evidence|quote the|language model|<\|)", re.I)
-_GAP = re.compile(r"_{3,}")
+_LEAK = re.compile(r"\b(?:json|schema|system prompt|evidence|quote the|language model)\b", re.I)
+_SENTENCE = re.compile(r"(?<=[.!?])\s+|\n\s*\n")
+_GAP = re.compile(r"_{3,}|<\|")
 _REFUSAL = re.compile(
     r"^\W*(i'?m sorry|i cannot|i can'?t|as an ai\b|not (specified|mentioned|stated)|unknown\b|n/?a\b)", re.I
 )
@@ -48,7 +49,7 @@ _NEGATION = re.compile(r"\b(?:not|never|no|nobody|nothing|none|neither|cannot|no
 _UNCLEAR = re.compile(r"\b(it|its|they|them|their|he|him|his|she|her|this|these|those)\b", re.I)
 _AND_WHAT = re.compile(r"\b(?:and|or),? (?:what|how|who|where|when|why|which)\b", re.I)
 _COUNTED = re.compile(
-    r"\d|\b(?:an?|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|\w+teen|twenty|thirty|forty|fifty|sixty|"
+    r"\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|\w+teen|twenty|thirty|forty|fifty|sixty|"
     r"seventy|eighty|ninety|hundreds?|thousands?|millions?|half|dozens?|no|none|nothing|both|single|once|twice|all|"
     r"free|few|several|many)\b",
     re.I,
@@ -80,7 +81,7 @@ def check(found: dict[str, Any], source: Source, asks: bool, fact: str = "") -> 
     if not reason:
         reason, detail = _answer(response, evidence, source)
     if not reason:
-        reason, detail = _prompt(prompt, response, evidence, source)
+        reason, detail = _prompt(prompt, response, where or (0, 0), source)
     if not reason:
         reason, detail = _told(prompt, response, fact)
     return Verdict(prompt, response, evidence, where or (0, 0), reason, detail)
@@ -100,7 +101,7 @@ def _texts(prompt: str, response: str) -> tuple[str, str]:
         return "TOO_LONG", f"{len(prompt)} and {len(response)} characters"
     if found := _SELF_REFERENCE.search(prompt) or _SELF_REFERENCE.search(response):
         return "SELF_REFERENCE", found.group()
-    if found := _LEAK.search(prompt) or _GAP.search(prompt + response):
+    if found := _GAP.search(prompt + response):
         return "LEAKED_INSTRUCTION", found.group()
     if _REFUSAL.match(response):
         return "REFUSAL", response[:200]
@@ -147,9 +148,12 @@ def _answer(response: str, evidence: str, source: Source) -> tuple[str, str]:
     return "", ""
 
 
-def _prompt(prompt: str, response: str, evidence: str, source: Source) -> tuple[str, str]:
+def _prompt(prompt: str, response: str, place: tuple[int, int], source: Source) -> tuple[str, str]:
     """Whether the prompt is about the evidence, and can be understood by itself."""
     whole = source.text + " " + " ".join(source.context)
+    found = _LEAK.search(prompt)
+    if found and found.group().lower() not in whole.lower():
+        return "LEAKED_INSTRUCTION", found.group()
     known = stems(whole)
     strange = numbers(prompt) - numbers(whole)
     words = [w for w in content(prompt) if not generic(w)]
@@ -157,16 +161,23 @@ def _prompt(prompt: str, response: str, evidence: str, source: Source) -> tuple[
     if strange or not words or len(missing) > STRANGE_SHARE * len(words):
         return "QUESTION_NOT_GROUNDED", "not in the source: " + ", ".join([*sorted(strange), *missing])[:180]
     asked = frozenset(map(stem, words))
-    if not asked & (stems(evidence) | stems(response)):
+    if not asked & (stems(_near(place, source.text)) | stems(response)):
         return "QUESTION_NOT_GROUNDED", "not about its evidence: " + prompt[:160]
     titled = asked & stems(" ".join(source.context))
     if not titled and (len(asked) < MIN_SUBJECT or _UNCLEAR.search(prompt)) and not names(prompt):
         return "UNCLEAR_SUBJECT", prompt[:200]
     bare = normalise(prompt).text.rstrip("?. ")
-    for sentence in re.split(r"(?<=[.!?])\s+|\n+", source.text):
+    for sentence in _SENTENCE.split(source.text):
         if fuzz.ratio(bare, normalise(sentence).text.rstrip("?. ")) >= COPIED_SHARE:
             return "QUESTION_COPIES_TEXT", sentence[:200]
     return "", ""
+
+
+def _near(place: tuple[int, int], text: str) -> str:
+    """Return the sentences that evidence stands in, with the one before, which they may lean on."""
+    ends = [0, *(m.end() for m in _SENTENCE.finditer(text)), len(text)]
+    begins = [end for end in ends if end <= place[0]]
+    return text[begins[-2:][0] : next(end for end in ends if end >= place[1])]
 
 
 def _told(prompt: str, response: str, fact: str) -> tuple[str, str]:

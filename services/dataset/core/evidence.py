@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 _SAME = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "–": "-", "—": "-", "‐": "-", "‑": "-", "−": "-"})
+MIN_CLOSED = 12
+"""Shortest quote, in characters, that is looked for without its spaces and hyphens too."""
 _TRIM = " \t\n\"'.…,;:"
 
 
@@ -49,13 +51,24 @@ def _at_edge(text: str, place: int) -> bool:
 def find(quote: str, text: str) -> tuple[int, int] | None:
     """Return (start, end) of a quote in a text, in code points, or None. The first of several is returned.
 
-    Punctuation and quotation marks round the quote do not count; an empty quote is never found.
+    Punctuation and quotation marks round the quote do not count; an empty quote is never found. A longer quote may also
+    differ in where words are parted, as when a hyphen at a line's end vanished or stayed.
     """
-    wanted = normalise(quote).text.strip(_TRIM)
-    if not wanted:
+    wanted, normal = normalise(quote), normalise(text)
+    bare = wanted.text.strip(_TRIM)
+    if not bare:
         return None
-    normal = normalise(text)
+    return _place(bare, normal) or (
+        _place(_closed(wanted).text.strip(_TRIM), _closed(normal)) if len(bare) >= MIN_CLOSED else None
+    )
+
+
+def _place(wanted: str, normal: Normal) -> tuple[int, int] | None:
     start = normal.text.find(wanted)
-    if start < 0:
-        return None
-    return normal.origin[start], normal.origin[start + len(wanted) - 1] + 1
+    return None if start < 0 else (normal.origin[start], normal.origin[start + len(wanted) - 1] + 1)
+
+
+def _closed(normal: Normal) -> Normal:
+    """Return a normal text without spaces, hyphens and quotation marks."""
+    kept = [(letter, place) for letter, place in zip(normal.text, normal.origin, strict=True) if letter not in " -'\""]
+    return Normal("".join(letter for letter, _ in kept), tuple(place for _, place in kept))

@@ -9,8 +9,10 @@ from typing import Any
 import json_repair
 import jsonschema
 
-MAX_CHARACTERS = 100_000
-"""Longest reply that is looked at; an example is far shorter."""
+MAX_CHARACTERS = 32_000
+"""Longest reply, thinking apart, that is looked at."""
+MAX_REPAIRED = 3_000
+"""Longest text that is repaired: an example is half as long, and repair takes time by the square of the length."""
 
 _THINKING = re.compile(r"<(think|thinking|thought|reasoning|reflection)>.*?(</\1>|\Z)", re.DOTALL | re.IGNORECASE)
 _THOUGHT_BEFORE = re.compile(r"\A.*</(?:think|thinking|thought|reasoning)>", re.DOTALL | re.IGNORECASE)
@@ -89,7 +91,7 @@ def _value(candidate: str) -> Any:
     except RecursionError:
         return None
     except ValueError:
-        if "{" not in candidate or _cut_off(candidate):
+        if "{" not in candidate or len(candidate) > MAX_REPAIRED or _cut_off(candidate):
             return None
     try:
         return json_repair.loads(candidate)
@@ -102,4 +104,4 @@ def _candidates(text: str) -> list[str]:
     start, end = text.find("{"), text.rfind("}")
     outermost = [text[start : end + 1]] if 0 <= start < end else []
     rest = [text[start:]] if start >= 0 else []
-    return [*fenced, *outermost, *rest]
+    return list(dict.fromkeys([*fenced, *outermost, *rest]))

@@ -16,7 +16,8 @@ _SMALL = frozenset(
         "these they this those to was were what when where which who whom whose why will with would "
         "you your after before during all any each every only also he his her she i we our us about "
         "over under up out off while until between through within without per being many much long "
-        "often far old more most less least such here",
+        "often far old more most less least such here never nobody nothing none "
+        "neither cannot nowhere",
     )
 )
 _GENERIC = re.findall(
