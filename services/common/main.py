@@ -25,7 +25,8 @@ def main(name: str, compose: Compose) -> None:
         prog=f"python -m services.{name}",
         description=f"The {name} service of FineTuneFlow {VERSION} alone; `ftf up` runs all five.",
         epilog="Environment: FTF_STATE folder, FTF_DOCUMENTS sqlite:///…, FTF_OBJECTS file:///…, FTF_NATS_URL, "
-        "FTF_METRICS host:port, FTF_LISTEN host:port, FTF_TOKEN_FILE path, FTF_<SERVICE>_ADDRESS host:port of each other service.",
+        "FTF_METRICS host:port, "
+        "FTF_LISTEN host:port, FTF_TOKEN_FILE path, FTF_<SERVICE>_ADDRESS host:port of each other service.",
     )
     parser.parse_args()
     set_up_logging()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -105,28 +105,8 @@ async def running(
             stack.callback(serve_metrics(config.metrics))
         bus = await Bus.connect(config.nats)
         stack.push_async_callback(bus.close)
-        services = []
-        for name, compose in composes.items():
-            documents = await open_documents(config.documents, name)
-            stack.push_async_callback(documents.close)
-            peers = Peers(
-                {s: config.addresses.get(s, address) for s in SERVICES}, signer.sign(Principal(name, "service"))
-            )
-            stack.push_async_callback(peers.close)
-            objects = open_objects(config.objects)
-            runtime = Runtime(
-                config,
-                documents,
-                objects,
-                bus,
-                jobs,
-                peers,
-                SystemClock(),
-                secrets,
-                signer,
-                config.addresses.get(name, address),
-            )
-            services.append(compose(runtime))
+        compose_all = _composer(stack, config, jobs, bus, secrets, signer, address)
+        services = [await compose_all(name, compose) for name, compose in composes.items()]
         checker = _register(server, services)
         program = Program(address, services)
         await server.start()
@@ -138,6 +118,29 @@ async def running(
         await checker.set("", health_pb2.HealthCheckResponse.SERVING)
         yield program
         await checker.enter_graceful_shutdown()
+
+
+def _composer(
+    stack: contextlib.AsyncExitStack,
+    config: Config,
+    jobs: JobRunner,
+    bus: Bus,
+    secrets: Secrets,
+    signer: Signer,
+    address: str,
+) -> Callable[[str, Compose], Awaitable[Service]]:
+    """Return how a service is composed; what is opened for it is closed with the stack."""
+
+    async def compose_one(name: str, compose: Compose) -> Service:
+        documents = await open_documents(config.documents, name)
+        stack.push_async_callback(documents.close)
+        peers = Peers({s: config.addresses.get(s, address) for s in SERVICES}, signer.sign(Principal(name, "service")))
+        stack.push_async_callback(peers.close)
+        objects = open_objects(config.objects)
+        own = config.addresses.get(name, address)
+        return compose(Runtime(config, documents, objects, bus, jobs, peers, SystemClock(), secrets, signer, own))
+
+    return compose_one
 
 
 def _bind(server: grpc.aio.Server, listen: str) -> str:
