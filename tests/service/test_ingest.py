@@ -17,6 +17,7 @@ from finetuneflow.hardware.v1 import hardware_service_pb2, hardware_service_pb2_
 from finetuneflow.ingest.v1 import ingest_service_pb2 as pb
 from finetuneflow.ingest.v1 import ingest_service_pb2_grpc, project_pb2
 from services.common.objects.folder import FolderObjects
+from services.common.stores import open_documents
 from services.hardware.compose import compose as hardware
 from services.ingest.compose import compose
 from tests.fakes.documents import PROSE, docx_file, pdf
@@ -131,8 +132,11 @@ async def test_a_deleted_file_can_be_uploaded_again(stub: Any) -> None:
     assert (await chunked(stub, file.name))[0].chunking.chunks == len(await chunks_of(stub, file.name))
 
 
-async def test_cutting_again_replaces_the_chunks_and_the_same_settings_change_nothing(stub: Any) -> None:
-    """Readers see one cutting, never a mixture; equal settings start no work."""
+async def test_cutting_again_replaces_the_chunks_and_the_same_settings_change_nothing(
+    server: tuple[Any, Served],
+) -> None:
+    """Readers see one cutting, never a mixture; equal settings start no work; nothing stays of the old one."""
+    stub, served = server
     file = await read(stub, GUIDE.encode(), "guide.md")
     first = (await chunked(stub, file.name, max_tokens=40))[0]
     before = await chunks_of(stub, file.name, page_size=2)
@@ -144,6 +148,9 @@ async def test_cutting_again_replaces_the_chunks_and_the_same_settings_change_no
     assert same == first
     assert (first.chunking.chunks, second.chunking.chunks) == (len(before), len(after))
     assert len(after) < len(before)
+    documents = await open_documents(served.config.documents, "ingest")
+    assert await documents.collection("chunks").count({}) == len(after)
+    await documents.close()
     assert await refusal(stub.GetChunk(pb.GetChunkRequest(name=before[0].name))) == (MISSING, "NOT_FOUND")
 
 

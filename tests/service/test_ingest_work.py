@@ -18,6 +18,7 @@ from finetuneflow.common.v1 import event_pb2, work_pb2
 from finetuneflow.ingest.v1 import ingest_service_pb2 as pb
 from services.common.bus import Bus
 from services.common.clock import SystemClock
+from services.common.errors import InvalidArgument, NotFound
 from services.common.natsserver import NatsServer
 from services.common.objects.folder import FolderObjects
 from services.common.resources import Resources
@@ -110,6 +111,19 @@ async def test_a_file_that_is_still_being_read_is_cut_right_after(stub: Any) -> 
     assert [f.name for f in queued.files] == [file.name]
     assert SUCCEEDED not in states[:-1]
     assert len(await chunks_of(stub, file.name)) == 1
+
+
+async def test_the_last_of_several_wishes_holds(stub: Any) -> None:
+    """Other settings while a file is being cut: it is cut once more, in the same piece of work."""
+    file = await read(stub, LONG[:1_000_000], "long.txt")
+    await queue_chunks(stub, file.name, max_tokens=64)
+    await child_at_work()
+    (done,) = await chunked(stub, file.name, max_tokens=8192)
+
+    assert done.work.state == SUCCEEDED
+    assert done.work.attempt == file.work.attempt + 1
+    assert done.chunking.settings.max_tokens == 8192
+    assert len(await chunks_of(stub, file.name, page_size=1000)) == done.chunking.chunks < 50
 
 
 async def test_a_child_killed_once_is_started_again(stub: Any) -> None:
@@ -254,6 +268,30 @@ async def test_events_tell_of_cut_and_deleted_files_and_projects(tmp_path: Path)
     assert {event.actor for event in events.values()} == {"tester"}
 
 
+async def test_readers_see_the_current_cutting_alone(tmp_path: Path) -> None:
+    """Chunks of an earlier or a later one, or of another file of the same name, are not there for them."""
+    documents = await open_documents(f"sqlite://{tmp_path}/{{service}}.db", "ingest")
+    collection = documents.collection("chunks", CHUNK_INDEXES)
+    chunks = ChunkStore(collection)
+    chunking = {"edition": 2, "settings": {"max_tokens": 384}}
+    file = {"_id": "projects/p/files/f", "uid": "u", "chunking": chunking}
+    for uid, edition in (("u", 1), ("u", 2), ("u", 3), ("v", 2)):
+        named = {"_id": f"{uid}{edition}", "file": file["_id"], "uid": uid, "edition": edition}
+        await collection.insert({**named, "order": "0", "text": "x"})
+
+    listed, token = await chunks.page(file, 0, "")
+    refused = []
+    for name in ("u1", "u3", "v2", "none"):
+        with pytest.raises(NotFound):
+            await chunks.get(name, file)
+        refused.append(name)
+
+    assert ([doc["_id"] for doc in listed], token) == (["u2"], "")
+    assert (await chunks.get("u2", file))["edition"] == 2
+    assert len(refused) == 4
+    await documents.close()
+
+
 async def test_what_no_document_names_is_swept(tmp_path: Path) -> None:
     """Objects of an upload that broke off a day ago, and chunks of a file that is gone; nothing else."""
     documents = await open_documents(f"sqlite://{tmp_path}/{{service}}.db", "ingest")
@@ -284,8 +322,6 @@ async def test_what_no_document_names_is_swept(tmp_path: Path) -> None:
 @pytest.mark.parametrize("settings", [{"ingest.memory_bytes": "much"}, {"ingest.cpu_seconds": "0"}])
 async def test_a_setting_that_is_no_number_is_refused_at_the_start(tmp_path: Path, settings: dict[str, str]) -> None:
     """The program says which one."""
-    from services.common.errors import InvalidArgument
-
     with pytest.raises(InvalidArgument, match=next(iter(settings))):
         async with ingest(tmp_path, settings=settings):
             pass

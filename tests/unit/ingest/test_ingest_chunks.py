@@ -31,6 +31,11 @@ def words(text: str) -> Sequence[int]:
     return [match.start() for match in re.finditer(r"\w+|[^\w\s]", text)]
 
 
+def prefixed(text: str) -> Sequence[int]:
+    """Count one token more at the beginning of every text, as tokenizers do that put a mark there."""
+    return [0, *words(text)]
+
+
 def trained() -> Encode:
     """Train a byte-level BPE tokenizer, as most models have, on a little text."""
     tokenizer = Tokenizer(models.BPE())
@@ -88,7 +93,7 @@ def texts(markdown: str, most: int, overlap: int = 0) -> list[str]:
     st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), max_size=4),
     st.integers(32, 120),
     st.floats(0, 0.5),
-    st.sampled_from([words, BPE]),
+    st.sampled_from([words, prefixed, BPE]),
 )
 def test_any_document_is_covered_by_chunks_within_their_limits(
     document: ExtractedDocument, shares: list[tuple[float, float]], most: int, share: float, encode: Encode
@@ -115,7 +120,8 @@ def test_any_document_is_covered_by_chunks_within_their_limits(
     assert max(covered, default=0) <= 2
     for before, after in pairwise(chunks):
         assert before.spans[-1][1] < after.spans[-1][1]
-        assert len(encode(shared(document, before, after))) <= overlap
+        repeated = shared(document, before, after)
+        assert not repeated or len(encode(repeated)) <= overlap
 
 
 def shared(document: ExtractedDocument, before: Chunk, after: Chunk) -> str:

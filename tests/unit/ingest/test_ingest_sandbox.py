@@ -95,6 +95,8 @@ async def test_a_child_dies_with_its_parent(tmp_path: Path) -> None:
         if found := parent.children():
             break
         await asyncio.sleep(0.02)
+    await asyncio.sleep(0.5)
+    found[0].suspend()  # so that it cannot end by itself
     parent.kill()
     parent.wait()
     gone, alive = psutil.wait_procs(found, timeout=2)
@@ -103,13 +105,13 @@ async def test_a_child_dies_with_its_parent(tmp_path: Path) -> None:
 
 
 async def test_being_cancelled_kills_the_child(sandbox: Sandbox, tmp_path: Path) -> None:
-    """When the call has ended, the process has, too."""
+    """When the call has ended, the process has, too, even one that hangs."""
     running = asyncio.create_task(sandbox.run(job(tmp_path, TEXT), silent))
-    await child_at_work()
+    (await child_at_work()).suspend()
     running.cancel()
 
     with pytest.raises(asyncio.CancelledError):
-        await running
+        await asyncio.wait_for(running, 2)
     assert children() == []
 
 
