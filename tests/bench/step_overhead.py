@@ -3,12 +3,12 @@
 Two measurements of the same training, printed, with no verdict:
 
 1. inside: seconds in our callbacks, and processor time of our report and upload threads, over seconds of training;
-2. outside: our training against a bare TRL script with the same model, data and settings, interleaved (ours, bare, bare,
-   ours, …), as the ratio of each pair, median and range: seconds a step, and, steadier on a machine that does other
-   things too, the process's processor time a step.
+2. outside: our training against a bare TRL script with the same model, data and settings, interleaved (ours, bare,
+   bare, ours, …), as the ratio of each pair, median and range: seconds a step, and, steadier on a machine that does
+   other things too, the process's processor time a step.
 
-The service at the other end runs in a process of its own. Without --model a tiny one is made: its steps take some tens
-of milliseconds, where real ones take seconds, so its share is an upper bound. Ends in less than four minutes.
+The service at the other end runs in a process of its own. Without --model a tiny one is made: 16 examples take it a
+tenth of a second, where real ones take seconds, so its share is an upper bound. Ends in less than four minutes.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", type=Path, help="folder of a model; a tiny one is made if it is left out")
-    parser.add_argument("--steps", type=int, default=0, help="optimizer steps of a run; default 100, 5 with --model")
+    parser.add_argument("--steps", type=int, default=0, help="optimizer steps of a run; default 60, 5 with --model")
     parser.add_argument("--pairs", type=int, default=4, help="pairs of runs, at least 3")
     parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -74,15 +74,15 @@ def main() -> None:
     quiet_libraries()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        steps = arguments.steps or (5 if arguments.model else 100)
+        steps = arguments.steps or (5 if arguments.model else 60)
         command = [sys.executable, "-m", "tests.bench.step_overhead", "--serve", str(folder / "objects")]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
             assert server.stdout is not None
             try:
                 address = server.stdout.readline().strip()
-                measure(
-                    prepare(arguments.model or tiny_model(folder / "tiny"), steps, address, folder), arguments.pairs
-                )
+                model = arguments.model or tiny_model(folder / "tiny")
+                batch = 2 if arguments.model else 8
+                measure(prepare(model, steps, batch, address, folder), arguments.pairs)
             finally:
                 server.communicate()
     return None
@@ -96,8 +96,8 @@ def serve(objects: Path) -> None:
         sys.stdin.read()
 
 
-def prepare(model: Path, steps: int, address: str, folder: Path) -> Bench:
-    """Encode 64 examples; settings are the defaults but for the steps."""
+def prepare(model: Path, steps: int, batch: int, address: str, folder: Path) -> Bench:
+    """Encode 64 examples; settings are the defaults but for steps and batch."""
     source = source_of(str(model), "")
     tokenizer = load_tokenizer(source)
     rows = [
@@ -112,7 +112,7 @@ def prepare(model: Path, steps: int, address: str, folder: Path) -> Bench:
         for n in range(64)
     ]
     encoder = Encoder(tokenizer, rows, 512, assistant_only=True)
-    config = config_pb2.TrainingConfig(max_steps=steps, save_steps=50)
+    config = config_pb2.TrainingConfig(max_steps=steps, save_steps=50, per_device_train_batch_size=batch)
     return Bench(source, tokenizer, [encoder.encode(r) for r in rows], config, address, folder)
 
 
@@ -195,7 +195,7 @@ def bare(bench: Bench) -> Cost:
     arguments = SFTConfig(
         output_dir=str(bench.folder / f"bare-{time.monotonic_ns()}"),
         max_steps=bench.config.max_steps,
-        per_device_train_batch_size=2,
+        per_device_train_batch_size=bench.config.per_device_train_batch_size,
         gradient_accumulation_steps=2,
         learning_rate=2e-4,
         lr_scheduler_type="cosine",
