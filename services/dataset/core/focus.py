@@ -7,7 +7,7 @@ import re
 from services.dataset.core.cues import cue
 from services.dataset.core.example import Passage
 
-MIN_CHARACTERS = 25
+MIN_CHARACTERS = 20
 """Shortest sentence worth a question."""
 MIN_WORDS = 5
 MAX_CHARACTERS = 600
