@@ -125,6 +125,7 @@ class _Run:
         self._calls = calls
         self._examples = examples
         self._seen = Seen()
+        self._unrecorded = asyncio.Semaphore(client.endpoint.max_concurrency)
         self._spec: dict[str, Any] = claim.doc["spec"]
         self._began = time.monotonic()
         self._earlier = float(claim.doc["usage"]["seconds"])
@@ -170,15 +171,17 @@ class _Run:
         known = await self._calls.get(uid, call)
         if known:
             return known
-        began = time.monotonic()
-        reply = await self._client.complete(
-            call.messages,
-            call.schema,
-            temperature=self._spec["temperature"],
-            max_tokens=self._spec["max_tokens"],
-            seed=self._spec["seed"] + call.index,
-        )
-        record = await self._calls.record(uid, call, reply, time.monotonic() - began)
+        # Answered calls are recorded before others are made, so that a kill loses max_concurrency of them at most.
+        async with self._unrecorded:
+            began = time.monotonic()
+            reply = await self._client.complete(
+                call.messages,
+                call.schema,
+                temperature=self._spec["temperature"],
+                max_tokens=self._spec["max_tokens"],
+                seed=self._spec["seed"] + call.index,
+            )
+            record = await self._calls.record(uid, call, reply, time.monotonic() - began)
         self.usage["calls"] += 1
         for field in ("retries", "prompt_tokens", "completion_tokens"):
             self.usage[field] += record[field]
