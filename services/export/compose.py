@@ -12,7 +12,7 @@ from services.common.outbox import Outbox
 from services.common.resources import INDEXES, Resources
 from services.common.runtime import Runtime, Service
 from services.export.api import ExportApi
-from services.export.peers import GrpcModels, GrpcRuns
+from services.export.peers import GrpcDatasets, GrpcModels, GrpcRuns
 from services.export.service import EXPORT, Exports
 
 
@@ -21,7 +21,9 @@ def compose(runtime: Runtime) -> Service:
     clock, objects, jobs, bus = runtime.clock, runtime.objects, runtime.jobs, runtime.bus
     resources = Resources(runtime.documents.collection("exports", INDEXES), "export", clock)
     reports = ReportStore(runtime.documents.collection("reports", report_store.INDEXES))
-    exports = Exports(resources, objects, GrpcRuns(runtime.peers), GrpcModels(runtime.peers))
+    exports = Exports(
+        resources, objects, GrpcRuns(runtime.peers), GrpcModels(runtime.peers), GrpcDatasets(runtime.peers)
+    )
     kind = Kind(
         name="export",
         pattern=EXPORT,

@@ -14,19 +14,21 @@ def adapter_files(artifacts: Sequence[Mapping[str, Any]]) -> list[Mapping[str, A
     return [a for a in artifacts if a["filename"].rpartition("/")[2] in ADAPTER_FILES]
 
 
-def manifest(export: str, form: str, run: Mapping[str, Any]) -> dict[str, Any]:
+def manifest(export: str, form: str, run: Mapping[str, Any], documents: Sequence[str]) -> dict[str, Any]:
     """Return the manifest so far: the trainer adds the files with their hashes.
 
     Args:
         export: resource name of the export.
         form: "adapter" or "merged".
         run: the run as the contract's JSON.
+        documents: names of the files that its dataset was written from.
     """
     return {
         "schema": MANIFEST_SCHEMA,
         "export": export,
         "format": form,
         "run": run["name"],
+        "documents": list(documents),
         "dataset": {"name": run["dataset"], "version": run["dataset_version"], "sha256": run["dataset_sha256"]},
         "model": {"name": run["model"], "revision": run["model_revision"]},
         "config": run.get("config", {}),

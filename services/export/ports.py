@@ -16,6 +16,14 @@ class Runs(Protocol):
         ...
 
 
+class Datasets(Protocol):
+    """The dataset service."""
+
+    async def documents(self, name: str) -> list[str]:
+        """Return the names of the files that a dataset was written from; none if it was deleted. Raises Unavailable."""
+        ...
+
+
 class Models(Protocol):
     """The hardware service."""
 

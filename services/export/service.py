@@ -17,7 +17,7 @@ from services.common.protoform import artifact_to_document, artifact_to_proto, u
 from services.common.resources import Resources
 from services.common.work import cancel, queued
 from services.export import core
-from services.export.ports import Models, Runs
+from services.export.ports import Datasets, Models, Runs
 
 EXPORT = "projects/*/exports/*"
 _SUCCEEDED = "WORK_STATE_SUCCEEDED"
@@ -26,11 +26,12 @@ _SUCCEEDED = "WORK_STATE_SUCCEEDED"
 class Exports:
     """Exports: made, listed, cancelled, deleted. Their Jobs are the reconciler's."""
 
-    def __init__(self, exports: Resources, objects: Objects, runs: Runs, models: Models) -> None:
+    def __init__(self, exports: Resources, objects: Objects, runs: Runs, models: Models, datasets: Datasets) -> None:
         self.exports = exports
         self._objects = objects
         self._runs = runs
         self._models = models
+        self._datasets = datasets
 
     async def create(
         self, parent: str, wanted: export_pb2.Export, export_id: str, request_id: str, creator: str
@@ -76,6 +77,7 @@ class Exports:
             "adapter_files": files,
             "model_location": model.local_path or model.hub_id,
             "model_revision": run.model_revision,
+            "documents": await self._datasets.documents(run.dataset),
             "run_record": MessageToDict(
                 run, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
             ),
@@ -108,7 +110,9 @@ class Exports:
             model_revision=doc["model_revision"],
             adapter_files=[artifact_to_proto(f) for f in doc["adapter_files"]],
             adapter_urls=[await self._objects.grant(f["key"], "read") for f in doc["adapter_files"]],
-            manifest_json=json.dumps(core.manifest(doc["_id"], form, doc["run_record"]), sort_keys=True),
+            manifest_json=json.dumps(
+                core.manifest(doc["_id"], form, doc["run_record"], doc["documents"]), sort_keys=True
+            ),
         )
 
 

@@ -132,9 +132,10 @@ def test_the_manifest_names_data_model_and_settings() -> None:
         "model_revision": "r1",
         "config": {"method": "METHOD_LORA"},
     }
-    made = manifest("projects/p/exports/x", "merged", run)
+    made = manifest("projects/p/exports/x", "merged", run, ["projects/p/files/f"])
 
     assert json.dumps(made)
+    assert made["documents"] == ["projects/p/files/f"]
     assert (made["dataset"]["version"], made["model"]["revision"], made["format"]) == (3, "r1", "merged")
     assert adapter_files([{"filename": "a/adapter_config.json"}, {"filename": "report.md"}]) == [
         {"filename": "a/adapter_config.json"}
