@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import time
 from collections import Counter
+from collections.abc import Coroutine
 from typing import Any
 
 from services.common.documents.port import Document
@@ -145,7 +146,7 @@ class _Run:
                     break
                 ahead = self._plan.calls[len(pending) : index + self._window()]
                 pending += [asyncio.create_task(self._answer(c)) for c in ahead]
-                self.tally.note(await self._judge(call, await pending[index]))
+                await _to_its_end(self._judge(call, await pending[index]))
                 await self._tell()
         finally:
             for task in pending:
@@ -187,7 +188,10 @@ class _Run:
             self.usage[field] += record[field]
         return record
 
-    async def _judge(self, call: Call, reply: Document) -> Document:
+    async def _judge(self, call: Call, reply: Document) -> None:
+        self.tally.note(await self._example(call, reply))
+
+    async def _example(self, call: Call, reply: Document) -> Document:
         known = await self._examples.of_call(self._claim.doc, call)
         if known:
             # Remember what was accepted before, so that doubles are told as they would have been.
@@ -210,6 +214,16 @@ class _Run:
             return
         self._told = time.monotonic()
         await self._claim.update(self.final)
+
+
+async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """Do some work whole, also when cancelled meanwhile: an example is stored and counted, or neither."""
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.gather(task, return_exceptions=True)
+        raise
 
 
 def judge(planned: Plan, call: Call, text: str) -> Verdict:
