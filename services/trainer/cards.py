@@ -56,7 +56,7 @@ def write_card(folder: Path, form: str, base: str, is_hub_id: bool, manifest: Ma
         "\n".join(header),
         f"# {base}, fine-tuned ({form})",
         f"{proof} Every file's SHA-256 stands in {MANIFEST}.",
-        f"## Use\n\n{_USE[form].format(base=base)}",
+        f"## Use\n\n{_USE[form].format(base=base if is_hub_id else f'folder/of/{base}')}",
         f"## Where it comes from\n\n{origin}",
         f"## Settings\n\n```json\n{settings}\n```",
     )

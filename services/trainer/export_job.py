@@ -57,7 +57,9 @@ def write_export(
     attempt.phase("export")
     name, export = ("adapter", export_adapter) if form == export_pb2.FORMAT_ADAPTER else ("merged", export_merged)
     difference, bound = export(source, adapter, out, attempt.orders.check)
-    log.info("The %s, loaded again, differs by at most %.3g in a logit; %.3g is allowed.", name, difference, bound)
+    log.info(
+        "The %s weights, loaded again, differ by at most %.3g in a logit; %.3g is allowed.", name, difference, bound
+    )
     proof = (
         f"Loaded again from these files, its logits differ from the tuned model's by at most {difference:.3g} "
         f"on {len(PROMPTS)} prompts ({bound:.3g} is allowed)."

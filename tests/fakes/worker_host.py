@@ -129,7 +129,7 @@ class WorkerHost(worker_service_pb2_grpc.WorkerServiceServicer):
     async def _check(self, context: Any, name: str) -> int:
         self.calls.append(name)
         if self.failures and name != "Report":
-            await context.abort(self.failures.pop(0), "It fails for now.")
+            await context.abort(self.failures.pop(0), "It fails this time.")
         token = dict(context.invocation_metadata()).get("authorization", "").removeprefix("Bearer ")
         attempt = next((n for n in range(1, len(self.pods) + 1) if token == attempt_token(n)), 0)
         if not attempt:

@@ -220,7 +220,7 @@ def test_log_lines_go_up_without_secrets_and_without_tracebacks(
     assert "Traceback" not in capsys.readouterr().out
 
 
-def test_a_call_that_fails_for_now_is_repeated(tmp_path: Path, objects: Path) -> None:
+def test_a_call_that_fails_in_passing_is_repeated(tmp_path: Path, objects: Path) -> None:
     """A service that is away, lost a race or broke is asked again; one that refuses is not."""
     with WorkerHost(objects, SPEC) as host:
         worker = Worker(launch(host, tmp_path), QUICK)
