@@ -173,7 +173,8 @@ class Bus:
         stream = self._client.jetstream(timeout=_PATIENCE_SECONDS)
         try:
             await stream.publish(subject, data, headers=headers)
-        except nats.js.errors.NoStreamResponseError:
+        except (nats.js.errors.NoStreamResponseError, nats.errors.TimeoutError):
+            # Where somebody only listens on the subject, a missing stream shows as a timeout. Message ids make it safe.
             await self._make_stream()
             await stream.publish(subject, data, headers=headers)
 

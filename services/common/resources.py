@@ -102,6 +102,8 @@ class Resources:
         if not request["id"] or found["request"]["id"] != request["id"]:
             remedy = "Wait a moment: it is being deleted." if found["delete_time"] else "Choose another id."
             raise AlreadyExists(f"{self.kind} {name} exists already. {remedy}")
+        if found["delete_time"] is not None:
+            raise AlreadyExists(f"{self.kind} {name} was made by this request and deleted. Use a new request_id.")
         if found["request"]["hash"] != request["hash"]:
             raise InvalidArgument(
                 f'request_id "{request["id"]}" was used for another request. Use a new one.',

@@ -40,6 +40,15 @@ async def test_a_request_id_with_another_body_is_refused(things: Resources) -> N
     assert caught.value.reason == "REQUEST_ID_REUSED"
 
 
+async def test_a_request_that_was_answered_and_deleted_since_is_refused(things: Resources) -> None:
+    """The tombstone is not handed out as if it were alive."""
+    await things.create("things/a", {}, request_id="r1", body=b"one")
+    await things.delete("things/a")
+
+    with pytest.raises(AlreadyExists):
+        await things.create("things/a", {}, request_id="r1", body=b"one")
+
+
 async def test_a_taken_name_is_refused(things: Resources) -> None:
     """Without a request id a second create of a name is another resource."""
     await things.create("things/a", {})
