@@ -21,6 +21,7 @@ import nats.js.api
 import nats.js.errors
 
 from services.common.errors import FineTuneFlowError, InvalidArgument, Unavailable
+from services.common.waiting import end
 
 log = logging.getLogger(__name__)
 
@@ -124,8 +125,7 @@ class Bus:
         try:
             await asyncio.wait([task])
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await end([task])
             self._consumers.discard(task)
 
     @contextlib.asynccontextmanager
@@ -149,8 +149,7 @@ class Bus:
             yield _until_none(queue)
         finally:
             self._tails.discard(queue)
-            listening.cancel()
-            await asyncio.gather(listening, return_exceptions=True)
+            await end([listening])
             if not listening.cancelled() and not listening.exception() and not self._client.is_closed:
                 with contextlib.suppress(*_AWAY):
                     await listening.result().unsubscribe()
@@ -158,14 +157,11 @@ class Bus:
     async def close(self) -> None:
         """End the consumers and the tails, then the connection. Repeating it does nothing."""
         self._closed = True
-        for task in self._consumers:
-            task.cancel()
-        await asyncio.gather(*self._consumers, return_exceptions=True)
+        await end(list(self._consumers))
         for queue in self._tails:
             queue.put_nowait(None)
-        if self._connecting and not self._connecting.done():
-            self._connecting.cancel()
-            await asyncio.gather(self._connecting, return_exceptions=True)
+        if self._connecting:
+            await end([self._connecting])
         with contextlib.suppress(*_AWAY):
             await self._client.close()
 
@@ -265,8 +261,7 @@ async def _take(subscription: Any, durable: str, handler: Handler) -> None:
     else:
         await message.ack()
     finally:
-        alive.cancel()
-        await asyncio.gather(alive, return_exceptions=True)
+        await end([alive])
 
 
 async def _keep_alive(message: nats.aio.msg.Msg) -> None:

@@ -24,6 +24,7 @@ from services.common.runtime import Compose, Runtime, Service
 from services.common.secretfiles import Secrets
 from services.common.stores import open_documents, open_objects
 from services.common.telemetry import serve_metrics
+from services.common.waiting import end
 from services.common.worker import WorkerApi
 
 log = logging.getLogger(__name__)
@@ -186,12 +187,7 @@ async def _tasks(program: Program) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        # Again and again: nats-py waits with asyncio.wait_for, which in Python 3.11 loses a cancellation that comes
-        # together with the answer, and the task would go on for ever.
-        while left := [task for task in tasks if not task.done()]:
-            for task in left:
-                task.cancel()
-            await asyncio.wait(left, timeout=0.5)
+        await end(tasks)
         for service in program.services:
             if service.close:
                 await service.close()
