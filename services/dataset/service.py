@@ -74,7 +74,7 @@ class Datasets:
         chosen = ids.check_id(dataset_id, "dataset_id") if dataset_id else _made_up(project, request_id)
         name = f"{parent}/datasets/{chosen}"
         body = wanted.SerializeToString(deterministic=True)
-        if request_id and await self._made(name, request_id):
+        if await self.resources.made(name, request_id):
             return await self.resources.create(name, {}, request_id=request_id, body=body)
         fields = {
             **user_fields(wanted.display_name, wanted.meta, "dataset"),
@@ -86,10 +86,6 @@ class Datasets:
             "versions": [],
         }
         return await self.resources.create(name, fields, request_id=request_id, body=body, creator=creator)
-
-    async def _made(self, name: str, request_id: str) -> bool:
-        found = await self.resources.collection.get(name)
-        return found is not None and found["delete_time"] is None and found["request"]["id"] == request_id
 
     async def cancel(self, name: str) -> Document:
         """Ask generation to end; one that has ended is returned as it is."""

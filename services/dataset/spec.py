@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -88,20 +89,37 @@ class Plan:
 
 
 def plan(spec: dict[str, Any], model: str, sources: Sequence[Source]) -> Plan:
-    """Return the calls for some chunks, the same ones every time. CPU work: about 1 ms per 100 chunks."""
+    """Return the calls for some chunks, the same ones every time. CPU work: about 1 ms a chunk.
+
+    They are in the order of the chunks. With max_examples, each file's first chunk comes before any file's second one,
+    and every chunk's first passage before any second one, so that all documents have their share of a small dataset.
+    """
     chosen = template(CURRENT[spec["task_type"]])
-    calls: list[Call] = []
-    bare = 0
+    found = [(source, passages(source.text, spec["examples_per_chunk"])) for source in sources]
+    places = [(turn, source, passage) for source, some in found for turn, passage in enumerate(some)]
+    if spec["max_examples"]:
+        rank = _ranks(sources)
+        places.sort(key=lambda place: (place[0], rank[place[1].chunk]))
+    calls = [_call(index, spec, model, chosen, source, passage) for index, (_, source, passage) in enumerate(places)]
+    return Plan(chosen, calls, len(sources), sum(not some for _, some in found))
+
+
+def _ranks(sources: Sequence[Source]) -> dict[str, int]:
+    """Return each chunk's place in its file."""
+    seen: Counter[str] = Counter()
+    ranks = {}
     for source in sources:
-        found = passages(source.text, spec["examples_per_chunk"])
-        bare += not found
-        for passage in found:
-            messages = chosen.messages(source, passage)
-            identity = _identity(spec, model, chosen, source, passage, messages)
-            schema = chosen.schema_for(source, passage)
-            known = cue(source.text[passage.start : passage.end])
-            calls.append(Call(identity, len(calls), source, messages, schema, known.fact if known else ""))
-    return Plan(chosen, calls, len(sources), bare)
+        ranks[source.chunk] = seen[source.file]
+        seen[source.file] += 1
+    return ranks
+
+
+def _call(index: int, spec: dict[str, Any], model: str, chosen: Template, source: Source, passage: Passage) -> Call:
+    messages = chosen.messages(source, passage)
+    identity = _identity(spec, model, chosen, source, passage, messages)
+    known = cue(source.text[passage.start : passage.end])
+    schema = chosen.schema_for(source, passage)
+    return Call(identity, index, source, messages, schema, known.fact if known else "")
 
 
 def _identity(

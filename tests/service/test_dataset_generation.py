@@ -104,12 +104,14 @@ async def test_instructions_are_made_in_the_same_way(tmp_path: Path) -> None:
 
 
 async def test_it_stops_at_the_wanted_number(tmp_path: Path) -> None:
-    """Not one example more than asked for, and hardly a call more; what was not called is counted."""
+    """Not one example more than asked for, and of all documents; what was not called is counted."""
     async with llm() as server, dataset_service(tmp_path, server, library(5)) as (stub, _):
         dataset = await generated(stub, max_examples=7)
 
-        assert len(await examples(stub)) == 7
-        assert len(server.requests) == 7
+        found = await examples(stub)
+
+        assert len(found) == len(server.requests) == 7
+        assert len({e.file_display_name for e in found}) == 5
         assert drops(dataset) == {"LIMIT_REACHED": 23}
         assert balanced(dataset)
 

@@ -10,7 +10,7 @@ from rapidfuzz import fuzz
 
 from services.dataset.core.evidence import find, normalise
 from services.dataset.core.example import Source, Verdict
-from services.dataset.core.words import content, generic, names, numbers, stem, stems
+from services.dataset.core.words import content, generic, known_numbers, names, numbers, stem, stems, words
 
 MIN_PROMPT = 12
 MAX_PROMPT = 600
@@ -70,6 +70,9 @@ def check(found: dict[str, Any], source: Source, asks: bool, fact: str = "") -> 
         fact: what the prompt was to ask for, "" for nothing in particular.
     """
     prompt = _tidy(found.get("question") or found.get("instruction") or "")
+    if asks and prompt.count("?") == 1:
+        # A statement after the question is left off: it mostly gives the answer away.
+        prompt = prompt[: prompt.index("?") + 1]
     response = _tidy(found.get("answer") or "")
     where = find(str(found.get("evidence") or ""), source.text)
     evidence = source.text[where[0] : where[1]] if where else ""
@@ -106,8 +109,8 @@ def _texts(prompt: str, response: str) -> tuple[str, str]:
     if _REFUSAL.match(response):
         return "REFUSAL", response[:200]
     for text in (prompt, response):
-        words = content(text)
-        if len(words) > MIN_REPETITIVE and len(set(words)) < REPETITIVE_SHARE * len(words):
+        said = content(text)
+        if len(said) > MIN_REPETITIVE and len(set(said)) < REPETITIVE_SHARE * len(said):
             return "REPETITIVE", text[:200]
     return "", ""
 
@@ -130,19 +133,20 @@ def _question(prompt: str, response: str) -> tuple[str, str]:
 
 def _answer(response: str, evidence: str, source: Source) -> tuple[str, str]:
     """Whether the answer stands in the source: every number, every name, every "not", most of the other words."""
-    whole = source.text + " " + " ".join(source.context)
+    whole = source.text + " " + source.topic
     known = stems(whole)
-    strange = numbers(response) - numbers(whole)
+    strange = numbers(response) - known_numbers(whole)
     if not strange and names(source.text):
-        strange = frozenset(n for n in names(response) if stem(n) not in known)
+        there = words(whole)
+        strange = frozenset(n for n in names(response) if n not in there and stem(n) not in known)
     if strange:
         return "ANSWER_NOT_GROUNDED", "not in the source: " + ", ".join(sorted(strange))[:180]
-    words = content(response)
-    missing = [w for w in words if stem(w) not in known]
-    if words and 1 - len(missing) / len(words) < GROUNDED_SHARE:
+    told = content(response)
+    missing = [w for w in told if stem(w) not in known]
+    if told and 1 - len(missing) / len(told) < GROUNDED_SHARE:
         return "ANSWER_NOT_GROUNDED", "not in the source: " + ", ".join(missing)[:180]
-    told, quoted = stems(response), stems(evidence)
-    alike = len(told & quoted) >= SAME_SHARE * max(1, len(quoted))
+    quoted = stems(evidence)
+    alike = len(stems(response) & quoted) >= SAME_SHARE * max(1, len(quoted))
     if alike and bool(_NEGATION.search(response)) != bool(_NEGATION.search(evidence)):
         return "ANSWER_NOT_GROUNDED", "says the opposite of: " + evidence[:170]
     return "", ""
@@ -150,20 +154,20 @@ def _answer(response: str, evidence: str, source: Source) -> tuple[str, str]:
 
 def _prompt(prompt: str, response: str, place: tuple[int, int], source: Source) -> tuple[str, str]:
     """Whether the prompt is about the evidence, and can be understood by itself."""
-    whole = source.text + " " + " ".join(source.context)
+    whole = source.text + " " + source.topic
     found = _LEAK.search(prompt)
     if found and found.group().lower() not in whole.lower():
         return "LEAKED_INSTRUCTION", found.group()
     known = stems(whole)
-    strange = numbers(prompt) - numbers(whole)
-    words = [w for w in content(prompt) if not generic(w)]
-    missing = [w for w in words if stem(w) not in known]
-    if strange or not words or len(missing) > STRANGE_SHARE * len(words):
+    strange = numbers(prompt) - known_numbers(whole)
+    about = [w for w in content(prompt) if not generic(w)]
+    missing = [w for w in about if stem(w) not in known]
+    if strange or not about or len(missing) > STRANGE_SHARE * len(about):
         return "QUESTION_NOT_GROUNDED", "not in the source: " + ", ".join([*sorted(strange), *missing])[:180]
-    asked = frozenset(map(stem, words))
+    asked = frozenset(map(stem, about))
     if not asked & (stems(_near(place, source.text)) | stems(response)):
         return "QUESTION_NOT_GROUNDED", "not about its evidence: " + prompt[:160]
-    titled = asked & stems(" ".join(source.context))
+    titled = asked & stems(source.topic)
     if not titled and (len(asked) < MIN_SUBJECT or _UNCLEAR.search(prompt)) and not names(prompt):
         return "UNCLEAR_SUBJECT", prompt[:200]
     bare = normalise(prompt).text.rstrip("?. ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +30,12 @@ class Source:
     spans: tuple[tuple[int, int], ...] = ()
     places: tuple[dict[str, Any], ...] = ()
     text_sha256: str = ""
+
+    @property
+    def topic(self) -> str:
+        """What the chunk is about, on one line: the headings above it, or else its file's name as words."""
+        stem = self.file_name.rpartition(".")[0] or self.file_name
+        return " ".join(" > ".join(self.context).split()) or " ".join(re.split(r"[\s_-]+", stem)).strip()
 
     def in_document(self, start: int, end: int) -> tuple[int, int]:
         """Return the span of the extracted text that holds a range of the chunk's text."""

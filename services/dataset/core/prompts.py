@@ -54,7 +54,7 @@ def _fill(user: str, source: Source, passage: Passage) -> str:
     """Fill in a user message in one pass, so that a document's own braces stay as they are."""
     found = cue(source.text[passage.start : passage.end])
     values = {
-        "topic": _one_line(" > ".join(source.context) or source.file_name),
+        "topic": source.topic,
         "passage": _one_line(source.text[passage.shown_from : passage.end]),
         "cue": found.words if found else "",
         "asking": found.words[0].lower() + found.words[1:] if found else "",

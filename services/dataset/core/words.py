@@ -25,6 +25,12 @@ _GENERIC = re.findall(
     "name call type kind number amount maximum minimum total day time year month happen use thing "
     "locate mean allow need require take responsible role",
 )
+_SPELT = {
+    word: str(number)
+    for number, word in enumerate(
+        ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+    )
+}
 _GENERIC_STEMS = frozenset(word.rstrip("e") for word in _GENERIC)
 CAPITALISED_LANGUAGE = 0.25
 """Share of capitalised words from which a text is taken for one that writes its nouns so, as German does."""
@@ -60,6 +66,17 @@ def generic(word: str) -> bool:
 def numbers(text: str) -> frozenset[str]:
     """Return the numbers in digits."""
     return frozenset(_NUMBER.findall(text))
+
+
+def known_numbers(text: str) -> frozenset[str]:
+    """Return the numbers in digits, and in digits those up to twelve that stand there as words."""
+    spelt = {_SPELT[word] for word in _WORD.findall(text.lower()) if word in _SPELT}
+    return numbers(text) | spelt
+
+
+def words(text: str) -> frozenset[str]:
+    """Return all words of a text, in lower case."""
+    return frozenset(_WORD.findall(text.lower()))
 
 
 def names(text: str) -> frozenset[str]:

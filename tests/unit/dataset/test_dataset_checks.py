@@ -9,7 +9,8 @@ from services.dataset.core.example import Source, Verdict
 
 TEXT = (
     "## Pressure\n\nThe Kestrel 40 works at a pressure of at most 4.5 bar. The relief valve opens at 5 bar and is made "
-    "of\nbrass. The filter is changed every 600 hours by Pavel Lindqvist. It must never be washed. “Norrin 7” cool-\n"
+    "of\nbrass. The filter is changed every 600 hours by Pavel Lindqvist and May, the operator. The lid is held by "
+    "seven screws. The filter is costly. It must never be washed. “Norrin 7” cool-\n"
     "ant is pale green. The status page is updated every 30 minutes until the incident is closed."
 )
 SOURCE = Source("projects/p/files/f/chunks/c", "projects/p/files/f", "manual.md", TEXT, ("Kestrel 40 Pump: Manual",))
@@ -28,6 +29,17 @@ def judged(
 ACCEPTED = {
     "a whole sentence": {},
     "a bare value": {"answer": "4.5 bar"},
+    "a statement after the question, which is left off": {"question": QUESTION + " The Kestrel 40 works at 4.5 bar."},
+    "a name that begins like a small word": {
+        "question": "What must the operator of the Kestrel 40 change?",
+        "answer": "The operator of the Kestrel 40, May, changes the filter every 600 hours.",
+        "evidence": "The filter is changed every 600 hours by Pavel Lindqvist and May",
+    },
+    "a number in digits that stands there as a word": {
+        "question": "How many screws hold the lid of the Kestrel 40?",
+        "answer": "The lid is held by 7 screws.",
+        "evidence": "The lid is held by seven screws.",
+    },
     "worded freely": {"question": "How much pressure can the Kestrel 40 endure?"},
     "inflected": {"answer": "The Kestrel 40 is working at pressures of 4.5 bar at most."},
     "a small number as a word": {

@@ -149,11 +149,11 @@ def test_a_prompt_shows_topic_passage_and_gap_last(version: str) -> None:
 
 
 def test_a_passage_without_a_fact_is_asked_about_without_a_gap() -> None:
-    """The line of the gap is left out; without headings the file's name is the topic."""
+    """The line of the gap is left out; without headings the words of the file's name are the topic."""
     chunk = source("The Kestrel 40 replaces the older Kestrel 25 pump.")
     user = template("question-answer/1").messages(chunk, passages(chunk.text, 1)[0])[-1]["content"]
 
-    assert user == "Topic: manual.md\nPassage: The Kestrel 40 replaces the older Kestrel 25 pump."
+    assert user == "Topic: manual\nPassage: The Kestrel 40 replaces the older Kestrel 25 pump."
 
 
 def test_braces_in_a_document_stay_as_they_are() -> None:
