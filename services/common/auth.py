@@ -62,6 +62,12 @@ def current_principal() -> Principal:
     return principal
 
 
+def caller_name() -> str:
+    """Return the name of who made the call that is being handled; "" for work that a service does by itself."""
+    principal = _current.get()
+    return principal.name if principal else ""
+
+
 def set_principal(principal: Principal | None) -> None:
     """Name the caller for the rest of this task; done by the server's interceptor."""
     _current.set(principal)

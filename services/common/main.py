@@ -41,7 +41,7 @@ async def _serve(name: str, compose: Compose, config: Config) -> None:
     path = os.environ.get(TOKEN_VARIABLE, "")
     tokens = {"user": await asyncio.to_thread(_read, path)} if path else {}
     stop = stop_signal()
-    jobs = ProcessJobs(config.state / "jobs")
+    jobs = ProcessJobs(config.state / "jobs" / name)
     async with running(config, tokens, {name: compose}, jobs) as program:
         try:
             await wait_for_end(stop, program.failed())

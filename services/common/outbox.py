@@ -65,14 +65,17 @@ class Outbox:
             await self._send(doc)
         tombstones = {"delete_time": {"$gt": 0}, "outbox_pending": False}
         for doc in await self._resources.collection.find(tombstones, sort="order", limit=200):
-            if self._purge:
-                await self._purge(doc)
-            await self._resources.purge(doc["_id"])
+            try:
+                if self._purge:
+                    await self._purge(doc)
+                await self._resources.purge(doc["_id"])
+            except FineTuneFlowError as error:  # the others need not wait for this one
+                log.warning("%s: purging waits: %s", doc["_id"], error)
 
     async def _send(self, doc: Document) -> None:
         sent = set()
         for entry in doc["outbox"]:
-            await self._bus.publish("ftf.events." + entry["type"], encode(entry, doc["creator"]), entry["id"])
+            await self._bus.publish("ftf.events." + entry["type"], encode(entry, self._resources.kind), entry["id"])
             sent.add(entry["id"])
         while True:
             doc["outbox"] = [e for e in doc["outbox"] if e["id"] not in sent]
@@ -87,8 +90,8 @@ class Outbox:
                 doc = newer
 
 
-def encode(entry: Document, actor: str) -> bytes:
-    """Return an outbox entry as a serialised Event."""
+def encode(entry: Document, kind: str) -> bytes:
+    """Return an outbox entry as a serialised Event; what no caller caused, the kind's own service did."""
     time = Timestamp()
     time.FromNanoseconds(int(entry["time"] * 1e9))
     return event_pb2.Event(
@@ -97,5 +100,5 @@ def encode(entry: Document, actor: str) -> bytes:
         resource=entry["resource"],
         revision=entry["revision"],
         time=time,
-        actor=actor,
+        actor=entry["actor"] or f"{kind}s",
     ).SerializeToString()

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from services.common import ids
+from services.common.auth import caller_name
 from services.common.clock import Clock
 from services.common.documents.port import Collection, Document, Where
 from services.common.errors import AlreadyExists, Conflict, InvalidArgument, NotFound
@@ -25,6 +26,7 @@ INDEXES = ("parent,order", "order", "outbox_pending,delete_time", "work.state")
 SCHEMA = 1
 MAX_PAGE = 1000
 DEFAULT_PAGE = 100
+MAX_REQUEST_ID = 128
 _RACES = 50
 
 
@@ -69,6 +71,8 @@ class Resources:
             AlreadyExists: the name is taken by another request.
             InvalidArgument: the same request_id came with another body (REQUEST_ID_REUSED).
         """
+        if len(request_id) > MAX_REQUEST_ID:
+            raise InvalidArgument(f"request_id is longer than {MAX_REQUEST_ID} characters.", field="request_id")
         now = self.clock.now()
         doc: Document = {
             "parent": "",
@@ -94,6 +98,13 @@ class Resources:
             return self._written(await self.collection.insert(doc))
         except AlreadyExists:
             return await self._repeated(name, doc["request"])
+
+    async def made(self, name: str, request_id: str) -> bool:
+        """Whether this request has made this resource before; its repeat is then answered from the resource alone."""
+        if not request_id:
+            return False
+        found = await self.collection.get(name)
+        return found is not None and found["delete_time"] is None and found["request"]["id"] == request_id
 
     async def _repeated(self, name: str, request: Document) -> Document:
         found = await self.collection.get(name)
@@ -181,16 +192,17 @@ class Resources:
         await self.collection.delete(name)
 
 
-def add_event(doc: Document, event: str, now: float, revision: int) -> None:
-    """Put an event into a document's outbox; "" puts none."""
+def add_event(doc: Document, event: str, now: float, revision: int = 0) -> None:
+    """Put an event into a document's outbox; "" puts none. revision 0 means the one after the document's."""
     if not event:
         return
     entry: dict[str, Any] = {
         "id": ids.new_uid(),
         "type": event,
         "resource": doc["_id"],
-        "revision": revision,
+        "revision": revision or doc["revision"] + 1,
         "time": now,
+        "actor": caller_name(),
     }
     doc["outbox"] = [*doc["outbox"], entry]
     doc["outbox_pending"] = True

@@ -11,7 +11,7 @@ from typing import Any
 
 from services.common.documents.port import Document
 from services.common.errors import Conflict, FineTuneFlowError, NotFound
-from services.common.resources import Mutate, Resources
+from services.common.resources import Mutate, Resources, add_event
 from services.common.waiting import event_or_time
 from services.common.work import Cancelled, Claim, Superseded, ended, finish
 
@@ -31,7 +31,6 @@ class WorkLoop:
         done_event: event type that goes with SUCCEEDED.
         parallel: pieces of work at once.
         instance: this replica's name; one process at a time may bear it, so its earlier leases are taken over at once.
-        ready: whether a queued document may be taken up now.
     """
 
     def __init__(
@@ -57,10 +56,6 @@ class WorkLoop:
         self._running: dict[str, asyncio.Task[None]] = {}
         self._handlers: dict[str, asyncio.Task[Mutate | None]] = {}
         resources.listen(self._written)
-
-    def wake(self) -> None:
-        """Look for due work at once."""
-        self._awake.set()
 
     def _written(self, doc: Document) -> None:
         work = doc.get("work")
@@ -147,7 +142,6 @@ class WorkLoop:
         renewal = asyncio.create_task(self._renew(claim, work))
         try:
             last = await work
-            await self._finish(claim, "SUCCEEDED", last)
         except asyncio.CancelledError:
             await asyncio.shield(self._let_go(claim))
             if asyncio.current_task() is not None and asyncio.current_task().cancelling():  # type: ignore[union-attr]  # it is not None
@@ -162,6 +156,8 @@ class WorkLoop:
                 f"{claim.name} met a mistake in FineTuneFlow. Report it; the log has the details."
             )
             await self._finish(claim, "FAILED", error=internal)
+        else:
+            await self._finish(claim, "SUCCEEDED", last)
         finally:
             self._handlers.pop(claim.name, None)
             work.cancel()
@@ -198,7 +194,9 @@ class WorkLoop:
             cancelled = doc["work"]["state"] == "CANCELLING"
             if last and not cancelled:
                 last(doc)
-            finish(doc["work"], "CANCELLED" if cancelled else state, self._resources.clock.now(), error)
+            now = self._resources.clock.now()
+            finish(doc["work"], "CANCELLED" if cancelled else state, now, None if cancelled else error)
+            if doc["work"]["state"] == "SUCCEEDED":
+                add_event(doc, self._done_event, now)
 
-        event = self._done_event if state == "SUCCEEDED" else ""
-        await claim.update(end, event=event, even_if_cancelling=True)
+        await claim.update(end, even_if_cancelling=True)

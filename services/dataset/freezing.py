@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
 
 from services.common.documents.port import Document
-from services.common.errors import NotReady
+from services.common.errors import NotFound, NotReady
 from services.common.objects.port import Objects
 from services.common.resources import Mutate, Resources
 from services.dataset.core import frozen
@@ -76,10 +77,15 @@ class Freezer:
         def put(doc: Document) -> None:
             doc["split"] = sides[_short(doc)]
 
-        return [
-            e if e["split"] == sides[_short(e)] else await self._examples.resources.change(e["_id"], put)
-            for e in examples
-        ]
+        assigned = []
+        for listed in examples:
+            # What was removed or rejected since it was listed stays out.
+            with contextlib.suppress(NotFound):
+                same = listed["split"] == sides[_short(listed)]
+                example = listed if same else await self._examples.resources.change(listed["_id"], put)
+                if example["accepted"]:
+                    assigned.append(example)
+        return assigned
 
 
 def _short(example: Document) -> str:

@@ -200,7 +200,8 @@ class _Run:
         # Normalising a long chunk takes more than the 10 ms that the event loop may be held.
         verdict = self._seen.judge(await asyncio.to_thread(judge, self._plan, call, reply["text"]))
         version = self._plan.template.version
-        return await self._examples.add(self._claim.doc, call, verdict, reply, version)
+        llm = f"{self._client.endpoint.name} {self._client.endpoint.model}"
+        return await self._examples.add(self._claim.doc, call, verdict, reply, version, llm)
 
     def final(self, doc: Document) -> None:
         """Write the counts and the usage as they are now."""

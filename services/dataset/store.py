@@ -68,7 +68,9 @@ class Examples:
         """Return the example that a call gave, also a deleted one; None before it was judged."""
         return await self.resources.collection.get(_name(dataset, call))
 
-    async def add(self, dataset: Document, call: Call, verdict: Verdict, reply: Document, version: str) -> Document:
+    async def add(
+        self, dataset: Document, call: Call, verdict: Verdict, reply: Document, version: str, llm: str
+    ) -> Document:
         """Keep what the checks said of a call's reply. Repeating it returns what is there."""
         fields = {
             **describe(call.source, verdict),
@@ -76,7 +78,7 @@ class Examples:
             "dataset_uid": dataset["uid"],
             "call_index": call.index,
             "prompt_version": version,
-            "llm": dataset["llm"],
+            "llm": llm,
             "reply_tokens": reply["completion_tokens"],
         }
         try:

@@ -50,13 +50,13 @@ class Exports:
             raise InvalidArgument(f"{wanted.run} is not of {parent}. Use one of its runs.", field="export.run")
         if wanted.format not in (export_pb2.FORMAT_ADAPTER, export_pb2.FORMAT_MERGED):
             raise InvalidArgument("No format is given. Use ADAPTER or MERGED.", field="export.format")
-        fields = await self._fields(wanted)
+        name = f"{parent}/exports/{_export_id(export_id, request_id, project)}"
+        body = wanted.SerializeToString(deterministic=True)
+        if await self.exports.made(name, request_id):
+            return await self.exports.create(name, {}, request_id=request_id, body=body)
+        fields = {**user_fields(wanted.display_name, wanted.meta, "export"), **await self._fields(wanted)}
         return await self.exports.create(
-            f"{parent}/exports/{_export_id(export_id, request_id, project)}",
-            {**user_fields(wanted.display_name, wanted.meta, "export"), **fields, "parent": parent},
-            request_id=request_id,
-            body=wanted.SerializeToString(deterministic=True),
-            creator=creator,
+            name, {**fields, "parent": parent}, request_id=request_id, body=body, creator=creator
         )
 
     async def _fields(self, wanted: export_pb2.Export) -> Document:

@@ -14,8 +14,8 @@ from services.common.errors import InvalidArgument, NotFound, NotReady
 from services.common.jobwork.state import new_job_fields
 from services.common.objects.port import Objects
 from services.common.protoform import user_fields
-from services.common.resources import Resources
-from services.common.work import cancel, queued
+from services.common.resources import Resources, add_event
+from services.common.work import cancel, ended, queued
 from services.training.core import complete
 from services.training.ports import Datasets, Hardware
 
@@ -47,25 +47,14 @@ class Training:
         name = f"{parent}/runs/{_run_id(run_id, request_id, project)}"
         body = wanted.SerializeToString(deterministic=True)
         # A repeated request is answered from what it made, whatever has changed since.
-        if request_id and not validate_only:
-            made = await self._repeated(name, request_id, body, creator)
-            if made:
-                return made
+        if not validate_only and await self.runs.made(name, request_id):
+            return await self.runs.create(name, {}, request_id=request_id, body=body)
         fields = await self._fields(parent, wanted)
         if validate_only:
             now = self.runs.clock.now()
             empty = {"uid": "", "creator": creator, "create_time": now, "update_time": now, "etag": ""}
             return {"_id": name, **empty, **fields}
         return await self.runs.create(name, fields, request_id=request_id, body=body, creator=creator)
-
-    async def _repeated(self, name: str, request_id: str, body: bytes, creator: str) -> Document | None:
-        try:
-            found = await self.runs.get(name)
-        except NotFound:
-            return None
-        if found["request"]["id"] != request_id:
-            return None
-        return await self.runs.create(name, {}, request_id=request_id, body=body, creator=creator)
 
     async def _fields(self, parent: str, wanted: run_pb2.Run) -> Document:
         ids.parse_name(wanted.dataset, DATASET, "run.dataset")
@@ -112,7 +101,15 @@ class Training:
 
     async def cancel(self, name: str) -> Document:
         """Ask a run to end; one that has ended is returned as it is."""
-        return await self.runs.change(name, lambda d: cancel(d["work"], self.runs.clock.now()))
+        now = self.runs.clock.now()
+
+        def stop(doc: Document) -> None:
+            was_over = ended(doc["work"])
+            cancel(doc["work"], now)
+            if ended(doc["work"]) and not was_over:
+                add_event(doc, "run.finished", now)
+
+        return await self.runs.change(name, stop)
 
     async def delete(self, name: str, etag: str) -> None:
         """Delete a run; its Job is stopped and its objects are removed."""

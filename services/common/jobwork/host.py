@@ -24,7 +24,7 @@ from services.common.jobwork import state
 from services.common.jobwork.reports import ReportStore
 from services.common.objects.port import Objects
 from services.common.protoform import artifact_to_document, artifact_to_proto, timestamp
-from services.common.resources import Resources
+from services.common.resources import Resources, add_event
 from services.common.statuses import from_status
 from services.common.work import ended, finish
 
@@ -42,7 +42,8 @@ class Kind:
         name: "run" or "export".
         pattern: form of the resource names.
         args: the trainer's arguments.
-        done_event: event type at the end.
+        ended_event: event type when the work has ended, in whichever way; "" for none.
+        ready_event: event type when it has succeeded; "" for none.
         result: message type of the result.
         spec: makes the message that tells the trainer what to do.
         keep: checkpoints kept of a document.
@@ -51,10 +52,15 @@ class Kind:
     name: str
     pattern: str
     args: tuple[str, ...]
-    done_event: str
+    ended_event: str
+    ready_event: str
     result: type[Message]
     spec: Callable[[Document], Awaitable[Message]]
     keep: Callable[[Document], int]
+
+    def event(self, doc: Document) -> str:
+        """Return the event of work that has just ended."""
+        return self.ready_event if self.ready_event and doc["work"]["state"] == "SUCCEEDED" else self.ended_event
 
     def prefix(self, doc: Document) -> str:
         """Return what the keys of all its objects begin with."""
@@ -74,6 +80,7 @@ class Host:
         self._bus = bus
         self._signer = signer
         self._told: dict[str, float] = {}
+        self._newest: dict[str, pb.MetricPoint] = {}
 
     def owns(self, work: str) -> bool:
         """Whether a resource name is of this kind."""
@@ -118,6 +125,9 @@ class Host:
         # Without NATS, watchers look for themselves within a second.
         with contextlib.suppress(Unavailable):
             await self._bus.publish(live_subject(doc["uid"]), b"")
+        points = [r.metrics for r in reports if r.HasField("metrics")]
+        if points:
+            self._newest[doc["uid"]] = points[-1]
         phase_changed = any(r.HasField("phase") for r in reports)
         if not phase_changed and time.monotonic() - self._told.get(doc["uid"], 0) < _TELL_SECONDS:
             return
@@ -180,13 +190,19 @@ class Host:
         state.check_attempt(doc, attempt)
         error = from_status(request.error) if request.HasField("error") else None
         if error and error.code not in PERMANENT:
-            await self._resources.change(work, lambda d: d.update(last_error=errors.to_document(error)))
+
+            def note(current: Document) -> None:
+                state.check_attempt(current, attempt)
+                current["last_error"] = errors.to_document(error)
+
+            await self._resources.change(work, note)
             return
         await self._verify(doc, attempt, request.artifacts)
         result = self._kind.result()
         if not error and not request.result.Unpack(result):
             raise InvalidArgument(f"The result is not a {result.DESCRIPTOR.full_name}.", field="result")
         now = self._resources.clock.now()
+        newest = self._newest.pop(doc["uid"], None)
 
         def end(current: Document) -> None:
             state.check_attempt(current, attempt)
@@ -195,8 +211,12 @@ class Host:
                 current["result"] = MessageToDict(result, preserving_proto_field_name=True)
                 current["artifacts"] = [artifact_to_document(a) for a in request.artifacts]
             finish(current["work"], _final(cancelled, error), now, None if cancelled else error)
+            add_event(current, self._kind.event(current), now)
+            if newest:
+                _note_metrics(current, newest)
 
-        await self._resources.change(work, end, event=self._kind.done_event)
+        await self._resources.change(work, end)
+        self._told.pop(doc["uid"], None)
 
 
 def _final(cancelled: bool, error: FineTuneFlowError | None) -> str:
@@ -211,10 +231,14 @@ def _note(doc: Document, report: pb.Report) -> None:
         if any(name in point.values for name in ("loss", "step_seconds")):
             total = point.total_steps
             doc["work"]["progress"] = {"phase": "train", "done": point.step, "total": total, "unit": "steps"}
-        doc["last_metrics"] = MessageToDict(point, preserving_proto_field_name=True)
+        _note_metrics(doc, point)
     elif report.HasField("phase"):
         phase = report.phase
         doc["work"]["progress"] = {"phase": phase.name, "done": phase.done, "total": phase.total, "unit": phase.unit}
+
+
+def _note_metrics(doc: Document, point: pb.MetricPoint) -> None:
+    doc["last_metrics"] = MessageToDict(point, preserving_proto_field_name=True)
 
 
 def live_subject(uid: str) -> str:

@@ -21,7 +21,7 @@ from services.common.jobwork import state
 from services.common.jobwork.host import Kind
 from services.common.jobwork.reports import ReportStore
 from services.common.objects.port import Objects
-from services.common.resources import Resources
+from services.common.resources import Resources, add_event
 from services.common.waiting import event_or_time
 from services.common.work import ENDED, finish
 
@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 
 STOP_GRACE_SECONDS = 10.0
 DRAIN_GRACE_SECONDS = 60.0
+OVERDUE_SECONDS = 60.0
+"""How long a trainer may live on after its work has ended."""
 EXIT_TERMINATED = 143
 """What a trainer exits with after SIGTERM, once its checkpoint is saved."""
 
@@ -62,6 +64,7 @@ class Reconciler:
         self._awake = asyncio.Event()
         self._draining = False
         self._stopping: dict[str, asyncio.Task[None]] = {}
+        self._overdue: dict[str, float] = {}
         resources.listen(lambda doc: self._awake.set())
 
     async def run(self) -> None:
@@ -90,6 +93,8 @@ class Reconciler:
                 await self._settle(doc, statuses.get(state.job_name(self._kind.name, doc)))
             except NotFound:
                 continue  # deleted meanwhile
+            except FineTuneFlowError as error:  # the others need not wait for this one
+                log.warning("%s: reconciling waits: %s", doc["_id"], error)
         for status in statuses.values():
             await self._clear_away(status)
 
@@ -151,6 +156,7 @@ class Reconciler:
                 state.launch(current)
             else:
                 finish(current["work"], "FAILED", now, error)
+                add_event(current, self._kind.event(current), now)
 
         await self._change(doc, decide)
 
@@ -171,7 +177,12 @@ class Reconciler:
             self._stop(status.name)
             return
         now = self._resources.clock.now()
-        await self._change(doc, lambda d: finish(d["work"], "CANCELLED", now))
+
+        def end(current: Document) -> None:
+            finish(current["work"], "CANCELLED", now)
+            add_event(current, self._kind.event(current), now)
+
+        await self._change(doc, end)
 
     def _stop(self, name: str) -> None:
         """Stop a Job without making the others wait."""
@@ -188,6 +199,7 @@ class Reconciler:
 
     async def _clear_away(self, status: JobStatus) -> None:
         """Keep the log of a Job that nothing needs any more, and remove it."""
+        now = self._resources.clock.now()
         doc = await self._resources.collection.get(status.labels["work"])
         gone = doc is None or doc["uid"] != status.labels["uid"] or doc["delete_time"] is not None
         current = doc is not None and status.labels["launch"] == str(doc["launch"])
@@ -197,7 +209,12 @@ class Reconciler:
             self._stop(status.name)
             return
         if status.state not in _OVER:
-            return  # it ends by itself in a moment
+            # It ends by itself in a moment; one that hangs would keep the others waiting for its place.
+            since = self._overdue.setdefault(status.name, now)
+            if now - since > OVERDUE_SECONDS:
+                self._stop(status.name)
+            return
+        self._overdue.pop(status.name, None)
         if not gone:
             await self._keep_log(status)
         await self._jobs.delete(status.name)

@@ -60,6 +60,7 @@ def begin(doc: Document, pod_uid: str, after_seq: int, now: float) -> None:
         raise NotReady(f"{doc['_id']} has ended. The trainer exits.", reason="WORK_ENDED")
     if doc["attempts"] and doc["attempts"][-1]["pod_uid"] == pod_uid:
         return
+    doc["last_error"] = None
     work.update(attempt=work["attempt"] + 1, state="RUNNING", start_time=work["start_time"] or now)
     doc["attempts"] = [
         *doc["attempts"],

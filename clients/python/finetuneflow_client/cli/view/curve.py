@@ -62,15 +62,6 @@ def cells(points: Sequence[Point], inside: Frame) -> set[tuple[int, int]]:
     return {(x // 2, y // 4) for x, y in map(inside.dot, points)}
 
 
-def sparkline(values: Sequence[float], width: int) -> str:
-    """Return the newest values as blocks of eight heights, in at most `width` characters."""
-    shown = list(values)[-width:]
-    if not shown:
-        return ""
-    low, high = min(shown), max(shown)
-    return "".join("▁▂▃▄▅▆▇█"[round((v - low) / (high - low) * 7) if high > low else 0] for v in shown)
-
-
 def _averaged(points: Sequence[Point], inside: Frame) -> list[tuple[int, int]]:
     """Return one dot for each column that has points, at their mean."""
     columns: dict[int, list[float]] = {}
