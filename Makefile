@@ -53,11 +53,11 @@ format: setup ## Put the code and the contract into form.
 
 # make stops at the first line that fails; the tests come last, so that pytest's own last line is the last printed.
 ci: ## What has to pass: from a clean state, everything the README calls.
-	$(MAKE) clean
-	$(MAKE) lint
-	$(MAKE) demo
-	$(MAKE) test-wheels
-	$(MAKE) test
+	@$(MAKE) --no-print-directory clean
+	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory demo
+	@$(MAKE) --no-print-directory test-wheels
+	@$(MAKE) --no-print-directory test
 
 setup: .venv/.installed protos/gen/.generated # Set everything up.
 gen: protos/gen/.generated ## Generate the Python code of the contract.
