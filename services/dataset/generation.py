@@ -7,14 +7,13 @@ with an LLM that answers the same again, an interrupted dataset equals an uninte
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections import Counter
 from collections.abc import Coroutine
 from typing import Any
 
 from services.common.documents.port import Document
-from services.common.errors import NotReady
+from services.common.errors import NotFound, NotReady
 from services.common.protoform import count_to_document
 from services.common.resources import Mutate
 from services.common.work import Claim, Superseded
@@ -152,9 +151,18 @@ class _Run:
             for task in pending:
                 task.cancel()
             await asyncio.gather(*pending, return_exceptions=True)
-            # However it ends, the counts are those of the examples that are there.
-            with contextlib.suppress(Superseded):
-                await self._claim.update(self.final, even_if_cancelling=True)
+            await self._leave()
+
+    async def _leave(self) -> None:
+        """However it ends, make the counts those of the examples that are there."""
+        uid = self._claim.doc["uid"]
+        try:
+            await self._claim.update(self.final, even_if_cancelling=True)
+        except Superseded as error:
+            if isinstance(error.__cause__, NotFound):
+                # Deleted meanwhile: what was written after the purge goes too.
+                await self._calls.delete(uid)
+                await self._examples.delete(uid)
 
     def _window(self) -> int:
         """Return how many replies may wait or be on their way; never more than could still be wanted."""

@@ -176,7 +176,7 @@ class LlmClient:
     def _unavailable(self, words: str) -> FineTuneFlowError:
         return Unavailable(
             f"The LLM at {self.endpoint.base_url} (model {self.endpoint.model}) gave {words}. Check its URL, model and "
-            "key, then go on with `ftf dataset resume`: nothing is lost.",
+            "key. Nothing is lost: `ftf dataset resume` goes on with a dataset.",
             reason="LLM_UNAVAILABLE",
         )
 

@@ -231,7 +231,7 @@ async def test_errors_have_their_exit_codes_and_one_line(ftf: Ftf) -> None:
             for words in ("runs nowhere", "files nowhere.pdf", "watch", "model add ./missing", "status", "train")
         ]
 
-    assert [result.code for result in results] == [3, 3, 3, 3, 1, 4]
+    assert [result.code for result in results] == [3, 3, 4, 3, 1, 4]
     assert all(result.err.splitlines()[-1].startswith("ftf: ") for result in results)
     assert [result.err.count("\n") for result in results][:3] == [1, 1, 1]
     assert results[4].err == "ftf: something odd over two lines\n"
@@ -443,3 +443,18 @@ def test_up_without_the_server_says_how_to_install_it(tmp_path: Path) -> None:
 
 def _running() -> run_pb2.Run:
     return run_pb2.Run(name="projects/p/runs/r1", work=work_pb2.Work(state=work_pb2.WORK_STATE_RUNNING))
+
+
+async def test_a_download_replaces_no_file_of_the_users(ftf: Ftf, tmp_path: Path) -> None:
+    """A README.md that is somebody's own stays, and the command says so."""
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    async with served(World()) as server:
+        await ftf(server, *everything(tmp_path))
+        export = next(iter(server.world.exports.values()))
+        own = mine / export.artifacts[0].filename
+        own.write_text("my own notes")
+        refused = await ftf(server, "download", export.name, "-o", str(mine))
+
+    assert refused.code == 4
+    assert own.read_text() == "my own notes"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Protocol
 
@@ -111,6 +111,19 @@ async def fetch(
             f"cannot write {path}: {error.strerror}", "free space or choose another folder", code="RESOURCE_EXHAUSTED"
         ) from error
     return path
+
+
+def keep_others(folder: Path, artifacts: Iterable[artifact_pb2.Artifact]) -> None:
+    """Refuse a folder in which an artifact would replace a file that is not the same.
+
+    Raises:
+        FtfError: FAILED_PRECONDITION; the message names the file.
+    """
+    for artifact in artifacts:
+        path = place(folder, artifact.filename)
+        if path.exists() and not (path.is_file() and _sha256(path) == artifact.sha256):
+            remedy = "choose another folder with -o, or move that file away"
+            raise FtfError(f"{path} is there already and is another file", remedy, code="FAILED_PRECONDITION")
 
 
 def place(folder: Path, filename: str) -> Path:

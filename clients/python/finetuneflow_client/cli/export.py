@@ -8,6 +8,7 @@ from finetuneflow.export.v1 import export_pb2, export_service_pb2
 from finetuneflow_client import names
 from finetuneflow_client.cli import flow, targets, wording
 from finetuneflow_client.cli.session import Session
+from finetuneflow_client.downloads import keep_others
 from finetuneflow_client.errors import FtfError, from_work
 
 FORMATS = {"adapter": export_pb2.FORMAT_ADAPTER, "merged": export_pb2.FORMAT_MERGED}
@@ -17,7 +18,7 @@ _COLUMNS = ("EXPORT", "STATE", "PROGRESS", "FORMAT", "RUN", "FILES", "SIZE", "AG
 async def export(session: Session) -> None:
     """Start an export; with --watch follow it to its end."""
     args = session.args
-    run = await targets.run(session, args.run)
+    run = await targets.finished_run(session, args.run)
     request = export_service_pb2.CreateExportRequest(
         parent=names.parent(run), export=export_pb2.Export(run=run, format=FORMATS[args.format]), export_id=args.id
     )
@@ -59,6 +60,7 @@ async def download(session: Session) -> None:
         remedy = f"wait with `ftf watch exports/{names.short(name)}`"
         raise FtfError(f"{name} is {state}", remedy, code="FAILED_PRECONDITION")
     folder = Path(args.output or names.short(name))
+    keep_others(folder, found.artifacts)
     await flow.download_export(session, found, folder)
     if session.output.as_json:
         session.output.message(found)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from finetuneflow.common.v1 import artifact_pb2
 from finetuneflow.dataset.v1 import dataset_pb2, dataset_service_pb2
 from finetuneflow.export.v1 import export_pb2
 from finetuneflow.hardware.v1 import hardware_service_pb2, plan_pb2
@@ -187,9 +188,13 @@ async def download_export(session: Session, export: export_pb2.Export, folder: P
 
 async def download_report(session: Session, run: run_pb2.Run, folder: Path) -> list[Path]:
     """Fetch a run's report and plots into a folder; return their paths, the report first."""
+    return [await download_run_artifact(session.flow, run.name, artifact, folder) for artifact in report_files(run)]
+
+
+def report_files(run: run_pb2.Run) -> list[artifact_pb2.Artifact]:
+    """Return a run's report and plots, the report first."""
     wanted = [a for a in run.artifacts if a.filename.endswith(_REPORT)]
-    wanted.sort(key=lambda a: (a.filename != "report.md", a.filename))
-    return [await download_run_artifact(session.flow, run.name, artifact, folder) for artifact in wanted]
+    return sorted(wanted, key=lambda a: (a.filename != "report.md", a.filename))
 
 
 async def _settle(

@@ -7,6 +7,7 @@ import time
 from argparse import Namespace
 from dataclasses import dataclass, field
 
+from finetuneflow.ingest.v1 import ingest_service_pb2
 from finetuneflow_client import names
 from finetuneflow_client.cli.output import Output
 from finetuneflow_client.cli.screen import Screen
@@ -40,7 +41,7 @@ class Session:
         """
         if not self._project:
             chosen = getattr(self.args, "project", "") or os.environ.get("FTF_PROJECT", "")
-            self._project = names.full("projects", chosen) if chosen else await self._only_project()
+            self._project = await self._known_project(chosen) if chosen else await self._only_project()
         return self._project
 
     def use_project(self, name: str) -> None:
@@ -53,6 +54,11 @@ class Session:
         if now >= self._say_again:
             self._say_again = now + 60
             self.screen.say(f"{error.message}; waiting for it")
+
+    async def _known_project(self, chosen: str) -> str:
+        """Return a project's name if it exists: lists of a project that does not would only be empty."""
+        request = ingest_service_pb2.GetProjectRequest(name=names.full("projects", chosen))
+        return (await self.flow.ingest.GetProject(request)).name
 
     async def _only_project(self) -> str:
         found = [project.name async for project in self.flow.projects()]

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Protocol
 
+from finetuneflow.common.v1 import work_pb2
 from finetuneflow.hardware.v1 import hardware_service_pb2, model_pb2
 from finetuneflow_client import names
 from finetuneflow_client.cli.session import Session
@@ -26,6 +27,22 @@ async def dataset(session: Session, value: str = "") -> str:
     if value:
         return await _in_project(session, "datasets", value)
     return await _newest(session.flow.datasets(await session.project()), "dataset", "ftf dataset generate")
+
+
+async def frozen_dataset(session: Session, value: str = "") -> str:
+    """Return a dataset's name; without a value that of the newest one that can be trained on, if there is one."""
+    if not value:
+        async for item in session.flow.datasets(await session.project()):
+            value = item.name if item.versions else value
+    return await dataset(session, value)
+
+
+async def finished_run(session: Session, value: str = "") -> str:
+    """Return a run's name; without a value that of the newest one that succeeded, if there is one."""
+    if not value:
+        async for item in session.flow.runs(await session.project()):
+            value = item.name if item.work.state == work_pb2.WORK_STATE_SUCCEEDED else value
+    return await run(session, value)
 
 
 async def run(session: Session, value: str = "") -> str:
@@ -123,5 +140,7 @@ async def _newest(found: AsyncIterator[_Named], thing: str, command: str) -> str
     async for item in found:
         name = item.name
     if not name:
-        raise FtfError(f"there is no {thing} in the project yet", f"make one with `{command}`", code="NOT_FOUND")
+        raise FtfError(
+            f"there is no {thing} in the project yet", f"make one with `{command}`", code="FAILED_PRECONDITION"
+        )
     return name

@@ -15,6 +15,7 @@ from finetuneflow_client.cli import flow, targets, wording
 from finetuneflow_client.cli.session import Session
 from finetuneflow_client.cli.settings import described, training_config
 from finetuneflow_client.cli.view.evaluation import evaluation_table, samples_table
+from finetuneflow_client.downloads import keep_others
 from finetuneflow_client.errors import FtfError, from_work
 
 _COLUMNS = ("RUN", "STATE", "PROGRESS", "LOSS", "MODEL", "DATASET", "TOOK", "AGE")
@@ -26,7 +27,7 @@ async def train(session: Session) -> None:
     run = await planned(
         session,
         await targets.model(session, args.model),
-        await targets.dataset(session, args.dataset),
+        await targets.frozen_dataset(session, args.dataset),
         args.dataset_version,
         training_config(args),
         recommended=not args.no_recommended,
@@ -150,6 +151,7 @@ async def report(session: Session) -> None:
         state = wording.state(run.work)
         raise FtfError(f"{name} is {state} and has no report", "wait with `ftf watch`", code="FAILED_PRECONDITION")
     if args.output:
+        keep_others(Path(args.output), flow.report_files(run))
         for path in await flow.download_report(session, run, Path(args.output)):
             session.output.line(str(path))
         return

@@ -18,6 +18,11 @@ def _project(parser: ArgumentParser) -> None:
     parser.add_argument("name", metavar="PROJECT", help="its id")
 
 
+def _project_delete(parser: ArgumentParser) -> None:
+    _project(parser)
+    parser.add_argument("-y", "--yes", action="store_true", help="delete it without asking back")
+
+
 def _optional_project(parser: ArgumentParser) -> None:
     parser.add_argument("name", nargs="?", default="", metavar="PROJECT", help="its id; otherwise the current one")
 
@@ -53,9 +58,9 @@ COMMANDS = (
     Command(
         "project delete",
         "Delete a project and all that is in it.",
-        "ftf project delete handbook",
+        "ftf project delete handbook --yes",
         "project.delete",
-        _project,
+        _project_delete,
         json=False,
     ),
     Command("upload", "Upload documents and read them.", "ftf upload samples/*", "file.upload", _upload, project=True),
