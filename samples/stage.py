@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -13,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+PR_SET_PDEATHSIG = 1  # prctl(2): the signal that a process gets when its parent ends
+LIBC = ctypes.CDLL(None)
 READY_SECONDS = 60
 STOP_SECONDS = 120  # a run that is stopped saves a checkpoint first
 PROGRAMS = Path(sys.executable).parent
@@ -20,6 +24,12 @@ PROGRAMS = Path(sys.executable).parent
 
 class DemoFailed(Exception):
     """A step did not work; the message says which."""
+
+
+def end_with_parent() -> None:
+    """Have this process asked to end when its parent ends, even if that is killed; Linux alone can."""
+    if sys.platform == "linux":
+        LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 class Stage:
@@ -41,7 +51,7 @@ class Stage:
         """Run a command in sight of the user. Raises DemoFailed if it does not end with 0."""
         command = [str(word) for word in words]
         print(f"\n$ ftf {' '.join(command)}", flush=True)
-        done = subprocess.run([PROGRAMS / "ftf", *command], env=self._env, check=False)
+        done = subprocess.run([PROGRAMS / "ftf", *command], env=self._env, check=False, preexec_fn=end_with_parent)
         if done.returncode != 0:
             raise DemoFailed(f"`ftf {' '.join(command)}` ended with {done.returncode}")
 
@@ -82,7 +92,8 @@ class Stage:
     def server(self) -> Iterator[None]:
         """Run `ftf up` for the length of the block."""
         print("\n$ ftf up &", flush=True)
-        with ended(subprocess.Popen([PROGRAMS / "ftf", "up"], env=self._env)) as process:
+        up = subprocess.Popen([PROGRAMS / "ftf", "up"], env=self._env, preexec_fn=end_with_parent)
+        with ended(up) as process:
             deadline = time.monotonic() + READY_SECONDS
             while subprocess.run(
                 [PROGRAMS / "ftf", "status"], env=self._env, check=False, capture_output=True
