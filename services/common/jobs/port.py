@@ -12,7 +12,7 @@ Errors of every method: Unavailable (what runs Jobs does not answer), which may 
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -23,6 +23,29 @@ JobState = Literal["PENDING", "RUNNING", "SUCCEEDED", "FAILED"]
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,252}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a Job asks of the place where it runs; see training/v1/resources.proto. Unset means the runner's default.
+
+    Args:
+        gpus: GPUs of each node; None for the runner's default.
+        cpu, memory, ephemeral_storage, shm_size: Kubernetes quantities, of each node.
+        nodes: pods that work together, at least 1.
+        active_deadline_seconds: longest time from start to end, 0 for the runner's default.
+    """
+
+    gpus: int | None = None
+    gpu_product: str = ""
+    cpu: str = ""
+    memory: str = ""
+    ephemeral_storage: str = ""
+    shm_size: str = ""
+    nodes: int = 1
+    queue: str = ""
+    priority_class: str = ""
+    active_deadline_seconds: int = 0
 
 
 @dataclass(frozen=True)
@@ -38,6 +61,7 @@ class JobSpec:
         secrets: file name → content, delivered as files that only the Job's user can read.
         labels: facts to find the Job by, returned with its status. `uid` tells what the Job works for: on one machine,
             Jobs of the same uid share their scratch folder, which goes some minutes after the last of them.
+        resources: what it asks for.
     """
 
     name: str
@@ -45,6 +69,20 @@ class JobSpec:
     env: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     labels: Mapping[str, str] = field(default_factory=dict)
+    resources: Resources = Resources()
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Why a Job has no live process.
+
+    Args:
+        reason: a WaitingReason of common/v1/waiting.proto, without its prefix: "UNSCHEDULABLE".
+        message: details and the remedy, for people.
+    """
+
+    reason: str
+    message: str
 
 
 @dataclass(frozen=True)
@@ -57,16 +95,45 @@ class JobStatus:
         exit_code: once it has ended, the program's exit code, 128 + n for death by signal n; None if nobody saw it, as
             when everything was killed together or the machine went down.
         labels: as given.
+        waiting: why nothing runs, while the state is PENDING; None if the runner cannot say.
+        reason: for a Job that FAILED otherwise than by its program's own exit: OOM_KILLED, DEADLINE_EXCEEDED,
+            NODE_LOST, EVICTED or STOPPED; "" otherwise.
+        message: what reason means here, and the remedy; "" without one.
     """
 
     name: str
     state: JobState
     exit_code: int | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    waiting: Waiting | None = None
+    reason: str = ""
+    message: str = ""
 
 
 class JobRunner(Protocol):
-    """Starts Jobs and follows them."""
+    """Starts Jobs and follows them.
+
+    Args:
+        restarts: whether the runner itself starts the program of a Job again when it fails, so that a Job that FAILED
+            has had its repeats.
+    """
+
+    @property
+    def restarts(self) -> bool:
+        """Whether a Job that FAILED has had its repeats."""
+        ...
+
+    def check(self, resources: Resources) -> None:
+        """Refuse what no Job here can be given, whatever is free.
+
+        Raises:
+            InvalidArgument: a quantity is not one, or a thing asked for does not exist here; the message says which.
+        """
+        ...
+
+    def listen(self, changed: Callable[[], None]) -> None:
+        """Call back, on this event loop, whenever a Job may have changed; never instead of looking now and then."""
+        ...
 
     async def ensure(self, spec: JobSpec) -> None:
         """See to it that there is a Job of that name; it starts when there is room, in the order of these calls.
@@ -75,6 +142,7 @@ class JobRunner(Protocol):
 
         Raises:
             InvalidArgument: the name, or the name of a secret or a variable, is bad.
+            NotReady: what runs Jobs does not take it as it is (JOB_REFUSED).
             Exhausted: there is no room to keep it (DISK_FULL).
         """
         ...
