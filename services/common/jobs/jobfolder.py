@@ -3,9 +3,10 @@
     <name>/spec.json   what to run, without its secrets
     <name>/secrets/    0700, files 0600; gone once the Job has ended
     <name>/lock        locked for as long as the launcher or the program lives: the kernel's word, not a pid's
-    <name>/pid         the launcher's /proc/<pid>/stat line: its pid and start time
+    <name>/pid         the launcher's /proc/<pid>/stat line: its pid and start time; as old as the start itself
     <name>/log         stdout and stderr
     <name>/exit        the exit code
+    <name>/late        there once the Job has run longer than it may; as old as the SIGTERM that followed
 
 A launcher of a few lines of shell runs between us and the program and writes its exit code down.
 """
@@ -28,7 +29,13 @@ from pathlib import Path
 from services.common.jobs.port import JobSpec, JobState, JobStatus
 
 EXIT_STOPPED = 143
+LATE_GRACE_SECONDS = 60.0
+"""Between SIGTERM, at which a trainer saves, and SIGKILL, for a Job that has run too long."""
 _LOG_BYTES = 10 * 1_048_576
+_LATE = (
+    "It ran longer than its active_deadline_seconds, {seconds} s. Allow more time, or ask for fewer steps; its "
+    "checkpoints are kept."
+)
 _LAUNCHER = r"""
 job=$0
 leave() { printf '%s\n' "$1" > "$job/exit.tmp" && mv "$job/exit.tmp" "$job/exit"; exit "$1"; }
@@ -53,8 +60,9 @@ class JobFolder:
         self._args: list[str] = spec["args"]
         self._env: dict[str, str] = spec["env"]
         self.labels: dict[str, str] = spec["labels"]
+        self.deadline_seconds: int = spec.get("deadline_seconds", 0)
         self._launcher: subprocess.Popen[bytes] | None = None
-        self._terminated = False
+        self._terminated = (path / "late").exists()  # whoever wrote that has sent it
 
     @classmethod
     def create(cls, path: Path, spec: JobSpec) -> JobFolder:
@@ -69,8 +77,7 @@ class JobFolder:
             draft.chmod(0o700)
             for name, content in spec.secrets.items():
                 _write(draft / "secrets" / name, content)
-            body = {"order": time.time_ns(), "args": spec.args, "env": dict(spec.env), "labels": dict(spec.labels)}
-            _write(draft / "spec.json", json.dumps(body))
+            _write(draft / "spec.json", json.dumps(_body(spec)))
             _sync(draft)
             os.rename(draft, path)
             _sync(path.parent)
@@ -94,7 +101,10 @@ class JobFolder:
             state = "RUNNING"
         else:
             state = "FAILED" if (self.path / "pid").exists() else "PENDING"
-        return JobStatus(self.name, state, code, dict(self.labels))
+        late = state == "FAILED" and (self.path / "late").exists()
+        message = _LATE.format(seconds=self.deadline_seconds) if late else ""
+        reason = "DEADLINE_EXCEEDED" if late else ""
+        return JobStatus(self.name, state, code, dict(self.labels), reason=reason, message=message)
 
     def start(self, command: Sequence[str], env: Mapping[str, str], scratch: Path) -> None:
         """Start the program, unless it has been started; from here it lives on without us."""
@@ -140,6 +150,16 @@ class JobFolder:
         """Ask the Job to save and end: once, for a program that is already ending would die of a second SIGTERM."""
         if not self._terminated:
             self._terminated = self.signal(signal.SIGTERM)
+
+    def end_if_late(self) -> None:
+        """End a running Job that has had its time: it is asked to save, and killed if it does not end."""
+        now, late = time.time(), self.path / "late"
+        asked = _changed(late)
+        if not asked and self.deadline_seconds and now >= (_changed(self.path / "pid") or now) + self.deadline_seconds:
+            late.touch()  # first, so that its end is never taken for its own
+            self.terminate()
+        elif asked and now >= asked + LATE_GRACE_SECONDS:
+            self.signal(signal.SIGKILL)
 
     def clean(self) -> None:
         """After the end: remove the secrets, and end what the program left running."""
@@ -204,6 +224,34 @@ class JobFolder:
         except (FileNotFoundError, ProcessLookupError):
             return pid  # the leader is gone; while its group has members, nobody else gets the number
         return pid if now == (pid, start) else 0
+
+
+def _body(spec: JobSpec) -> dict[str, object]:
+    return {
+        "order": time.time_ns(),
+        "args": spec.args,
+        "env": {**_gpus(spec.resources.gpus), **spec.env},
+        "labels": dict(spec.labels),
+        "deadline_seconds": spec.resources.active_deadline_seconds,
+    }
+
+
+def _gpus(count: int | None) -> dict[str, str]:
+    """Return the variables that show a Job so many GPUs of those that this process sees; None shows all."""
+    if count is None:
+        return {}
+    seen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    devices = [str(n) for n in range(count)] if seen is None else [d for d in seen.split(",") if d][:count]
+    several = {"FTF_PROCESSES": str(count)} if count > 1 else {}
+    return {"CUDA_VISIBLE_DEVICES": ",".join(devices), **several}
+
+
+def _changed(path: Path) -> float:
+    """Return when a file was last written, in seconds since 1970; 0 if it is not there."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def _try_lock(descriptor: int) -> bool:

@@ -1,6 +1,8 @@
 """Jobs as processes on this machine, for one runner at a time: some run, the rest wait in the order of the calls.
 
 A Job lives in a session of its own and outlives the runner. The next runner over the same folder finds it again.
+Of a Job's resources, `gpus` says how many it sees and `active_deadline_seconds` ends it; `queue`, `priority_class` and
+`gpu_product` mean nothing on one machine, where the quantities are checked but not enforced.
 """
 
 from __future__ import annotations
@@ -14,12 +16,14 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from services.common.errors import Exhausted, Unavailable
+from services.common.errors import Exhausted, InvalidArgument, Unavailable
 from services.common.jobs.jobfolder import JobFolder
-from services.common.jobs.port import JobSpec, JobStatus, check_name, check_spec
+from services.common.jobs.port import JobSpec, JobStatus, Resources, Waiting, check_name, check_spec
+from services.common.jobs.quantity import check_quantities
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +68,9 @@ class ProcessJobs:
         self._parallel = parallel
         self._command = tuple(command)
         self._held = False
+        self._listeners: list[Callable[[], None]] = []
+        self._seen: dict[str, str] = {}
+        self._trouble: dict[str, str] = {}
         self._clean: set[str] = set()
         self._task: asyncio.Task[None] | None = None
         with self._explained():
@@ -72,6 +79,23 @@ class ProcessJobs:
             for leftover in self._folder.glob("~*"):
                 shutil.rmtree(leftover, ignore_errors=True)
             self._jobs = {path.name: JobFolder(path) for path in self._folder.iterdir()}
+
+    @property
+    def restarts(self) -> bool:
+        """See port.JobRunner: a process is started once."""
+        return False
+
+    def check(self, resources: Resources) -> None:
+        """See port.JobRunner. Whether the GPUs are there, and have room, is for whoever knows the hardware."""
+        if resources.nodes > 1:
+            raise InvalidArgument(
+                f"nodes is {resources.nodes}, and this is one machine. Use 1, or a cluster.", field="resources.nodes"
+            )
+        check_quantities(resources)
+
+    def listen(self, changed: Callable[[], None]) -> None:
+        """See port.JobRunner."""
+        self._listeners.append(changed)
 
     async def ensure(self, spec: JobSpec) -> None:
         """See port.JobRunner."""
@@ -84,14 +108,27 @@ class ProcessJobs:
     async def get(self, name: str) -> JobStatus | None:
         """See port.JobRunner."""
         check_name(name)
-        self._advance()
-        job = self._jobs.get(name)
-        return self._status(job) if job else None
+        return next((status for status in await self.list() if status.name == name), None)
 
     async def list(self) -> list[JobStatus]:
         """See port.JobRunner."""
         self._advance()
-        return [self._status(job) for job in self._in_order()]
+        statuses = [self._status(job) for job in self._in_order()]
+        before = [sum(s.state not in _OVER for s in statuses[:n]) for n in range(len(statuses))]
+        return [
+            replace(status, waiting=self._waiting(status.name, ahead)) if status.state == "PENDING" else status
+            for status, ahead in zip(statuses, before, strict=True)
+        ]
+
+    def _waiting(self, name: str, ahead: int) -> Waiting:
+        if trouble := self._trouble.get(name):
+            return Waiting("STARTING", f"It cannot be started ({trouble}). Check the disk and its permissions.")
+        if self._held:
+            return Waiting("ROOM", "The server is stopping. It goes on when the server is started again.")
+        if not ahead:
+            return Waiting("STARTING", "It is being started. Wait a moment.")
+        jobs = "1 Job comes" if ahead == 1 else f"{ahead} Jobs come"
+        return Waiting("ROOM", f"{jobs} before it on this machine. Wait, or cancel what is not needed.")
 
     async def stop(self, name: str, grace_seconds: float) -> None:
         """See port.JobRunner."""
@@ -118,6 +155,7 @@ class ProcessJobs:
         if job is None:
             return
         self._clean.discard(name)
+        self._trouble.pop(name, None)
         with self._explained():
             job.clean()
             with contextlib.suppress(FileNotFoundError):
@@ -159,10 +197,21 @@ class ProcessJobs:
         waiting = [name for name, state in states.items() if state == "PENDING"]
         for name in waiting[: max(room, 0)] if not self._held else []:
             self._start(self._jobs[name])
+        with self._explained():
+            for name, state in states.items():
+                if state == "RUNNING":
+                    self._jobs[name].end_if_late()
+        self._tell(states)
         self._remove_scratch()
         live = any(state not in _OVER for state in states.values())
         if live and not self._held and (self._task is None or self._task.done()):
             self._task = asyncio.get_running_loop().create_task(self._watch(), name="jobs")
+
+    def _tell(self, states: Mapping[str, str]) -> None:
+        if self._seen != states:
+            self._seen = dict(states)
+            for changed in self._listeners:
+                changed()
 
     async def _watch(self) -> None:
         """Start the next Job when one ends, though nobody asks."""
@@ -173,7 +222,9 @@ class ProcessJobs:
     def _start(self, job: JobFolder) -> None:
         try:
             job.start(self._command, self._env, self._scratch_of(job))
+            self._trouble.pop(job.name, None)
         except OSError as error:  # it stays in the queue and is tried again
+            self._trouble[job.name] = str(error)
             log.warning("Job %s cannot start: %s", job.name, error)
 
     def _status(self, job: JobFolder) -> JobStatus:
