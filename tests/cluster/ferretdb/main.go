@@ -11,6 +11,7 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/url"
 	"os"
 	"os/signal"
@@ -44,9 +45,14 @@ func run(listen, dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
+	front, err := net.Listen("tcp", listen)
+	if err != nil {
+		return err
+	}
+	context.AfterFunc(ctx, func() { front.Close() })
 	folder := url.URL{Scheme: "file", Path: dir + "/", OmitHost: true, RawQuery: "_pragma=synchronous(normal)"}
 	server, err := ferretdb.New(&ferretdb.Config{
-		Listener:  ferretdb.ListenerConfig{TCP: listen},
+		Listener:  ferretdb.ListenerConfig{TCP: "127.0.0.1:0"},
 		Handler:   "sqlite",
 		SQLiteURL: folder.String(),
 		Logger:    slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
@@ -54,5 +60,15 @@ func run(listen, dir string) error {
 	if err != nil {
 		return err
 	}
+	go func() {
+		address, err := url.Parse(server.MongoDBURI())
+		if err == nil {
+			err = serve(front, address.Host)
+		}
+		if ctx.Err() == nil {
+			fmt.Fprintln(os.Stderr, "ferretdb:", err)
+			os.Exit(1)
+		}
+	}()
 	return server.Run(ctx)
 }
