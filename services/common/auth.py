@@ -3,11 +3,12 @@
 Four kinds of caller, each with a bearer token:
 
     user      a person or a program: a random token from a file or a Secret     all methods but the worker contract
-    service   one service calling another: signed                               as a user
+    service   one service calling another: signed, or of a ServiceAccount       as a user
     launch    a Job that was just started: signed, for one piece of work        BeginAttempt of that work
     attempt   a trainer at work: signed, for one attempt of one piece of work    the rest of the worker contract
 
-Signed tokens are HMAC-SHA256 over their content with a key that a service's replicas share.
+Signed tokens are HMAC-SHA256 over their content with a key that a service's replicas share. Other issuers plug in as
+further TokenSources.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ import binascii
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from services.common.errors import PermissionDenied, Unauthenticated
 
@@ -105,31 +106,72 @@ class Signer:
         return hmac.new(self._key, content, hashlib.sha256).digest()
 
 
+class TokenSource(Protocol):
+    """One place that tokens come from: an issuer."""
+
+    async def principal(self, token: str) -> Principal | None:
+        """Return whom a token stands for, or None if it is not a good one of this issuer.
+
+        Raises:
+            Unavailable: the issuer cannot be asked now.
+        """
+        ...
+
+
+class NamedTokens:
+    """User tokens that stay as they are: name → token."""
+
+    def __init__(self, tokens: Mapping[str, str]) -> None:
+        self._users = {digest(token): name for name, token in tokens.items()}
+
+    async def principal(self, token: str) -> Principal | None:
+        """See TokenSource."""
+        user = self._users.get(digest(token))
+        return Principal(user, "user") if user else None
+
+
+class SignedTokens:
+    """Tokens that a service signed.
+
+    Args:
+        kinds: of caller that such tokens may stand for.
+    """
+
+    def __init__(self, signer: Signer, kinds: Collection[Kind] = ("service", "launch", "attempt")) -> None:
+        self._signer = signer
+        self._kinds = kinds
+
+    async def principal(self, token: str) -> Principal | None:
+        """See TokenSource."""
+        found = self._signer.check(token)
+        return found if found and found.kind in self._kinds else None
+
+
 class Authenticator:
     """Turns a call's metadata into a principal and decides about methods.
 
     Args:
-        tokens: user tokens: name → token.
+        sources: asked in turn; the first that knows a token names the caller.
     """
 
-    def __init__(self, tokens: Mapping[str, str], signer: Signer) -> None:
-        self._users = {hashlib.sha256(token.encode()).digest(): name for name, token in tokens.items()}
-        self._signer = signer
+    def __init__(self, sources: Sequence[TokenSource]) -> None:
+        self._sources = tuple(sources)
 
-    def authenticate(self, metadata: Mapping[str, str]) -> Principal:
+    async def authenticate(self, metadata: Mapping[str, str]) -> Principal:
         """Return the caller.
 
         Raises:
             Unauthenticated: no bearer token, or not a good one.
+            Unavailable: who could tell cannot be asked now.
         """
         scheme, _, token = metadata.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise Unauthenticated("This call carries no token. Run `ftf up`, or set FTF_TOKEN.")
-        user = self._users.get(hashlib.sha256(token.encode()).digest())
-        principal = Principal(user, "user") if user else self._signer.check(token)
-        if principal is None:
-            raise Unauthenticated("This call's token is not a good one. Run `ftf up`, or set FTF_TOKEN.")
-        return principal
+        for source in self._sources:
+            principal = await source.principal(token)
+            if principal is not None:
+                return principal
+        raise Unauthenticated("This call's token is not a good one. Run `ftf up`, or set FTF_TOKEN.")
 
     def authorize(self, principal: Principal, method: str) -> None:
         """Let the call pass or refuse it. Methods are closed unless their kind of caller opens them.
@@ -150,6 +192,11 @@ class Authenticator:
 def is_open(method: str) -> bool:
     """Whether a method needs no token: health checks alone."""
     return method.startswith(OPEN_METHODS)
+
+
+def digest(token: str) -> bytes:
+    """Return what to know a token by without keeping it."""
+    return hashlib.sha256(token.encode(errors="surrogatepass")).digest()
 
 
 def _encode(data: bytes) -> str:

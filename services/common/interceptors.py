@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 import uuid
@@ -12,9 +13,11 @@ import grpc
 from grpc_status import rpc_status
 
 from services.common import auth
-from services.common.errors import FineTuneFlowError
+from services.common.errors import FineTuneFlowError, Unavailable
 from services.common.statuses import to_status
 from services.common.telemetry import calls
+
+_LEAVING = "This server is being stopped. Call again: it comes back, or another one answers."
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +29,8 @@ class Interceptor(grpc.aio.ServerInterceptor):
 
     def __init__(self, authenticator: auth.Authenticator) -> None:
         self._authenticator = authenticator
+        self._streams: set[asyncio.Task[Any]] = set()
+        self._draining = asyncio.Event()
 
     async def intercept_service(
         self,
@@ -47,11 +52,17 @@ class Interceptor(grpc.aio.ServerInterceptor):
         wrapped = self._stream(method, inner) if handler.response_streaming else self._unary(method, inner)
         return make(wrapped, handler.request_deserializer, handler.response_serializer)
 
-    def _admit(self, method: str, context: Context) -> None:
+    def drain(self) -> None:
+        """End every stream with UNAVAILABLE, so that its client comes again, elsewhere; refuse new ones."""
+        self._draining.set()
+        for task in tuple(self._streams):
+            task.cancel()
+
+    async def _admit(self, method: str, context: Context) -> None:
         if auth.is_open(method):
             return
         metadata = {str(key): str(value) for key, value in context.invocation_metadata() or ()}
-        principal = self._authenticator.authenticate(metadata)
+        principal = await self._authenticator.authenticate(metadata)
         self._authenticator.authorize(principal, method)
         auth.set_principal(principal)
 
@@ -59,7 +70,7 @@ class Interceptor(grpc.aio.ServerInterceptor):
         async def call(request: Any, context: Context) -> Any:
             started = time.monotonic()
             try:
-                self._admit(method, context)
+                await self._admit(method, context)
                 answer = await inner(request, context)
             except Exception as error:
                 await _abort(context, method, error, started)
@@ -72,14 +83,30 @@ class Interceptor(grpc.aio.ServerInterceptor):
         async def call(request: Any, context: Context) -> AsyncIterator[Any]:
             started = time.monotonic()
             try:
-                self._admit(method, context)
-                async for answer in inner(request, context):
+                await self._admit(method, context)
+                async for answer in self._until_drained(inner(request, context)):
                     yield answer
             except Exception as error:
                 await _abort(context, method, error, started)
             calls(method, "OK", time.monotonic() - started)
 
         return call
+
+    async def _until_drained(self, answers: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        task = asyncio.current_task()
+        if self._draining.is_set() or task is None:
+            raise Unavailable(_LEAVING)
+        self._streams.add(task)
+        try:
+            async for answer in answers:
+                yield answer
+        except asyncio.CancelledError:
+            if not self._draining.is_set():
+                raise  # the client has gone
+            task.uncancel()
+            raise Unavailable(_LEAVING, retry_after=0.2) from None
+        finally:
+            self._streams.discard(task)
 
 
 async def _abort(context: Context, method: str, error: Exception, started: float) -> None:

@@ -9,24 +9,23 @@ import signal
 import sys
 from collections.abc import Awaitable
 
-from services.common.config import VERSION, Config, from_environment
+from services.common.config import VERSION, Config
 from services.common.errors import FineTuneFlowError
 from services.common.jobs.process import ProcessJobs
+from services.common.outside import outside
 from services.common.runtime import Compose
 from services.common.server import running
 from services.common.telemetry import set_up_logging
-
-TOKEN_VARIABLE = "FTF_TOKEN_FILE"  # noqa: S105  # the name of a variable, not a token
+from services.common.variables import configuration, described, from_environment
 
 
 def main(name: str, compose: Compose) -> None:
-    """Serve one service until SIGTERM or SIGINT; configuration comes from FTF_* variables."""
+    """Serve one service until SIGTERM or SIGINT; configuration comes from environment variables."""
     parser = argparse.ArgumentParser(
         prog=f"python -m services.{name}",
         description=f"The {name} service of FineTuneFlow {VERSION} alone; `ftf up` runs all five.",
-        epilog="Environment: FTF_STATE folder, FTF_DOCUMENTS sqlite:///…, FTF_OBJECTS file:///…, FTF_NATS_URL, "
-        "FTF_METRICS host:port, "
-        "FTF_LISTEN host:port, FTF_TOKEN_FILE path, FTF_<SERVICE>_ADDRESS host:port of each other service.",
+        epilog="\n".join(["environment variables:", *described()]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.parse_args()
     set_up_logging()
@@ -37,23 +36,27 @@ def main(name: str, compose: Compose) -> None:
 
 
 async def _serve(name: str, compose: Compose, config: Config) -> None:
-    config.state.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path = os.environ.get(TOKEN_VARIABLE, "")
-    tokens = {"user": await asyncio.to_thread(_read, path)} if path else {}
+    _make(config)
     stop = stop_signal()
-    jobs = ProcessJobs(config.state / "jobs" / name)
-    async with running(config, tokens, {name: compose}, jobs) as program:
-        try:
-            await wait_for_end(stop, program.failed())
-            jobs.hold()
+    async with (
+        outside(name, config) as found,
+        running(config, found.tokens, {name: compose}, found.jobs, found.issuers) as program,
+    ):
+        await wait_for_end(stop, program.failed())
+        await program.leave()
+        if isinstance(found.jobs, ProcessJobs):
+            # Processes of this machine end with it, saving first. Jobs of a cluster outlive the service.
+            found.jobs.hold()
             await program.shut_down()
-        finally:
-            await jobs.close()
 
 
-def _read(path: str) -> str:
-    with open(path, encoding="utf-8") as file:
-        return file.read().strip()
+def _make(config: Config) -> None:
+    try:
+        config.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise configuration(
+            f"The folder {config.state} cannot be made ({error.strerror}). Set FTF_STATE to one that can be written."
+        ) from None
 
 
 def stop_signal() -> asyncio.Event:

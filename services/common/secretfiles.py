@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import secrets
 from pathlib import Path
 
 from services.common.errors import InvalidArgument
+
+KEY_BYTES = 32
+"""A signing key's least length."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 
@@ -49,8 +53,38 @@ class Secrets:
         self._path(name).unlink(missing_ok=True)
 
     def key(self, name: str) -> bytes:
-        """Return 32 random bytes that stay the same from the first call on."""
+        """Return 32 random bytes that stay the same from the first call on, whoever calls first.
+
+        Raises:
+            InvalidArgument: what is kept there is shorter (CONFIGURATION).
+        """
         path = self._path(name)
         if not path.exists():
-            write_private(path, secrets.token_bytes(32))
-        return path.read_bytes()
+            temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+            write_private(temporary, secrets.token_bytes(KEY_BYTES))
+            # A link is refused where there is one already: of two programs that make the key at once, one does.
+            with contextlib.suppress(FileExistsError):
+                os.link(temporary, path)
+            temporary.unlink()
+        return read_key(path)
+
+
+def read_key(path: Path) -> bytes:
+    """Return the key that a file holds.
+
+    Raises:
+        InvalidArgument: it cannot be read, or is shorter than 32 bytes (CONFIGURATION).
+    """
+    try:
+        key = path.read_bytes()
+    except OSError as error:
+        raise InvalidArgument(
+            f"The signing key {path} cannot be read ({error.strerror}). Set FTF_SIGNING_KEY_FILE to a readable file.",
+            reason="CONFIGURATION",
+        ) from None
+    if len(key) < KEY_BYTES:
+        raise InvalidArgument(
+            f"The signing key {path} is shorter than {KEY_BYTES} bytes. Write random bytes into it.",
+            reason="CONFIGURATION",
+        )
+    return key

@@ -5,36 +5,43 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from finetuneflow.common.v1 import server_service_pb2, server_service_pb2_grpc, worker_service_pb2_grpc
-from services.common.auth import Authenticator, Principal, Signer
+from services.common.auth import Signer, TokenSource
 from services.common.bus import Bus
-from services.common.channels import MAX_MESSAGE, Peers
-from services.common.clock import SystemClock
-from services.common.config import SERVICES, VERSION, Config
+from services.common.callers import authenticator, own_key
+from services.common.channels import MAX_MESSAGE
+from services.common.config import VERSION, Config
 from services.common.errors import Unavailable
 from services.common.interceptors import Context, Interceptor
 from services.common.jobs.port import JobRunner
-from services.common.runtime import Compose, Runtime, Service
+from services.common.opened import Opened
+from services.common.readiness import Readiness
+from services.common.runtime import Compose, Service
 from services.common.secretfiles import Secrets
-from services.common.stores import open_documents, open_objects
 from services.common.telemetry import serve_metrics
 from services.common.waiting import end
 from services.common.worker import WorkerApi
 
 log = logging.getLogger(__name__)
 
-GRACE_SECONDS = 3.0
 _OPTIONS = (
     ("grpc.max_receive_message_length", MAX_MESSAGE),
     ("grpc.max_send_message_length", MAX_MESSAGE),
     # Two servers on one port would each see half of the calls.
     ("grpc.so_reuseport", 0),
+    # Clients may ask whether this machine is still there; connections are made anew now and then, for there may be
+    # more replicas by then. Calls under way go on.
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.max_connection_age_ms", 600_000),
 )
 
 
@@ -62,8 +69,9 @@ class Program:
         address: host:port where they answer.
     """
 
-    def __init__(self, address: str, services: Sequence[Service]) -> None:
+    def __init__(self, address: str, services: Sequence[Service], readiness: Readiness) -> None:
         self.address = address
+        self.readiness = readiness
         self.services = services
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -76,6 +84,10 @@ class Program:
         """Wait for ever, or until a task of a service ends; then raise its error."""
         await asyncio.shield(self._failed)
 
+    async def leave(self) -> None:
+        """Say that this program is not ready any more, so that no new call is sent to it; what runs goes on."""
+        await self.readiness.leave()
+
     async def shut_down(self) -> None:
         """Let each service put its outside work to rest while it can still be reached."""
         for service in self.services:
@@ -85,13 +97,20 @@ class Program:
 
 @contextlib.asynccontextmanager
 async def running(
-    config: Config, tokens: Mapping[str, str], composes: Mapping[str, Compose], jobs: JobRunner
+    config: Config,
+    tokens: Mapping[str, str],
+    composes: Mapping[str, Compose],
+    jobs: JobRunner,
+    issuers: Sequence[TokenSource] = (),
 ) -> AsyncIterator[Program]:
     """Serve the given services until the block ends.
+
+    At the end, streams end with UNAVAILABLE, and other calls have some seconds to end by themselves.
 
     Args:
         tokens: user tokens: name → token.
         composes: service name → its compose function.
+        issuers: further places that tokens come from.
 
     Raises:
         Unavailable: the port is taken.
@@ -99,49 +118,29 @@ async def running(
     """
     async with contextlib.AsyncExitStack() as stack:
         secrets = Secrets(config.state / "secrets")
-        signer = Signer(secrets.key("signing.key"))
-        server = grpc.aio.server(interceptors=[Interceptor(Authenticator(tokens, signer))], options=_OPTIONS)
+        signer = Signer(own_key(config, secrets))
+        interceptor = Interceptor(authenticator(config, tokens, signer, issuers))
+        server = grpc.aio.server(interceptors=[interceptor], options=_OPTIONS)
         address = _bind(server, config.listen)
         if config.metrics:
             stack.callback(serve_metrics(config.metrics))
-        bus = await Bus.connect(config.nats)
+        bus = await Bus.connect(config.nats, replicas=config.nats_replicas)
         stack.push_async_callback(bus.close)
-        compose_all = _composer(stack, config, jobs, bus, secrets, signer, address)
-        services = [await compose_all(name, compose) for name, compose in composes.items()]
+        opened = Opened(config, jobs, bus, secrets, signer, address)
+        stack.push_async_callback(opened.close)
+        services = [await opened.compose(name, compose) for name, compose in composes.items()]
         checker = _register(server, services)
-        program = Program(address, services)
+        readiness = Readiness(checker, [full_name for s in services for full_name in s.full_names], opened.checks)
+        program = Program(address, services, readiness)
         await server.start()
-        stack.push_async_callback(server.stop, GRACE_SECONDS)
+        stack.push_async_callback(server.stop, config.drain_seconds)
         await stack.enter_async_context(_tasks(program))
-        for service in services:
-            for full_name in service.full_names:
-                await checker.set(full_name, health_pb2.HealthCheckResponse.SERVING)
-        await checker.set("", health_pb2.HealthCheckResponse.SERVING)
+        await readiness.look()
         yield program
-        await checker.enter_graceful_shutdown()
-
-
-def _composer(
-    stack: contextlib.AsyncExitStack,
-    config: Config,
-    jobs: JobRunner,
-    bus: Bus,
-    secrets: Secrets,
-    signer: Signer,
-    address: str,
-) -> Callable[[str, Compose], Awaitable[Service]]:
-    """Return how a service is composed; what is opened for it is closed with the stack."""
-
-    async def compose_one(name: str, compose: Compose) -> Service:
-        documents = await open_documents(config.documents, name)
-        stack.push_async_callback(documents.close)
-        peers = Peers({s: config.addresses.get(s, address) for s in SERVICES}, signer.sign(Principal(name, "service")))
-        stack.push_async_callback(peers.close)
-        objects = open_objects(config.objects)
-        own = config.addresses.get(name, address)
-        return compose(Runtime(config, documents, objects, bus, jobs, peers, SystemClock(), secrets, signer, own))
-
-    return compose_one
+        await readiness.leave()
+        interceptor.drain()
+        # Before the services' own tasks and stores end, on which calls under way may depend.
+        await server.stop(config.drain_seconds)
 
 
 def _bind(server: grpc.aio.Server, listen: str) -> str:
@@ -177,6 +176,7 @@ def _register(server: grpc.aio.Server, services: Sequence[Service]) -> health.ai
 async def _tasks(program: Program) -> AsyncIterator[None]:
     """Run every service's tasks while the block runs; one that ends by itself is a failure of the program."""
     tasks = [asyncio.ensure_future(task()) for service in program.services for task in service.tasks]
+    tasks.append(asyncio.ensure_future(program.readiness.run()))
 
     def ended(task: asyncio.Future[None]) -> None:
         if not task.cancelled():

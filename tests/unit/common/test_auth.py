@@ -4,33 +4,33 @@ from __future__ import annotations
 
 import pytest
 
-from services.common.auth import WORKER_SERVICE, Authenticator, Principal, Signer
+from services.common.auth import WORKER_SERVICE, Authenticator, NamedTokens, Principal, SignedTokens, Signer
 from services.common.errors import PermissionDenied, Unauthenticated
 
 SIGNER = Signer(b"k" * 32)
-AUTH = Authenticator({"ann": "anns-token"}, SIGNER)
+AUTH = Authenticator([NamedTokens({"ann": "anns-token"}), SignedTokens(SIGNER)])
 ATTEMPT = Principal("projects/p/runs/r", "attempt", "projects/p/runs/r", 2)
 
 
-def caller(token: str) -> Principal:
-    return AUTH.authenticate({"authorization": f"Bearer {token}"})
+async def caller(token: str) -> Principal:
+    return await AUTH.authenticate({"authorization": f"Bearer {token}"})
 
 
-def test_a_users_token_names_its_user() -> None:
+async def test_a_users_token_names_its_user() -> None:
     """The name, not the token, is what resources keep as their creator."""
-    assert caller("anns-token") == Principal("ann", "user")
+    assert await caller("anns-token") == Principal("ann", "user")
 
 
-def test_a_signed_token_brings_its_principal_back() -> None:
+async def test_a_signed_token_brings_its_principal_back() -> None:
     """Work and attempt are inside the signature."""
-    assert caller(SIGNER.sign(ATTEMPT)) == ATTEMPT
+    assert await caller(SIGNER.sign(ATTEMPT)) == ATTEMPT
 
 
 @pytest.mark.parametrize("metadata", [{}, {"authorization": "anns-token"}, {"authorization": "Basic anns-token"}])
-def test_a_call_without_a_bearer_token_is_refused(metadata: dict[str, str]) -> None:
+async def test_a_call_without_a_bearer_token_is_refused(metadata: dict[str, str]) -> None:
     """Nothing is open by accident."""
     with pytest.raises(Unauthenticated):
-        AUTH.authenticate(metadata)
+        await AUTH.authenticate(metadata)
 
 
 @pytest.mark.parametrize(
@@ -45,10 +45,10 @@ def test_a_call_without_a_bearer_token_is_refused(metadata: dict[str, str]) -> N
         Signer(b"o" * 32).sign(ATTEMPT),
     ],
 )
-def test_a_token_that_is_not_ours_is_refused(token: str) -> None:
+async def test_a_token_that_is_not_ours_is_refused(token: str) -> None:
     """Cut, changed, or signed with another key."""
     with pytest.raises(Unauthenticated):
-        caller(token)
+        await caller(token)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""What speaks to the Kubernetes API; imported only where FineTuneFlow runs on a cluster."""

@@ -1,0 +1,129 @@
+"""Tokens of ServiceAccounts, checked by the Kubernetes API: how services in a cluster know each other."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import json
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import aiohttp
+from kubernetes.aio import client
+
+from services.common.auth import Principal, digest
+from services.common.errors import Unavailable
+
+AUDIENCE = "finetuneflow"
+KEEP_SECONDS = 60.0
+"""How long an answer counts at most; a token of a deleted account is refused after it."""
+KEEP_REFUSAL_SECONDS = 5.0
+KEPT = 1024
+"""Answers that are kept at most."""
+PATIENCE_SECONDS = 5.0
+
+_LONGEST_TOKEN = 16_384
+
+log = logging.getLogger(__name__)
+
+Kept = tuple[float, Principal | None]
+
+
+class ServiceAccounts:
+    """Takes tokens of named ServiceAccounts that were made for this audience.
+
+    Args:
+        api: a connection whose own account may create TokenReviews (ClusterRole system:auth-delegator).
+        accounts: system:serviceaccount:NAMESPACE:NAME → the service that it stands for.
+        audience: what a token must have been made for.
+        monotonic, now: seconds, for tests.
+    """
+
+    def __init__(
+        self,
+        api: client.ApiClient,
+        accounts: Mapping[str, str],
+        audience: str = AUDIENCE,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._reviews = client.AuthenticationV1Api(api)
+        self._accounts = accounts
+        self._audience = audience
+        self._monotonic = monotonic
+        self._now = now
+        self._kept: dict[bytes, Kept] = {}
+        self._asking: dict[bytes, asyncio.Task[Principal | None]] = {}
+
+    async def principal(self, token: str) -> Principal | None:
+        """See auth.TokenSource. The API is asked once a minute for a token, and never for what cannot be one."""
+        claims = _claims(token)
+        if claims is None or self._audience not in _list(claims.get("aud")) or _expiry(claims) <= self._now():
+            return None
+        key = digest(token)
+        kept = self._kept.get(key)
+        if kept and kept[0] > self._monotonic():
+            return kept[1]
+        if key not in self._asking:
+            task = asyncio.create_task(self._ask(key, token, _expiry(claims)))
+            self._asking[key] = task
+            task.add_done_callback(lambda _: self._asking.pop(key, None))
+        # A caller that goes away must not take the answer from the others who wait for it.
+        return await asyncio.shield(self._asking[key])
+
+    async def _ask(self, key: bytes, token: str, expiry: float) -> Principal | None:
+        status = await self._review(token)
+        user = status.user.username if status.user else ""
+        good = bool(status.authenticated) and self._audience in (status.audiences or [])
+        service = self._accounts.get(user) if good else None
+        if good and service is None:
+            log.warning("A token of %s is not taken: it is none of FTF_SERVICE_ACCOUNTS.", user)
+        found = Principal(service, "service") if service else None
+        seconds = min(KEEP_SECONDS, expiry - self._now()) if found else KEEP_REFUSAL_SECONDS
+        while len(self._kept) >= KEPT:
+            self._kept.pop(next(iter(self._kept)))
+        self._kept.pop(key, None)
+        self._kept[key] = (self._monotonic() + seconds, found)
+        return found
+
+    async def _review(self, token: str) -> Any:
+        body = client.V1TokenReview(spec=client.V1TokenReviewSpec(token=token, audiences=[self._audience]))
+        try:
+            answer = await self._reviews.create_token_review(body, _request_timeout=PATIENCE_SECONDS)
+        except client.ApiException as error:
+            if error.status in (401, 403):
+                log.error("The Kubernetes API lets this service review no tokens (%s). Bind its account.", error.status)
+            raise Unavailable(
+                f"The Kubernetes API did not review a token (status {error.status}). Wait and repeat the call.",
+                retry_after=1,
+            ) from None
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Unavailable(
+                f"The Kubernetes API does not answer ({type(error).__name__}). Wait and repeat the call.", retry_after=1
+            ) from None
+        return answer.status
+
+
+def _claims(token: str) -> dict[str, Any] | None:
+    """Return what a token says of itself, unproven; None if it is no JSON Web Token (RFC 7519)."""
+    parts = token.split(".")
+    if len(parts) != 3 or len(token) > _LONGEST_TOKEN:
+        return None
+    try:
+        claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+    except (ValueError, binascii.Error, RecursionError):
+        return None
+    return claims if isinstance(claims, dict) else None
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _expiry(claims: Mapping[str, Any]) -> float:
+    expiry = claims.get("exp")
+    return float(expiry) if isinstance(expiry, int | float) else 0.0

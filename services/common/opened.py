@@ -1,0 +1,86 @@
+"""What is opened for the services of one program, and closed with it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Awaitable, Callable
+
+from services.common.auth import Signer
+from services.common.bus import Bus
+from services.common.callers import own_token
+from services.common.channels import Peers
+from services.common.clock import SystemClock
+from services.common.config import SERVICES, Config
+from services.common.documents.port import Documents
+from services.common.jobs.port import JobRunner
+from services.common.objects.port import Objects
+from services.common.runtime import Compose, Runtime, Service
+from services.common.secretfiles import Secrets
+from services.common.stores import open_documents, open_objects
+
+
+class Opened:
+    """Stores and channels of the services of one program.
+
+    Args:
+        address: host:port where the program answers.
+    """
+
+    def __init__(
+        self, config: Config, jobs: JobRunner, bus: Bus, secrets: Secrets, signer: Signer, address: str
+    ) -> None:
+        self._config = config
+        self._jobs = jobs
+        self._bus = bus
+        self._secrets = secrets
+        self._signer = signer
+        self._address = address
+        self._stack = contextlib.AsyncExitStack()
+        self.checks: dict[str, Callable[[], Awaitable[bool]]] = {"NATS": self._connected}
+
+    async def compose(self, name: str, compose: Compose) -> Service:
+        """Open what a service needs and compose it.
+
+        Raises:
+            FineTuneFlowError: a store cannot be opened.
+        """
+        config = self._config
+        documents = await open_documents(config.documents, name)
+        self._stack.push_async_callback(documents.close)
+        objects = open_objects(config.objects)
+        self.checks[f"the documents of {name}"] = lambda: _documents_answer(documents)
+        self.checks["the object store"] = lambda: _objects_answer(objects)
+        addresses = {s: config.addresses.get(s, self._address) for s in SERVICES}
+        peers = Peers(addresses, own_token(config, self._signer, name))
+        self._stack.push_async_callback(peers.close)
+        return compose(
+            Runtime(
+                config,
+                documents,
+                objects,
+                self._bus,
+                self._jobs,
+                peers,
+                SystemClock(),
+                self._secrets,
+                self._signer,
+                addresses[name],
+            )
+        )
+
+    async def close(self) -> None:
+        """Close everything."""
+        await self._stack.aclose()
+
+    async def _connected(self) -> bool:
+        return self._bus.connected
+
+
+async def _documents_answer(documents: Documents) -> bool:
+    await documents.collection("readiness").get("readiness")
+    return True
+
+
+async def _objects_answer(objects: Objects) -> bool:
+    await objects.size("readiness")
+    return True
