@@ -13,15 +13,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from services.common.documents import query
-from services.common.documents.port import MAX_BYTES, Document, Where
+from services.common.documents import checked, query
+from services.common.documents.port import Document, Where
 from services.common.documents.writer import WriterThread
 from services.common.errors import (
     AlreadyExists,
     Conflict,
     Exhausted,
     FineTuneFlowError,
-    InvalidArgument,
     NotReady,
     Unavailable,
 )
@@ -71,7 +70,7 @@ class SqliteCollection:
 
     async def insert(self, doc: Document) -> Document:
         """See port.Collection."""
-        id, body = _id(doc), _body(doc)
+        id, body = checked.identifier(doc), checked.body(doc)
 
         def operation(connection: sqlite3.Connection) -> Document:
             sql = f"INSERT INTO {self._table} VALUES (?, 1, ?) ON CONFLICT DO NOTHING"
@@ -93,7 +92,7 @@ class SqliteCollection:
 
     async def replace(self, doc: Document) -> Document:
         """See port.Collection."""
-        id, revision, body = _id(doc), _revision(doc), _body(doc)
+        id, revision, body = checked.identifier(doc), checked.revision(doc), checked.body(doc)
 
         def operation(connection: sqlite3.Connection) -> Document:
             sql = f"UPDATE {self._table} SET revision = ?, body = ? WHERE id = ? AND revision = ?"
@@ -207,36 +206,6 @@ def _disk_is_full(path: Path) -> bool:
     except OSError:
         return False
     return disk.f_bavail * disk.f_frsize < _SPARE_BYTES
-
-
-def _id(doc: Document) -> str:
-    id = doc.get("_id")
-    if not isinstance(id, str) or not id:
-        raise InvalidArgument("A document needs an _id that is a string and not empty.")
-    return id
-
-
-def _revision(doc: Document) -> int:
-    revision = doc.get("revision")
-    if not isinstance(revision, int):
-        raise InvalidArgument("Only a document that was read can be replaced: it has a revision. Read it first.")
-    return revision
-
-
-def _body(doc: Document) -> str:
-    content = {key: value for key, value in doc.items() if key not in ("_id", "revision")}
-    try:
-        body = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        size = len(body.encode())
-    except (TypeError, ValueError, RecursionError) as error:
-        message = f"The document {doc['_id']!r} is not JSON ({error}). Store strings, finite numbers, lists and dicts."
-        raise InvalidArgument(message) from error
-    if size > MAX_BYTES:
-        message = (
-            f"The document {doc['_id']!r} has {size} bytes; {MAX_BYTES} is the limit. Store large parts as objects."
-        )
-        raise InvalidArgument(message)
-    return body
 
 
 def _document(row: _Row) -> Document:
