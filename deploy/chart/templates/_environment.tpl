@@ -1,0 +1,127 @@
+{{/* The environment of a service. Takes a dict with "root" and "service". No value here is a secret. */}}
+{{- define "finetuneflow.environment" -}}
+{{- $root := .root -}}
+{{- $values := .root.Values -}}
+- name: POD_NAME
+  valueFrom: {fieldRef: {fieldPath: metadata.name}}
+- name: POD_NAMESPACE
+  valueFrom: {fieldRef: {fieldPath: metadata.namespace}}
+- name: POD_IP
+  valueFrom: {fieldRef: {fieldPath: status.podIP}}
+- name: FTF_INSTANCE
+  value: $(POD_NAME)
+- name: FTF_LISTEN
+  value: {{ $values.ipv6 | ternary "[$(POD_IP)]:9000" "$(POD_IP):9000" | quote }}
+- name: FTF_METRICS
+  value: {{ $values.ipv6 | ternary "[$(POD_IP)]:9090" "$(POD_IP):9090" | quote }}
+- name: FTF_STATE
+  value: /var/lib/finetuneflow
+# Programs that look for a home find the one folder that can be written.
+- name: HOME
+  value: /var/lib/finetuneflow
+{{- range (include "finetuneflow.services" . | splitList " ") }}
+- name: FTF_{{ upper . }}_ADDRESS
+  value: {{ include "finetuneflow.address" (dict "root" $root "service" .) }}
+{{- end }}
+{{ include "finetuneflow.environment.stores" $root }}
+{{ include "finetuneflow.environment.auth" $root }}
+- name: FTF_ALLOW_HUB
+  value: {{ $values.hub.allow | ternary "1" "0" | quote }}
+- name: FTF_MAX_UPLOAD_BYTES
+  value: {{ $values.settings.maxUploadBytes | int64 | quote }}
+- name: FTF_SWEEP_SECONDS
+  value: {{ $values.settings.sweepSeconds | toString | quote }}
+- name: FTF_LEASE_SECONDS
+  value: {{ $values.settings.leaseSeconds | toString | quote }}
+{{- include "finetuneflow.environment.own" . }}
+{{- range $name, $value := (index $values.services .service).env }}
+- name: {{ $name }}
+  value: {{ $value | quote }}
+{{- end }}
+{{- end }}
+
+{{- define "finetuneflow.environment.stores" -}}
+{{- $own := include "finetuneflow.storesSecret" . -}}
+- name: FTF_DOCUMENTS
+  valueFrom:
+    secretKeyRef:
+      {{- if .Values.documents.existingSecret.name }}
+      name: {{ .Values.documents.existingSecret.name }}
+      key: {{ .Values.documents.existingSecret.key }}
+      {{- else }}
+      name: {{ $own }}
+      key: documents-url
+      {{- end }}
+- name: FTF_OBJECTS
+  value: {{ include "finetuneflow.objectsUrl" . | quote }}
+{{- range $variable, $key := dict "AWS_ACCESS_KEY_ID" "accessKeyKey" "AWS_SECRET_ACCESS_KEY" "secretKeyKey" }}
+- name: {{ $variable }}
+  valueFrom:
+    secretKeyRef:
+      {{- if $.Values.objects.existingSecret.name }}
+      name: {{ $.Values.objects.existingSecret.name }}
+      key: {{ index $.Values.objects.existingSecret $key }}
+      {{- else }}
+      name: {{ $own }}
+      key: {{ eq $key "accessKeyKey" | ternary "objects-access-key" "objects-secret-key" }}
+      {{- end }}
+{{- end }}
+- name: FTF_NATS_URL
+  valueFrom:
+    secretKeyRef:
+      {{- if .Values.nats.existingSecret.name }}
+      name: {{ .Values.nats.existingSecret.name }}
+      key: {{ .Values.nats.existingSecret.key }}
+      {{- else }}
+      name: {{ $own }}
+      key: nats-url
+      {{- end }}
+- name: FTF_NATS_REPLICAS
+  value: {{ .Values.nats.replicas | quote }}
+{{- end }}
+
+{{- define "finetuneflow.environment.auth" -}}
+{{- $root := . -}}
+- name: FTF_TOKENS_DIR
+  value: /etc/finetuneflow/tokens
+- name: FTF_SIGNING_KEY_FILE
+  value: /etc/finetuneflow/signing/{{ .Values.signingKey.key }}
+{{- if .Values.auth.tokenReview }}
+- name: FTF_SERVICE_TOKEN_FILE
+  value: /var/run/secrets/finetuneflow/token
+{{- $accounts := list }}
+{{- range (include "finetuneflow.services" . | splitList " ") }}
+{{- $accounts = append $accounts (printf "system:serviceaccount:%s:%s-%s=%s" $root.Release.Namespace (include "finetuneflow.fullname" $root) . .) }}
+{{- end }}
+- name: FTF_SERVICE_ACCOUNTS
+  value: {{ join "," $accounts | quote }}
+{{- end }}
+{{- end }}
+
+{{/* What only one service, or some, are told. */}}
+{{- define "finetuneflow.environment.own" -}}
+{{- $values := .root.Values -}}
+{{- if has .service (list "training" "export") }}
+- name: FTF_JOBS
+  value: kubernetes
+- name: FTF_JOB_TEMPLATE
+  value: /etc/finetuneflow/jobs/jobs.json
+{{- end }}
+{{- if eq .service "hardware" }}
+- name: FTF_INVENTORY
+  value: {{ $values.hardware.inventory }}
+{{- if $values.hub.existingSecret.name }}
+- name: FTF_HUB_TOKEN_FILE
+  value: /etc/finetuneflow/hub/{{ $values.hub.existingSecret.key }}
+{{- end }}
+{{- end }}
+{{- if eq .service "dataset" }}
+# Set, even if empty: only these are called.
+- name: FTF_LLM_ALLOW
+  value: {{ join "," $values.llm.allow | quote }}
+{{- if $values.llm.existingSecret }}
+- name: FTF_LLM_KEYS_DIR
+  value: /etc/finetuneflow/llm
+{{- end }}
+{{- end }}
+{{- end }}
