@@ -26,12 +26,12 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from services.common.jobs.loglines import LOG_BYTES, log_lines
 from services.common.jobs.port import JobSpec, JobState, JobStatus
 
 EXIT_STOPPED = 143
 LATE_GRACE_SECONDS = 60.0
 """Between SIGTERM, at which a trainer saves, and SIGKILL, for a Job that has run too long."""
-_LOG_BYTES = 10 * 1_048_576
 _LATE = (
     "It ran longer than its active_deadline_seconds, {seconds} s. Allow more time, or ask for fewer steps; its "
     "checkpoints are kept."
@@ -172,14 +172,10 @@ class JobFolder:
         try:
             with (self.path / "log").open("rb") as file:
                 size = file.seek(0, os.SEEK_END)
-                file.seek(max(0, size - _LOG_BYTES))
-                text = file.read().decode(errors="replace")
+                file.seek(max(0, size - LOG_BYTES))
+                return log_lines(file.read())
         except FileNotFoundError:
             return []
-        lines = text.split("\n")
-        if not lines[-1]:
-            lines.pop()
-        return [line.rstrip("\r").rpartition("\r")[2] for line in lines]
 
     def bury(self) -> Path:
         """Free the Job's name at once, and return the folder that is left to remove."""

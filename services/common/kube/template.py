@@ -78,7 +78,7 @@ class JobTemplate:
     models_path: str = "/models"
     cache_claim: str = ""
     cache_size: str = ""
-    runs: Defaults = Defaults(gpus=1)
+    runs: Defaults = Defaults()
     exports: Defaults = Defaults()
 
     def defaults(self, kind: str) -> Defaults:
