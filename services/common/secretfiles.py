@@ -84,7 +84,8 @@ def read_key(path: Path) -> bytes:
         ) from None
     if len(key) < KEY_BYTES:
         raise InvalidArgument(
-            f"The signing key {path} is shorter than {KEY_BYTES} bytes. Write random bytes into it.",
+            f"The signing key {path} is shorter than {KEY_BYTES} bytes. Write random ones into it; "
+            "FTF_SIGNING_KEY_FILE names it.",
             reason="CONFIGURATION",
         )
     return key
