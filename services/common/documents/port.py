@@ -69,7 +69,9 @@ class Collection(Protocol):
     async def find(
         self, where: Where, *, sort: str = "_id", descending: bool = False, limit: int = 0
     ) -> list[Document]:
-        """Return the documents that match, as of one moment.
+        """Return the documents that match, none of them twice.
+
+        Each is as it was at some moment of the call; one that changes meanwhile may be missed.
 
         Args:
             where: see the module; an empty one matches all.
@@ -106,6 +108,18 @@ class Documents(Protocol):
             name: lower-case letters, digits and underscores, a letter first.
             indexes: dotted paths that are asked for often; several joined by commas, such as `"parent,order"`, make
                 one index over all of them, in that order. New indexes are added to old collections.
+        """
+        ...
+
+    async def check(self) -> float:
+        """Make sure that the store answers, takes the credentials and can be written to.
+
+        Returns:
+            Seconds by which the store's clock is ahead of this machine's; 0 where it has no clock of its own.
+
+        Raises:
+            Unavailable: it does not answer now; or, with reason CONFIGURATION, a setting is wrong: waiting is no use.
+            NotReady: a newer version of FineTuneFlow wrote the store.
         """
         ...
 

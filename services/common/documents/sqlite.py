@@ -53,6 +53,15 @@ class SqliteDocuments:
         """See port.Documents."""
         return SqliteCollection(self._writer, name, indexes)
 
+    async def check(self) -> float:
+        """See port.Documents."""
+
+        def touch(connection: sqlite3.Connection) -> None:
+            connection.execute("UPDATE meta SET value = value WHERE key = 'store_version'")
+
+        await self._writer.run(touch, writes=True)
+        return 0.0
+
     async def close(self) -> None:
         """See port.Documents."""
         await self._writer.close()

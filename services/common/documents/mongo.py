@@ -1,0 +1,277 @@
+"""Documents in MongoDB: a database per service, a collection per collection, one MongoDB document per document.
+
+Every write waits until a majority of the replica set has it in its journal, and reads are of what a majority has. A
+compare-and-set that matches nothing waits for the majority too, so whoever lost a race reads what he lost to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import re
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
+
+from motor.motor_asyncio import AsyncIOMotorClient
+from pymongo import ASCENDING, DESCENDING, IndexModel, ReadPreference, WriteConcern, errors
+from pymongo.read_concern import ReadConcern
+
+from services.common.documents import bsonform, checked, mongourl
+from services.common.documents.port import Document, Where
+from services.common.errors import (
+    AlreadyExists,
+    Conflict,
+    Exhausted,
+    FineTuneFlowError,
+    InvalidArgument,
+    NotReady,
+    Unavailable,
+)
+
+T = TypeVar("T")
+
+STORE_VERSION = 1
+_META = "_meta"
+_SERVICE = re.compile(r"[a-z][a-z0-9_]{0,30}")
+_WRITES = WriteConcern("majority", j=True, wtimeout=10_000)
+_OPTIONS = {"serverSelectionTimeoutMS": 5_000, "connectTimeoutMS": 5_000, "socketTimeoutMS": 30_000}
+_REFUSED = (13, 18, 8000)  # Unauthorized, AuthenticationFailed, and Atlas's own for both
+_FULL_CODE = 14_031
+_FULL_TEXT = re.compile(r"disk is full|no space left|over your space quota", re.IGNORECASE)
+
+
+class MongoDocuments:
+    """A service's database on a server of MongoDB's protocol. Make it with open; it connects when it is first used.
+
+    Args:
+        client: motor's.
+        url: what the client was made from.
+        service: whose database it is: finetuneflow_{service}.
+    """
+
+    def __init__(self, client: Any, url: str, service: str) -> None:
+        self._client = client
+        self._url = url
+        self._name = f"finetuneflow_{service}"
+        self._database: Any = None
+        self._opening = asyncio.Lock()
+        self._running: set[asyncio.Future[Any]] = set()
+        self._closed = False
+
+    @classmethod
+    async def open(cls, url: str, service: str) -> MongoDocuments:
+        """Take a URL as MongoDB's drivers do, mongodb:// or mongodb+srv://. A database in it is only where users live.
+
+        Raises:
+            InvalidArgument: the URL is malformed (CONFIGURATION).
+            Unavailable: the DNS has no such mongodb+srv name.
+        """
+        if not _SERVICE.fullmatch(service):
+            raise InvalidArgument(f"{service!r} is not a service's name. Use lower-case letters, digits, underscores.")
+        return cls(await asyncio.to_thread(_client, url, service, asyncio.get_running_loop()), url, service)
+
+    def collection(self, name: str, indexes: Sequence[str] = ()) -> MongoCollection:
+        """See port.Documents."""
+        return MongoCollection(self, checked.collection_name(name), [_index(index) for index in indexes])
+
+    async def check(self) -> float:
+        """See port.Documents."""
+
+        async def touch(database: Any) -> float:
+            before = time.time()
+            hello = await self._client.admin.command("hello")
+            now = (before + time.time()) / 2
+            await database[_META].replace_one({"_id": "check"}, {"time": now}, upsert=True)
+            ahead: float = hello["localTime"].replace(tzinfo=datetime.UTC).timestamp() - now
+            return ahead
+
+        return await self.run(touch)
+
+    async def close(self) -> None:
+        """See port.Documents."""
+        self._closed = True
+        if self._running:
+            await asyncio.wait(self._running)
+        self._client.close()
+
+    async def run(self, work: Callable[[Any], Awaitable[T]]) -> T:
+        """Do something with the database; a caller who gives up does not end it.
+
+        Raises:
+            FineTuneFlowError: what the work raised, or what the driver's error was explained as.
+        """
+        if self._closed:
+            raise Unavailable("The document store is closed. Start the service again.")
+        task = asyncio.ensure_future(self._explained(work))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return await asyncio.shield(task)
+
+    async def _explained(self, work: Callable[[Any], Awaitable[T]]) -> T:
+        try:
+            if self._database is None:
+                self._database = await self._once()
+            return await work(self._database)
+        except errors.PyMongoError as error:
+            raise explain(error, self._url) from None  # the driver's own text may hold what must not be seen
+
+    async def _once(self) -> Any:
+        async with self._opening:
+            return await self._open() if self._database is None else self._database
+
+    async def _open(self) -> Any:
+        hello = await self._client.admin.command("hello")
+        majority = "setName" in hello or hello.get("msg") == "isdbgrid"
+        database = self._client.get_database(
+            self._name,
+            read_preference=ReadPreference.PRIMARY,
+            read_concern=ReadConcern("majority" if majority else None),
+            write_concern=_WRITES,
+        )
+        meta = database[_META]
+        found = await meta.find_one({"_id": "store_version"})
+        if found is None:
+            await meta.update_one({"_id": "store_version"}, {"$set": {"value": STORE_VERSION}}, upsert=True)
+        elif found["value"] > STORE_VERSION:
+            raise NotReady(
+                f"The database {self._name} was written by a newer FineTuneFlow (store version {found['value']}; this "
+                f"one knows {STORE_VERSION}). Install the newer version, or use another server."
+            )
+        return database
+
+
+class MongoCollection:
+    """One collection; see port.Collection for what the methods promise."""
+
+    def __init__(self, store: MongoDocuments, name: str, indexes: Sequence[IndexModel]) -> None:
+        self._store = store
+        self._name = name
+        self._indexes = indexes
+        self._made = False
+
+    async def insert(self, doc: Document) -> Document:
+        """See port.Collection."""
+        stored, returned = bsonform.stored(doc, 1)
+
+        async def operation(collection: Any) -> Document:
+            try:
+                await collection.insert_one(stored)
+            except errors.DuplicateKeyError:
+                message = f"{self._name} already has {returned['_id']!r}. Choose another name."
+                raise AlreadyExists(message) from None
+            return returned
+
+        return await self._run(operation)
+
+    async def get(self, id: str) -> Document | None:
+        """See port.Collection."""
+
+        async def operation(collection: Any) -> Document | None:
+            found = await collection.find_one({"_id": id})
+            return bsonform.from_bson(found) if found else None
+
+        return await self._run(operation)
+
+    async def replace(self, doc: Document) -> Document:
+        """See port.Collection."""
+        revision = checked.revision(doc)
+        stored, returned = bsonform.stored(doc, revision + 1)
+
+        async def operation(collection: Any) -> Document:
+            result = await collection.replace_one({"_id": stored["_id"], "revision": revision}, stored)
+            if result.matched_count != 1:
+                raise self._changed(returned["_id"])
+            return returned
+
+        return await self._run(operation)
+
+    async def find(
+        self, where: Where, *, sort: str = "_id", descending: bool = False, limit: int = 0
+    ) -> list[Document]:
+        """See port.Collection."""
+        wanted = bsonform.condition(where)
+        way = DESCENDING if descending else ASCENDING
+        order = {checked.path(sort): way} | {"_id": way}
+
+        async def operation(collection: Any) -> list[Document]:
+            cursor = collection.find(wanted, sort=list(order.items()), limit=max(limit, 0))
+            found = {doc["_id"]: bsonform.from_bson(doc) async for doc in cursor}
+            return list(found.values())
+
+        return await self._run(operation)
+
+    async def count(self, where: Where) -> int:
+        """See port.Collection."""
+        wanted = bsonform.condition(where)
+
+        async def operation(collection: Any) -> int:
+            return int(await collection.count_documents(wanted))
+
+        return await self._run(operation)
+
+    async def delete(self, id: str, revision: int = 0) -> bool:
+        """See port.Collection."""
+
+        async def operation(collection: Any) -> bool:
+            wanted = {"_id": id, "revision": revision} if revision else {"_id": id}
+            if (await collection.delete_one(wanted)).deleted_count == 1:
+                return True
+            if revision and await collection.find_one({"_id": id}, {"_id": 1}):
+                raise self._changed(id)
+            return False
+
+        return await self._run(operation)
+
+    async def _run(self, operation: Callable[[Any], Awaitable[T]]) -> T:
+        async def work(database: Any) -> T:
+            collection = database[self._name]
+            if not self._made:
+                if self._indexes:
+                    await collection.create_indexes(self._indexes)
+                self._made = True
+            return await operation(collection)
+
+        return await self._store.run(work)
+
+    def _changed(self, id: str) -> Conflict:
+        return Conflict(f"{id!r} in {self._name} was changed by another. Read it again and repeat.")
+
+
+def explain(error: errors.PyMongoError, url: str) -> FineTuneFlowError:
+    """Return the error of ours that an error of the driver's stands for; it never shows the URL's password."""
+    place = mongourl.place(url)
+    code = error.code if isinstance(error, errors.OperationFailure) else None
+    said = mongourl.shown(str(error), url)
+    if code == _FULL_CODE or _FULL_TEXT.search(said):
+        return Exhausted(f"The disk of the documents at {place} is full. Free space there and repeat.")
+    if code in _REFUSED:
+        return Unavailable(
+            f"MongoDB at {place} refuses these credentials, or what they ask for ({said}). Correct the user and the "
+            "password in FTF_DOCUMENTS, and give the user the role readWrite on the databases finetuneflow_*.",
+            reason="CONFIGURATION",
+        )
+    if isinstance(error, errors.ConfigurationError):
+        return Unavailable(
+            f"MongoDB at {place} cannot be used as FTF_DOCUMENTS says ({said}). Correct it.", reason="CONFIGURATION"
+        )
+    if isinstance(error, errors.DocumentTooLarge):
+        return InvalidArgument("The document is too large for MongoDB. Store large parts as objects.")
+    return Unavailable(f"MongoDB at {place} does not do what is asked ({said}). Check the server, then repeat.")
+
+
+def _client(url: str, service: str, loop: asyncio.AbstractEventLoop) -> Any:
+    mongourl.place(url)
+    given = mongourl.options(url)
+    options: dict[str, Any] = {name: value for name, value in _OPTIONS.items() if name.lower() not in given}
+    try:
+        return AsyncIOMotorClient(url, io_loop=loop, appname=f"finetuneflow-{service}", **options)
+    except (errors.InvalidURI, ValueError, TypeError):
+        raise mongourl.malformed() from None
+    except errors.ConfigurationError as error:
+        raise explain(error, url) from None
+
+
+def _index(index: str) -> IndexModel:
+    paths = [checked.path(path) for path in index.split(",")]
+    return IndexModel([(path, ASCENDING) for path in dict.fromkeys([*paths, "_id"])])  # sorting ends with the id
