@@ -6,7 +6,7 @@ from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from finetuneflow.common.v1 import artifact_pb2, meta_pb2, work_pb2
+from finetuneflow.common.v1 import artifact_pb2, meta_pb2, waiting_pb2, work_pb2
 from services.common.documents.port import Document
 from services.common.errors import InvalidArgument, from_document
 from services.common.statuses import to_status
@@ -70,6 +70,15 @@ def work_to_proto(work: Document) -> work_pb2.Work:
         start_time=timestamp(work["start_time"]),
         end_time=timestamp(work["end_time"]),
         attempt=work["attempt"],
+        waiting=_waiting_to_proto(work["waiting"]) if work.get("waiting") else None,
+    )
+
+
+def _waiting_to_proto(waiting: Document) -> waiting_pb2.Waiting:
+    return waiting_pb2.Waiting(
+        reason=waiting_pb2.WaitingReason.Value("WAITING_REASON_" + waiting["reason"]),
+        message=waiting["message"],
+        since=timestamp(waiting["since"]),
     )
 
 

@@ -42,6 +42,7 @@ def queued(now: float, attempt: int = 0) -> Document:
         "start_time": None,
         "end_time": None,
         "attempt": attempt,
+        "waiting": None,
         "lease": {"owner": "", "boot": "", "expires": 0.0, "fence": 0},
     }
 
@@ -55,7 +56,7 @@ def finish(work: Document, state: str, now: float, error: FineTuneFlowError | No
     """Put work into a final state. Work that has ended stays as it is."""
     if ended(work):
         return
-    work.update(state=state, end_time=now, error=errors.to_document(error) if error else None)
+    work.update(state=state, end_time=now, error=errors.to_document(error) if error else None, waiting=None)
     work["lease"] = {**work["lease"], "owner": "", "boot": "", "expires": 0.0}
 
 

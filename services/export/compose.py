@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from finetuneflow.common.v1 import event_pb2
 from finetuneflow.export.v1 import export_pb2, export_service_pb2_grpc
+from services.common.jobs.port import Resources as Wanted
 from services.common.jobwork import reports as report_store
 from services.common.jobwork.host import Host, Kind
 from services.common.jobwork.reconciler import Reconciler
@@ -33,6 +34,7 @@ def compose(runtime: Runtime) -> Service:
         result=export_pb2.ExportResult,
         spec=exports.spec,
         keep=lambda doc: 1,
+        resources=lambda doc: Wanted(gpus=0),
     )
     reconciler = Reconciler(
         kind, resources, reports, objects, jobs, runtime.signer, runtime.address, runtime.config.sweep_seconds

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import asdict
 
 from google.protobuf.json_format import ParseDict
 
@@ -17,10 +18,11 @@ from services.common.errors import NotFound
 from services.common.interceptors import Context
 from services.common.jobwork.follow import Follower
 from services.common.jobwork.host import checkpoint_to_proto
+from services.common.jobwork.orphans import Orphan
 from services.common.jobwork.reports import ReportStore
 from services.common.objects.port import Objects
 from services.common.protoform import artifact_to_proto, meta_to_proto, timestamp, work_to_proto
-from services.training.service import RUN, Training, config_to_proto
+from services.training.service import RUN, Training, config_to_proto, resources_of, resources_to_proto
 
 _LOG_LINE = re.compile(r"(\d{4}-\d\d-\d\dT\S+) (DEBUG|INFO|WARNING|ERROR|CRITICAL) +(.*)")
 
@@ -28,11 +30,19 @@ _LOG_LINE = re.compile(r"(\d{4}-\d\d-\d\dT\S+) (DEBUG|INFO|WARNING|ERROR|CRITICA
 class TrainingApi(training_service_pb2_grpc.TrainingServiceServicer):
     """TrainingService."""
 
-    def __init__(self, training: Training, follower: Follower, reports: ReportStore, objects: Objects) -> None:
+    def __init__(
+        self,
+        training: Training,
+        follower: Follower,
+        reports: ReportStore,
+        objects: Objects,
+        orphans: Callable[[], Awaitable[list[Orphan]]],
+    ) -> None:
         self._training = training
         self._follower = follower
         self._reports = reports
         self._objects = objects
+        self._orphans = orphans
 
     async def _run(self, doc: Document) -> run_pb2.Run:
         return to_proto(doc, await self._reports.last_seq(doc, doc["work"]["attempt"]) if doc["uid"] else 0)
@@ -88,6 +98,11 @@ class TrainingApi(training_service_pb2_grpc.TrainingServiceServicer):
             time, level, text = found.groups() if found else ("", "", line)
             yield pb.ReadLogsResponse(time=time, level=level, text=text)
 
+    async def ListOrphans(self, request: pb.ListOrphansRequest, context: Context) -> pb.ListOrphansResponse:
+        """Return Jobs without a run, and runs without a Job."""
+        found = await self._orphans()
+        return pb.ListOrphansResponse(orphans=[pb.Orphan(job=o.job, run=o.work, problem=o.problem) for o in found])
+
     async def DownloadRunArtifact(
         self, request: pb.DownloadRunArtifactRequest, context: Context
     ) -> AsyncIterator[pb.DownloadRunArtifactResponse]:
@@ -122,6 +137,7 @@ def to_proto(doc: Document, last_seq: int) -> run_pb2.Run:
         model=doc["model"],
         model_revision=doc["model_revision"],
         config=config_to_proto(doc["config"]),
+        resources=resources_to_proto(asdict(resources_of(doc))),
         attempts=attempts,
         checkpoints=[checkpoint_to_proto(c) for c in doc["checkpoints"]],
         last_metrics=ParseDict(metrics, worker_service_pb2.MetricPoint()) if metrics else None,

@@ -7,6 +7,7 @@ from finetuneflow.training.v1 import run_pb2, training_service_pb2_grpc
 from services.common.jobwork import reports as report_store
 from services.common.jobwork.follow import Follower
 from services.common.jobwork.host import Host, Kind
+from services.common.jobwork.orphans import find_orphans
 from services.common.jobwork.reconciler import Reconciler
 from services.common.jobwork.reports import ReportStore
 from services.common.outbox import Outbox
@@ -14,7 +15,7 @@ from services.common.resources import INDEXES, Resources
 from services.common.runtime import Runtime, Service
 from services.training.api import TrainingApi
 from services.training.peers import GrpcDatasets, GrpcHardware
-from services.training.service import RUN, Training
+from services.training.service import RUN, Training, resources_of
 
 
 def compose(runtime: Runtime) -> Service:
@@ -22,7 +23,7 @@ def compose(runtime: Runtime) -> Service:
     clock, objects, jobs, bus = runtime.clock, runtime.objects, runtime.jobs, runtime.bus
     runs = Resources(runtime.documents.collection("runs", INDEXES), "run", clock)
     reports = ReportStore(runtime.documents.collection("reports", report_store.INDEXES))
-    training = Training(runs, objects, GrpcDatasets(runtime.peers), GrpcHardware(runtime.peers))
+    training = Training(runs, objects, GrpcDatasets(runtime.peers), GrpcHardware(runtime.peers), jobs.check)
     kind = Kind(
         name="run",
         pattern=RUN,
@@ -32,12 +33,13 @@ def compose(runtime: Runtime) -> Service:
         result=run_pb2.RunResult,
         spec=training.spec,
         keep=lambda doc: int(doc["config"]["save_total_limit"]),
+        resources=resources_of,
     )
     reconciler = Reconciler(
         kind, runs, reports, objects, jobs, runtime.signer, runtime.address, runtime.config.sweep_seconds
     )
     follower = Follower(kind, runs, reports, objects, jobs, bus)
-    api = TrainingApi(training, follower, reports, objects)
+    api = TrainingApi(training, follower, reports, objects, lambda: find_orphans(kind, runs, jobs))
 
     async def project_deleted(data: bytes) -> None:
         await training.delete_project(event_pb2.Event.FromString(data).resource)

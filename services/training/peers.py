@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from finetuneflow.dataset.v1 import dataset_pb2, dataset_service_pb2, dataset_service_pb2_grpc
 from finetuneflow.hardware.v1 import hardware_service_pb2, hardware_service_pb2_grpc, model_pb2, plan_pb2
-from finetuneflow.training.v1 import config_pb2
+from finetuneflow.training.v1 import config_pb2, resources_pb2
 from services.common.channels import Peers
 from services.common.errors import NotReady
 
@@ -39,7 +39,9 @@ class GrpcHardware:
         inventory = await self._stub.GetInventory(hardware_service_pb2.GetInventoryRequest())
         return bool(inventory.gpus) and all(gpu.bf16 for gpu in inventory.gpus)
 
-    async def estimate(self, model: str, config: config_pb2.TrainingConfig) -> plan_pb2.MemoryEstimate | None:
+    async def estimate(
+        self, model: str, config: config_pb2.TrainingConfig, resources: resources_pb2.Resources
+    ) -> plan_pb2.MemoryEstimate | None:
         """Return what a training needs."""
         request = hardware_service_pb2.EstimateMemoryRequest(model=model, config=config)
         try:

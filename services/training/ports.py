@@ -6,7 +6,7 @@ from typing import Protocol
 
 from finetuneflow.dataset.v1 import dataset_pb2
 from finetuneflow.hardware.v1 import model_pb2, plan_pb2
-from finetuneflow.training.v1 import config_pb2
+from finetuneflow.training.v1 import config_pb2, resources_pb2
 
 
 class Datasets(Protocol):
@@ -28,6 +28,8 @@ class Hardware(Protocol):
         """Whether training would compute in bfloat16 here."""
         ...
 
-    async def estimate(self, model: str, config: config_pb2.TrainingConfig) -> plan_pb2.MemoryEstimate | None:
-        """Return what a training needs; None for an architecture that the arithmetic does not know."""
+    async def estimate(
+        self, model: str, config: config_pb2.TrainingConfig, resources: resources_pb2.Resources
+    ) -> plan_pb2.MemoryEstimate | None:
+        """Return what a training needs beside what it asks for; None if the arithmetic does not know the model."""
         ...

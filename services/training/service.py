@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 from google.protobuf.json_format import MessageToDict, ParseDict
 
 from finetuneflow.dataset.v1 import dataset_pb2
-from finetuneflow.training.v1 import config_pb2, run_pb2
+from finetuneflow.training.v1 import config_pb2, resources_pb2, run_pb2
 from services.common import ids
 from services.common.documents.port import Document
 from services.common.errors import InvalidArgument, NotFound, NotReady
+from services.common.jobs.port import Resources as Wanted
 from services.common.jobwork.state import new_job_fields
 from services.common.objects.port import Objects
 from services.common.protoform import user_fields
 from services.common.resources import Resources, add_event
 from services.common.work import cancel, ended, queued
 from services.training.core import complete
+from services.training.core_resources import checked
 from services.training.ports import Datasets, Hardware
 
 RUN = "projects/*/runs/*"
@@ -24,13 +28,25 @@ DATASET = "projects/*/datasets/*"
 
 
 class Training:
-    """Runs: made, listed, cancelled, deleted. Their Jobs are the reconciler's."""
+    """Runs: made, listed, cancelled, deleted. Their Jobs are the reconciler's.
 
-    def __init__(self, runs: Resources, objects: Objects, datasets: Datasets, hardware: Hardware) -> None:
+    Args:
+        check: refuses resources that no Job here can have; see JobRunner.check.
+    """
+
+    def __init__(
+        self,
+        runs: Resources,
+        objects: Objects,
+        datasets: Datasets,
+        hardware: Hardware,
+        check: Callable[[Wanted], None],
+    ) -> None:
         self.runs = runs
         self._objects = objects
         self._datasets = datasets
         self._hardware = hardware
+        self._check = check
 
     async def create(
         self, parent: str, wanted: run_pb2.Run, run_id: str, request_id: str, validate_only: bool, creator: str
@@ -40,7 +56,8 @@ class Training:
         Raises:
             NotFound: the dataset or the model does not exist.
             AlreadyExists: run_id is taken.
-            InvalidArgument: a setting is out of range, or the request_id was used for another run.
+            InvalidArgument: a setting is out of range, resources are not to be had here, or the request_id was used
+                for another run.
             NotReady: DATASET_NOT_READY, NO_CHAT_TEMPLATE or INSUFFICIENT_MEMORY.
         """
         (project,) = ids.parse_name(parent, "projects/*", "parent")
@@ -61,6 +78,8 @@ class Training:
         ids.parse_name(wanted.model, "models/*", "run.model")
         if not wanted.dataset.startswith(parent + "/"):
             raise InvalidArgument(f"{wanted.dataset} is not of {parent}. Use one of its datasets.", field="run.dataset")
+        asked = checked(MessageToDict(wanted.resources, preserving_proto_field_name=True))
+        self._check(asked)
         version = _version(await self._datasets.get(wanted.dataset), wanted.dataset_version)
         model = await self._hardware.model(wanted.model)
         if not model.has_chat_template:
@@ -72,7 +91,7 @@ class Training:
         bf16 = await self._hardware.bf16()
         given = MessageToDict(wanted.config, preserving_proto_field_name=True)
         settings = complete(given, context_length=model.context_length, bf16_available=bf16)
-        await self._check_memory(wanted.model, settings)
+        await self._check_memory(wanted.model, settings, asked)
         return {
             **user_fields(wanted.display_name, wanted.meta, "run"),
             **new_job_fields(),
@@ -86,10 +105,11 @@ class Training:
             "model_revision": model.revision,
             "model_location": model.local_path or model.hub_id,
             "config": settings,
+            "resources": asdict(asked),
         }
 
-    async def _check_memory(self, model: str, settings: dict[str, Any]) -> None:
-        estimate = await self._hardware.estimate(model, config_to_proto(settings))
+    async def _check_memory(self, model: str, settings: dict[str, Any], asked: Wanted) -> None:
+        estimate = await self._hardware.estimate(model, config_to_proto(settings), resources_to_proto(asdict(asked)))
         if estimate is not None and not estimate.fits:
             raise NotReady(
                 f"This training needs about {estimate.peak / 1e9:.1f} GB of {estimate.device} memory; "
@@ -142,6 +162,16 @@ class Training:
 def config_to_proto(settings: dict[str, Any]) -> config_pb2.TrainingConfig:
     """Return settings as a message."""
     return ParseDict(settings, config_pb2.TrainingConfig())
+
+
+def resources_of(doc: Document) -> Wanted:
+    """Return what a run asks for; a run from before there was anything to ask has the defaults."""
+    return Wanted(**doc.get("resources", {}))
+
+
+def resources_to_proto(asked: dict[str, Any]) -> resources_pb2.Resources:
+    """Return what a run asks for as a message."""
+    return resources_pb2.Resources(**asked)
 
 
 def _run_id(run_id: str, request_id: str, project: str) -> str:

@@ -12,7 +12,6 @@ from services.common.errors import NotFound
 from services.common.jobs.port import JobRunner
 from services.common.jobwork import state
 from services.common.jobwork.host import Kind, live_subject
-from services.common.jobwork.reconciler import log_key
 from services.common.jobwork.reports import ReportStore
 from services.common.objects.port import Objects
 from services.common.resources import Resources
@@ -48,7 +47,7 @@ class Follower:
         uid = (await self._resources.get(name))["uid"]
         end = self._resources.listen(lambda d: awake.set() if d["uid"] == uid else None)
         waker = asyncio.create_task(self._wake(uid, awake))
-        told: tuple[str, int] | None = None
+        told: Document | None = None
         try:
             while True:
                 awake.clear()
@@ -57,10 +56,9 @@ class Follower:
                 if not over and told != _key(doc):
                     told = _key(doc)
                     yield doc
-                while reports := await self._reports.read(doc, after_seq):
-                    for report in reports:
-                        yield report
-                    after_seq = reports[-1].seq
+                async for report in self._rest(doc, after_seq):
+                    yield report
+                    after_seq = report.seq
                 if over:
                     yield doc
                     return
@@ -69,6 +67,15 @@ class Follower:
             end()
             waker.cancel()
             await asyncio.gather(waker, return_exceptions=True)
+
+    async def _rest(self, doc: Document, after_seq: int) -> AsyncIterator[pb.Report]:
+        """Yield the reports after a seq that are there now; none of a trainer that was superseded meanwhile."""
+        while reports := await self._reports.read(doc, after_seq):
+            if (await self._resources.get(doc["_id"]))["attempts"] != doc["attempts"]:
+                return
+            for report in reports:
+                yield report
+            after_seq = reports[-1].seq
 
     async def _wake(self, uid: str, awake: asyncio.Event) -> None:
         async with self._bus.tail(live_subject(uid)) as messages:
@@ -98,12 +105,13 @@ class Follower:
 
     async def _lines(self, doc: Document, launch: int) -> list[str]:
         try:
-            kept = await self._objects.read(log_key(self._kind, doc["uid"], launch))
+            kept = await self._objects.read(self._kind.log_key(doc["uid"], launch))
             return kept.decode(errors="replace").splitlines()
         except NotFound:
             name = state.job_name(self._kind.name, {**doc, "launch": launch})
             return [line async for line in self._jobs.logs(name)]
 
 
-def _key(doc: Document) -> tuple[str, int]:
-    return doc["work"]["state"], doc["work"]["attempt"]
+def _key(doc: Document) -> Document:
+    """Return what a watcher is told of when it changes."""
+    return {name: doc["work"].get(name) for name in ("state", "attempt", "waiting")}

@@ -15,11 +15,12 @@ from google.protobuf.message import Message
 from finetuneflow.common.v1 import artifact_pb2
 from finetuneflow.common.v1 import worker_service_pb2 as pb
 from services.common import errors
-from services.common.auth import Principal, Signer
+from services.common.auth import Principal, Signer, current_principal
 from services.common.bus import Bus
 from services.common.documents.port import Document
 from services.common.errors import FineTuneFlowError, InvalidArgument, NotReady, Unavailable
 from services.common.ids import parse_name
+from services.common.jobs.port import Resources as Wanted
 from services.common.jobwork import state
 from services.common.jobwork.reports import ReportStore
 from services.common.objects.port import Objects
@@ -47,6 +48,7 @@ class Kind:
         result: message type of the result.
         spec: makes the message that tells the trainer what to do.
         keep: checkpoints kept of a document.
+        resources: what the Jobs of a document ask for.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Kind:
     result: type[Message]
     spec: Callable[[Document], Awaitable[Message]]
     keep: Callable[[Document], int]
+    resources: Callable[[Document], Wanted]
 
     def event(self, doc: Document) -> str:
         """Return the event of work that has just ended."""
@@ -65,6 +68,10 @@ class Kind:
     def prefix(self, doc: Document) -> str:
         """Return what the keys of all its objects begin with."""
         return f"{self.name}s/{doc['uid']}/"
+
+    def log_key(self, uid: str, launch: int) -> str:
+        """Return the key of the log of one launch."""
+        return f"{self.name}s/{uid}/logs/{launch:04d}.log"
 
 
 class Host:
@@ -91,14 +98,14 @@ class Host:
         return True
 
     async def begin(self, work: str, pod_uid: str) -> pb.BeginAttemptResponse:
-        """Start the next attempt, or return the one that pod_uid has."""
+        """Start the next attempt, or return the one that pod_uid has. A launch token says which launch it is of."""
         if not pod_uid:
             raise InvalidArgument("pod_uid is empty. Give the process an identity.", field="pod_uid")
-        doc = await self._resources.get(work)
-        last_seq = await self._reports.last_seq(doc, doc["work"]["attempt"])
-        now = self._resources.clock.now()
-        doc = await self._resources.change(work, lambda d: state.begin(d, pod_uid, last_seq, now))
+        launch, now = current_principal().attempt, self._resources.clock.now()
+        doc = await self._resources.change(work, lambda d: state.begin(d, pod_uid, launch, now))
         attempt = doc["work"]["attempt"]
+        doc = await self._settle(doc)
+        state.check_attempt(doc, attempt)
         spec = AnyMessage()
         spec.Pack(await self._kind.spec(doc))
         token = self._signer.sign(Principal(work, "attempt", work, attempt))
@@ -110,17 +117,30 @@ class Host:
             answer.checkpoint.urls.extend([await self._objects.grant(f["key"], "read") for f in newest["files"]])
         return answer
 
+    async def _settle(self, doc: Document) -> Document:
+        """Fix where the attempt's reports begin: after the last of the earlier ones that was acknowledged."""
+        if all(state.settled(entry) for entry in doc["attempts"]):
+            return doc
+        earlier = [entry["attempt"] for entry in doc["attempts"][:-1]]
+        stored = {attempt: await self._reports.newest(doc["uid"], attempt) for attempt in earlier}
+        return await self._resources.change(doc["_id"], lambda d: state.settle(d, stored))
+
     async def report(self, work: str, attempt: int, reports: Sequence[pb.Report]) -> pb.ReportResponse:
         """Store reports; return what is stored and what to do."""
         doc = await self._resources.get(work)
         state.check_attempt(doc, attempt)
         ack = await self._reports.append(doc, attempt, reports)
         if reports:
-            await self._tell(doc, attempt, reports)
+            # A later attempt may have begun meanwhile; it counts only what was stored before it looked.
+            doc = await self._resources.get(work)
+            state.check_attempt(doc, attempt)
+        revived = state.is_unseen(doc)
+        if reports or revived:
+            await self._tell(doc, attempt, reports, at_once=revived)
         command = pb.COMMAND_STOP if doc["work"]["state"] == "CANCELLING" else pb.COMMAND_UNSPECIFIED
         return pb.ReportResponse(ack_seq=ack, command=command)
 
-    async def _tell(self, doc: Document, attempt: int, reports: Sequence[pb.Report]) -> None:
+    async def _tell(self, doc: Document, attempt: int, reports: Sequence[pb.Report], *, at_once: bool) -> None:
         """Wake watchers, and bring the resource's progress up to date at most once a second."""
         # Without NATS, watchers look for themselves within a second.
         with contextlib.suppress(Unavailable):
@@ -128,13 +148,15 @@ class Host:
         points = [r.metrics for r in reports if r.HasField("metrics")]
         if points:
             self._newest[doc["uid"]] = points[-1]
-        phase_changed = any(r.HasField("phase") for r in reports)
-        if not phase_changed and time.monotonic() - self._told.get(doc["uid"], 0) < _TELL_SECONDS:
+        at_once = at_once or any(r.HasField("phase") for r in reports)
+        if not at_once and time.monotonic() - self._told.get(doc["uid"], 0) < _TELL_SECONDS:
             return
         self._told[doc["uid"]] = time.monotonic()
 
         def tell(current: Document) -> None:
             state.check_attempt(current, attempt)
+            if state.is_unseen(current):
+                current["work"].update(state="RUNNING", waiting=None)
             for report in reports:
                 _note(current, report)
 

@@ -10,6 +10,8 @@ from google.protobuf.json_format import MessageToDict, ParseDict
 from finetuneflow.common.v1 import worker_service_pb2 as pb
 from services.common.documents.port import Collection, Document
 from services.common.errors import AlreadyExists, InvalidArgument
+from services.common.jobwork import state
+from services.common.work import ended
 
 MAX_REPORTS = 1000
 MAX_BYTES = 256 * 1024
@@ -59,15 +61,28 @@ class ReportStore:
 
     async def last_seq(self, doc: Document, attempt: int) -> int:
         """Return the highest seq stored for an attempt, which begins at its `after_seq`; 0 before the first attempt."""
-        where = {"uid": doc["uid"], "attempt": attempt}
-        newest = await self._collection.find(where, sort="last", descending=True, limit=1)
-        if newest:
-            return int(newest[0]["last"])
-        return next((int(a["after_seq"]) for a in doc["attempts"] if a["attempt"] == attempt), 0)
+        for entry in reversed(doc["attempts"]):
+            if entry["attempt"] > attempt:
+                continue
+            if newest := await self.newest(doc["uid"], entry["attempt"]):
+                return newest
+            if state.settled(entry):
+                return int(entry["after_seq"])
+        return 0
+
+    async def newest(self, uid: str, attempt: int) -> int:
+        """Return the highest seq stored of an attempt's own reports; 0 if it has none."""
+        found = await self._collection.find({"uid": uid, "attempt": attempt}, sort="last", descending=True, limit=1)
+        return int(found[0]["last"]) if found else 0
 
     async def read(self, doc: Document, after_seq: int) -> list[pb.Report]:
-        """Return the next reports after a seq, in order, at most some fifty batches; empty at the end."""
-        for attempt, upper in _ranges(doc["attempts"]):
+        """Return the next reports after a seq, in order, at most some fifty batches; empty at the end.
+
+        What is read counts only if the document's attempts are the same afterwards.
+        """
+        for attempt, upper, known in _ranges(doc["attempts"]):
+            if not known and not ended(doc["work"]):
+                return []  # in a moment it is known how far this attempt counts
             if upper is not None and upper <= after_seq:
                 continue
             where = {"uid": doc["uid"], "attempt": attempt, "last": {"$gt": after_seq}}
@@ -89,10 +104,11 @@ class ReportStore:
                 await self._collection.delete(batch["_id"])
 
 
-def _ranges(attempts: Sequence[Document]) -> Iterator[tuple[int, int | None]]:
-    """Yield each attempt with the last seq that counts of it; None for the last, which is still open."""
+def _ranges(attempts: Sequence[Document]) -> Iterator[tuple[int, int | None, bool]]:
+    """Yield each attempt with the last seq that counts of it, None if there is no limit, and whether that is known."""
     for this, following in itertools.zip_longest(attempts, attempts[1:]):
-        yield this["attempt"], following["after_seq"] if following else None
+        known = following is None or state.settled(following)
+        yield this["attempt"], following["after_seq"] if following and known else None, known
 
 
 def _parse(entry: Document, attempt: int) -> pb.Report:

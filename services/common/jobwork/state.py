@@ -1,21 +1,43 @@
-"""The part of a resource's document that a Job's work adds, and the rules of its change."""
+"""The part of a resource's document that a Job's work adds, and the rules of its change. Pure.
+
+    QUEUED    no Job yet, or a Job without a live process: `work.waiting` says why
+    STARTING  the Job's process lives, and has not begun its attempt
+    RUNNING   an attempt has begun
+
+                 the Job runs         BeginAttempt
+    QUEUED ─────────────────▶ STARTING ─────────▶ RUNNING ─▶ SUCCEEDED | FAILED   (FinishAttempt)
+       ▲  ▲   its pod is gone │                     │ │
+       │  └───────────────────┴─────────────────────┘ │
+       └── next launch: the Job has ended or is gone, and the work has attempts left; otherwise FAILED
+    any of them ─▶ CANCELLING ─▶ CANCELLED, once no Job runs any more
+
+Every arrow is one compare-and-set on the document as it was seen (launch, state, attempt), so that of two replicas that
+decide the same, one does it, and one that slept over a change does nothing.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from services.common.documents.port import Document
 from services.common.errors import NotReady
+from services.common.jobs.port import Waiting
 from services.common.work import ended
 
 MAX_FAILURES = 3
+STORIES = frozenset({"DELETED", "NODE_LOST", "EVICTED", "OOM_KILLED", "CRASHED"})
+"""Reasons that tell what became of the process before; that the next one is being started says less."""
 
 
 def new_job_fields() -> Document:
     """Return the fields of work that no Job was launched for yet.
 
-    launch: Jobs launched so far; the Job's name holds it. failures: Jobs in a row that ended without progress.
+    launch: Jobs launched so far; the Job's name holds it. job_seen: the last launch whose Job was seen to be there.
+    failures: Jobs in a row that ended without progress.
     """
     return {
         "launch": 0,
+        "job_seen": 0,
         "failures": 0,
         "launch_step": 0,
         "attempts": [],
@@ -49,29 +71,66 @@ def check_attempt(doc: Document, attempt: int) -> None:
         raise NotReady(f"{doc['_id']} has ended. The trainer exits.", reason="WORK_ENDED")
 
 
-def begin(doc: Document, pod_uid: str, after_seq: int, now: float) -> None:
-    """Open the next attempt, unless pod_uid has the current one.
+def begin(doc: Document, pod_uid: str, launch: int, now: float) -> None:
+    """Open the next attempt, unless pod_uid has the current one. Its `after_seq` is for `settle` to find.
+
+    Args:
+        launch: the launch that the process is of; 0 if it does not say.
 
     Raises:
-        NotReady: the work has ended or is being cancelled (WORK_ENDED).
+        NotReady: the work has ended or is being cancelled (WORK_ENDED), or a later launch has been made (SUPERSEDED).
     """
     work = doc["work"]
     if ended(work) or work["state"] == "CANCELLING":
         raise NotReady(f"{doc['_id']} has ended. The trainer exits.", reason="WORK_ENDED")
     if doc["attempts"] and doc["attempts"][-1]["pod_uid"] == pod_uid:
         return
+    if 0 < launch < doc["launch"]:
+        raise NotReady("A later Job has taken over. The trainer exits.", reason="SUPERSEDED")
     doc["last_error"] = None
-    work.update(attempt=work["attempt"] + 1, state="RUNNING", start_time=work["start_time"] or now)
+    work.update(attempt=work["attempt"] + 1, state="RUNNING", start_time=work["start_time"] or now, waiting=None)
     doc["attempts"] = [
         *doc["attempts"],
         {
             "attempt": work["attempt"],
             "pod_uid": pod_uid,
+            "launch": doc["launch"],
             "start_time": now,
             "from_step": newest_step(doc),
-            "after_seq": after_seq,
+            "after_seq": 0,
+            "settled": False,
         },
     ]
+
+
+def settled(attempt: Document) -> bool:
+    """Whether an attempt's `after_seq` is known: the last seq that counts of the attempts before it."""
+    return bool(attempt.get("settled", True))
+
+
+def settle(doc: Document, stored: Mapping[int, int]) -> None:
+    """Fix where each attempt's reports begin.
+
+    Args:
+        stored: attempt → the highest seq of its own reports, read after that attempt was superseded: no report of it
+            is acknowledged from then on, so none that counts comes later.
+    """
+    last = 0
+    for entry in doc["attempts"]:
+        if not settled(entry):
+            entry.update(after_seq=last, settled=True)
+        if entry["attempt"] not in stored:  # the newest then; what follows is for whoever began it
+            return
+        last = max(last, int(entry["after_seq"]), stored[entry["attempt"]])
+
+
+def is_unseen(doc: Document) -> bool:
+    """Whether the current attempt, of which something is heard, is of work that is taken to have no process.
+
+    An attempt of an earlier launch changes nothing: it works on, cut off from what runs Jobs, until the next begins.
+    """
+    launch = doc["attempts"][-1].get("launch", doc["launch"]) if doc["attempts"] else 0
+    return doc["work"]["state"] in ("QUEUED", "STARTING") and launch == doc["launch"]
 
 
 def add_checkpoint(doc: Document, checkpoint: Document, keep: int) -> list[Document]:
@@ -84,14 +143,14 @@ def add_checkpoint(doc: Document, checkpoint: Document, keep: int) -> list[Docum
     return newer[:-keep]
 
 
-def count_failure(doc: Document, graceful: bool) -> bool:
-    """Take note that a Job ended without finishing its work; return whether another may be launched.
-
-    A Job that was asked to stop, or that left a newer checkpoint than the one it began from, has not failed.
-    """
-    progressed = newest_step(doc) > doc["launch_step"]
-    doc["failures"] = 0 if graceful or progressed else doc["failures"] + 1
-    return bool(doc["failures"] < MAX_FAILURES)
+def wait(doc: Document, waiting: Waiting | None, now: float) -> None:
+    """Say why nothing is at work, or with None that nothing is known; the time stays while the reason does."""
+    work = doc["work"]
+    old = work.get("waiting")
+    if old and old["reason"] in STORIES and (waiting is None or waiting.reason == "STARTING"):
+        return
+    since = old["since"] if old and waiting and old["reason"] == waiting.reason else now
+    work["waiting"] = {"reason": waiting.reason, "message": waiting.message, "since": since} if waiting else None
 
 
 def launch(doc: Document) -> None:
