@@ -10,6 +10,8 @@
   valueFrom: {fieldRef: {fieldPath: status.podIP}}
 - name: FTF_INSTANCE
   value: $(POD_NAME)
+- name: FTF_RELEASE
+  value: {{ $root.Release.Name }}
 - name: FTF_LISTEN
   value: {{ $values.ipv6 | ternary "[$(POD_IP)]:9000" "$(POD_IP):9000" | quote }}
 - name: FTF_METRICS
@@ -33,6 +35,8 @@
   value: {{ $values.settings.sweepSeconds | toString | quote }}
 - name: FTF_LEASE_SECONDS
   value: {{ $values.settings.leaseSeconds | toString | quote }}
+- name: FTF_DRAIN_SECONDS
+  value: {{ max 1 (sub (sub $values.drain.terminationGracePeriodSeconds $values.drain.preStopSeconds) 5) | quote }}
 {{- include "finetuneflow.environment.own" . }}
 {{- range $name, $value := (index $values.services .service).env }}
 - name: {{ $name }}
