@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from finetuneflow.common.v1 import event_pb2
+from services.common import incidents
 from services.common.bus import Bus
 from services.common.documents.port import Document
 from services.common.errors import Conflict, FineTuneFlowError
@@ -57,6 +58,8 @@ class Outbox:
                 await self.sweep()
             except FineTuneFlowError as error:
                 log.warning("%ss: events wait: %s", self._resources.kind, error)
+            except Exception as error:
+                incidents.report(log, f"Sending events of {self._resources.kind}s", error)
             await event_or_time(self._awake, self._sweep_seconds)
 
     async def sweep(self) -> None:
@@ -71,6 +74,8 @@ class Outbox:
                 await self._resources.purge(doc["_id"])
             except FineTuneFlowError as error:  # the others need not wait for this one
                 log.warning("%s: purging waits: %s", doc["_id"], error)
+            except Exception as error:
+                incidents.report(log, f"Purging {doc['_id']}", error)
 
     async def _send(self, doc: Document) -> None:
         sent = set()

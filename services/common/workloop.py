@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from services.common import incidents
 from services.common.documents.port import Document
 from services.common.errors import Conflict, FineTuneFlowError, NotFound
 from services.common.resources import Mutate, Resources, add_event
@@ -76,6 +77,8 @@ class WorkLoop:
                     await self._sweep()
                 except FineTuneFlowError as error:
                     log.warning("%ss: work waits: %s", self._resources.kind, error)
+                except Exception as error:
+                    incidents.report(log, f"Taking up {self._resources.kind}s", error)
                 await event_or_time(self._awake, self._sweep_seconds)
         finally:
             for task in self._running.values():
@@ -129,6 +132,8 @@ class WorkLoop:
             log.info("%s", error)
         except FineTuneFlowError as error:
             log.warning("%s: will be tried again: %s", claim.name, error)
+        except Exception as error:
+            incidents.report(log, claim.name, error)
         finally:
             self._running.pop(claim.name, None)
             self._awake.set()
@@ -150,10 +155,10 @@ class WorkLoop:
             await self._let_go(claim)
         except FineTuneFlowError as error:
             await self._finish(claim, "FAILED", error=error)
-        except Exception:
-            log.exception("%s: the handler broke", claim.name)
+        except Exception as broken:
+            number = incidents.report(log, claim.name, broken)
             internal = FineTuneFlowError(
-                f"{claim.name} met a mistake in FineTuneFlow. Report it; the log has the details."
+                f"{claim.name} met a mistake in FineTuneFlow, number {number}. Report it; the log has the details."
             )
             await self._finish(claim, "FAILED", error=internal)
         else:
