@@ -11,8 +11,11 @@ from services.common.jobwork import state
 
 EXIT_TERMINATED = 143
 """What a trainer exits with after SIGTERM, once its checkpoint is saved."""
+EXIT_SUPERSEDED = 4
+"""What a trainer exits with when a later attempt has taken over."""
 EXIT_KILLED = 137
 
+_GRACEFUL = (EXIT_TERMINATED, EXIT_SUPERSEDED)
 _NOT_ITS_FAULT = frozenset({"NODE_LOST", "EVICTED"})
 _TAIL_LINES = 5
 _TAIL_CHARACTERS = 500
@@ -28,9 +31,9 @@ _REMEDIES = {
 def again(doc: Document, status: JobStatus | None, restarts: bool) -> bool:
     """Count the end of a Job and return whether another may be launched.
 
-    A Job that was asked to stop, or that left a newer checkpoint than the one it began from, has not failed; one whose
-    node was lost or that was evicted does not count at all. Of Jobs that the runner restarts by itself, one failure
-    without progress is the last; otherwise the third in a row.
+    A Job that was asked to stop, that gave way to another, or that left a newer checkpoint than the one it began from,
+    has not failed; one whose node was lost or that was evicted does not count at all. Of Jobs that the runner restarts
+    by itself, one failure without progress is the last; otherwise the third in a row.
 
     Args:
         status: how it ended; None for one that somebody deleted.
@@ -92,7 +95,7 @@ def error(doc: Document, status: JobStatus | None, restarts: bool, lines: Sequen
 
 
 def _graceful(status: JobStatus | None) -> bool:
-    return status is not None and (status.exit_code == EXIT_TERMINATED or status.reason == "STOPPED")
+    return status is not None and (status.exit_code in _GRACEFUL or status.reason == "STOPPED")
 
 
 def _ending(status: JobStatus) -> str:
