@@ -25,7 +25,7 @@ demo: setup ## Run the whole flow on samples/: documents in, fine-tuned model ou
 	$(BIN)/python samples/demo.py
 
 test: setup ## Run the tests: unit, service, contract, pipeline, trainer.
-	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not model and not packaging"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not model and not packaging and not cluster"
 
 test-model: setup ## Run the tests that need the real 135M model.
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m model

@@ -68,7 +68,7 @@ def stored(doc: Document, revision: int) -> tuple[Document, Document]:
     return {"_id": id, "revision": revision, **to_bson(content)}, {"_id": id, "revision": revision, **content}
 
 
-def condition(where: Where) -> dict[str, dict[str, Any]]:
+def condition(where: Where) -> dict[str, Any]:
     """Return a where clause as MongoDB's filter: the language was made after MongoDB's, so only checking is left.
 
     Raises:
@@ -77,4 +77,5 @@ def condition(where: Where) -> dict[str, dict[str, Any]]:
     wanted: dict[str, dict[str, Any]] = {}
     for one in checked.conditions(where):
         wanted.setdefault(one.path, {})[one.operator] = one.value
-    return wanted
+    # A bare value is the form in which every server finds its way by _id.
+    return {path: operators["$eq"] if set(operators) == {"$eq"} else operators for path, operators in wanted.items()}

@@ -147,8 +147,8 @@ class MongoCollection:
     def __init__(self, store: MongoDocuments, name: str, indexes: Sequence[IndexModel]) -> None:
         self._store = store
         self._name = name
-        self._indexes = indexes
-        self._made = False
+        self._indexes = list(indexes)
+        self._making = asyncio.Lock()
 
     async def insert(self, doc: Document) -> Document:
         """See port.Collection."""
@@ -226,10 +226,11 @@ class MongoCollection:
     async def _run(self, operation: Callable[[Any], Awaitable[T]]) -> T:
         async def work(database: Any) -> T:
             collection = database[self._name]
-            if not self._made:
-                if self._indexes:
-                    await collection.create_indexes(self._indexes)
-                self._made = True
+            async with self._making:
+                # One by one: of several, FerretDB stumbles over those that are there already.
+                while self._indexes:
+                    await collection.create_indexes(self._indexes[:1])
+                    del self._indexes[:1]
             return await operation(collection)
 
         return await self._store.run(work)
