@@ -19,10 +19,13 @@ class LogTail:
 
     def __init__(self) -> None:
         self._data = bytearray()
+        self.size = 0
+        """Bytes that were ever taken in."""
 
     def feed(self, chunk: bytes) -> None:
         """Take in what was written next."""
         self._data += chunk
+        self.size += len(chunk)
         if len(self._data) > 2 * LOG_BYTES:
             self._data = self._data[-LOG_BYTES:]
 

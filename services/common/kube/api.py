@@ -39,8 +39,8 @@ class KubeApi:
     """One namespace of a cluster.
 
     Errors of every method: Unavailable (no connection, 401, 429, 5xx), with retry_after where the server gave one;
-    NotFound; AlreadyExists; Conflict; Expired (410); PermissionDenied (403); InvalidArgument (400, 413, 422), the last
-    two with the server's own words.
+    NotFound; AlreadyExists; Conflict; Expired (410); PermissionDenied (403, of `create` alone); InvalidArgument (400,
+    413, 422), the last two with the server's own words.
 
     Args:
         client: the connection; its owner closes it.
@@ -139,7 +139,14 @@ class KubeApi:
             answer = await rest.request(method, url, headers=headers, body=body, _request_timeout=timeout)
             response: aiohttp.ClientResponse = answer.response
             if response.status >= 400:
-                raise refusal(response.status, await response.text(errors="replace"), response.headers)
+                error = refusal(response.status, await response.text(errors="replace"), response.headers)
+                if isinstance(error, PermissionDenied) and method != "POST":
+                    # Admission refuses what is made; reading, changing and removing is a matter of roles alone.
+                    raise Unavailable(
+                        f"This service may not do what it must: {error}. Give its ServiceAccount the chart's Role.",
+                        reason="CONFIGURATION",
+                    )
+                raise error
         return response
 
 

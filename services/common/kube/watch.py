@@ -32,14 +32,14 @@ class Mirror:
     as long as the server said, and goes on.
 
     Args:
-        path: of the collection.
+        kind: plural, with its group: "batch/v1/jobs".
         selector: a label selector.
         changed: called with the kind of event ("ADDED", "MODIFIED", "DELETED") and the object, after it was taken in.
     """
 
-    def __init__(self, api: KubeApi, path: str, selector: str, changed: Callable[[str, Object], None]) -> None:
+    def __init__(self, api: KubeApi, kind: str, selector: str, changed: Callable[[str, Object], None]) -> None:
         self._api = api
-        self._path = path
+        self._kind = kind
         self._selector = selector
         self._changed = changed
         self._objects: dict[str, Object] = {}
@@ -86,11 +86,11 @@ class Mirror:
                 failures = 0
                 await self._watch(version)
             except Expired:
-                log.info("%s: listed again, for the watch was too old", self._path)
+                log.info("%s: listed again, for the watch was too old", self._kind)
             except FineTuneFlowError as error:
                 failures += 1
                 if failures == 1:
-                    log.warning("%s: %s", self._path, error)
+                    log.warning("%s: %s", self._kind, error)
                 await asyncio.sleep(max(error.retry_after, _pause(failures)))
 
     async def _list(self) -> str:
@@ -98,7 +98,7 @@ class Mirror:
         found: dict[str, Object] = {}
         query = {"labelSelector": self._selector, "limit": str(_PAGE)}
         while True:
-            page = await self._api.get(self._path, query)
+            page = await self._api.get(self._api.path(self._kind), query)
             for thing in page.get("items") or []:
                 found[thing["metadata"]["uid"]] = thing
             if not page["metadata"].get("continue"):
@@ -127,7 +127,7 @@ class Mirror:
                 "resourceVersion": version,
                 "timeoutSeconds": str(_WATCH_SECONDS),
             }
-            async with self._api.stream(self._path, query, _SILENCE_SECONDS) as chunks:
+            async with self._api.stream(self._api.path(self._kind), query, _SILENCE_SECONDS) as chunks:
                 self._heard()
                 async for event in _events(chunks):
                     self._heard()
