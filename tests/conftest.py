@@ -10,8 +10,10 @@ import pytest
 # Marker → why such tests are left out of a run, and how to run them.
 LEFT_OUT = {
     "model": "they need the real 135M model: make test-model",
+    "cluster": "they need a Kubernetes control plane: make test-cluster",
     "packaging": "they install the wheels in fresh environments: make test-wheels",
 }
+pytest_plugins = ["tests.cluster.bed.fixtures"]
 COUNTS = pytest.StashKey[Counter[str]]()
 
 

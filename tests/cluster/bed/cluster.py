@@ -1,0 +1,139 @@
+"""The whole bed: one control plane with DNS for a test session, and what a test does with it."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from kubernetes import aio
+
+from tests.cluster import binaries
+from tests.cluster.bed import nodes
+from tests.cluster.bed.api import Api
+from tests.cluster.bed.controlplane import ControlPlane
+from tests.cluster.bed.programs import Program
+from tests.cluster.bed.waits import until
+
+Json = dict[str, Any]
+DNS = "10.244.0.2"
+
+
+class Cluster:
+    """What lasts for the session: processes, folders and numbers. It belongs to no event loop."""
+
+    def __init__(self) -> None:
+        """Start nothing yet."""
+        self.folder = Path(tempfile.mkdtemp(prefix="ftf-bed-"))
+        outage = float(os.environ.get("FTF_FAULT_SECONDS", "10"))
+        self.control = ControlPlane(binaries.path("controlplane"), self.folder / "control", outage)
+        self.kubeconfig = self.control.kubeconfig
+        options = [f"--kubeconfig={self.kubeconfig}", f"--listen={DNS}"]
+        self.dns = Program.module("tests.cluster.bed.dns", options, self.folder, "dns")
+        self.numbers = itertools.count(1)
+        self.seconds = 0.0
+        self._images: dict[str, Json] = {}
+
+    def start(self) -> None:
+        """Start the control plane and DNS; `seconds` tells how long that took. Raises NotUp."""
+        begun = time.monotonic()
+        self.control.start()
+        self.dns.start()
+        self.seconds = time.monotonic() - begun
+
+    def stop(self) -> None:
+        """End everything and remove its folder."""
+        self.dns.stop()
+        self.control.stop()
+        if not os.environ.get("FTF_KEEP_BED"):
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def image(
+        self, name: str, command: Sequence[str] = (), env: Mapping[str, str] | None = None, workdir: str = "/"
+    ) -> None:
+        """Let an image be pulled: its containers run this command of this machine unless they name their own.
+
+        Args:
+            name: with its tag, or without for all tags.
+            command: the image's entry point.
+            env: variables that the image brings.
+        """
+        self._images[name] = {"command": list(command), "env": dict(env or {}), "workdir": workdir}
+        self._write_images()
+
+    def forget_image(self, name: str) -> None:
+        """Let an image be pulled no more."""
+        self._images.pop(name, None)
+        self._write_images()
+
+    def _write_images(self) -> None:
+        fresh = self.folder / "images.json.new"
+        fresh.write_text(json.dumps(self._images), encoding="utf-8")
+        fresh.replace(self.folder / "images.json")
+
+
+class Bed:
+    """A test's hold on the cluster, in its own event loop: use it with `async with`."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        """Connect to nothing yet."""
+        self.cluster, self.control = cluster, cluster.control
+        self.kubeconfig, self.folder, self.image = cluster.kubeconfig, cluster.folder, cluster.image
+        self.raw = Api(cluster.kubeconfig)
+        self._stack = contextlib.AsyncExitStack()
+        self._namespaces: list[str] = []
+
+    async def __aenter__(self) -> Self:
+        """Connect."""
+        await self._stack.enter_async_context(self.raw)
+        self.api: aio.client.ApiClient = await aio.config.new_client_from_config(str(self.kubeconfig))
+        self._stack.push_async_callback(self.api.close)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End the test's nodes, ask for its namespaces to go, and disconnect."""
+        for name in self._namespaces:
+            self._stack.push_async_callback(self.raw.delete, "namespaces", "", name)
+        await self._stack.aclose()
+
+    async def namespace(self, enforce: str = "restricted", name: str = "") -> str:
+        """Make a namespace that enforces a Pod Security Standard ("" for none), and return its name.
+
+        It has its default ServiceAccount when this returns.
+        """
+        name = name or f"t-{secrets.token_hex(4)}"
+        labels = {"pod-security.kubernetes.io/enforce": enforce} if enforce else {}
+        await self.raw.create("namespaces", "", {"metadata": {"name": name, "labels": labels}})
+        self._namespaces.append(name)
+        await until(lambda: self.raw.get("serviceaccounts", name, "default"), "the default ServiceAccount")
+        return name
+
+    @contextlib.asynccontextmanager
+    async def kubelet(
+        self, name: str = "", *, gpus: int = 0, gpu_product: str = "NVIDIA-A100-SXM4-80GB", gpu_memory: int = 81920,
+        cpu: int = 8, memory: str = "64Gi", disk: str = "100Gi", labels: Mapping[str, str] | None = None,
+        taints: Sequence[Json] | None = None,
+    ) -> AsyncIterator[nodes.BedNode]:  # fmt: skip
+        """Run a node while inside.
+
+        Args:
+            gpu_memory: MiB of each GPU.
+            taints: none given: nvidia.com/gpu=present:NoSchedule on a node with GPUs, none on another.
+        """
+        number = next(self.cluster.numbers)
+        name = name or f"node-{number}"
+        taints = ([nodes.GPU_TAINT] if gpus else []) if taints is None else taints
+        description = nodes.describe(name, gpus, gpu_product, gpu_memory, cpu, memory, disk, labels or {}, taints)
+        async with nodes.node(self.raw, self.folder, self.kubeconfig, number, description) as found:
+            yield found

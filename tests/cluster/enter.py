@@ -1,0 +1,92 @@
+"""Run a command inside the namespaces of the bed: python tests/cluster/enter.py COMMAND …
+
+A network of its own in which every address of 10.244.0.0/16 is local, so that each pod has one and nothing leaves; a
+mount tree of its own; and a PID namespace, so that every process ends with the command. It needs root, or a kernel that
+lets users make namespaces. Where it may not, it says so and exits with 1.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ADDRESS, MASK = "10.244.0.1", "255.255.0.0"
+SIOCSIFADDR, SIOCSIFNETMASK, SIOCGIFFLAGS, SIOCSIFFLAGS = 0x8916, 0x891C, 0x8913, 0x8914
+IFF_UP = 1
+MS_BIND, MS_REC, MS_PRIVATE = 4096, 16384, 1 << 18
+RESOLVER = "nameserver 10.244.0.2\nsearch svc.cluster.local cluster.local\noptions ndots:5 timeout:1 attempts:3\n"
+
+
+def raise_loopback() -> None:
+    """Bring lo up, and make the addresses of the pods local through an alias of it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        request = struct.pack("16sH14s", b"lo", 0, b"")
+        flags = struct.unpack("16sH14s", fcntl.ioctl(control, SIOCGIFFLAGS, request))[1]
+        fcntl.ioctl(control, SIOCSIFFLAGS, struct.pack("16sH14s", b"lo", flags | IFF_UP, b""))
+        for call, value in ((SIOCSIFADDR, ADDRESS), (SIOCSIFNETMASK, MASK)):
+            address = struct.pack("HH4s8s", socket.AF_INET, 0, socket.inet_aton(value), b"")
+            fcntl.ioctl(control, call, struct.pack("16s16s", b"lo:bed", address))
+
+
+def own_resolver(folder: Path) -> None:
+    """Let programs of the bed ask its DNS. The file must last: nothing can be mounted over one that was removed."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    file = folder / "resolv.conf"
+    file.write_text(RESOLVER, encoding="utf-8")
+    libc.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None)
+    target = os.path.realpath("/etc/resolv.conf")
+    if libc.mount(bytes(file), target.encode(), None, MS_BIND, None) != 0:
+        raise OSError(ctypes.get_errno(), f"{target} cannot be replaced")
+
+
+def inside(command: list[str]) -> int:
+    """Set the namespaces up and run the command in them, as process 1."""
+    raise_loopback()
+    with tempfile.TemporaryDirectory(prefix="ftf-resolver-") as folder:
+        own_resolver(Path(folder))
+        return run(command)
+
+
+def run(command: list[str]) -> int:
+    """Run the command; pass signals on to it; reap what others leave behind. Returns its exit code."""
+    child = subprocess.Popen(command, env=os.environ | {"FTF_IN_BED": "1"})
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, _: child.send_signal(number))
+    while True:
+        pid, status = os.wait()
+        if pid == child.pid:
+            return os.waitstatus_to_exitcode(status)
+
+
+def main() -> int:
+    """Enter and run."""
+    if sys.argv[1] == "--inside":
+        return inside(sys.argv[2:])
+    if shutil.which("unshare") is None:
+        print("The test bed needs the program `unshare` (util-linux).", file=sys.stderr)
+        return 1
+    command = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    command += [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+    if subprocess.run([*command, "true"], capture_output=True).returncode != 0:
+        found = subprocess.run([*command, "true"], capture_output=True, text=True)
+        print(
+            f"The test bed needs namespaces of its own, and this machine does not let it make them: "
+            f"{found.stderr.strip()}. Run it as root, or let users make namespaces "
+            f"(sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns).",
+            file=sys.stderr,
+        )
+        return 1
+    os.execvp(command[0], [*command, sys.executable, __file__, "--inside", *sys.argv[1:]])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
