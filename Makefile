@@ -16,7 +16,7 @@ export GOMP_SPINCOUNT := 0
 export HF_HUB_OFFLINE := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help setup demo test test-model test-wheels bench ci lint format gen wheels lock clean distclean
+.PHONY: help setup demo kind-up kind-demo kind-down test test-model test-wheels bench ci lint format gen wheels lock clean distclean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -103,6 +103,16 @@ lock: ## Choose and pin the newest versions that pyproject.toml and requirements
 	.cache/uv/bin/python -m pip --disable-pip-version-check install --quiet uv==0.13.9
 	$(UV) --upgrade pyproject.toml --all-extras --group dev $(UNLOCKED:%=--no-emit-package %) -o requirements/dev.txt
 	$(UV) --upgrade requirements/gen.in -o requirements/gen.txt
+	$(UV) --upgrade requirements/build.in -o requirements/build.txt
+	$(UV) -c requirements/dev.txt pyproject.toml requirements/services.in --extra cluster $(UNLOCKED:%=--no-emit-package %) -o requirements/services.txt
+	$(UV) -c requirements/dev.txt pyproject.toml --extra cluster --extra trainer $(UNLOCKED:%=--no-emit-package %) -o requirements/trainer.txt
+
+kind-up: ## Make a cluster with kind, with made-up GPUs, and install everything into it. Needs docker, kind, kubectl, helm.
+	deploy/kind/up
+kind-demo: setup ## Run the whole flow on the cluster of kind-up.
+	deploy/kind/demo $(BIN)
+kind-down: ## Remove the cluster of kind-up.
+	deploy/kind/down
 
 clean: ## Remove what was built, generated or left by a demo; environments and the model stay.
 	rm -rf dist build .demo protos/gen .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
