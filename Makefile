@@ -33,6 +33,18 @@ test-model: setup ## Run the tests that need the real 135M model.
 test-wheels: wheels ## Install each wheel alone in a fresh environment and try it.
 	$(BIN)/pytest -m packaging
 
+# Everything of a cluster happens in namespaces of its own, where nothing is reached and from which nothing is left.
+BED := OMP_NUM_THREADS=1 $(BIN)/python tests/cluster/enter.py $(BIN)/pytest --durations=20 --durations-min=5
+
+bed: setup ## Build what the cluster's tests run on: a Kubernetes control plane and servers. Needs Go; kept outside the clone.
+	$(BIN)/python tests/cluster/build.py
+
+test-cluster: bed ## Run the tests on a real Kubernetes control plane. TESTS= names some of them.
+	$(BED) -m "cluster and not slow" $(TESTS)
+
+test-faults: bed ## Run the tests of faults with outages of a minute instead of ten seconds.
+	FTF_FAULT_SECONDS=60 $(BED) -m "cluster and faults" --timeout 1800 $(TESTS)
+
 bench: setup ## Measure: the command's start, the server's start and memory, the overhead of a training step.
 	$(BIN)/python -m tests.bench.startup
 	$(BIN)/python -m tests.bench.server
@@ -52,12 +64,19 @@ format: setup ## Put the code and the contract into form.
 	PATH="$$PWD/$(BIN):$$PATH" buf format --write
 
 # make stops at the first line that fails; the tests come last, so that pytest's own last line is the last printed.
+PART = @begun=$$SECONDS; $(MAKE) --no-print-directory $(1); echo "make $(1): $$((SECONDS - begun)) s"
+
 ci: ## What has to pass: from a clean state, everything the README calls.
-	@$(MAKE) --no-print-directory clean
-	@$(MAKE) --no-print-directory lint
-	@$(MAKE) --no-print-directory demo
-	@$(MAKE) --no-print-directory test-wheels
+	$(call PART,clean)
+	$(call PART,lint)
+	$(call PART,demo)
+	$(call PART,test-wheels)
+	$(call PART,ci-cluster)
 	@$(MAKE) --no-print-directory test
+
+ci-cluster: # The cluster's tests, where there is Go to build it with.
+	@if command -v go > /dev/null; then $(MAKE) --no-print-directory test-cluster; \
+	else echo "Left out: make test-cluster, since there is no Go here."; fi
 
 setup: .venv/.installed protos/gen/.generated # Set everything up.
 gen: protos/gen/.generated ## Generate the Python code of the contract.
