@@ -15,7 +15,8 @@ from services.common.stores import open_objects
 from services.common.tokenfiles import TokenFolder, read_token
 from services.common.variables import configuration
 
-WITH_JOBS = ("training", "export")
+KINDS = {"training": "run", "export": "export"}
+"""Services with Jobs, and the kind of theirs."""
 USER = "user"
 
 
@@ -52,15 +53,17 @@ async def outside(name: str, config: Config) -> AsyncIterator[Outside]:
 
 async def _service_accounts(stack: contextlib.AsyncExitStack, config: Config) -> TokenSource:
     # Imported here, for the client of Kubernetes is no part of an installation on one machine.
+    from services.common.kube.api import KubeApi
     from services.common.kube.client import connected
     from services.common.kube.tokenreview import ServiceAccounts
 
-    return ServiceAccounts(await stack.enter_async_context(connected()), config.service_accounts)
+    api = KubeApi(await stack.enter_async_context(connected()), namespace="")  # TokenReviews are in none
+    return ServiceAccounts(api, config.service_accounts)
 
 
 async def _jobs(stack: contextlib.AsyncExitStack, name: str, config: Config) -> JobRunner:
     # A service without Jobs never asks its runner for anything.
-    if config.jobs == "local" or name not in WITH_JOBS:
+    if config.jobs == "local" or name not in KINDS:
         local = ProcessJobs(config.state / "jobs" / name)
         stack.push_async_callback(local.close)
         return local
@@ -72,7 +75,7 @@ async def _jobs(stack: contextlib.AsyncExitStack, name: str, config: Config) -> 
         raise configuration("FTF_JOBS is kubernetes without settings of Jobs. Set FTF_JOB_TEMPLATE to their file.")
     template = await asyncio.to_thread(read_template, config.job_template)
     api = await stack.enter_async_context(connected())
-    runner: JobRunner = KubernetesJobs(api, template, open_objects(config.objects), config.release)
+    runner = KubernetesJobs(api, template, open_objects(config.objects), config.release, kind=KINDS[name])
     stack.push_async_callback(runner.close)
     await runner.start()
     return runner

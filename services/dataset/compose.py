@@ -8,10 +8,12 @@ from services.common.outbox import Outbox
 from services.common.resources import INDEXES, Resources
 from services.common.runtime import Runtime, Service
 from services.common.workloop import WorkLoop
+from services.dataset.allowlist import AllowList
 from services.dataset.api import DatasetApi
 from services.dataset.endpoints import Endpoints
 from services.dataset.freezing import Freezer
 from services.dataset.generation import Generator
+from services.dataset.keys import Keys
 from services.dataset.peers import GrpcDocuments
 from services.dataset.preview import Preview
 from services.dataset.reviewing import Reviewing
@@ -29,7 +31,7 @@ def compose(runtime: Runtime) -> Service:
     llms = Resources(documents.collection("endpoints", INDEXES), "LLM endpoint", clock)
     calls = Calls(documents.collection("calls", CALL_INDEXES))
     examples = Examples(Resources(documents.collection("examples", EXAMPLE_INDEXES), "example", clock))
-    endpoints = Endpoints(llms, runtime.secrets)
+    endpoints = Endpoints(llms, Keys(runtime.secrets, runtime.config.llm_keys_dir), AllowList(runtime.config.llm_allow))
     ingest = GrpcDocuments(runtime.peers)
     freezer = Freezer(datasets, examples, objects)
     service = Datasets(datasets, calls, examples, endpoints, ingest, objects, freezer)

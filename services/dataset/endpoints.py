@@ -10,42 +10,45 @@ from services.common.documents.port import Document
 from services.common.errors import InvalidArgument, NotFound, NotReady
 from services.common.protoform import user_fields
 from services.common.resources import Resources
-from services.common.secretfiles import Secrets
+from services.dataset.allowlist import AllowList
+from services.dataset.keys import Keys
 from services.dataset.llm import Endpoint, LlmClient
 
 DEFAULT_CONCURRENCY = 4
 DEFAULT_TIMEOUT_SECONDS = 120
-MAX_KEY = 4096
 _ALIVE = {"delete_time": None}
 
 
 class Endpoints:
     """The one place where endpoints change. Calls of one endpoint share its limit."""
 
-    def __init__(self, resources: Resources, secrets: Secrets) -> None:
+    def __init__(self, resources: Resources, keys: Keys, allowed: AllowList) -> None:
         self.resources = resources
-        self._secrets = secrets
+        self._keys = keys
+        self._allowed = allowed
         self._clients: dict[str, LlmClient] = {}
 
     async def create(
         self, wanted: llm_endpoint_pb2.LlmEndpoint, endpoint_id: str, api_key: str, request_id: str, creator: str
     ) -> Document:
-        """Record an endpoint; its key is kept apart, readable by the service alone.
+        """Record an endpoint; its key is kept apart, readable by the service alone, or is one of the server's own.
 
         Raises:
             AlreadyExists: the id is taken.
-            InvalidArgument: the URL, the model, the key or a limit is wrong.
+            InvalidArgument: the URL, the model, the key or a limit is wrong, or the URL is none of those that this
+                server may call (LLM_NOT_ALLOWED).
         """
-        api_key = check_key(api_key)
+        api_key = self._keys.check(api_key, wanted.api_key_secret)
         chosen = ids.check_id(endpoint_id, "llm_endpoint_id") if endpoint_id else _made_up(request_id)
         fields = {
             **user_fields(wanted.display_name, wanted.meta, "llm_endpoint"),
-            "base_url": check_url(wanted.base_url),
+            "base_url": self._url(wanted.base_url),
             "model": wanted.model,
             "max_concurrency": _within(wanted.max_concurrency, DEFAULT_CONCURRENCY, 256, "max_concurrency"),
             "timeout_seconds": _within(wanted.timeout_seconds, DEFAULT_TIMEOUT_SECONDS, 3600, "timeout_seconds"),
             "json_mode": llm_endpoint_pb2.JsonMode.Name(wanted.json_mode),
-            "has_api_key": bool(api_key),
+            "has_api_key": bool(api_key or wanted.api_key_secret),
+            "api_key_secret": wanted.api_key_secret,
         }
         if not wanted.model:
             raise InvalidArgument(
@@ -56,13 +59,13 @@ class Endpoints:
             f"llmEndpoints/{chosen}", fields, request_id=request_id, body=body, creator=creator
         )
         if api_key:
-            self._secrets.put(_secret(doc), api_key)
+            self._keys.keep(doc, api_key)
         return doc
 
     async def delete(self, name: str) -> None:
         """Forget an endpoint and its key."""
         doc = await self.resources.delete(name)
-        self._secrets.delete(_secret(doc))
+        self._keys.forget(doc)
         client = self._clients.pop(doc["uid"], None)
         if client:
             await client.close()
@@ -87,11 +90,16 @@ class Endpoints:
         raise NotReady(words, reason="NO_LLM_ENDPOINT", field="spec.llm_endpoint")
 
     async def client(self, name: str) -> LlmClient:
-        """Return the client of an endpoint; everybody's calls go through the same one."""
+        """Return the client of an endpoint; everybody's calls go through the same one.
+
+        Raises:
+            NotReady: the endpoint was deleted (NO_LLM_ENDPOINT), or may not be called any more (LLM_NOT_ALLOWED).
+        """
         try:
             doc = await self.resources.get(name)
         except NotFound as error:
             raise NotReady(f"{name} was deleted. Make it again, then resume.", reason="NO_LLM_ENDPOINT") from error
+        self._allowed.check_use(doc["base_url"])
         if doc["uid"] not in self._clients:
             mode = doc["json_mode"].removeprefix("JSON_MODE_")
             endpoint = Endpoint(
@@ -101,10 +109,14 @@ class Endpoints:
                 max_concurrency=doc["max_concurrency"],
                 timeout_seconds=doc["timeout_seconds"],
                 json_mode="" if mode == "UNSPECIFIED" else mode,
-                api_key=self._secrets.get(_secret(doc)) or "" if doc["has_api_key"] else "",
             )
-            self._clients[doc["uid"]] = LlmClient(endpoint)
+            self._clients[doc["uid"]] = LlmClient(endpoint, self._keys.of(doc))
         return self._clients[doc["uid"]]
+
+    def _url(self, text: str) -> str:
+        url = check_url(text)
+        self._allowed.check(url)
+        return url
 
     async def close(self) -> None:
         """Close every client."""
@@ -122,27 +134,12 @@ def check_url(text: str) -> str:
         url = httpx.URL(text)
     except httpx.InvalidURL:
         url = httpx.URL("")
-    if url.scheme not in ("http", "https") or not url.host or url.userinfo or url.query or url.fragment:
+    if url.scheme not in ("http", "https") or not url.raw_host or url.userinfo or url.query or url.fragment:
         raise InvalidArgument(
             "base_url is not of the form http://host:port/v1. Give it without key, user or query.",
             field="llm_endpoint.base_url",
         )
     return text.rstrip("/").removesuffix("/chat/completions")
-
-
-def check_key(text: str) -> str:
-    """Return a key without white space round it, if it can be sent in a header.
-
-    Raises:
-        InvalidArgument: it has a space, a line end or a character beyond ASCII, or is longer than 4,096; not shown.
-    """
-    key = text.strip()
-    if len(key) > MAX_KEY or not all("!" <= letter <= "~" for letter in key):
-        raise InvalidArgument(
-            f"api_key is longer than {MAX_KEY} characters or has others than printable ASCII. Copy it again.",
-            field="api_key",
-        )
-    return key
 
 
 def _within(value: int, default: int, most: int, field: str) -> int:
@@ -153,7 +150,3 @@ def _within(value: int, default: int, most: int, field: str) -> int:
 
 def _made_up(request_id: str) -> str:
     return ids.derived_id("llm", request_id) if request_id else ids.new_id("llm")
-
-
-def _secret(doc: Document) -> str:
-    return f"llm-{doc['uid']}"

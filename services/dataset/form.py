@@ -29,6 +29,7 @@ def endpoint(doc: Document) -> llm_endpoint_pb2.LlmEndpoint:
         timeout_seconds=doc["timeout_seconds"],
         json_mode=llm_endpoint_pb2.JsonMode.Value(doc["json_mode"]),
         has_api_key=doc["has_api_key"],
+        api_key_secret=doc.get("api_key_secret", ""),
     )
 
 

@@ -7,7 +7,7 @@ import contextlib
 import email.utils
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,7 +38,6 @@ class Endpoint:
 
     Args:
         json_mode: SCHEMA, OBJECT, TEXT; "" begins with SCHEMA and falls back as the server refuses.
-        api_key: "" for none.
     """
 
     name: str
@@ -47,10 +46,6 @@ class Endpoint:
     max_concurrency: int
     timeout_seconds: float
     json_mode: str = ""
-    api_key: str = ""
-
-    def __repr__(self) -> str:
-        return f"Endpoint({self.name}, {self.base_url}, {self.model})"
 
 
 class _Again(Exception):
@@ -62,17 +57,25 @@ class _Again(Exception):
 
 
 class LlmClient:
-    """Calls one endpoint, at most max_concurrency at a time. Close it at the end."""
+    """Calls one endpoint, at most max_concurrency at a time; redirects are not followed. Close it at the end.
 
-    def __init__(self, endpoint: Endpoint, backoff_seconds: float = BACKOFF_SECONDS) -> None:
+    Args:
+        key: gives the key for each call, for it may be replaced; "" for none.
+    """
+
+    def __init__(
+        self, endpoint: Endpoint, key: Callable[[], str] = str, backoff_seconds: float = BACKOFF_SECONDS
+    ) -> None:
         self.endpoint = endpoint
         self._mode = endpoint.json_mode or "SCHEMA"
         self._proven = bool(endpoint.json_mode)
         self._slots = asyncio.Semaphore(endpoint.max_concurrency)
         self._backoff_seconds = backoff_seconds
-        headers = {"Authorization": f"Bearer {endpoint.api_key}"} if endpoint.api_key else {}
+        self._key = key
+        self._sent = ""
         self._http = httpx.AsyncClient(
-            headers=headers,
+            # The list of URLs that may be called would mean little if a server could send its callers elsewhere.
+            follow_redirects=False,
             timeout=httpx.Timeout(endpoint.timeout_seconds, connect=min(10.0, endpoint.timeout_seconds)),
             limits=httpx.Limits(max_connections=endpoint.max_concurrency),
             trust_env=not _is_loopback(endpoint.base_url),
@@ -146,8 +149,10 @@ class LlmClient:
             raise self._unavailable("no answer, for the endpoint was deleted")
         url = self.endpoint.base_url.rstrip("/") + "/chat/completions"
         seconds = self.endpoint.timeout_seconds
+        key = self._sent = self._key()
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
         try:
-            async with asyncio.timeout(seconds), self._http.stream("POST", url, json=body) as answer:
+            async with asyncio.timeout(seconds), self._http.stream("POST", url, json=body, headers=headers) as answer:
                 content = bytearray()
                 async for block in answer.aiter_bytes():
                     content += block
@@ -170,7 +175,7 @@ class LlmClient:
         raise _Again("an answer that is not a chat completion")
 
     def _scrub(self, text: str) -> str:
-        key = self.endpoint.api_key
+        key = self._sent
         return " ".join((text.replace(key, "***") if key else text).split())
 
     def _unavailable(self, words: str) -> FineTuneFlowError:

@@ -28,11 +28,16 @@ SECONDS = 60
 
 @asynccontextmanager
 async def dataset_service(
-    state: Path, server: LlmServer | None = None, ingest: Ingest | None = None, *, nats: NatsServer | None = None
+    state: Path,
+    server: LlmServer | None = None,
+    ingest: Ingest | None = None,
+    *,
+    nats: NatsServer | None = None,
+    **overrides: object,
 ) -> AsyncIterator[tuple[Any, Served]]:
     """The service's stub and server; with an LLM server there is an endpoint for it."""
     composes = {"dataset": compose, "ingest": (ingest or library(3)).compose}
-    async with serving(state, composes, nats=nats) as served, served.channel() as channel:
+    async with serving(state, composes, nats=nats, **overrides) as served, served.channel() as channel:
         stub = dataset_service_pb2_grpc.DatasetServiceStub(channel)
         if server:
             await stub.CreateLlmEndpoint(endpoint(server))

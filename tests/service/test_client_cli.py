@@ -277,9 +277,11 @@ async def test_an_llm_key_comes_from_a_file_or_the_environment(
         empty = await ftf(server, *create, "b", "--api-key-file", str(tmp_path / "empty"))
         monkeypatch.setenv("FTF_LLM_API_KEY", "sk-env")
         await ftf(server, *create, "c")
+        named = await ftf(server, *create, "d", "--api-key-secret", "cloud", "--json")
 
     assert server.world.keys == {"llmEndpoints/a": "sk-file", "llmEndpoints/c": "sk-env"}
     assert from_file.json["has_api_key"] is True
+    assert named.json["api_key_secret"] == "cloud"
     assert "sk-" not in from_file.out + from_file.err
     assert empty.code == exits.USAGE
 

@@ -19,10 +19,11 @@ SCHEMA: dict[str, Any] = {"type": "object", "properties": {"question": {"type": 
 KEY = "sk-very-secret-0123456789"
 
 
-def client(server: LlmServer, **fields: Any) -> LlmClient:
+def client(server: LlmServer, api_key: str = "", **fields: Any) -> LlmClient:
     """A client of the server that pauses for hundredths of a second only."""
     settings = {"max_concurrency": 4, "timeout_seconds": 5, **fields}
-    return LlmClient(Endpoint("llmEndpoints/e", server.url, fake.MODEL, **settings), backoff_seconds=0.01)
+    endpoint = Endpoint("llmEndpoints/e", server.url, fake.MODEL, **settings)
+    return LlmClient(endpoint, lambda: api_key, backoff_seconds=0.01)
 
 
 async def ask(server: LlmServer, **fields: Any) -> Any:
@@ -212,8 +213,31 @@ async def test_a_proxy_of_the_environment_is_not_used_for_loopback(monkeypatch: 
         assert not proxy.requests
 
 
-def test_an_endpoint_shown_in_a_log_hides_its_key() -> None:
+async def test_a_client_shown_in_a_log_hides_its_key() -> None:
     """repr is what reaches logs and tracebacks."""
-    endpoint = Endpoint("llmEndpoints/e", "http://x/v1", "m", 1, 1, api_key=KEY)
+    one = LlmClient(Endpoint("llmEndpoints/e", "http://x/v1", "m", 1, 1), lambda: KEY)
+    shown = f"{one!r} {one.endpoint!r}"
+    await one.close()
 
-    assert KEY not in repr(endpoint)
+    assert KEY not in shown
+
+
+async def test_a_key_that_was_replaced_is_sent_with_the_next_call() -> None:
+    """A mounted key is rotated while the service runs."""
+    keys = iter(["old-key", "new-key"])
+    async with llm() as server:
+        one = LlmClient(Endpoint("llmEndpoints/e", server.url, fake.MODEL, 1, 5), lambda: next(keys))
+        for _ in range(2):
+            await one.complete(MESSAGES, SCHEMA, temperature=0.5, max_tokens=64, seed=7)
+        await one.close()
+
+        assert [r.headers["authorization"] for r in server.requests] == ["Bearer old-key", "Bearer new-key"]
+
+
+async def test_a_redirect_is_not_followed() -> None:
+    """Or a server on the list could send its callers, and their key, to one that is not."""
+    async with llm() as other, llm(fake.status(307)) as server:
+        with pytest.raises(Unavailable, match="status 307"):
+            await ask(server, api_key=KEY, json_mode="TEXT")
+
+        assert not other.requests

@@ -10,15 +10,14 @@ from pathlib import Path
 
 from kubernetes.aio import client, config
 
-from services.common.kube.api import KubeApi
 from services.common.variables import configuration
 
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
 @contextlib.asynccontextmanager
-async def connected() -> AsyncIterator[KubeApi]:
-    """Open a connection to the Kubernetes API for the block; its namespace is this pod's. Nothing is sent yet.
+async def connected() -> AsyncIterator[client.ApiClient]:
+    """Open a connection to the Kubernetes API for the block. Nothing is sent yet.
 
     Raises:
         InvalidArgument: this is not a pod with a ServiceAccount, and KUBECONFIG names no good file (CONFIGURATION).
@@ -36,7 +35,7 @@ async def connected() -> AsyncIterator[KubeApi]:
             "Run in a pod with a ServiceAccount and its token mounted, or set KUBECONFIG."
         ) from None
     async with client.ApiClient(settings) as api:
-        yield KubeApi(api, await own_namespace())
+        yield api
 
 
 async def own_namespace(default: str = "default") -> str:

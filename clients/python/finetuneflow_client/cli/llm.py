@@ -22,10 +22,12 @@ async def create(session: Session) -> None:
         model=args.llm_model,
         max_concurrency=args.max_concurrency,
         timeout_seconds=args.timeout_seconds,
+        api_key_secret=args.api_key_secret,
     )
-    request = dataset_service_pb2.CreateLlmEndpointRequest(
-        llm_endpoint=endpoint, llm_endpoint_id=args.id, api_key=api_key(args.api_key_file, ask=args.ask_key)
-    )
+    request = dataset_service_pb2.CreateLlmEndpointRequest(llm_endpoint=endpoint, llm_endpoint_id=args.id)
+    # A key of the server's own is named instead; one that happens to be in the environment is then not meant.
+    if not args.api_key_secret or args.api_key_file or args.ask_key:
+        request.api_key = api_key(args.api_key_file, ask=args.ask_key)
     made = await session.flow.dataset.CreateLlmEndpoint(request)
     if session.output.as_json:
         session.output.message(made)
@@ -41,7 +43,7 @@ async def list_endpoints(session: Session) -> None:
             names.short(e.name),
             e.base_url,
             e.model,
-            "yes" if e.has_api_key else "no",
+            e.api_key_secret or ("yes" if e.has_api_key else "no"),
             llm_endpoint_pb2.JsonMode.Name(e.json_mode).removeprefix("JSON_MODE_").lower().replace("unspecified", ""),
             str(e.max_concurrency),
             wording.age(e.meta.create_time),

@@ -15,6 +15,9 @@ def _llm_create(parser: ArgumentParser) -> None:
     parser.add_argument("--url", required=True, help="up to and without /chat/completions: http://127.0.0.1:11434/v1")
     parser.add_argument("--llm-model", required=True, metavar="MODEL", help="the model that the server is asked for")
     parser.add_argument("--api-key-file", default="", metavar="FILE", help="file with the key; else $FTF_LLM_API_KEY")
+    parser.add_argument(
+        "--api-key-secret", default="", metavar="KEY", help="name of one of the keys that the server was given"
+    )
     parser.add_argument("--ask-key", action="store_true", help="ask for the key in the terminal")
     parser.add_argument("--max-concurrency", type=int, default=0, metavar="N", help="calls in flight at most, 1 to 256")
     parser.add_argument("--timeout-seconds", type=int, default=0, metavar="N", help="seconds that a call may take")
