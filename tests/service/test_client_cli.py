@@ -279,7 +279,7 @@ async def test_an_llm_key_comes_from_a_file_or_the_environment(
         await ftf(server, *create, "c")
         named = await ftf(server, *create, "d", "--api-key-secret", "cloud", "--json")
 
-    assert server.world.keys == {"llmEndpoints/a": "sk-file", "llmEndpoints/c": "sk-env"}
+    assert server.world.keys == {"llmEndpoints/a": "sk-file", "llmEndpoints/c": "sk-env", "llmEndpoints/d": ""}
     assert from_file.json["has_api_key"] is True
     assert named.json["api_key_secret"] == "cloud"
     assert "sk-" not in from_file.out + from_file.err
