@@ -34,13 +34,14 @@ test-wheels: wheels ## Install each wheel alone in a fresh environment and try i
 	$(BIN)/pytest -m packaging
 
 # Everything of a cluster happens in namespaces of its own, where nothing is reached and from which nothing is left.
+TESTS ?= tests/cluster tests/contract tests/pipeline
 BED := OMP_NUM_THREADS=1 $(BIN)/python tests/cluster/enter.py $(BIN)/pytest --durations=20 --durations-min=5
 
 bed: setup ## Build what the cluster's tests run on: a Kubernetes control plane and servers. Needs Go; kept outside the clone.
 	$(BIN)/python tests/cluster/build.py
 
 test-cluster: bed ## Run the tests on a real Kubernetes control plane. TESTS= names some of them.
-	$(BED) -m "cluster and not slow" $(TESTS)
+	$(BED) -m cluster $(TESTS)
 
 test-faults: bed ## Run the tests of faults with outages of a minute instead of ten seconds.
 	FTF_FAULT_SECONDS=60 $(BED) -m "cluster and faults" --timeout 1800 $(TESTS)
