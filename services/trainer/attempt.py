@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+from google.protobuf.message import Message
 
 from finetuneflow.common.v1 import worker_service_pb2 as pb
 from services.trainer.config import Patience
 from services.trainer.reporter import Orders, Reporter
+from services.trainer.team import Team
 from services.trainer.worker import Worker
 
 
@@ -21,6 +26,7 @@ class Attempt:
         worker, reporter, orders: its line to the service.
         patience: how long it waits for what.
         checkpoint: the newest complete one, or None.
+        team: the processes that do it together.
     """
 
     number: int
@@ -30,7 +36,18 @@ class Attempt:
     orders: Orders
     patience: Patience
     checkpoint: pb.Checkpoint | None
+    team: Team = field(default_factory=Team)
 
     def phase(self, name: str, done: int = 0, total: int = 0, unit: str = "") -> None:
         """Report what is being done and how far it is."""
         self.reporter.phase(name, done, total, unit)
+
+    def renewed(self, spec: Message) -> Any:
+        """Return the spec again, of the same attempt, with granted URLs that are good for another while."""
+        fresh = type(spec)()
+        self.worker.begin().spec.Unpack(fresh)
+        return fresh
+
+    def renewal(self, again: Callable[[], str]) -> Callable[[], str] | None:
+        """Return a way to a fresh URL, in the process that may ask for one."""
+        return again if self.team.leads else None

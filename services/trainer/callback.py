@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,11 +16,25 @@ from services.common.errors import NotReady
 from services.trainer.checkpoint import name_base, travelling
 from services.trainer.machine import peak_memory_bytes
 from services.trainer.reporter import Orders, Reporter
+from services.trainer.team import Team
 from services.trainer.totals import Totals
 from services.trainer.uploads import CheckpointUploads
 
 _MEANS = ("loss", "entropy", "mean_token_accuracy")
 _LAST = ("learning_rate", "grad_norm", "epoch")
+
+
+GO, SAVE, TERMINATE, STOP = range(4)
+"""What all processes do after a step: go on, take a checkpoint, take one and end, end without."""
+
+
+def wanted(orders: Orders) -> int:
+    """Return what orders come to after a step; an order to save is taken by this."""
+    if orders.stopping:
+        return STOP
+    if orders.terminating:
+        return TERMINATE
+    return SAVE if orders.take_save() else GO
 
 
 class Progress(TrainerCallback):
@@ -32,7 +47,8 @@ class Progress(TrainerCallback):
         totals: kept up to date, and saved with every checkpoint.
         logging_steps: steps between reports.
         base_name: what an adapter's configuration calls its base model.
-        supervised: returns the supervised tokens of the step that just ended.
+        supervised: returns the supervised tokens of the step that just ended, of all processes.
+        team: the processes that train; the leader's orders count, and only it reports and submits.
     """
 
     def __init__(
@@ -44,6 +60,7 @@ class Progress(TrainerCallback):
         logging_steps: int,
         base_name: str,
         supervised: Callable[[], float],
+        team: Team,
     ) -> None:
         self._reporter = reporter
         self._orders = orders
@@ -52,6 +69,7 @@ class Progress(TrainerCallback):
         self._logging_steps = logging_steps
         self._base_name = base_name
         self._supervised = supervised
+        self._team = team
         self._tokens_before = totals.num_tokens
         self._seconds_before = totals.train_seconds
         self._platform_before = totals.platform_seconds
@@ -68,14 +86,13 @@ class Progress(TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Obey: STOP ends without a checkpoint, SIGTERM with one, SAVE takes one and goes on."""
         with self._timed():
-            if self._orders.stopping:
+            decision = self._team.decide(wanted(self._orders) if self._team.leads else GO)
+            if decision == STOP:
                 control.should_save = False
-                control.should_training_stop = True
-            elif self._orders.terminating:
+            elif decision != GO:
                 control.should_save = True
+            if decision in (STOP, TERMINATE):
                 control.should_training_stop = True
-            elif self._orders.take_save():
-                control.should_save = True
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
         """Take the values of a step; report the window when it is full or the last.
@@ -97,16 +114,28 @@ class Progress(TrainerCallback):
         """Add our totals to the checkpoint and hand it on."""
         with self._timed():
             folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-            self.settle()
-            self._totals.write(folder)
-            name_base(folder, self._base_name)
-            self._uploads.submit(state.global_step, folder, travelling(folder))
+            self._gather_generators(folder)
+            if self._team.leads:
+                self.settle()
+                self._totals.write(folder)
+                name_base(folder, self._base_name)
+                self._uploads.submit(state.global_step, folder, travelling(folder))
+            else:
+                shutil.rmtree(folder, ignore_errors=True)
         # Saving is part of the training's time, but of no step's.
         self._step_began = time.perf_counter()
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Stop the clocks."""
         self.settle()
+
+    def _gather_generators(self, folder: Path) -> None:
+        """Put every process's random generators into the leader's checkpoint: each wrote its own where it runs."""
+        if self._team.size == 1:
+            return
+        own = folder / f"rng_state_{self._team.rank}.pth"
+        for rank, state in enumerate(self._team.collect(own.read_bytes())):
+            (folder / f"rng_state_{rank}.pth").write_bytes(state)
 
     def settle(self) -> None:
         """Bring the totals' times up to now."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 
 from finetuneflow.common.v1 import worker_service_pb2 as pb
-from services.trainer.config import Patience
+from services.common.errors import Unavailable
+from services.trainer.attempt import Attempt
 from services.trainer.transfer import fetch
 
 _TRAVELS = (
@@ -27,7 +29,7 @@ def travelling(folder: Path) -> list[Path]:
     return sorted(path for pattern in _TRAVELS for path in folder.glob(pattern))
 
 
-def fetch_checkpoint(checkpoint: pb.Checkpoint, folder: Path, patience: Patience) -> Path:
+def fetch_checkpoint(attempt: Attempt, checkpoint: pb.Checkpoint, folder: Path) -> Path:
     """Bring a complete checkpoint into a folder, each file checked, and return where it is.
 
     Raises:
@@ -35,9 +37,19 @@ def fetch_checkpoint(checkpoint: pb.Checkpoint, folder: Path, patience: Patience
         Unavailable: the store is away.
     """
     target = folder / f"checkpoint-{checkpoint.step}"
-    for file, url in zip(checkpoint.files, checkpoint.urls, strict=True):
-        fetch(url, file.sha256, target / file.filename, patience, f"Checkpoint {checkpoint.step}: {file.filename}")
+    for place, (file, url) in enumerate(zip(checkpoint.files, checkpoint.urls, strict=True)):
+        what = f"Checkpoint {checkpoint.step}: {file.filename}"
+        again = attempt.renewal(functools.partial(_again, attempt, checkpoint, place))
+        fetch(url, file.sha256, target / file.filename, attempt.patience, what, again)
     return target
+
+
+def _again(attempt: Attempt, checkpoint: pb.Checkpoint, place: int) -> str:
+    """Return a fresh URL of one of a checkpoint's files."""
+    fresh = attempt.worker.begin().checkpoint
+    if fresh.step != checkpoint.step:
+        raise Unavailable(f"The checkpoint of step {checkpoint.step} is no longer the newest. Start the run again.")
+    return fresh.urls[place]
 
 
 def steps_of(folder: Path) -> tuple[int, int]:

@@ -27,7 +27,7 @@ class Launch:
     """Who the program is and where it works.
 
     Args:
-        address: host:port of the service whose work it does (FTF_ADDRESS).
+        address: gRPC target of the service whose work it does (FTF_ADDRESS): host:port or dns:///host:port.
         work: resource name of the run or export (FTF_WORK).
         pod_uid: identity of this process (FTF_POD_UID); made up if empty.
         token: launch token, from the file launch_token in FTF_SECRETS_DIR.
@@ -68,6 +68,55 @@ def read_launch(environment: Mapping[str, str]) -> Launch:
 
 
 @dataclass(frozen=True)
+class Group:
+    """The processes that train together, as the Job says.
+
+    Args:
+        processes: on each node, one a GPU (FTF_PROCESSES).
+        nodes: pods of the Job (FTF_NODES).
+        node: which of them this is, from 0 (JOB_COMPLETION_INDEX).
+        master: host:port at which the nodes meet, on node 0 (FTF_MASTER).
+    """
+
+    processes: int = 1
+    nodes: int = 1
+    node: int = 0
+    master: str = ""
+
+    @property
+    def size(self) -> int:
+        """Processes in all."""
+        return self.processes * self.nodes
+
+
+def read_group(environment: Mapping[str, str]) -> Group:
+    """Read the group from an environment; without a word about it there it is one process.
+
+    Raises:
+        InvalidArgument: a number is none, or several nodes do not know where to meet.
+    """
+
+    def number(name: str, default: int, least: int) -> int:
+        text = environment.get(name) or str(default)
+        if not text.isdecimal() or int(text) < least:
+            raise InvalidArgument(f"{name} is {text!r}. Set a whole number, {least} at least.")
+        return int(text)
+
+    group = Group(
+        processes=number("FTF_PROCESSES", 1, 1),
+        nodes=number("FTF_NODES", 1, 1),
+        node=number("JOB_COMPLETION_INDEX", 0, 0),
+        master=environment.get("FTF_MASTER", ""),
+    )
+    host, _, port = group.master.rpartition(":")
+    if group.nodes > 1 and (not host or not port.isdecimal()):
+        raise InvalidArgument("FTF_MASTER is not host:port. Several nodes need it, the same on each.")
+    if group.node >= group.nodes > 1:
+        raise InvalidArgument(f"JOB_COMPLETION_INDEX {group.node} is not below FTF_NODES {group.nodes}.")
+    return group
+
+
+@dataclass(frozen=True)
 class Patience:
     """How long the program waits, in seconds. Tests shorten them.
 
@@ -78,6 +127,7 @@ class Patience:
         ack: without an answer on an open report stream before it is opened anew.
         flush: between a report and its batch going out.
         heartbeat: between batches when there is nothing to report; commands come with the answers.
+        silent: without a sign of life of another process of the training before it counts as lost.
         backoff_first: first pause before a repeat; doubled up to backoff_last, with jitter.
         backoff_last: longest pause before a repeat.
     """
@@ -88,6 +138,7 @@ class Patience:
     ack: float = 30.0
     flush: float = 0.5
     heartbeat: float = 2.0
+    silent: float = 60.0
     backoff_first: float = 0.2
     backoff_last: float = 5.0
 

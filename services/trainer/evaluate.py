@@ -6,6 +6,7 @@ The base model is the tuned one with its adapter switched off, so there is one c
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -45,13 +46,26 @@ def score(model: Any, examples: Sequence[Encoded], pad: int, step: Step) -> eval
         pad: id to pad with; it is masked.
         step: hears how many more examples one of the models has done.
     """
+    return combine(examples, [losses(model, examples, pad, step)])
+
+
+def losses(
+    model: Any, examples: Sequence[Encoded], pad: int, step: Step, rank: int = 0, size: int = 1
+) -> tuple[float, float]:
+    """Return the summed losses of the base and of the tuned model over one process's share of the examples."""
+    with evaluating(model):
+        tuned = total_loss(model, examples, pad, step, rank, size)
+        with model.disable_adapter():
+            base = total_loss(model, examples, pad, step, rank, size)
+    return base, tuned
+
+
+def combine(examples: Sequence[Encoded], shares: Sequence[Sequence[float]]) -> evaluation_pb2.EvalScore:
+    """Return the score of examples from what `losses` came to in every process."""
     tokens = sum(e.supervised for e in examples)
     if not tokens:
         return evaluation_pb2.EvalScore()
-    with evaluating(model):
-        tuned = total_loss(model, examples, pad, step) / tokens
-        with model.disable_adapter():
-            base = total_loss(model, examples, pad, step) / tokens
+    base, tuned = (sum(share[i] for share in shares) / tokens for i in (0, 1))
     return evaluation_pb2.EvalScore(
         examples=len(examples),
         tokens=tokens,
@@ -62,10 +76,20 @@ def score(model: Any, examples: Sequence[Encoded], pad: int, step: Step) -> eval
     )
 
 
-def total_loss(model: Any, examples: Sequence[Encoded], pad: int, step: Step = lambda done: None) -> float:
-    """Return the sum of the losses of all supervised tokens, in nats, summed in float64."""
+def total_loss(
+    model: Any,
+    examples: Sequence[Encoded],
+    pad: int,
+    step: Step = lambda done: None,
+    rank: int = 0,
+    size: int = 1,
+) -> float:
+    """Return the sum of the losses of all supervised tokens, in nats, summed in float64.
+
+    Of several processes each takes every `size`-th batch, from its rank on.
+    """
     total = 0.0
-    for batch in batches(examples):
+    for batch in itertools.islice(batches(examples), rank, None, size):
         total += _batch_loss(model, batch, pad)
         step(len(batch))
     return total

@@ -25,6 +25,11 @@ def explain(error: Exception) -> FineTuneFlowError:
     )
 
 
+def is_explained(error: Exception) -> bool:
+    """Whether an exception says by itself what is wrong, and cannot be the echo of another process's failure."""
+    return explain(error).reason != "INTERNAL"
+
+
 def _out_of_memory(error: Exception) -> bool:
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(error, torch.OutOfMemoryError):

@@ -84,12 +84,12 @@ class Log:
             self.scrub.add(secret)
         self._handler = _Handler(self.scrub)
 
-    def start(self) -> None:
-        """Take over Python's logging and its warnings."""
+    def start(self, rank: int = 0) -> None:
+        """Take over Python's logging and its warnings; a process that does not lead only warns."""
         root = logging.getLogger()
         root.addHandler(self._handler)
         root.setLevel(logging.WARNING)
-        logging.getLogger("services.trainer").setLevel(logging.INFO)
+        logging.getLogger("services.trainer").setLevel(logging.WARNING if rank else logging.INFO)
         logging.captureWarnings(True)
 
     def send_to(self, lines: Lines | None) -> None:

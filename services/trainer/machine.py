@@ -25,8 +25,8 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), **{name: metadata.version(name) for name in LIBRARIES}}
 
 
-def hardware() -> dict[str, str]:
-    """Return what the work runs on, in words."""
+def hardware(processes: int = 1) -> dict[str, str]:
+    """Return what the work runs on, in words; of several processes, what this one does."""
     import torch
 
     facts = {"processor": _processor(), "cores": str(os.cpu_count()), "threads": str(torch.get_num_threads())}
@@ -36,6 +36,8 @@ def hardware() -> dict[str, str]:
         facts["GPU"] = f"{gpu.name}, {gpu.total_memory / 2**30:.1f} GiB, CUDA {torch.version.cuda}"
     else:
         facts["GPU"] = "none"
+    if processes > 1:
+        facts["processes"] = f"{processes}, this one's hardware above"
     return facts
 
 

@@ -17,7 +17,7 @@ import sys
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from google.protobuf.message import Message
 
@@ -36,16 +36,24 @@ from services.trainer.config import (
     EXIT_TERMINATED,
     Launch,
     Patience,
+    read_group,
     read_launch,
 )
-from services.trainer.failures import explain
-from services.trainer.logs import Log, quiet_libraries
+from services.trainer.failures import explain, is_explained
+from services.trainer.follower import follow, leave
+from services.trainer.launcher import Launcher
+from services.trainer.logs import Log
+from services.trainer.places import Place, die_with_parent, quiet_errors, read_place
 from services.trainer.reporter import Orders, Reporter, Stopped, Terminated
+from services.trainer.surroundings import last_word, prepare_libraries, settle_in
+from services.trainer.team import Team
 from services.trainer.worker import Superseded, Worker
 
 log = logging.getLogger(__name__)
 
 _SPECS: Mapping[str, type[Message]] = {"train": run_pb2.TrainSpec, "export": export_pb2.ExportSpec}
+_TELL = 2.0
+"""Seconds that a process has to tell why it failed after its going was noticed."""
 _PERMANENT = (3, 9)
 """INVALID_ARGUMENT and FAILED_PRECONDITION never work on a retry."""
 
@@ -57,36 +65,86 @@ def main(arguments: list[str]) -> int:
         return EXIT_NEVER
     try:
         launch = read_launch(os.environ)
+        group = read_group(os.environ)
     except InvalidArgument as error:
         sys.stderr.write(f"{error}\n")
+        last_word(str(error))
         return EXIT_NEVER
-    lines = Log([launch.token])
-    lines.start()
+    settle_in(os.environ, launch.folder)
+    lines = Log([launch.token, os.environ.get("HF_TOKEN", "")])
+    place = read_place(os.environ)
+    lines.start(place.rank if place else 0)
+    if place is not None:
+        return _take_place(arguments[0], launch, place, lines)
+    if group.size > 1 and arguments[0] == "train":
+        launcher = Launcher(group, arguments[0], launch.folder, Patience())
+        signal.signal(signal.SIGTERM, lambda number, frame: launcher.terminate())
+        return launcher.run()
     orders = Orders()
     signal.signal(signal.SIGTERM, lambda number, frame: orders.terminate())
     return run(arguments[0], launch, Patience(), orders, lines)
 
 
-def run(subcommand: str, launch: Launch, patience: Patience, orders: Orders, lines: Log) -> int:
-    """Begin an attempt and do its work; return the exit code."""
-    worker = Worker(launch, patience, superseded=_leave)
+def _take_place(subcommand: str, launch: Launch, place: Place, lines: Log) -> int:
+    """Be one of several processes; leaves by itself, with a note for the launcher."""
+    from services.trainer.ranks import Ranks, connect
+    from services.trainer.watch import Watch
+
+    die_with_parent()
+    quiet_errors()
+    orders, patience = Orders(), Patience()
+    signal.signal(signal.SIGTERM, lambda number, frame: orders.terminate())
+    place.note("pid", str(os.getpid()))
     try:
-        begun = worker.begin(waiting=orders.check)
-    except Terminated:
-        return EXIT_TERMINATED
-    except FineTuneFlowError as error:
-        log.error("The work was not begun: %s", error)
-        if error.reason == "WORK_ENDED":
-            return EXIT_DONE
-        return EXIT_RETRY if isinstance(error, Unavailable) else EXIT_NEVER
+        team = Ranks(place, connect(place, patience))
+        team.each(lambda: place.note("met"))
+    except Unavailable as error:
+        log.error("%s", error)
+        return EXIT_RETRY
+
+    def lost(code: int | None, error: FineTuneFlowError) -> None:
+        log.error("%s", error)
+        if team.leads:
+            code = team.report(error)
+            team.end(code)
+        leave(place, code)
+
+    team.watch(Watch(place, connect(place, patience), patience, orders, lost))
+    if team.leads:
+        leave(place, run(subcommand, launch, patience, orders, lines, team))
+    leave(place, follow(launch, patience, orders, team))
+    return EXIT_RETRY
+
+
+def run(
+    subcommand: str, launch: Launch, patience: Patience, orders: Orders, lines: Log, team: Team | None = None
+) -> int:
+    """Begin an attempt and do its work, for the team if there is one; return the exit code."""
+    team = team or Team()
+    code = EXIT_RETRY
+    try:
+        code = _run(subcommand, launch, patience, orders, lines, team)
+        return code
+    finally:
+        team.end(code)
+
+
+def _run(subcommand: str, launch: Launch, patience: Patience, orders: Orders, lines: Log, team: Team) -> int:
+    worker = Worker(launch, patience, superseded=lambda: _leave(team))
+    begun = _begin(worker, orders)
+    if isinstance(begun, int):
+        team.share(pb.BeginAttemptResponse().SerializeToString())
+        return begun
     lines.scrub.add(begun.token)
     folder = _attempt_folder(launch.folder, begun.attempt)
     reporter = Reporter(worker, folder, begun.last_seq, patience, orders)
     reporter.start()
     lines.send_to(reporter)
     checkpoint = begun.checkpoint if begun.HasField("checkpoint") else None
-    attempt = Attempt(begun.attempt, folder, worker, reporter, orders, patience, checkpoint)
+    attempt = Attempt(begun.attempt, folder, worker, reporter, orders, patience, checkpoint, team)
+    team.report = lambda error: _fail(attempt, error)
     log.info("Attempt %d of %s.", begun.attempt, launch.work)
+    _share(team, begun)
     code = EXIT_RETRY
     try:
         code = _work(subcommand, attempt, begun)
@@ -97,6 +155,28 @@ def run(subcommand: str, launch: Launch, patience: Patience, orders: Orders, lin
         worker.close()
         if code == EXIT_DONE:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _begin(worker: Worker, orders: Orders) -> pb.BeginAttemptResponse | int:
+    """Begin the attempt, or return the exit code if there is none."""
+    try:
+        return worker.begin(waiting=orders.check)
+    except Terminated:
+        return EXIT_TERMINATED
+    except FineTuneFlowError as error:
+        log.error("The work was not begun: %s", error)
+        if error.reason == "WORK_ENDED":
+            return EXIT_DONE
+        last_word(f"The work was not begun: {error}")
+        return EXIT_RETRY if isinstance(error, Unavailable) else EXIT_NEVER
+
+
+def _share(team: Team, begun: pb.BeginAttemptResponse) -> None:
+    """Tell the team what has begun; the token stays here."""
+    told = pb.BeginAttemptResponse()
+    told.CopyFrom(begun)
+    told.token = ""
+    team.share(told.SerializeToString())
 
 
 def _work(subcommand: str, attempt: Attempt, begun: pb.BeginAttemptResponse) -> int:
@@ -114,10 +194,22 @@ def _work(subcommand: str, attempt: Attempt, begun: pb.BeginAttemptResponse) -> 
     except Superseded:
         return EXIT_SUPERSEDED
     except Exception as error:
+        attempt.team.let_go()
         (attempt.folder / "traceback.txt").write_text(traceback.format_exc(), encoding="utf-8")
-        ours = explain(error)
+        ours = _cause(attempt.team, error)
         log.error("%s", ours)
+        last_word(str(ours))
         return _fail(attempt, ours)
+
+
+def _cause(team: Team, error: Exception) -> FineTuneFlowError:
+    """Return what an exception means; of a team it may be the echo of what happened to another process."""
+    if is_explained(error) or team.size == 1:
+        return explain(error)
+    return team.failure(_TELL) or Unavailable(
+        "A process of the training ended, with it the others. The run goes on from its last checkpoint; see the logs "
+        "of its pods if that happens again."
+    )
 
 
 def _do(
@@ -136,25 +228,6 @@ def _do(
     from services.trainer.export_job import run_export
 
     return run_export(attempt, cast(export_pb2.ExportSpec, spec))
-
-
-def prepare_libraries(environment: Any, offline: bool) -> None:
-    """Set what the libraries read from the environment when they are imported, and quieten them.
-
-    No telemetry. No hub for a model in a folder. One GPU without a distributed launcher.
-
-    Args:
-        environment: the process's own.
-        offline: whether no hub is needed.
-    """
-    environment["HF_HUB_DISABLE_TELEMETRY"] = "1"
-    environment.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    environment.setdefault("TOKENIZERS_PARALLELISM", "false")
-    if offline:
-        environment["HF_HUB_OFFLINE"] = "1"
-    if "WORLD_SIZE" not in environment:
-        environment.setdefault("CUDA_VISIBLE_DEVICES", "0")
-    quiet_libraries()
 
 
 def _success(result: Message, artifacts: list[artifact_pb2.Artifact]) -> pb.FinishAttemptRequest:
@@ -200,8 +273,12 @@ def _attempt_folder(root: Path, attempt: int) -> Path:
     return folder
 
 
-def _leave() -> None:
+def _leave(team: Team) -> None:
     """End at once, without another write: the work belongs to a later attempt."""
+    place = read_place(os.environ)
+    if place is not None:
+        place.note("code", str(EXIT_SUPERSEDED))
+        team.end(EXIT_SUPERSEDED)
     sys.stdout.write("A later attempt has taken over; leaving.\n")
     sys.stdout.flush()
     os._exit(EXIT_SUPERSEDED)

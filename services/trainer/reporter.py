@@ -182,3 +182,25 @@ class Reporter:
                     log.warning("The spool cannot be written (%s); reports wait in memory.", error.strerror)
                 time.sleep(self._patience.pause(repeat))
                 repeat += 1
+
+
+class Silence(Reporter):
+    """A reporter of a process that has nobody to report to."""
+
+    def __init__(self) -> None:
+        """Start nothing."""
+
+    def cpu_seconds(self) -> float:
+        """See Reporter."""
+        return 0.0
+
+    def stored(self, seconds: float, look: float = 0.1) -> bool:
+        """See Reporter."""
+        return True
+
+    def drain(self) -> bool:
+        """See Reporter."""
+        return True
+
+    def _say(self, report: pb.Report) -> None:
+        """Say nothing."""

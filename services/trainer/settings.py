@@ -64,7 +64,7 @@ def target_modules(config: config_pb2.TrainingConfig) -> str | list[str]:
     return "all-linear" if names in ([], ["all-linear"]) else names
 
 
-def sft_config(config: config_pb2.TrainingConfig, folder: Path, gpu: bool, bf16: bool) -> Any:
+def sft_config(config: config_pb2.TrainingConfig, folder: Path, gpu: bool, bf16: bool, sparse: bool = False) -> Any:
     """Return TRL's SFTConfig.
 
     Steps are always logged one by one, and means over `logging_steps` made by us, so that a resumed training reports
@@ -75,6 +75,7 @@ def sft_config(config: config_pb2.TrainingConfig, folder: Path, gpu: bool, bf16:
         folder: where checkpoints go.
         gpu: whether there is one.
         bf16: whether to compute in bfloat16.
+        sparse: whether the model is a mixture of experts.
 
     Raises:
         InvalidArgument: a value is none that transformers or TRL take.
@@ -103,6 +104,8 @@ def sft_config(config: config_pb2.TrainingConfig, folder: Path, gpu: bool, bf16:
             use_cpu=not gpu,
             bf16=bf16,
             dataloader_pin_memory=gpu,
+            # Adapters on experts get no gradient where nothing is routed to them; every other adapter always has one.
+            ddp_find_unused_parameters=sparse,
             disable_tqdm=True,
             report_to="none",
             **arguments,

@@ -15,15 +15,19 @@ from trl.trainer.sft_trainer import SFTTrainer
 
 from finetuneflow.training.v1 import config_pb2
 from services.common.errors import InvalidArgument, NotReady
-from services.trainer.callback import Progress
+from services.trainer.callback import GO, STOP, TERMINATE, Progress, wanted
 from services.trainer.checkpoint import steps_of
 from services.trainer.encode import Encoded
 from services.trainer.reporter import Orders, Reporter, Stopped, Terminated
 from services.trainer.settings import lora_config, setting, sft_config
+from services.trainer.team import Team
 from services.trainer.totals import Totals, read_totals
 from services.trainer.uploads import CheckpointUploads
 
 log = logging.getLogger(__name__)
+
+_EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
+"""What configurations call the number of experts."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,7 @@ class Training:
         resume: folder of the checkpoint to go on from, or None.
         reporter, orders, uploads: where numbers go, what to obey, where checkpoints go.
         callbacks: more callbacks, for measurements.
+        team: the processes that train together, each with its own share of every batch.
     """
 
     config: config_pb2.TrainingConfig
@@ -47,6 +52,7 @@ class Training:
     orders: Orders
     uploads: CheckpointUploads
     callbacks: Sequence[TrainerCallback] = field(default=())
+    team: Team = field(default_factory=Team)
 
 
 @dataclass(frozen=True)
@@ -97,6 +103,7 @@ def train(training: Training, model: Any, tokenizer: Any, examples: Sequence[Enc
         setting(training.config, "logging_steps"),
         training.base_name,
         lambda: trainer.supervised,
+        training.team,
     )
     # It prints every log to stdout.
     trainer.remove_callback(PrinterCallback)
@@ -115,7 +122,9 @@ def train(training: Training, model: Any, tokenizer: Any, examples: Sequence[Enc
 
 def _trainer(training: Training, model: Any, tokenizer: Any, examples: Sequence[Encoded]) -> Any:
     gpu = torch.cuda.is_available()
-    args = sft_config(training.config, training.folder, gpu=gpu, bf16=gpu and model.dtype == torch.bfloat16)
+    bf16 = gpu and model.dtype == torch.bfloat16
+    sparse = any(getattr(model.config, name, 0) for name in _EXPERTS)
+    args = sft_config(training.config, training.folder, gpu=gpu, bf16=bf16, sparse=sparse)
     dataset = Dataset.from_dict({"input_ids": [e.input_ids for e in examples], "labels": [e.labels for e in examples]})
     try:
         return _Trainer(
@@ -137,9 +146,13 @@ def _is_complete(checkpoint: Path) -> bool:
 
 
 def _obey(training: Training) -> None:
-    if training.orders.stopping:
+    team = training.team
+    decision = team.decide(wanted(training.orders) if team.leads else GO)
+    if decision == STOP:
         raise Stopped
-    if training.orders.terminating:
+    if decision == TERMINATE and not team.leads:
+        raise Terminated
+    if decision == TERMINATE:
         log.info("SIGTERM: the checkpoint is saved; uploading it.")
         if not training.uploads.wait():
             raise NotReady("The checkpoint was not uploaded in time. Start the run again.", reason="CONFLICT")

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from finetuneflow.common.v1 import artifact_pb2
-from finetuneflow.common.v1 import worker_service_pb2 as pb
 from finetuneflow.training.v1 import evaluation_pb2, run_pb2
 from services.common.errors import NotReady
 from services.trainer.attempt import Attempt
@@ -21,7 +20,7 @@ from services.trainer.model import Source, check_files, dtype_for, load_model, l
 from services.trainer.rows import EVAL, RECALL, TRAIN, Row, of_split, read_rows
 from services.trainer.settings import all_settings, setting
 from services.trainer.transfer import fetch
-from services.trainer.uploads import CheckpointUploads, upload_all
+from services.trainer.uploads import CheckpointUploads, NoUploads, upload_all
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +35,44 @@ class Prepared:
     mask: Mask
 
 
+@dataclass(frozen=True)
+class Loaded:
+    """What a process has in memory before it trains."""
+
+    source: Source
+    tokenizer: Any
+    prepared: Prepared
+    model: Any
+    resume: Path | None
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """What a run is evaluated on.
+
+    Args:
+        encoded: the examples that can be scored, by split.
+        chosen: those that both models answer, with their set's name.
+    """
+
+    encoded: dict[str, list[Encoded]]
+    chosen: list[tuple[str, Row]]
+
+    @property
+    def to_score(self) -> int:
+        """Examples to score, one for each of the two models."""
+        return 2 * sum(map(len, self.encoded.values()))
+
+    @staticmethod
+    def of(prepared: Prepared) -> HeldOut:
+        """Take what a dataset holds out."""
+        from services.trainer.answers import choose
+
+        sets = {split: of_split(prepared.rows, split) for split in (EVAL, RECALL)}
+        encoded = {s: [e for e in map(prepared.encoder.encode, rows) if e.supervised] for s, rows in sets.items()}
+        return HeldOut(encoded, choose(sets[EVAL], sets[RECALL]))
+
+
 def run_training(attempt: Attempt, spec: run_pb2.TrainSpec) -> tuple[run_pb2.RunResult, list[artifact_pb2.Artifact]]:
     """Do a run and return its result and its uploaded artifacts.
 
@@ -43,19 +80,10 @@ def run_training(attempt: Attempt, spec: run_pb2.TrainSpec) -> tuple[run_pb2.Run
         Stopped, Terminated: see train.
         FineTuneFlowError: of the step that failed.
     """
-    source = source_of(spec.model_location, spec.model_revision, spec.model)
-    check_files(source)
-    dataset = fetch(
-        spec.dataset_url, spec.dataset_sha256, attempt.folder / "dataset.jsonl", attempt.patience, "Dataset"
-    )
-    rows = read_rows(dataset)
-    tokenizer = load_tokenizer(source)
-    attempt.orders.check()
-    prepared = prepare(attempt, spec, tokenizer, rows)
-    attempt.orders.check()
-    model = load_model(source, dtype_for(setting(spec.config, "bf16")))
-    trained = _train(attempt, spec, source, model, tokenizer, prepared.train)
-    evaluation = evaluate(attempt, trained.model, tokenizer, prepared)
+    loaded, trained, scores = take_part(attempt, spec)
+    attempt.team.let_go()
+    prepared = loaded.prepared
+    evaluation = evaluate(attempt, trained.model, loaded.tokenizer, prepared, scores)
     totals = trained.totals
     result = run_pb2.RunResult(
         steps=totals.steps,
@@ -71,7 +99,7 @@ def run_training(attempt: Attempt, spec: run_pb2.TrainSpec) -> tuple[run_pb2.Run
         platform_seconds=totals.platform_seconds,
     )
     folder = attempt.folder / "artifacts"
-    write_artifacts(folder, attempt, spec, source, trained, prepared, result, tokenizer)
+    write_artifacts(folder, attempt, spec, loaded, trained, result)
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     return result, upload_all(
         attempt.worker,
@@ -80,6 +108,46 @@ def run_training(attempt: Attempt, spec: run_pb2.TrainSpec) -> tuple[run_pb2.Run
         attempt.patience,
         lambda done, total: attempt.phase("upload", done, total, "bytes"),
     )
+
+
+def take_part(attempt: Attempt, spec: run_pb2.TrainSpec) -> tuple[Loaded, Any, dict[str, list[Any]]]:
+    """Do what every process of the training does: load, train, score a share; return what came of it.
+
+    Raises:
+        Elsewhere: another process failed; see Team.each.
+    """
+    source = source_of(spec.model_location, spec.model_revision, spec.model)
+    dataset, resume = attempt.team.on_node(lambda: _fetch(attempt, spec, source))
+    loaded: list[Loaded] = []
+    attempt.team.each(lambda: loaded.append(_load(attempt, spec, source, Path(dataset), resume)))
+    trained = _train(attempt, spec, loaded[0])
+    return loaded[0], trained, _scores(attempt, trained.model, loaded[0])
+
+
+def _fetch(attempt: Attempt, spec: run_pb2.TrainSpec, source: Source) -> list[str]:
+    """Bring to this node what its processes read; return the paths of the dataset and of the checkpoint, or ""."""
+    check_files(source)
+
+    def again() -> str:
+        url: str = attempt.renewed(spec).dataset_url
+        return url
+
+    target = attempt.folder / "dataset.jsonl"
+    fetch(spec.dataset_url, spec.dataset_sha256, target, attempt.patience, "Dataset", attempt.renewal(again))
+    if attempt.checkpoint is None:
+        return [str(target), ""]
+    log.info("Going on from the checkpoint of step %d.", attempt.checkpoint.step)
+    return [str(target), str(fetch_checkpoint(attempt, attempt.checkpoint, attempt.folder / "resume"))]
+
+
+def _load(attempt: Attempt, spec: run_pb2.TrainSpec, source: Source, dataset: Path, resume: str) -> Loaded:
+    rows = read_rows(dataset)
+    tokenizer = load_tokenizer(source)
+    attempt.orders.check()
+    prepared = prepare(attempt, spec, tokenizer, rows)
+    attempt.orders.check()
+    model = load_model(source, dtype_for(setting(spec.config, "bf16")))
+    return Loaded(source, tokenizer, prepared, model, Path(resume) if resume else None)
 
 
 def prepare(attempt: Attempt, spec: run_pb2.TrainSpec, tokenizer: Any, rows: list[Row]) -> Prepared:
@@ -100,91 +168,103 @@ def prepare(attempt: Attempt, spec: run_pb2.TrainSpec, tokenizer: Any, rows: lis
     return Prepared(rows, encoder, [e for e in encoded if e.supervised], mask)
 
 
-def _train(
-    attempt: Attempt, spec: run_pb2.TrainSpec, source: Source, model: Any, tokenizer: Any, examples: Sequence[Encoded]
-) -> Any:
+def _train(attempt: Attempt, spec: run_pb2.TrainSpec, loaded: Loaded) -> Any:
     from services.trainer.train import Training, train
 
-    uploads = CheckpointUploads(attempt.worker, attempt.patience, attempt.reporter.stored)
+    uploads: CheckpointUploads = NoUploads()
+    if attempt.team.leads:
+        uploads = CheckpointUploads(attempt.worker, attempt.patience, attempt.reporter.stored)
     uploads.start()
     try:
         training = Training(
             config=spec.config,
             folder=attempt.folder / "checkpoints",
-            base_name=source.name,
-            resume=_resume(attempt),
+            base_name=loaded.source.name,
+            resume=loaded.resume,
             reporter=attempt.reporter,
             orders=attempt.orders,
             uploads=uploads,
+            team=attempt.team,
         )
-        trained = train(training, model, copy.deepcopy(tokenizer), examples)
+        trained = train(training, loaded.model, copy.deepcopy(loaded.tokenizer), loaded.prepared.train)
         uploads.wait()
         return trained
     finally:
         uploads.close()
 
 
-def _resume(attempt: Attempt) -> Path | None:
-    checkpoint: pb.Checkpoint | None = attempt.checkpoint
-    if checkpoint is None:
-        return None
-    log.info("Going on from the checkpoint of step %d.", checkpoint.step)
-    return fetch_checkpoint(checkpoint, attempt.folder / "resume", attempt.patience)
+def _scores(attempt: Attempt, model: Any, loaded: Loaded) -> dict[str, list[Any]]:
+    """Score both models on what was held out, a share in each process; return every process's sums, by split."""
+    from services.trainer.evaluate import losses
+
+    team = attempt.team
+    held_out = HeldOut.of(loaded.prepared)
+    pad = loaded.tokenizer.pad_token_id or 0
+
+    def share() -> dict[str, Any]:
+        step = _counter(attempt, held_out, 0, team.size)
+        return {s: losses(model, some, pad, step, team.rank, team.size) for s, some in held_out.encoded.items()}
+
+    shares = team.each(share)
+    return {split: [share[split] for share in shares] for split in held_out.encoded}
 
 
-def evaluate(attempt: Attempt, model: Any, tokenizer: Any, prepared: Prepared) -> evaluation_pb2.Evaluation:
-    """Score both models on what was held out, and let both answer a few prompts."""
-    from services.trainer.answers import answer_both, choose
-    from services.trainer.evaluate import score
+def evaluate(
+    attempt: Attempt, model: Any, tokenizer: Any, prepared: Prepared, scores: dict[str, list[Any]]
+) -> evaluation_pb2.Evaluation:
+    """Put the scores together, and let both models answer a few prompts."""
+    from services.trainer.answers import answer_both
+    from services.trainer.evaluate import combine
 
-    sets = {split: of_split(prepared.rows, split) for split in (EVAL, RECALL)}
-    encoded = {s: [e for e in map(prepared.encoder.encode, rows) if e.supervised] for s, rows in sets.items()}
-    chosen = choose(sets[EVAL], sets[RECALL])
-    total = 2 * (sum(map(len, encoded.values())) + len(chosen))
-    done = 0
+    held_out = HeldOut.of(prepared)
+    step = _counter(attempt, held_out, held_out.to_score, 1)
+    return evaluation_pb2.Evaluation(
+        generalise=combine(held_out.encoded[EVAL], scores[EVAL]),
+        recall=combine(held_out.encoded[RECALL], scores[RECALL]),
+        samples=answer_both(model, tokenizer, prepared.encoder, held_out.chosen, step),
+    )
+
+
+def _counter(attempt: Attempt, held_out: HeldOut, done: int, times: int) -> Callable[[int], None]:
+    """Return what reports how far the evaluation is when it hears of more examples; each stands for so many."""
+    total = held_out.to_score + 2 * len(held_out.chosen)
+    most = total if done else held_out.to_score
 
     def step(more: int) -> None:
         nonlocal done
-        done += more
+        done = min(done + more * times, most)
         attempt.orders.check()
         attempt.phase("evaluate", done, total, "examples")
 
     step(0)
-    pad = tokenizer.pad_token_id or 0
-    return evaluation_pb2.Evaluation(
-        generalise=score(model, encoded[EVAL], pad, step),
-        recall=score(model, encoded[RECALL], pad, step),
-        samples=answer_both(model, tokenizer, prepared.encoder, chosen, step),
-    )
+    return step
 
 
 def write_artifacts(
     folder: Path,
     attempt: Attempt,
     spec: run_pb2.TrainSpec,
-    source: Source,
+    loaded: Loaded,
     trained: Any,
-    prepared: Prepared,
     result: run_pb2.RunResult,
-    tokenizer: Any,
 ) -> None:
     """Write the adapter, the stock tokenizer and the report into a folder."""
     from services.trainer.report import Facts, write_report
 
     folder.mkdir(parents=True, exist_ok=True)
     trained.model.save_pretrained(folder)
-    name_base(folder, source.name)
+    name_base(folder, loaded.source.name)
     # The library writes an empty model card, which an export replaces.
     (folder / "README.md").unlink(missing_ok=True)
-    tokenizer.save_pretrained(folder)
+    loaded.tokenizer.save_pretrained(folder)
     facts = Facts(
         spec=spec,
-        base_name=source.name,
+        base_name=loaded.source.name,
         settings=all_settings(spec.config),
-        rows=prepared.rows,
-        mask=prepared.mask,
+        rows=loaded.prepared.rows,
+        mask=loaded.prepared.mask,
         totals=trained.totals,
-        hardware=hardware(),
+        hardware=hardware(attempt.team.size),
         attempt=attempt.number,
     )
     write_report(folder, facts, result)

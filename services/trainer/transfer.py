@@ -13,15 +13,17 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
-import httpx
-
 from services.common.errors import Exhausted, NotReady, Unavailable
 from services.trainer.config import Patience
+from services.trainer.s3 import Away, Refused, get, put
 
 log = logging.getLogger(__name__)
 
 BLOCK = 1024 * 1024
-_TIMEOUT = httpx.Timeout(30.0, read=120.0, write=120.0)
+_RENEWALS = 3
+"""Fresh URLs asked for in a row, without a byte in between, before a refusal is believed."""
+
+Renew = Callable[[], str]
 
 
 def sha256_file(path: Path) -> str:
@@ -33,25 +35,35 @@ def sha256_file(path: Path) -> str:
     return digest.hexdigest()
 
 
-def fetch(url: str, sha256: str, target: Path, patience: Patience, what: str) -> Path:
+def fetch(url: str, sha256: str, target: Path, patience: Patience, what: str, renew: Renew | None = None) -> Path:
     """Copy what a URL holds to a file and check its hash; repeated while the store is away.
+
+    A transfer that broke off goes on where it was, if the store can do that. Bytes put together of several transfers
+    that have the wrong hash are fetched once more in one piece before they count as damaged.
 
     Args:
         url: file:// or http(s)://.
         sha256: what the bytes must hash to.
         target: file to write; its folder is made, and what is there is replaced once the hash is right.
-        patience: how long to repeat.
+        patience: how long to repeat; begins anew with every byte that arrives.
         what: name of the thing, for messages.
+        renew: returns a fresh URL, for one that the store no longer takes.
 
     Raises:
         NotReady: with reason HASH_MISMATCH if the bytes are not the ones announced.
-        Unavailable: the store was away for all of `Patience.call`.
+        Unavailable: the store was away for all of `Patience.call`, or refuses the URL.
         Exhausted: the disk is full.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(target.name + ".part")
-    _again(lambda: _get(url, part), patience, what)
+    part.unlink(missing_ok=True)
+    transfer = _Transfer(url, patience, what, renew)
+    transfer.run(lambda url: _get(url, part), lambda: _size(part))
     found = sha256_file(part)
+    if found != sha256 and transfer.repeats:
+        part.unlink()
+        transfer.run(lambda url: _get(url, part), lambda: _size(part))
+        found = sha256_file(part)
     if found != sha256:
         part.unlink()
         raise NotReady(
@@ -63,39 +75,71 @@ def fetch(url: str, sha256: str, target: Path, patience: Patience, what: str) ->
     return target
 
 
-def send(path: Path, url: str, patience: Patience) -> None:
-    """Write a file to a granted URL; repeated while the store is away.
+def send(path: Path, url: str, patience: Patience, renew: Renew | None = None) -> None:
+    """Write a file to a granted URL; repeated, from its beginning, while the store is away.
 
     Raises:
         Unavailable, Exhausted: as for `fetch`.
     """
-    _again(lambda: _put(path, url), patience, path.name)
+    _Transfer(url, patience, path.name, renew).run(lambda url: _put(path, url), lambda: 0)
 
 
-class _Away(Exception):
-    """The store cannot be reached now."""
+class _Transfer:
+    """One file's way: tried again while the store is away, with a fresh URL when it refuses the one at hand."""
+
+    def __init__(self, url: str, patience: Patience, what: str, renew: Renew | None) -> None:
+        self._url = url
+        self._patience = patience
+        self._what = what
+        self._renew = renew
+        self.repeats = 0
+
+    def run(self, action: Callable[[str], None], progress: Callable[[], int]) -> None:
+        """Do it, again and again.
+
+        Args:
+            action: one try, with a URL.
+            progress: bytes that have arrived; patience begins anew when they grow.
+        """
+        began: float | None = None
+        bytes_before, in_a_row, renewals = 0, 0, 0
+        while True:
+            try:
+                return action(self._url)
+            except Away as away:
+                reason = str(away)
+            except Refused as refused:
+                renewals = 0 if progress() > bytes_before else renewals + 1
+                self._take_fresh_url(refused, renewals)
+                reason = str(refused)
+            except OSError as error:
+                if error.errno == 28:
+                    raise Exhausted("The disk is full. Free space and start again.", reason="DISK_FULL") from error
+                raise
+            self.repeats += 1
+            if began is None or progress() > bytes_before:
+                began, bytes_before, in_a_row = time.monotonic(), progress(), 0
+            self._pause(began, in_a_row, reason)
+            in_a_row += 1
+
+    def _take_fresh_url(self, refused: Refused, renewals: int) -> None:
+        if self._renew is None or renewals > _RENEWALS:
+            raise Unavailable(
+                f"{self._what}: the object store refuses a granted URL ({refused}). Start the work again."
+            ) from refused
+        self._url = self._renew()
+
+    def _pause(self, began: float, in_a_row: int, reason: str) -> None:
+        pause = self._patience.pause(in_a_row)
+        if time.monotonic() + pause > began + self._patience.call:
+            raise Unavailable(f"{self._what}: the object store does not answer ({reason}). It will be tried again.")
+        if in_a_row == 0:
+            log.warning("%s: the object store does not answer (%s); repeating.", self._what, reason)
+        time.sleep(pause)
 
 
-def _again(action: Callable[[], None], patience: Patience, what: str) -> None:
-    end = time.monotonic() + patience.call
-    repeat = 0
-    while True:
-        try:
-            return action()
-        except _Away as away:
-            pause = patience.pause(repeat)
-            if time.monotonic() + pause > end:
-                raise Unavailable(
-                    f"{what}: the object store does not answer ({away}). It will be tried again."
-                ) from away
-            if repeat == 0:
-                log.warning("%s: the object store does not answer (%s); repeating.", what, away)
-            time.sleep(pause)
-            repeat += 1
-        except OSError as error:
-            if error.errno == 28:
-                raise Exhausted("The disk is full. Free space and start again.", reason="DISK_FULL") from error
-            raise
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 def _local(url: str) -> Path | None:
@@ -105,41 +149,23 @@ def _local(url: str) -> Path | None:
 
 def _get(url: str, target: Path) -> None:
     source = _local(url)
-    if source is not None:
-        if not source.exists():
-            raise _Away("the file is not there")
+    if source is None:
+        get(url, target)
+    elif source.exists():
         shutil.copyfile(source, target)
-        return
-    try:
-        with httpx.stream("GET", url, timeout=_TIMEOUT, follow_redirects=False) as answer, target.open("wb") as file:
-            _check(answer)
-            for block in answer.iter_bytes(BLOCK):
-                file.write(block)
-    except httpx.TransportError as error:
-        raise _Away(type(error).__name__) from error
+    else:
+        raise Away("the file is not there")
 
 
 def _put(path: Path, url: str) -> None:
     target = _local(url)
-    if target is not None:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_name(f"{target.name}~{uuid.uuid4().hex}")
-        try:
-            shutil.copyfile(path, part)
-            os.replace(part, target)
-        finally:
-            part.unlink(missing_ok=True)
+    if target is None:
+        put(path, url)
         return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f"{target.name}~{uuid.uuid4().hex}")
     try:
-        with path.open("rb") as file:
-            headers = {"Content-Length": str(path.stat().st_size)}
-            _check(httpx.put(url, content=iter(lambda: file.read(BLOCK), b""), headers=headers, timeout=_TIMEOUT))
-    except httpx.TransportError as error:
-        raise _Away(type(error).__name__) from error
-
-
-def _check(answer: httpx.Response) -> None:
-    if answer.status_code >= 500 or answer.status_code in (408, 429):
-        raise _Away(f"HTTP {answer.status_code}")
-    if answer.status_code >= 300:
-        raise Unavailable(f"The object store refuses a granted URL (HTTP {answer.status_code}). Start the work again.")
+        shutil.copyfile(path, part)
+        os.replace(part, target)
+    finally:
+        part.unlink(missing_ok=True)

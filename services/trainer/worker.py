@@ -27,6 +27,8 @@ _OPTIONS = (
     ("grpc.enable_http_proxy", 0),
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
+    # A service that was started again has another address behind the same name.
+    ("grpc.dns_min_time_between_resolutions_ms", 1_000),
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 2_000),
     ("grpc.max_receive_message_length", 16 * 1024 * 1024),
@@ -71,7 +73,7 @@ class Worker:
         self._superseded = superseded
         self._channel = grpc.insecure_channel(launch.address, options=_OPTIONS)
         self._stub = worker_service_pb2_grpc.WorkerServiceStub(self._channel)
-        self._token = launch.token
+        self._token = ""
 
     @property
     def work(self) -> str:
@@ -81,6 +83,8 @@ class Worker:
     def begin(self, waiting: Callable[[], None] = lambda: None) -> pb.BeginAttemptResponse:
         """Begin the attempt; its token opens every later call.
 
+        Once more, it is the same attempt, with fresh URLs to what it needs.
+
         Args:
             waiting: called before each repeat; may raise to give up.
 
@@ -89,7 +93,9 @@ class Worker:
             NotFound, NotReady: the work is gone, or has ended (reason WORK_ENDED).
         """
         request = pb.BeginAttemptRequest(work=self._launch.work, pod_uid=self._launch.pod_uid)
-        answer: pb.BeginAttemptResponse = self._call(self._stub.BeginAttempt, request, self._patience.begin, waiting)
+        answer: pb.BeginAttemptResponse = self._call(
+            self._stub.BeginAttempt, request, self._patience.begin, waiting, token=self._launch.token
+        )
         self._token = answer.token
         return answer
 
@@ -128,8 +134,8 @@ class Worker:
             return True
         return False
 
-    def _metadata(self) -> tuple[tuple[str, str], ...]:
-        return (("authorization", f"Bearer {self._token}"),)
+    def _metadata(self, token: str = "") -> tuple[tuple[str, str], ...]:
+        return (("authorization", f"Bearer {token or self._token}"),)
 
     def _call(
         self,
@@ -138,12 +144,13 @@ class Worker:
         patience: float,
         waiting: Callable[[], None] = lambda: None,
         seconds: float = CALL_SECONDS,
+        token: str = "",
     ) -> Any:
         end = time.monotonic() + patience
         repeat = 0
         while True:
             try:
-                return method(request, timeout=seconds, metadata=self._metadata())
+                return method(request, timeout=seconds, metadata=self._metadata(token))
             except grpc.RpcError as rpc_error:
                 error = as_error(rpc_error)
                 pause = self._patience.pause(repeat)
@@ -154,3 +161,10 @@ class Worker:
                 waiting()
                 time.sleep(pause)
                 repeat += 1
+
+
+class Nobody(Worker):
+    """The line of a process that talks to no service."""
+
+    def __init__(self) -> None:
+        """Connect to nothing."""

@@ -93,8 +93,10 @@ def run_here(host: WorkerHost, folder: Path, pod: str = "pod-1", command: str = 
 
 
 @contextmanager
-def started(host: WorkerHost, folder: Path, pod: str = "pod-1") -> Iterator[subprocess.Popen[str]]:
-    """The trainer as a process, its output in `folder`/log.txt; killed at the end if it still runs."""
+def started(
+    host: WorkerHost, folder: Path, pod: str = "pod-1", **variables: str
+) -> Iterator[subprocess.Popen[str]]:
+    """The trainer as a process, its output in `folder`/log-`pod`.txt; killed at the end if it still runs."""
     secrets = folder / "secrets"
     secrets.mkdir(parents=True, exist_ok=True)
     (secrets / "launch_token").write_text(LAUNCH_TOKEN, encoding="utf-8")
@@ -107,6 +109,7 @@ def started(host: WorkerHost, folder: Path, pod: str = "pod-1") -> Iterator[subp
         "FTF_WORK_DIR": str(folder / "work"),
         "OMP_NUM_THREADS": "1",
         "OMP_WAIT_POLICY": "PASSIVE",
+        **variables,
     }
     with (folder / f"log-{pod}.txt").open("w") as output:
         process = subprocess.Popen(
