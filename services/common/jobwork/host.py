@@ -235,7 +235,7 @@ class Host:
             finish(current["work"], _final(cancelled, error), now, None if cancelled else error)
             add_event(current, self._kind.event(current), now)
             if newest:
-                _note_metrics(current, newest)
+                _note(current, pb.Report(metrics=newest))
 
         await self._resources.change(work, end)
         self._told.pop(doc["uid"], None)

@@ -12,6 +12,9 @@ from services.common.jobwork.reconciler import LIVE
 from services.common.resources import Resources
 from services.common.work import ended
 
+SETTLING_SECONDS = 10.0
+"""How long after work began to wait, or ended, its Job is still being made or cleared away."""
+
 
 @dataclass(frozen=True)
 class Orphan:
@@ -34,21 +37,30 @@ async def find_orphans(kind: Kind, resources: Resources, jobs: JobRunner) -> lis
     Raises:
         Unavailable: what runs Jobs does not answer.
     """
+    settled = resources.clock.now() - SETTLING_SECONDS
     statuses = [s for s in await jobs.list() if s.labels.get("kind") == kind.name]
-    found = [o for s in statuses if (o := _of_job(s, await resources.collection.get(s.labels.get("work", ""))))]
+    found = []
+    for status in statuses:
+        doc = await resources.collection.get(status.labels.get("work", ""))
+        if orphan := _of_job(status, doc, settled):
+            found.append(orphan)
     live = {s.name for s in statuses}
     for doc in await resources.collection.find({"work.state": {"$in": list(LIVE)}, "delete_time": None}, sort="order"):
+        if doc["launch"] == 0 and doc["work"]["queue_time"] > settled:
+            continue
         name = state.job_name(kind.name, {**doc, "launch": max(doc["launch"], 1)})
         if name not in live and await jobs.get(name) is None:
             found.append(Orphan(name, doc["_id"], f"{doc['_id']} is {doc['work']['state']} and has no Job."))
     return found
 
 
-def _of_job(status: JobStatus, doc: Document | None) -> Orphan | None:
+def _of_job(status: JobStatus, doc: Document | None, settled: float) -> Orphan | None:
     work = status.labels.get("work", "")
     if doc is None or doc["delete_time"] is not None or doc["uid"] != status.labels.get("uid"):
         return Orphan(status.name, work, "What it was made for does not exist any more.")
     if ended(doc["work"]):
+        if doc["work"]["end_time"] > settled:
+            return None
         return Orphan(status.name, work, f"{work} is {doc['work']['state']}.")
     if status.labels.get("launch") != str(doc["launch"]):
         return Orphan(status.name, work, f"{work} has gone on with Job {state.job_name(status.labels['kind'], doc)}.")
