@@ -1,8 +1,8 @@
-"""Serve the sample model as an OpenAI-compatible LLM: python samples/teacher.py [--parallel N]
+"""Serve the sample model as an OpenAI-compatible LLM: python samples/teacher.py [--parallel N] [--listen HOST:PORT]
 
-Listens on a free port of 127.0.0.1, prints its base URL on one line ("http://127.0.0.1:PORT/v1") once it answers, and
-serves until the process that started it ends or it is interrupted. llama.cpp inside (xllamacpp), one thread, so that a
-core is left for the services; replies can be held to a JSON schema. About 0.3 GB of memory.
+Listens on a free port of 127.0.0.1 unless told otherwise, prints its base URL on one line ("http://127.0.0.1:PORT/v1")
+once it answers, and serves until the process that started it ends or it is interrupted. llama.cpp inside (xllamacpp),
+one thread, so that a core is left for the services; replies can be held to a JSON schema. About 0.3 GB of memory.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ NAME = "smollm2-135m-instruct"
 CONTEXT = 2048  # tokens for each slot: a chunk, its prompt and the reply
 
 
-def serve(parallel: int) -> None:
+def serve(parallel: int, listen: str) -> None:
     """Serve until the parent process is gone.
 
     Args:
         parallel: replies that are generated side by side, 1 to 8. They share one thread, so that more of them give
             hardly more tokens per second (measured: 45 with one, 48 with four); two keep the thread busy while the
             caller looks at the reply before.
+        listen: host:port; port 0 takes a free one.
     """
     import xllamacpp
 
@@ -38,8 +39,9 @@ def serve(parallel: int) -> None:
     settings.n_ctx = CONTEXT * parallel
     settings.cpuparams.n_threads = settings.cpuparams_batch.n_threads = 1
     settings.use_jinja = True
-    settings.hostnames = ["127.0.0.1"]
-    settings.port = 0
+    host, _, port = listen.rpartition(":")
+    settings.hostnames = [host]
+    settings.port = int(port)
     settings.ui = False
     settings.cache_ram_mib = 64
     settings.verbosity = 0
@@ -55,5 +57,7 @@ def serve(parallel: int) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parallel", type=int, default=2, help="replies generated side by side (default 2)")
+    parser.add_argument("--listen", default="127.0.0.1:0", metavar="HOST:PORT", help="address (127.0.0.1, a free port)")
+    given = parser.parse_args()
     with contextlib.suppress(KeyboardInterrupt):
-        serve(parser.parse_args().parallel)
+        serve(given.parallel, given.listen)

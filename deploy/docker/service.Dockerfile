@@ -21,9 +21,10 @@ COPY protos/finetuneflow protos/finetuneflow
 COPY protos/generate.py protos/
 COPY clients/python clients/python
 COPY services services
-RUN for project in clients/python .; do \
-        (cd "$project" && /opt/build/bin/python -m hatchling build -t wheel -d /build/dist) || exit 1; \
-    done \
+WORKDIR /build/clients/python
+RUN /opt/build/bin/python -m hatchling build -t wheel -d /build/dist
+WORKDIR /build
+RUN /opt/build/bin/python -m hatchling build -t wheel -d /build/dist \
     && /opt/finetuneflow/bin/pip install --no-deps dist/*.whl \
     && /opt/finetuneflow/bin/pip check \
     && /opt/finetuneflow/bin/pip uninstall --yes pip

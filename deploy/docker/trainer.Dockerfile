@@ -29,9 +29,10 @@ COPY protos/finetuneflow protos/finetuneflow
 COPY protos/generate.py protos/
 COPY clients/python clients/python
 COPY services services
-RUN for project in clients/python .; do \
-        (cd "$project" && /opt/build/bin/python -m hatchling build -t wheel -d /build/dist) || exit 1; \
-    done \
+WORKDIR /build/clients/python
+RUN /opt/build/bin/python -m hatchling build -t wheel -d /build/dist
+WORKDIR /build
+RUN /opt/build/bin/python -m hatchling build -t wheel -d /build/dist \
     && /opt/finetuneflow/bin/pip install --no-deps dist/*.whl \
     && /opt/finetuneflow/bin/pip check \
     && /opt/finetuneflow/bin/pip uninstall --yes pip
@@ -46,7 +47,7 @@ ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
 # each other's cores are many times slower than two that sleep.
 ENV PATH=/opt/finetuneflow/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 HF_HOME=/cache/huggingface \
     TRITON_CACHE_DIR=/tmp/triton TORCHINDUCTOR_CACHE_DIR=/tmp/inductor MPLCONFIGDIR=/tmp/matplotlib \
-    TOKENIZERS_PARALLELISM=false OMP_WAIT_POLICY=PASSIVE
+    OMP_WAIT_POLICY=PASSIVE
 RUN install -d -o 65532 -g 65532 -m 0700 /cache /cache/huggingface /var/lib/finetuneflow
 WORKDIR /var/lib/finetuneflow
 USER 65532:65532
