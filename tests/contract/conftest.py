@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import secrets
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from pymongo import MongoClient
@@ -19,20 +21,11 @@ from services.common.jobs.process import ProcessJobs
 from services.common.natsserver import NatsServer
 from services.common.objects.folder import FolderObjects
 from services.common.objects.port import Objects
+from services.common.objects.s3 import S3Objects
 from tests.fakes import stores
-from tests.fakes.servers import started
 
-# Session-wide servers are started by the first test that asks; each test has a database or a bucket of its own.
-
-
-@pytest.fixture(scope="session")
-def mongo_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A server of MongoDB's protocol: the one that FTF_TEST_MONGO_URL names, or FerretDB."""
-    if given := os.environ.get(stores.MONGO_URL):
-        yield given
-        return
-    with started(stores.ferretdb(tmp_path_factory.mktemp("ferretdb"))) as server:
-        yield f"mongodb://{server.address}"
+if TYPE_CHECKING:
+    from tests.cluster.bed.cluster import Bed
 
 
 @pytest.fixture(params=["sqlite", pytest.param("mongo", marks=pytest.mark.cluster)])
@@ -51,22 +44,36 @@ async def documents(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIter
         client.drop_database(f"finetuneflow_{service}")
 
 
-@pytest.fixture(params=["folder"])
+@pytest.fixture(params=["folder", "seaweedfs", pytest.param("minio", marks=pytest.mark.cluster)])
 def objects(request: pytest.FixtureRequest, tmp_path: Path) -> Objects:
     """An empty object store."""
-    return FolderObjects(tmp_path / "objects")
+    if request.param == "folder":
+        return FolderObjects(tmp_path / "objects")
+    server: stores.S3 = request.getfixturevalue(request.param)
+    return S3Objects(server.bucket(f"b{secrets.token_hex(6)}"), server.keys)
 
 
-@pytest.fixture(params=["process"])
-async def open_jobs(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Callable[[], JobRunner]]:
-    """Opens a runner of one Job at a time, always over the same Jobs; their arguments are a Python program."""
+OpenJobs = Callable[[], JobRunner]
+PYTHON = (sys.executable, "-I", "-S", "-u", "-c")
+
+
+@pytest.fixture(params=["process", pytest.param("kubernetes", marks=pytest.mark.cluster)])
+def open_jobs(request: pytest.FixtureRequest) -> OpenJobs:
+    """Opens a runner of Jobs, always over the same Jobs; their arguments are a Python program."""
+    opener: OpenJobs = request.getfixturevalue(f"open_{request.param}_jobs")
+    return opener
+
+
+@pytest.fixture
+async def open_process_jobs(tmp_path: Path) -> AsyncIterator[OpenJobs]:
+    """Jobs as processes of this machine, one at a time."""
     opened: list[ProcessJobs] = []
 
     def open_runner() -> JobRunner:
         runner = ProcessJobs(
             tmp_path / "runner",
             {"FTF_ADDRESS": "127.0.0.1:1"},
-            command=(sys.executable, "-I", "-S", "-u", "-c"),
+            command=PYTHON,
             environ={
                 "PATH": os.environ["PATH"],
                 "HF_HUB_OFFLINE": "1",
@@ -82,6 +89,32 @@ async def open_jobs(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIter
         await runner.close()
     for status in await opened[-1].list() if opened else []:
         await opened[-1].stop(status.name, 0)
+
+
+@pytest.fixture
+async def open_kubernetes_jobs(bed: Bed, tmp_path: Path) -> AsyncIterator[OpenJobs]:
+    """Jobs of a namespace of a real cluster, with one node that has room for them."""
+    from services.common.kube.jobs import KubernetesJobs
+    from services.common.kube.template import JobTemplate
+
+    namespace = await bed.namespace()
+    bed.image("finetuneflow/contract")
+    template = JobTemplate("finetuneflow/contract:1", command=PYTHON, backoff_limit=0)
+    opened: list[KubernetesJobs] = []
+    starting: list[asyncio.Task[None]] = []
+
+    def open_runner() -> JobRunner:
+        objects = FolderObjects(tmp_path / "logs")
+        runner = KubernetesJobs(bed.api, template, objects, "contract", namespace=namespace)
+        opened.append(runner)
+        starting.append(asyncio.create_task(runner.start()))
+        return runner
+
+    async with bed.kubelet():
+        yield open_runner
+        await asyncio.gather(*starting)
+        for runner in opened:
+            await runner.close()
 
 
 @pytest.fixture

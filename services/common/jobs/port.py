@@ -2,7 +2,8 @@
 
 A Job runs one program once. It is known by its name, which the caller derives from the work and the number of the
 launch, so that asking for it twice starts it once. Jobs outlive the service that asked for them, and the runner that
-a restarted service makes finds them again. A Job that ended is never started again: another launch is another name.
+a restarted service makes finds them again. A Job that ended is never started again: another launch is another name. A
+runner that restarts may start the program of a Job that has not ended several times, one after the other.
 
     PENDING → RUNNING → SUCCEEDED (exit code 0) | FAILED (any other, or none)
 
@@ -59,8 +60,9 @@ class JobSpec:
         args: the trainer's arguments; everybody on the machine can read them.
         env: environment variables; not for secrets.
         secrets: file name → content, delivered as files that only the Job's user can read.
-        labels: facts to find the Job by, returned with its status. `uid` tells what the Job works for: on one machine,
-            Jobs of the same uid share their scratch folder, which goes some minutes after the last of them.
+        labels: facts to find the Job by, returned with its status. `kind` tells what sort of work it does, `uid` what
+            it works for. On one machine, Jobs of the same uid share their scratch folder, which goes some minutes
+            after the last of them; in a cluster each pod has an empty one.
         resources: what it asks for.
     """
 
@@ -136,9 +138,11 @@ class JobRunner(Protocol):
         ...
 
     async def ensure(self, spec: JobSpec) -> None:
-        """See to it that there is a Job of that name; it starts when there is room, in the order of these calls.
+        """See to it that there is a Job of that name; it starts when there is room.
 
-        Durable when it returns. Repeating it does nothing, whatever the rest of the spec, also when the Job has ended.
+        On one machine Jobs start in the order of these calls; in a cluster its scheduler or its queue decides. The Job
+        is durable when this returns. Repeating it does nothing, whatever the rest of the spec, also when the Job has
+        ended.
 
         Raises:
             InvalidArgument: the name, or the name of a secret or a variable, is bad.
@@ -173,7 +177,8 @@ class JobRunner(Protocol):
     def logs(self, name: str) -> AsyncIterator[str]:
         """Yield the lines that the Job has written so far, without line ends; at least the last 10 MiB.
 
-        A Job that is not there, or has not started, has none.
+        Where Jobs are restarted, those of every process of the Job, oldest first. A Job that is not there, or has not
+        started, has none.
         """
         ...
 

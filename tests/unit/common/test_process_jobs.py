@@ -235,6 +235,56 @@ async def test_a_shutdown_stops_what_runs_and_starts_nothing(open_jobs: Callable
     assert await ended(open_jobs(), "run-2") == 0
 
 
+async def test_the_scratch_folder_is_kept_for_the_next_launch_of_the_same_work(
+    open_jobs: Callable[..., ProcessJobs],
+) -> None:
+    """Jobs of one uid share it, even if the first is deleted before the second is asked for."""
+    jobs = open_jobs()
+    where = "import os, pathlib; p = pathlib.Path(os.environ['FTF_WORK_DIR'], 'spool')"
+    await jobs.ensure(JobSpec("run-a-1", (f"{where}; p.write_text('kept')",), labels={"uid": "a"}))
+    await ended(jobs, "run-a-1")
+    await jobs.delete("run-a-1")
+    await jobs.ensure(JobSpec("run-a-2", (f"{where}; print(p.read_text())",), labels={"uid": "a"}))
+    await jobs.ensure(JobSpec("run-b-1", (f"{where}; print(p.exists())",), labels={"uid": "b"}))
+    await ended(jobs, "run-b-1")
+
+    assert await first_line(jobs, "run-a-2") == "kept"
+    assert await first_line(jobs, "run-b-1") == "False"
+
+
+async def test_jobs_wait_for_room_in_the_order_they_were_asked_for(open_jobs: Callable[..., ProcessJobs]) -> None:
+    """And start by themselves when there is room, though nobody asks."""
+    jobs = open_jobs()
+    await jobs.ensure(JobSpec("z-1", (SLEEP,)))
+    for name in ("y-1", "x-1", "w-1"):
+        await jobs.ensure(JobSpec(name, ("import time; print(time.time_ns())",)))
+    await first_line(jobs, "z-1")
+    waiting = [(s.name, s.state) for s in await jobs.list()]
+    await jobs.stop("z-1", 10)
+    times = [int(await first_line(jobs, name)) for name in ("y-1", "x-1", "w-1")]
+
+    assert waiting == [("z-1", "RUNNING"), ("y-1", "PENDING"), ("x-1", "PENDING"), ("w-1", "PENDING")]
+    assert times == sorted(times)
+
+
+async def test_a_jobs_secrets_are_its_users_alone(open_jobs: Callable[..., ProcessJobs]) -> None:
+    """Not its group's either."""
+    jobs = open_jobs()
+    program = "import os, pathlib; p = pathlib.Path(os.environ['FTF_SECRETS_DIR'], 't'); print(oct(p.stat().st_mode))"
+    await jobs.ensure(JobSpec("run-1", (program,), secrets={"t": "s3cret"}))
+
+    assert await first_line(jobs, "run-1") == "0o100600"
+
+
+async def test_a_line_shows_before_it_is_finished(open_jobs: Callable[..., ProcessJobs]) -> None:
+    """As a progress bar is until its end."""
+    jobs = open_jobs()
+    await jobs.ensure(JobSpec("run-1", ("import sys, time; sys.stdout.write('1%\\r50%'); time.sleep(300)",)))
+    await first_line(jobs, "run-1")
+
+    assert await first_line(jobs, "run-1") == "50%"
+
+
 async def test_old_scratch_folders_go(tmp_path: Path, open_jobs: Callable[..., ProcessJobs]) -> None:
     """Some time after the last Job of the work; those of Jobs that are known stay."""
     jobs = open_jobs()
