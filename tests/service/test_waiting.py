@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +54,30 @@ async def waits(stub: Any, reason: str) -> run_pb2.Run:
         if run.work.waiting.reason == waiting_pb2.WaitingReason.Value("WAITING_REASON_" + reason):
             return run
     raise AssertionError(f"it never waited for {reason}: {run.work}")
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Wait until something is so, or fail."""
+    deadline = time.monotonic() + 15
+    while not await condition():
+        assert time.monotonic() < deadline, "it did not come true"
+        await asyncio.sleep(0.05)
+
+
+async def is_running(jobs: OverlaidJobs, name: str) -> bool:
+    """Whether there is a Job of that name, and it runs."""
+    status = await jobs.get(name)
+    return status is not None and status.state == "RUNNING"
+
+
+async def none_left(jobs: OverlaidJobs) -> bool:
+    """Whether there is no Job."""
+    return not await jobs.list()
+
+
+async def no_orphans(stub: Any) -> bool:
+    """Whether every Job has its run."""
+    return not (await stub.ListOrphans(pb.ListOrphansRequest())).orphans
 
 
 async def job_of(stub: Any, launch: int = 1) -> str:
@@ -134,15 +160,12 @@ async def test_what_is_not_the_trainers_fault_is_never_counted(reason: str, tmp_
         await stub.CreateRun(request())
         for launch in range(1, 5):
             await at_step(stub, launch)
-            async with asyncio.timeout(10):
-                while await jobs.get(await job_of(stub, launch)) is None:
-                    await asyncio.sleep(0.05)
-            jobs.say(await job_of(stub, launch), state="FAILED", reason=reason, message="Gone. Wait.")
+            name = await job_of(stub, launch)
+            await until(partial(is_running, jobs, name))
+            jobs.say(name, state="FAILED", reason=reason, message="Gone. Wait.")
             await waits(stub, reason)
         run, reports = await ended(stub)
-        async with asyncio.timeout(10):
-            while (await stub.ListOrphans(pb.ListOrphansRequest())).orphans:
-                await asyncio.sleep(0.1)
+        await until(partial(no_orphans, stub))
 
     assert run.work.state == State.WORK_STATE_SUCCEEDED
     assert sorted(set(steps(reports))) == list(range(1, 41))
@@ -154,10 +177,9 @@ async def test_a_run_out_of_memory_fails_with_the_reason(restarts: bool, tmp_pat
     async with training(tmp_path, restarts=restarts, steps=10_000, save_steps=100_000) as (stub, jobs):
         await stub.CreateRun(request())
         for launch in range(1, 2 if restarts else 4):
-            async with asyncio.timeout(10):
-                while (job := await jobs.get(await job_of(stub, launch))) is None or job.state != "RUNNING":
-                    await asyncio.sleep(0.05)
-            jobs.say(await job_of(stub, launch), state="FAILED", exit_code=137, reason="OOM_KILLED")
+            name = await job_of(stub, launch)
+            await until(partial(is_running, jobs, name))
+            jobs.say(name, state="FAILED", exit_code=137, reason="OOM_KILLED")
         run, _ = await ended(stub)
 
     assert run.work.state == State.WORK_STATE_FAILED
@@ -226,9 +248,7 @@ async def test_a_run_is_cancelled_while_it_waits(tmp_path: Path) -> None:
         await stub.CreateRun(request())
         await waits(stub, "QUEUE")
         run = await stub.CancelRun(pb.CancelRunRequest(name=RUN))
-        async with asyncio.timeout(10):
-            while await jobs.list():
-                await asyncio.sleep(0.05)
+        await until(partial(none_left, jobs))
 
     assert (run.work.state, run.work.HasField("waiting")) == (State.WORK_STATE_CANCELLED, False)
 
