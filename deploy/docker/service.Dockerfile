@@ -34,7 +34,8 @@ LABEL org.opencontainers.image.title="FineTuneFlow" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /opt/finetuneflow /opt/finetuneflow
 # The root file system is read-only in a cluster: nothing is compiled to it.
-ENV PATH=/opt/finetuneflow/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 FTF_STATE=/var/lib/finetuneflow
+ENV PATH=/opt/finetuneflow/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
+    HOME=/var/lib/finetuneflow FTF_STATE=/var/lib/finetuneflow
 RUN install -d -o 65532 -g 65532 -m 0700 /var/lib/finetuneflow
 ARG SERVICE
 RUN case "$SERVICE" in ingest|dataset|hardware|training|export) ;; \

@@ -45,7 +45,8 @@ COPY --from=build /opt/finetuneflow /opt/finetuneflow
 ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
 # Jobs mount their own folders over these; a container by itself finds them here. Two OpenMP processes that spin for
 # each other's cores are many times slower than two that sleep.
-ENV PATH=/opt/finetuneflow/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 HF_HOME=/cache/huggingface \
+ENV PATH=/opt/finetuneflow/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
+    HOME=/var/lib/finetuneflow HF_HOME=/cache/huggingface \
     TRITON_CACHE_DIR=/tmp/triton TORCHINDUCTOR_CACHE_DIR=/tmp/inductor MPLCONFIGDIR=/tmp/matplotlib \
     OMP_WAIT_POLICY=PASSIVE
 RUN install -d -o 65532 -g 65532 -m 0700 /cache /cache/huggingface /var/lib/finetuneflow
