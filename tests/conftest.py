@@ -13,7 +13,7 @@ LEFT_OUT = {
     "cluster": "they need a Kubernetes control plane: make test-cluster",
     "packaging": "they install the wheels in fresh environments: make test-wheels",
 }
-pytest_plugins = ["tests.cluster.bed.fixtures"]
+pytest_plugins = ["tests.cluster.bed.fixtures", "tests.fakes.store_fixtures"]
 COUNTS = pytest.StashKey[Counter[str]]()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +45,22 @@ def minio(folder: Path) -> Server:
         "MINIO_CALLHOME_ENABLE": "off",
     }
     return Server(command, port, folder, environ)
+
+
+def seaweedfs(folder: Path) -> Server:
+    """Return SeaweedFS, which its package brings along."""
+    names = ("s3", "master", "volume", "filer", "admin")
+    ports = free_ports(2 * len(names) + 1)
+    command = [str(Path(sys.executable).with_name("weed")), "-logdir", str(folder), "mini", "-ip=127.0.0.1"]
+    command += ["-ip.bind=127.0.0.1", f"-dir={folder / 'data'}", f"-admin.dataDir={folder / 'admin'}"]
+    command += [f"-{name}.port={port}" for name, port in zip(names, ports[::2], strict=False)]
+    command += [f"-{name}.port.grpc={port}" for name, port in zip(names, ports[1::2], strict=False)]
+    command += ["-master.telemetry=false", "-webdav=false", "-admin.ui=false", f"-metricsPort={ports[-1]}"]
+    command += ["-s3.autoCreateBucket=false", "-s3.port.iceberg=0", "-s3.port.lance=0", f"-s3.localSocket={folder}/s3"]
+    command += [f"-filer.localSocket={folder}/filer"]
+    (folder / "data").mkdir(parents=True)
+    (folder / "admin").mkdir()
+    return Server(command, ports[0], folder, {"AWS_ACCESS_KEY_ID": KEYS[0], "AWS_SECRET_ACCESS_KEY": KEYS[1]})
 
 
 @dataclass(frozen=True)

@@ -131,6 +131,15 @@ class FolderObjects:
             await self._leave_loop(key, _make, path.parent)
         return path.as_uri()
 
+    async def check(self) -> float:
+        """See port.Objects."""
+        probe = Incoming(self._incoming)
+        try:
+            await self._leave_loop("", probe.write, b"")
+        finally:
+            await asyncio.to_thread(probe.discard)
+        return 0.0
+
     async def _leave_loop(self, key: str, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return await asyncio.to_thread(work, *args, **kwargs)

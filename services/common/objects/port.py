@@ -110,6 +110,17 @@ class Objects(Protocol):
         """
         ...
 
+    async def check(self) -> float:
+        """Make sure that the store answers, takes the credentials and can be written to.
+
+        Returns:
+            Seconds by which the store's clock is ahead of this machine's; 0 where it has no clock of its own.
+
+        Raises:
+            Unavailable: it does not answer now; or, with reason CONFIGURATION, a setting is wrong: waiting is no use.
+        """
+        ...
+
 
 def check_key(key: str) -> None:
     """Refuse a key that the module's docstring does not allow.
