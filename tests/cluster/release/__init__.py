@@ -1,0 +1,1 @@
+"""The chart, installed into the bed's cluster, with real stores beside it."""

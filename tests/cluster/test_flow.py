@@ -1,0 +1,57 @@
+"""The whole flow in a cluster, by `ftf` alone: a run that is a real Job of the real trainer, and weights out."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import pytest_asyncio
+
+if TYPE_CHECKING:
+    from tests.cluster.bed.cluster import Cluster
+    from tests.cluster.release.install import Release
+
+pytestmark = [pytest.mark.cluster, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(900)]
+
+SAMPLES = Path(__file__).parents[2] / "samples" / "documents"
+DOCUMENTS = ("safety-rules.md", "wren-balance-guide.txt", "travel-policy.docx", "company-history.pdf")
+QUICK = ("--max-steps", "6", "--max-length", "256", "--examples-per-chunk", "2", "--chunk-tokens", "256")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def release(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Release]:
+    """The chart, installed, with the real trainer."""
+    from tests.cluster.bed.cluster import Bed
+    from tests.cluster.release.install import installed
+    from tests.fakes.tiny_model import tiny_model
+
+    folder = tmp_path_factory.mktemp("flow")
+    tiny_model(folder / "models" / "tiny")
+    trainer = [sys.executable, "-m", "services.trainer"]
+    async with Bed(cluster) as bed, installed(bed, folder, folder / "models", trainer, {}) as found:
+        yield found
+
+
+async def test_documents_become_weights_in_a_cluster(release: Release, tmp_path: Path) -> None:
+    """One command against one address; the run and both exports are Jobs, and nothing is left of them."""
+    documents = [str(SAMPLES / name) for name in DOCUMENTS]
+    await release.ftf("model", "add", "/models/tiny", "--id", "tiny")
+    command = ["run", *documents, "--model", "tiny", "--llm-url", release.llm.url, "--llm-model", "fake-model"]
+    await release.ftf(*command, *QUICK, "-o", str(tmp_path / "out"), seconds=600)
+    files = {path.name for path in (tmp_path / "out").rglob("*")}
+    datasets = json.loads(await release.ftf("dataset", "list", "--json"))["datasets"]
+    runs = json.loads(await release.ftf("runs", "--json"))["runs"]
+    logs = await release.ftf("logs")
+
+    for count in datasets[0]["counts"]:
+        dropped = sum(int(drop["count"]) for drop in count.get("dropped", []))
+        assert int(count.get("in", 0)) == int(count.get("out", 0)) + dropped, count
+    assert [run["work"]["state"] for run in runs] == ["WORK_STATE_SUCCEEDED"]
+    assert len(runs[0]["attempts"]) == 1
+    assert {"report.md", "loss.png", "adapter_model.safetensors", "model.safetensors", "manifest.json"} <= files
+    assert "Attempt 1" in logs
+    assert "none" in (await release.ftf("runs", "orphans")).lower()
