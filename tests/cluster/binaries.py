@@ -10,6 +10,9 @@ from pathlib import Path
 HERE = Path(__file__).parent
 TOOLCHAIN = "go1.26.8"
 _VERSION = "v1.36.2"
+GATEWAY_API = "v1.6.3"
+GATEWAY_API_SUM = "h1:lKpJa5bGlraC/QeACvCpsHLdmO6y0iKfzVl6gzaFEYc="  # Of the module, as in a go.sum.
+CRDS = ("gatewayclasses", "gateways", "grpcroutes")
 
 
 @dataclass(frozen=True)
@@ -46,3 +49,13 @@ def path(name: str) -> Path:
         if source.suffix in (".go", ".mod", ".sum", ".txt"):
             digest.update(source.name.encode() + b"\0" + source.read_bytes())
     return cache() / digest.hexdigest()[:16] / name
+
+
+def folder() -> Path:
+    """Return a folder that `build.py` fills with links to all programs of this checkout, by their names."""
+    return cache() / ("all-" + hashlib.sha256("".join(str(path(name)) for name in BINARIES).encode()).hexdigest()[:16])
+
+
+def gateway_crds() -> Path:
+    """Return the folder of the Gateway API's definitions."""
+    return cache() / f"gateway-api-{GATEWAY_API}"

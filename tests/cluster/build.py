@@ -6,6 +6,8 @@ and exits with 1.
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import shutil
 import subprocess
@@ -26,7 +28,7 @@ def build(name: str) -> None:
         return
     binary = binaries.BINARIES[name]
     flags = " ".join(["-s -w", *(f"-X {variable}" for variable in binary.variables)])
-    fresh = target.with_suffix(".new")
+    fresh = target.with_suffix(f".{os.getpid()}")
     target.parent.mkdir(parents=True, exist_ok=True)
     command = ["go", "build", "-trimpath", "-buildvcs=false", "-ldflags", flags, "-o", str(fresh), binary.package]
     environment = os.environ | {"GOTOOLCHAIN": binaries.TOOLCHAIN, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly"}
@@ -42,6 +44,35 @@ def build(name: str) -> None:
     print(f"  {name}: built in {time.monotonic() - begun:.0f} s, {target}", flush=True)
 
 
+def download_crds() -> None:
+    """Put the Gateway API's definitions into the cache, from its Go module."""
+    target = binaries.gateway_crds()
+    if target.exists():
+        return
+    module = f"sigs.k8s.io/gateway-api@{binaries.GATEWAY_API}"
+    environment = os.environ | {"GOTOOLCHAIN": binaries.TOOLCHAIN, "GOFLAGS": ""}
+    done = subprocess.run(["go", "mod", "download", "-json", module], env=environment, capture_output=True, text=True)
+    found = json.loads(done.stdout or "{}")
+    if found.get("Sum") != binaries.GATEWAY_API_SUM or "Dir" not in found:
+        raise SystemExit(f"{module} cannot be had, or is not what it was: {found or done.stderr.strip()}")
+    fresh = target.with_suffix(f".{os.getpid()}")
+    fresh.mkdir(parents=True)
+    for name in binaries.CRDS:
+        source = Path(found["Dir"]) / "config" / "crd" / "standard" / f"gateway.networking.k8s.io_{name}.yaml"
+        shutil.copyfile(source, fresh / source.name)
+    fresh.rename(target)
+    print(f"  gateway-api {binaries.GATEWAY_API}: {target}", flush=True)
+
+
+def link() -> None:
+    """Make the folder in which all programs lie under their names."""
+    folder = binaries.folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in binaries.BINARIES:
+        with contextlib.suppress(FileExistsError):
+            (folder / name).symlink_to(binaries.path(name))
+
+
 def main() -> None:
     """Build the programs that are named, or all."""
     if shutil.which("go") is None:
@@ -50,6 +81,8 @@ def main() -> None:
     print("The programs of the test bed:", flush=True)
     for name in names:
         build(name)
+    download_crds()
+    link()
 
 
 if __name__ == "__main__":

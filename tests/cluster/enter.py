@@ -18,6 +18,11 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import NoReturn
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from tests.cluster import binaries
 
 ADDRESS, MASK = "10.244.0.1", "255.255.0.0"
 SIOCSIFADDR, SIOCSIFNETMASK, SIOCGIFFLAGS, SIOCSIFFLAGS = 0x8916, 0x891C, 0x8913, 0x8914
@@ -58,7 +63,7 @@ def inside(command: list[str]) -> int:
 
 def run(command: list[str]) -> int:
     """Run the command; pass signals on to it; reap what others leave behind. Returns its exit code."""
-    child = subprocess.Popen(command, env=os.environ | {"FTF_IN_BED": "1"})
+    child = subprocess.Popen(command, env=os.environ | {"FTF_IN_BED": "1", "FTF_CLUSTER_BIN": str(binaries.folder())})
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, _: child.send_signal(number))
     while True:
@@ -67,26 +72,23 @@ def run(command: list[str]) -> int:
             return os.waitstatus_to_exitcode(status)
 
 
-def main() -> int:
-    """Enter and run."""
-    if sys.argv[1] == "--inside":
-        return inside(sys.argv[2:])
+def enter(command: list[str]) -> NoReturn:
+    """Become process 1 of new namespaces that runs the command."""
+    own = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    own += [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
     if shutil.which("unshare") is None:
-        print("The test bed needs the program `unshare` (util-linux).", file=sys.stderr)
-        return 1
-    command = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
-    command += [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
-    if subprocess.run([*command, "true"], capture_output=True).returncode != 0:
-        found = subprocess.run([*command, "true"], capture_output=True, text=True)
-        print(
-            f"The test bed needs namespaces of its own, and this machine does not let it make them: "
-            f"{found.stderr.strip()}. Run it as root, or let users make namespaces "
-            f"(sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns).",
-            file=sys.stderr,
+        raise SystemExit("The test bed needs the program `unshare` (util-linux).")
+    tried = subprocess.run([*own, "true"], capture_output=True, text=True)
+    if tried.returncode != 0:
+        raise SystemExit(
+            "The test bed needs namespaces of its own, and this machine does not let it make them: "
+            f"{tried.stderr.strip()}. Run it as root, or let users make namespaces (sysctl user.max_user_namespaces, "
+            "kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns)."
         )
-        return 1
-    os.execvp(command[0], [*command, sys.executable, __file__, "--inside", *sys.argv[1:]])
+    os.execvp(own[0], [*own, sys.executable, __file__, "--inside", *command])
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    if sys.argv[1] == "--inside":
+        sys.exit(inside(sys.argv[2:]))
+    enter(sys.argv[1:])

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import aiohttp
-import yaml
+import yaml  # type: ignore[import-untyped]  # Comes with kubernetes, without types.
 
 Json = dict[str, Any]
 
@@ -26,6 +26,7 @@ class ApiError(Exception):
         self.code = code
 
 
+CALL = 10.0  # seconds that one call may take
 AWAY = (aiohttp.ClientError, TimeoutError, ConnectionError, OSError)
 
 
@@ -82,13 +83,15 @@ class Api:
                 raise ApiError(reply.status, text)
             yield reply
 
-    async def call(self, method: str, path: str, body: object = None, *, timeout: float = 10, **query: str) -> Json:
+    async def call(
+        self, method: str, path: str, body: object = None, *, query: Mapping[str, str] | None = None
+    ) -> Json:
         """Make one call and return its JSON."""
         form = "application/strategic-merge-patch+json" if method == "PATCH" else "application/json"
-        options: dict[str, Any] = {"params": query}
+        options: dict[str, Any] = {"params": query or {}}
         if body is not None:
             options |= {"data": json.dumps(body), "headers": {"Content-Type": form}}
-        async with self._open(method, path, timeout, **options) as reply:
+        async with self._open(method, path, CALL, **options) as reply:
             found: Json = await reply.json()
             return found
 
@@ -109,7 +112,7 @@ class Api:
 
     async def list(self, kind: str, namespace: str = "", **query: str) -> list[Json]:
         """Return all objects of a kind; query may hold labelSelector and fieldSelector."""
-        items: list[Json] = (await self.call("GET", path_of(kind, namespace), **query))["items"]
+        items: list[Json] = (await self.call("GET", path_of(kind, namespace), query=query))["items"]
         return items
 
     async def create(
@@ -123,7 +126,7 @@ class Api:
         return await self.call("PATCH", path_of(kind, namespace, name, sub), body)
 
     async def delete(self, kind: str, namespace: str, name: str, **options: object) -> None:
-        """Delete an object; it may be gone. Options are those of DeleteOptions: gracePeriodSeconds, propagationPolicy."""
+        """Delete an object; it may be gone. Options: gracePeriodSeconds, propagationPolicy, preconditions."""
         try:
             await self.call("DELETE", path_of(kind, namespace, name), options or None)
         except ApiError as error:
@@ -138,7 +141,7 @@ class Api:
         path = path_of(kind, namespace)
         while True:
             with contextlib.suppress(*AWAY, ApiError, ValueError):
-                found = await self.call("GET", path, **query)
+                found = await self.call("GET", path, query=query)
                 yield "SYNC", found
                 version = found["metadata"]["resourceVersion"]
                 async for line in self.lines(path, watch="true", resourceVersion=version, **query):

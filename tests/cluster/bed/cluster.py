@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import itertools
 import json
@@ -15,13 +16,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import yaml  # type: ignore[import-untyped]  # Comes with kubernetes, without types.
 from kubernetes import aio
 
 from tests.cluster import binaries
 from tests.cluster.bed import nodes
-from tests.cluster.bed.api import Api
+from tests.cluster.bed.api import Api, ApiError
 from tests.cluster.bed.controlplane import ControlPlane
-from tests.cluster.bed.programs import Program
+from tests.cluster.bed.programs import Program, wait_for
+from tests.cluster.bed.stores import Stores, answers
 from tests.cluster.bed.waits import until
 
 Json = dict[str, Any]
@@ -40,6 +43,7 @@ class Cluster:
         options = [f"--kubeconfig={self.kubeconfig}", f"--listen={DNS}"]
         self.dns = Program.module("tests.cluster.bed.dns", options, self.folder, "dns")
         self.numbers = itertools.count(1)
+        self.stores = Stores(self.folder)
         self.seconds = 0.0
         self._images: dict[str, Json] = {}
 
@@ -52,6 +56,7 @@ class Cluster:
 
     def stop(self) -> None:
         """End everything and remove its folder."""
+        self.stores.stop()
         self.dns.stop()
         self.control.stop()
         if not os.environ.get("FTF_KEEP_BED"):
@@ -88,6 +93,8 @@ class Bed:
         """Connect to nothing yet."""
         self.cluster, self.control = cluster, cluster.control
         self.kubeconfig, self.folder, self.image = cluster.kubeconfig, cluster.folder, cluster.image
+        self.stores = cluster.stores
+        self.mongo_url, self.objects_url, self.nats_url = Stores.mongo_url, Stores.objects_url, Stores.nats_url
         self.raw = Api(cluster.kubeconfig)
         self._stack = contextlib.AsyncExitStack()
         self._namespaces: list[str] = []
@@ -137,3 +144,64 @@ class Bed:
         description = nodes.describe(name, gpus, gpu_product, gpu_memory, cpu, memory, disk, labels or {}, taints)
         async with nodes.node(self.raw, self.folder, self.kubeconfig, number, description) as found:
             yield found
+
+    async def helm(self, *arguments: str, timeout: float = 300) -> str:
+        """Run helm against the cluster and return what it printed. Raises HelmError when it fails."""
+        home = self.folder / "helm"
+        places = {f"HELM_{kind}_HOME": str(home / kind.lower()) for kind in ("CACHE", "CONFIG", "DATA")}
+        environment = os.environ | places | {"KUBECONFIG": str(self.kubeconfig)}
+        child = await asyncio.create_subprocess_exec(
+            str(binaries.path("helm")), *arguments, env=environment, stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        try:
+            out, problem = await asyncio.wait_for(child.communicate(), timeout)
+        finally:
+            if child.returncode is None:
+                child.kill()
+                await child.wait()
+        if child.returncode != 0:
+            raise HelmError(f"helm {' '.join(arguments)} → {child.returncode}: {problem.decode()}{out.decode()}")
+        return out.decode()
+
+    async def gateway_api(self) -> None:
+        """Let the API server know Gateways and GRPCRoutes; doing it again changes nothing."""
+        for file in sorted(binaries.gateway_crds().glob("*.yaml")):
+            definition = yaml.safe_load(file.read_text(encoding="utf-8"))
+            name, crds = definition["metadata"]["name"], "apiextensions.k8s.io/v1/customresourcedefinitions"
+            try:
+                await self.raw.create(crds, "", definition)
+            except ApiError as error:
+                if error.code != 409:
+                    raise
+            await until(lambda name=name: established(self.raw, name), f"{name} is known")  # type: ignore[misc]  # Bound.
+
+    @contextlib.asynccontextmanager
+    async def gateway(self, namespace: str, tls: str = "") -> AsyncIterator[str]:
+        """Run a gateway for the GRPCRoutes of a namespace, and give its address, host:port.
+
+        Args:
+            tls: a Secret of type kubernetes.io/tls to serve with; none for plain text.
+        """
+        address = f"10.244.0.{100 + next(self.cluster.numbers) % 100}:{443 if tls else 80}"
+        options = [f"--kubeconfig={self.kubeconfig}", f"--namespace={namespace}", f"--listen={address}", f"--tls={tls}"]
+        program = Program.module("tests.cluster.bed.gateway", options, self.folder, f"gateway-{namespace}")
+        program.start()
+        try:
+            host, _, port = address.rpartition(":")
+            await asyncio.to_thread(wait_for, "the gateway", lambda: answers((host, int(port))), program)
+            yield address
+        finally:
+            program.stop()
+
+
+class HelmError(RuntimeError):
+    """helm failed; the text is what it said."""
+
+
+async def established(api: Api, name: str) -> bool:
+    """Whether a CustomResourceDefinition is served."""
+    found = await api.get("apiextensions.k8s.io/v1/customresourcedefinitions", "", name)
+    return any(
+        c["type"] == "Established" and c["status"] == "True" for c in found.get("status", {}).get("conditions", [])
+    )

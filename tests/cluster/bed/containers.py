@@ -44,10 +44,9 @@ class Container:
         """Whether more may come into the log of one of its lives."""
         return life == self.state.restarts and self._life is not None and not self._life.done()
 
-    @property
-    def log(self) -> Path:
-        """The log of its present life."""
-        return log_path(self._worker.folder, self.state.name, self.state.restarts)
+    def log(self, life: int = -1) -> Path:
+        """Return the log of one of its lives, the first of which is 0; without a number of the present one."""
+        return log_path(self._worker.folder, self.state.name, self.state.restarts if life < 0 else life)
 
     async def run(self) -> int:
         """Run it until it has ended for good, and return its exit code; for an init container, after each end."""
@@ -124,7 +123,7 @@ class Container:
         }
         limit = spec.get("resources", {}).get("limits", {}).get("memory", 0)
         memory = int(environment.quantity(limit))
-        self._process = ContainerProcess.start(launch, argv, self._env, self._folder, self.log, memory)
+        self._process = ContainerProcess.start(launch, argv, self._env, self._folder, self.log(), memory)
         self.state.running()
         self.state.started = "startupProbe" not in spec
         self.state.ready = self._init or (self.state.started and "readinessProbe" not in spec)
@@ -140,7 +139,7 @@ class Container:
         for task in self._tasks:
             task.cancel()
         reason = "OOMKilled" if process.oom else "Completed" if code == 0 else "Error"
-        if code == 127 and b" exec: " in self.log.read_bytes()[:200]:
+        if code == 127 and b" exec: " in self.log().read_bytes()[:200]:
             reason = "StartError"
         self.state.terminated(code, reason, self._message(code))
         self._worker.changed()
@@ -150,7 +149,7 @@ class Container:
         """Return the termination message."""
         text = (self._folder / "termination-log").read_bytes()[:MESSAGE_BYTES]
         if not text and code and self._spec.get("terminationMessagePolicy") == "FallbackToLogsOnError":
-            lines = self.log.read_bytes()[-MESSAGE_BYTES:].splitlines()[-80:]
+            lines = self.log().read_bytes()[-MESSAGE_BYTES:].splitlines()[-80:]
             text = b"\n".join(line.partition(b" ")[2] for line in lines)[-2048:]
         return text.decode(errors="replace")
 
@@ -220,8 +219,8 @@ class Container:
                 {**hook, "timeoutSeconds": grace}, self._spec, self._worker.state.ip, process, self._env
             )
         process.signal(signal.SIGTERM)
-        while process.code is None and loop.time() < self._deadline:
-            await asyncio.sleep(0.05)
+        while loop.time() < self._deadline and not await process.ended(0.05):
+            pass  # The deadline may come nearer meanwhile.
         self._deadline = float("inf")
         process.signal(signal.SIGKILL)
         if self._life:

@@ -13,7 +13,7 @@ import urllib.request
 from pathlib import Path
 from typing import Literal
 
-import yaml
+import yaml  # type: ignore[import-untyped]  # Comes with kubernetes, without types.
 
 from tests.cluster.bed.programs import Program, wait_for
 

@@ -2,8 +2,8 @@
 
     python -m tests.cluster.bed.dns --kubeconfig FILE --listen ADDRESS
 
-There is no kube-proxy here, so the name of a Service with a ClusterIP answers with its ready pods as well; the Service's
-port must be the pods' own.
+There is no kube-proxy here, so the name of a Service with a ClusterIP answers with its ready pods as well; the
+Service's port must be the pods' own.
 """
 
 from __future__ import annotations

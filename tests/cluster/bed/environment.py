@@ -12,7 +12,7 @@ Json = dict[str, Any]
 # (kind, namespace, name) → the data of a Secret (decoded) or ConfigMap, None when there is no such object.
 Lookup = Callable[[str, str, str], Awaitable[Mapping[str, bytes] | None]]
 
-UNITS = {"": 1, "m": Decimal("0.001"), "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+UNITS: dict[str, Decimal | int] = {"": 1, "m": Decimal("0.001"), "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 UNITS |= {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 
 

@@ -10,6 +10,7 @@ import pytest
 
 if TYPE_CHECKING:
     from tests.cluster.bed.cluster import Bed, Cluster
+    from tests.cluster.bed.stores import Stores
 
 
 @pytest.fixture(scope="session")
@@ -25,6 +26,13 @@ def cluster() -> Iterator[Cluster]:
         yield found
     finally:
         found.stop()
+
+
+@pytest.fixture(scope="session")
+def stores(cluster: Cluster) -> Stores:
+    """FerretDB, MinIO and NATS, running; tests that stop one start it again."""
+    cluster.stores.start()
+    return cluster.stores
 
 
 @pytest.fixture

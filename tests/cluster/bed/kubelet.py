@@ -22,6 +22,7 @@ from aiohttp import web
 
 from tests.cluster.bed import podlogs
 from tests.cluster.bed.api import Api
+from tests.cluster.bed.containers import Container
 from tests.cluster.bed.heartbeat import heartbeat, register
 from tests.cluster.bed.nodehost import NodeHost
 from tests.cluster.bed.podworker import PodWorker
@@ -111,23 +112,25 @@ class Kubelet:
         if self._host.away and request.transport:
             request.transport.abort()
         want = request.match_info
+        container = self._container(want["namespace"], want["pod"], want["container"])
+        if container is None:
+            raise web.HTTPNotFound(text=f"pod {want['namespace']}/{want['pod']} has no such container here")
+        life = container.state.restarts - (request.query.get("previous") == "true")
+        if not container.log(life).exists() and life == container.state.restarts > 0:
+            life -= 1
+        if not container.log(life).exists():
+            waiting = container.state.state.get("waiting", {}).get("reason", "not started")
+            raise web.HTTPBadRequest(text=f'container "{want["container"]}" is waiting to start: {waiting}')
+        return await podlogs.serve(
+            request, container.log(life), lambda: container.writes(life), lambda: self._host.away
+        )
+
+    def _container(self, namespace: str, pod: str, name: str) -> Container | None:
         for worker in self._workers.values():
             meta = worker.pod["metadata"]
-            if (meta["namespace"], meta["name"]) != (want["namespace"], want["pod"]):
-                continue
-            container = next((c for c in worker.containers if c.state.name == want["container"]), None)
-            if container is None:
-                break
-            life = container.state.restarts - (request.query.get("previous") == "true")
-            path = podlogs.log_path(worker.folder, container.state.name, life)
-            if not path.exists() and life == container.state.restarts > 0:
-                life -= 1
-                path = podlogs.log_path(worker.folder, container.state.name, life)
-            if not path.exists():
-                waiting = container.state.state.get("waiting", {}).get("reason", "not started")
-                raise web.HTTPBadRequest(text=f'container "{want["container"]}" is waiting to start: {waiting}')
-            return await podlogs.serve(request, path, lambda: container.writes(life), lambda: self._host.away)
-        raise web.HTTPNotFound(text=f"pod {want['namespace']}/{want['pod']} has no such container here")
+            if (meta["namespace"], meta["name"]) == (namespace, pod):
+                return next((c for c in worker.containers if c.state.name == name), None)
+        return None
 
     async def _pods(self, request: web.Request) -> web.Response:
         """Tell the processes: pod UID → container → pid, 0 when it has ended."""

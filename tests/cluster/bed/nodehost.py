@@ -106,7 +106,7 @@ class NodeHost:
             return
 
     def base_environment(self, pod: Json) -> dict[str, str]:
-        """Return the variables that every container has: those of the node, of a service image, and the API's address."""
+        """Return the variables that every container has: the programs of this checkout, and the API's address."""
         server = urlsplit(self.api.server)
         own = {
             "PATH": f"{ROOT}/.venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",

@@ -142,8 +142,14 @@ class ContainerProcess:
         assert self.code is not None
         return self.code
 
+    async def ended(self, seconds: float) -> bool:
+        """Wait for its end, for so long; return whether it has come."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._ended.wait(), seconds)
+        return self._ended.is_set()
+
     async def execute(self, argv: Sequence[str], env: Mapping[str, str], timeout: float) -> int:
-        """Run a program inside the container, as an exec probe or hook does; return its exit code, 124 when it is late."""
+        """Run a program inside the container, as exec probes and hooks do; return its exit code, 124 when late."""
         inside = ["nsenter", "--target", str(self.pid), "--mount", "--pid", "--root", "--wd", "--", *argv]
         pipe = asyncio.subprocess.DEVNULL
         child = await asyncio.create_subprocess_exec(*inside, env=dict(env), stdin=pipe, stdout=pipe, stderr=pipe)
