@@ -41,9 +41,9 @@ def _path(text: str) -> Path:
 
 def _url(*schemes: str) -> Callable[[str], str]:
     def read(text: str) -> str:
-        for one in text.split(","):
-            if one.partition("://")[0] not in schemes or "://" not in one:
-                raise ValueError(" or ".join(f"{scheme}://…" for scheme in schemes))
+        # Several hosts may follow, separated by commas, with or without a scheme of their own.
+        if not text.startswith(tuple(f"{scheme}://" for scheme in schemes)):
+            raise ValueError(" or ".join(f"{scheme}://…" for scheme in schemes))
         return text
 
     return read

@@ -11,7 +11,7 @@ from services.common.variables import VARIABLES, described, from_environment
 
 LEAST = {
     "FTF_STATE": "/var/lib/finetuneflow",
-    "FTF_DOCUMENTS": "mongodb://user:hidden-word@host/",
+    "FTF_DOCUMENTS": "mongodb://user:hidden-word@host:27017,host2:27017/?replicaSet=r",
     "FTF_OBJECTS": "s3://host:9000/bucket?secure=false",
     "FTF_NATS_URL": "nats://a:hidden-word@host:4222,nats://host2:4222",
     "AWS_ACCESS_KEY_ID": "key",
@@ -72,7 +72,7 @@ def test_a_missing_variable_is_named(name: str) -> None:
         ("FTF_STATE", "relative"),
         ("FTF_DOCUMENTS", "postgres://user:hidden-word@host"),
         ("FTF_OBJECTS", "hidden-word"),
-        ("FTF_NATS_URL", "nats://host,http://host"),
+        ("FTF_NATS_URL", "http://host"),
         ("FTF_NATS_REPLICAS", "0"),
         ("FTF_NATS_REPLICAS", "three"),
         ("FTF_LISTEN", "9000"),
