@@ -154,6 +154,9 @@ class Training(training_service_pb2_grpc.TrainingServiceServicer):
         page, token = paged(self.world.runs, request.parent, request)
         return training_service_pb2.ListRunsResponse(runs=page, next_page_token=token)
 
+    async def ListOrphans(self, request: Any, context: Any) -> Any:
+        return training_service_pb2.ListOrphansResponse(orphans=self.world.orphans)
+
     async def CancelRun(self, request: Any, context: Any) -> Any:
         run = await found(context, self.world.runs, request.name)
         run.work.state = work_pb2.WORK_STATE_CANCELLED

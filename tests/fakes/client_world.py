@@ -41,6 +41,7 @@ class World:
     examples: dict[str, Any] = field(default_factory=dict)
     runs: dict[str, Any] = field(default_factory=dict)
     exports: dict[str, Any] = field(default_factory=dict)
+    orphans: list[Any] = field(default_factory=list)
     content: dict[str, bytes] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
     request_ids: dict[str, Any] = field(default_factory=dict)

@@ -18,7 +18,7 @@ from finetuneflow_client.cli.grammar.settings import RUN_CHUNK, RUN_DATASET
 from finetuneflow_client.cli.llm import api_key
 from finetuneflow_client.cli.output import to_json
 from finetuneflow_client.cli.session import Session
-from finetuneflow_client.cli.settings import chunk_settings, dataset_spec, training_config
+from finetuneflow_client.cli.settings import chunk_settings, dataset_spec, run_resources, training_config
 from finetuneflow_client.cli.training import planned, show_run
 from finetuneflow_client.cli.view.files import failure
 from finetuneflow_client.downloads import download_dataset
@@ -96,11 +96,14 @@ async def _train(session: Session, model: model_pb2.Model, dataset: dataset_pb2.
     """Train, or find what was trained on the same examples with the same settings of the user's."""
     config = training_config(session.args)
     version = dataset.versions[-1]
-    asked = config.SerializeToString(deterministic=True).hex()
+    resources = run_resources(session.args)
+    asked = (config.SerializeToString(deterministic=True) + resources.SerializeToString(deterministic=True)).hex()
     id = names.derived("r", dataset.name, version.artifact.sha256, model.name, model.revision, asked)
 
     async def make() -> run_pb2.Run:
-        return await planned(session, model.name, dataset.name, version.version, config)
+        run = await planned(session, model.name, dataset.name, version.version, config)
+        run.resources.CopyFrom(resources)
+        return run
 
     return await flow.follow_run(session, await resumable.run(session, names.parent(dataset.name), id, make))
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from finetuneflow.dataset.v1 import dataset_pb2
 from finetuneflow.ingest.v1 import file_pb2
-from finetuneflow.training.v1 import config_pb2
+from finetuneflow.training.v1 import config_pb2, resources_pb2
+from finetuneflow_client.cli.grammar.resources import RESOURCES
 from finetuneflow_client.cli.grammar.settings import CHUNK, DATASET, TRAINING, Setting
 
 if TYPE_CHECKING:
@@ -24,6 +25,20 @@ def training_config(args: Namespace) -> config_pb2.TrainingConfig:
     config = config_pb2.TrainingConfig()
     _fill(config, TRAINING, args)
     return config
+
+
+def run_resources(args: Namespace) -> resources_pb2.Resources:
+    """Return what the user asks of the place where a run runs; the rest is unset."""
+    resources = resources_pb2.Resources()
+    _fill(resources, RESOURCES, args)
+    return resources
+
+
+def asked(resources: resources_pb2.Resources) -> str:
+    """Return what a run asks for, in words: "gpus 2, memory 64Gi"."""
+    found = [(s.field, getattr(resources, s.field)) for s in RESOURCES if s.field != "nodes" or resources.nodes > 1]
+    shown = [(name, value) for name, value in found if value or (name == "gpus" and resources.HasField("gpus"))]
+    return ", ".join(f"{name} {value}" for name, value in shown)
 
 
 def chunk_settings(args: Namespace, model: str, flags: tuple[Setting, ...] = CHUNK) -> file_pb2.ChunkSettings:

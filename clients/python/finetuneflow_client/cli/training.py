@@ -11,14 +11,14 @@ from finetuneflow.export.v1 import export_service_pb2
 from finetuneflow.ingest.v1 import ingest_service_pb2
 from finetuneflow.training.v1 import config_pb2, run_pb2, training_service_pb2
 from finetuneflow_client import names
-from finetuneflow_client.cli import flow, targets, wording
+from finetuneflow_client.cli import exits, flow, targets, wording
 from finetuneflow_client.cli.session import Session
-from finetuneflow_client.cli.settings import described, training_config
+from finetuneflow_client.cli.settings import asked, described, run_resources, training_config
 from finetuneflow_client.cli.view.evaluation import evaluation_table, samples_table
 from finetuneflow_client.downloads import keep_others
 from finetuneflow_client.errors import FtfError, from_work
 
-_COLUMNS = ("RUN", "STATE", "PROGRESS", "LOSS", "MODEL", "DATASET", "TOOK", "AGE")
+_COLUMNS = ("RUN", "STATE", "PROGRESS", "LOSS", "MODEL", "DATASET", "TOOK", "AGE", "WAITING")
 
 
 async def train(session: Session) -> None:
@@ -32,6 +32,7 @@ async def train(session: Session) -> None:
         training_config(args),
         recommended=not args.no_recommended,
     )
+    run.resources.CopyFrom(run_resources(args))
     request = training_service_pb2.CreateRunRequest(
         parent=names.parent(run.dataset), run=run, run_id=args.id, validate_only=args.dry_run
     )
@@ -66,21 +67,35 @@ async def planned(
     return run_pb2.Run(dataset=dataset, dataset_version=frozen.version or version, model=model, config=config)
 
 
-async def runs(session: Session) -> None:
-    """List the project's runs, show one, or delete one."""
+async def runs(session: Session) -> int | None:
+    """List the project's runs, show one, or delete one; or list what has no run or no Job."""
     args = session.args
+    if args.run == "orphans":
+        return await _orphans(session)
     if not args.run:
         if args.delete:
             raise FtfError("--delete needs the run's id", "see `ftf runs`", code="INVALID_ARGUMENT")
         found = [run async for run in session.flow.runs(await session.project())]
         session.output.listing("runs", found, _COLUMNS, [_row(run) for run in found])
-        return
+        return None
     name = await targets.run(session, args.run)
     if args.delete:
         await session.flow.training.DeleteRun(training_service_pb2.DeleteRunRequest(name=name))
         session.screen.say(f"deleted {name}")
-        return
+        return None
     show_run(session, await session.flow.training.GetRun(training_service_pb2.GetRunRequest(name=name)))
+    return None
+
+
+async def _orphans(session: Session) -> int:
+    """List Jobs without a run and runs without a Job; the exit code says whether there are any."""
+    found = (await session.flow.training.ListOrphans(training_service_pb2.ListOrphansRequest())).orphans
+    if found or session.output.as_json:
+        rows = [(orphan.job, orphan.run, orphan.problem) for orphan in found]
+        session.output.listing("orphans", found, ("JOB", "RUN", "PROBLEM"), rows)
+    else:
+        session.output.line("none")
+    return exits.FAILED if found else exits.OK
 
 
 async def watch(session: Session) -> None:
@@ -169,10 +184,12 @@ def show_run(session: Session, run: run_pb2.Run) -> None:
         {
             "run": run.name,
             "state": f"{wording.state(run.work)} {wording.progress(run.work)}".strip(),
+            "waiting": wording.waiting(run.work),
             "error": from_work(run.work, names.short(run.name)) or "",
             "model": f"{run.model} at {run.model_revision[:12]}",
             "dataset": f"{run.dataset}, version {run.dataset_version}, sha256 {run.dataset_sha256[:12]}…",
             "settings": ", ".join(f"{name} {value}" for name, value in described(run.config)),
+            "resources": asked(run.resources),
             "attempts": len(run.attempts) if len(run.attempts) > 1 else "",
             "trained": f"{wording.many(result.steps, 'step')} in {wording.duration(result.train_seconds)}, "
             f"loss {result.train_loss:.4f}, {wording.many(result.trainable_parameters, 'parameter')}, "
@@ -202,6 +219,7 @@ def _row(run: run_pb2.Run) -> tuple[str, ...]:
         f"{names.short(run.dataset)}/{run.dataset_version}",
         wording.took(run.work),
         wording.age(run.meta.create_time),
+        wording.waiting(run.work),
     )
 
 

@@ -59,6 +59,18 @@ def state(work: work_pb2.Work) -> str:
     return pb.WorkState.Name(work.state).removeprefix("WORK_STATE_").lower()
 
 
+def waiting(work: work_pb2.Work) -> str:
+    """Return why nothing is at work, since when, and the remedy: "unschedulable for 40 s: No node has…"; or ""."""
+    from finetuneflow.common.v1 import waiting_pb2
+
+    if not work.HasField("waiting"):
+        return ""
+    reason = waiting_pb2.WaitingReason.Name(work.waiting.reason).removeprefix("WAITING_REASON_")
+    since = work.waiting.since.seconds + work.waiting.since.nanos / 1e9
+    named = reason.lower().replace("_", " ")
+    return f"{named} for {duration(time.time() - since)}: {' '.join(work.waiting.message.split())}"
+
+
 def progress(work: work_pb2.Work) -> str:
     """Return how far work is: "generate 12/40 calls", and after it failed the reason."""
     from finetuneflow_client.errors import from_work

@@ -6,9 +6,11 @@ from argparse import ArgumentParser
 
 from finetuneflow_client.cli.grammar.command import Command
 from finetuneflow_client.cli.grammar.examples import spec_flags
+from finetuneflow_client.cli.grammar.resources import RESOURCES
 from finetuneflow_client.cli.grammar.settings import RUN_CHUNK, RUN_DATASET, TRAINING, add_flags
 
 FORMATS = ("adapter", "merged")
+_RUNS_HELP = 'show this one; "orphans": Jobs without a run and runs without a Job, exit 1 if any; otherwise list all'
 
 
 def _train(parser: ArgumentParser) -> None:
@@ -20,6 +22,7 @@ def _train(parser: ArgumentParser) -> None:
     parser.add_argument("-w", "--watch", action="store_true", help="follow it to its end")
     parser.add_argument("--no-recommended", action="store_true", help="use plain defaults for what is not set below")
     add_flags(parser.add_argument_group("settings, by the names of TRL and PEFT"), TRAINING)
+    add_flags(parser.add_argument_group("where it runs; on one machine only --gpus and --deadline count"), RESOURCES)
 
 
 def _run(parser: ArgumentParser) -> None:
@@ -27,7 +30,7 @@ def _run(parser: ArgumentParser) -> None:
 
 
 def _runs(parser: ArgumentParser) -> None:
-    parser.add_argument("run", nargs="?", default="", metavar="RUN", help="show this one; otherwise list all")
+    parser.add_argument("run", nargs="?", default="", metavar="RUN", help=_RUNS_HELP)
     parser.add_argument("--delete", action="store_true", help="delete the run named")
 
 
@@ -84,6 +87,7 @@ def _everything(parser: ArgumentParser) -> None:
     spec_flags(parser, RUN_DATASET)
     add_flags(parser, RUN_CHUNK)
     add_flags(parser.add_argument_group("training, by the names of TRL and PEFT"), TRAINING)
+    add_flags(parser.add_argument_group("where it trains; on one machine only --gpus and --deadline count"), RESOURCES)
 
 
 COMMANDS = (

@@ -93,5 +93,5 @@ def add_flags(parser: ArgumentParser | _ArgumentGroup, settings: tuple[Setting, 
             parser.add_argument(setting.option, dest=setting.key, action=BooleanOptionalAction, help=setting.help)
         else:
             value = str if setting.kind is list else setting.kind
-            metavar = {int: "N", float: "X", list: "A,B"}.get(setting.kind, "NAME")
+            metavar = {int: "N", float: "X", list: "A,B", str: "NAME"}.get(setting.kind, "TIME")
             parser.add_argument(setting.option, dest=setting.key, type=value, metavar=metavar, help=setting.help)

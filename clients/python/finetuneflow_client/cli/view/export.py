@@ -31,13 +31,15 @@ class ExportView:
         if self._export is None:
             return "", 0.0
         at = self._export.work.progress
-        return f"{wording.state(self._export.work)} {at.phase}", at.done / at.total if at.total else 0.0
+        reason = self._export.work.waiting.reason
+        return f"{wording.state(self._export.work)} {at.phase} {reason}", at.done / at.total if at.total else 0.0
 
     def line(self) -> str:
         """Return the export in one line: "x1: running, export 1/3 files"."""
         if self._export is None:
             return ""
-        parts = [wording.state(self._export.work), wording.progress(self._export.work)]
+        work = self._export.work
+        parts = [wording.state(work), wording.waiting(work) or wording.progress(work)]
         return f"export {self._title}: {', '.join(part for part in parts if part)}"
 
     def __rich__(self) -> RenderableType:

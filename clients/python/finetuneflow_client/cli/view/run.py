@@ -18,7 +18,7 @@ from finetuneflow_client.cli.view import curve
 from finetuneflow_client.cli.view.series import Series
 
 if TYPE_CHECKING:
-    from finetuneflow.common.v1 import worker_service_pb2
+    from finetuneflow.common.v1 import work_pb2, worker_service_pb2
     from finetuneflow.training.v1 import run_pb2, training_service_pb2
 
 _HEIGHT = 8
@@ -34,6 +34,7 @@ class RunView:
         self._attempt = 0
         self._phase: worker_service_pb2.Phase | None = None
         self._log = ""
+        self._work: work_pb2.Work | None = None
 
     def update(self, update: training_service_pb2.WatchRunResponse) -> None:
         """Take in what is new."""
@@ -50,15 +51,19 @@ class RunView:
     def _take_run(self, run: run_pb2.Run) -> None:
         self._state = wording.state(run.work)
         self._attempt = run.work.attempt
+        self._work = run.work
 
     def mark(self) -> tuple[str, float]:
         """Return the phase and the share of it that is done."""
         name, done, total = self._at()
-        return f"{self._state} {name} {self._attempt}", done / total if total else 0.0
+        reason = self._work.waiting.reason if self._work else 0
+        return f"{self._state} {name} {self._attempt} {reason}", done / total if total else 0.0
 
     def line(self) -> str:
         """Return the run in one line: "r1: train step 30/120, loss 1.234, …"."""
         name, done, total = self._at()
+        if waiting := self._waiting():
+            return f"{self._title}: {self._state}, {waiting}"
         if name != "train":
             return f"{self._title}: {name or self._state} {self._count()}".rstrip()
         return ", ".join([f"{self._title}: train step {done}/{total}", *(f"{k} {v}" for k, v in self._numbers())])
@@ -76,10 +81,16 @@ class RunView:
             parts.append(Columns([Text.assemble((f"{key} ", "dim"), value) for key, value in numbers], padding=(0, 2)))
         if len(self.series.curve("loss")) > 1:
             parts.append(_LossPlot(self.series))
+        if waiting := self._waiting():
+            parts.append(Text(waiting, "yellow"))
         if self._log:
             parts.append(Text(self._log, "yellow", no_wrap=True, overflow="ellipsis"))
         again = f", attempt {self._attempt}" if self._attempt > 1 else ""
         return Panel(Group(*parts), title=f"run {self._title}: {self._state}{again}", title_align="left")
+
+    def _waiting(self) -> str:
+        """Return why nothing is at work on it; empty if something is, or nobody knows."""
+        return wording.waiting(self._work) if self._work else ""
 
     def _at(self) -> tuple[str, int, int]:
         """Return the phase with its count. While training, steps count, which come more often than phases."""
