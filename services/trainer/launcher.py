@@ -26,6 +26,8 @@ _LOOK = 0.1
 """Seconds between two looks at the processes."""
 _LEAVING = 20
 """Seconds that the others have to leave after one has left."""
+_FAILED = 2
+"""The same when all of this node's have left and the work is to be tried again."""
 _MODULE = "services.trainer"
 
 
@@ -53,6 +55,7 @@ class Launcher:
 
     def __init__(self, group: Group, subcommand: str, folder: Path, patience: Patience) -> None:
         self._command = command(group, subcommand)
+        self._processes = group.processes
         self._folder = folder / f"launch-{group.node}"
         self._patience = patience
         self._terminated = False
@@ -116,9 +119,12 @@ class Launcher:
             if not self._told:
                 # Nothing has begun.
                 _kill(process)
-        if not self._left and notes(self._folder, "code"):
+        codes = notes(self._folder, "code")
+        if not self._left and codes:
             self._left = now
-        if self._left and now - self._left > _LEAVING:
+        # After a failure, the library would wait for nodes that are no more.
+        failed = len(codes) == self._processes and str(EXIT_RETRY) in codes.values()
+        if self._left and now - self._left > (_FAILED if failed else _LEAVING):
             log.warning("Some processes of the training do not leave; ending them.")
             _kill(process)
 

@@ -24,6 +24,8 @@ T = TypeVar("T")
 _PREFIX = "finetuneflow"
 _LONGEST = timedelta(hours=1)
 """Longest wait for the leader's decision at a step; `Watch` ends the process long before that."""
+_KEPT = 16
+"""Decisions that stay in the store."""
 _LOOK = 0.02
 
 
@@ -90,8 +92,8 @@ class Ranks(Team):
         if not self.leads:
             return int(self._store.get(key))
         self._store.set(key, str(decision))
-        # Nobody can be two steps behind: each step needs everybody's gradients.
-        self._store.delete_key(f"step/{self._step - 2}")
+        # Nobody is more than a step behind: each step needs everybody's gradients.
+        self._store.delete_key(f"step/{self._step - _KEPT}")
         return decision
 
     def collect(self, data: bytes) -> list[bytes]:

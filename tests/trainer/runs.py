@@ -93,9 +93,7 @@ def run_here(host: WorkerHost, folder: Path, pod: str = "pod-1", command: str = 
 
 
 @contextmanager
-def started(
-    host: WorkerHost, folder: Path, pod: str = "pod-1", **variables: str
-) -> Iterator[subprocess.Popen[str]]:
+def started(host: WorkerHost, folder: Path, pod: str = "pod-1", **variables: str) -> Iterator[subprocess.Popen[str]]:
     """The trainer as a process, its output in `folder`/log-`pod`.txt; killed at the end if it still runs."""
     secrets = folder / "secrets"
     secrets.mkdir(parents=True, exist_ok=True)
