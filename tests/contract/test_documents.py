@@ -372,3 +372,8 @@ async def test_find_and_count_agree_with_a_filter_in_python(things: Collection) 
 
         assert await ids(things, where) == expected, where
         assert await things.count(where) == len(expected)
+
+
+async def test_a_store_in_order_passes_its_check(documents: Documents) -> None:
+    """Its clock is this machine's."""
+    assert abs(await documents.check()) < 2

@@ -38,6 +38,30 @@ async def test_bytes_come_back_with_their_size_and_hash(objects: Objects) -> Non
     assert await objects.read("large") == large + large
 
 
+async def test_an_object_of_many_blocks_is_one(objects: Objects) -> None:
+    """Twenty mebibytes in uneven pieces: a store that takes large objects in parts puts them together in order."""
+    content = bytes(range(251)) * (20 * BLOCK // 251)
+    pieces = [content[start : start + 1_500_001] for start in range(0, len(content), 1_500_001)]
+    expected = Stored("large", len(content), hashlib.sha256(content).hexdigest())
+
+    assert await objects.put("large", stream(*pieces)) == expected
+    assert await objects.put("large", stream(b"x" * 9 * BLOCK)) == expected
+    assert await objects.digest("large") == expected
+    assert await part(objects, "large", 8 * BLOCK - 2, 5) == content[8 * BLOCK - 2 : 8 * BLOCK + 3]
+    assert await keys(objects) == ["large"]
+
+
+async def test_of_two_writers_in_parts_one_wins(objects: Objects) -> None:
+    """Whoever ends second learns what the first one stored, and leaves nothing of his own."""
+    texts = [b"a" * 10 * BLOCK, b"b" * 10 * BLOCK]
+
+    results = await asyncio.gather(*(objects.put("a", stream(text)) for text in texts))
+
+    assert results[0] == results[1] == await objects.digest("a")
+    assert results[0].sha256 in {hashlib.sha256(text).hexdigest() for text in texts}
+    assert await keys(objects) == ["a"]
+
+
 async def test_nothing_is_overwritten(objects: Objects) -> None:
     """The same key again returns what is there, whatever was sent."""
     first = await objects.put("a", b"first")
@@ -133,11 +157,12 @@ async def test_a_bad_key_is_refused_everywhere(objects: Objects, key: str) -> No
         await anext(objects.get(key))
 
 
-async def test_a_source_that_fails_leaves_nothing(objects: Objects) -> None:
+@pytest.mark.parametrize("size", [3_000_000, 10 * BLOCK])
+async def test_a_source_that_fails_leaves_nothing(objects: Objects, size: int) -> None:
     """Its error comes through as it is, and the key is free."""
 
     async def failing() -> AsyncIterator[bytes]:
-        yield b"x" * 3_000_000
+        yield b"x" * size
         raise ConnectionResetError("the client went away")
 
     with pytest.raises(ConnectionResetError, match="the client went away"):
@@ -147,12 +172,13 @@ async def test_a_source_that_fails_leaves_nothing(objects: Objects) -> None:
     assert await objects.put("a", b"1") == Stored("a", 1, hashlib.sha256(b"1").hexdigest())
 
 
-async def test_a_cancelled_put_leaves_nothing(objects: Objects) -> None:
+@pytest.mark.parametrize("size", [3_000_000, 10 * BLOCK])
+async def test_a_cancelled_put_leaves_nothing(objects: Objects, size: int) -> None:
     """The caller hung up while the bytes were still coming."""
     begun = asyncio.Event()
 
     async def endless() -> AsyncIterator[bytes]:
-        yield b"x" * 3_000_000
+        yield b"x" * size
         begun.set()
         await asyncio.Event().wait()
 
@@ -162,4 +188,10 @@ async def test_a_cancelled_put_leaves_nothing(objects: Objects) -> None:
 
     with pytest.raises(asyncio.CancelledError):
         await task
+    assert await keys(objects) == []
+
+
+async def test_a_store_in_order_passes_its_check(objects: Objects) -> None:
+    """Its clock is this machine's, and nothing is left of the check."""
+    assert abs(await objects.check()) < 2
     assert await keys(objects) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import http.client
 import os
 import signal
 import socket
@@ -26,13 +27,17 @@ class Server:
         port: what it will listen on.
         folder: its working folder; its output goes to `log` there.
         environ: further variables.
+        ready: path that answers 200 once it does what it is asked; "" where an open port says so.
     """
 
-    def __init__(self, command: Sequence[str], port: int, folder: Path, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self, command: Sequence[str], port: int, folder: Path, environ: Mapping[str, str], ready: str = ""
+    ) -> None:
         self._command = list(command)
         self._folder = folder
         self._environ = {"PATH": os.environ["PATH"], "HOME": str(folder), **environ}
         self._process: subprocess.Popen[bytes] | None = None
+        self._ready = ready
         self.port = port
 
     @property
@@ -47,14 +52,14 @@ class Server:
         return self._process.pid
 
     def start(self) -> None:
-        """Start it, and wait until its port answers."""
+        """Start it, and wait until it is ready."""
         self._folder.mkdir(parents=True, exist_ok=True)
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 self._command, env=self._environ, cwd=self._folder, stdout=log, stderr=log, preexec_fn=_die_with_parent
             )
         end = time.monotonic() + _START_SECONDS
-        while not listening(self.port):
+        while not (listening(self.port) and (not self._ready or answers(self.address, self._ready))):
             if self._process.poll() is not None or time.monotonic() > end:
                 text = (self._folder / "log").read_text(errors="replace")[-2000:]
                 self.stop()
@@ -82,6 +87,15 @@ def listening(port: int) -> bool:
     """Whether something takes connections on a port of loopback."""
     with contextlib.closing(socket.socket()) as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def answers(address: str, path: str) -> bool:
+    """Whether a server answers 200 at a path."""
+    connection = http.client.HTTPConnection(address, timeout=2)
+    with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException):
+        connection.request("GET", path)
+        return connection.getresponse().status == 200
+    return False
 
 
 def free_ports(count: int) -> list[int]:

@@ -44,7 +44,8 @@ def minio(folder: Path) -> Server:
         "MINIO_UPDATE": "off",
         "MINIO_CALLHOME_ENABLE": "off",
     }
-    return Server(command, port, folder, environ)
+    # Before that, MinIO may keep a request waiting for a minute.
+    return Server(command, port, folder, environ, ready="/minio/health/cluster")
 
 
 def seaweedfs(folder: Path) -> Server:
