@@ -53,7 +53,8 @@ def get(url: str, target: Path) -> None:
                 target.unlink(missing_ok=True)
                 raise Away("another range than asked for, beginning again")
             with target.open("ab" if goes_on else "wb") as file:
-                for block in answer.iter_raw(_BLOCK):
+                # As it comes: what is gathered to larger blocks would be lost with the connection.
+                for block in answer.iter_raw():
                     file.write(block)
     except httpx.TransportError as error:
         raise Away(type(error).__name__) from error

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import struct
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -16,45 +24,98 @@ from tests.trainer.runs import QUICK
 
 
 class Store(ThreadingHTTPServer):
-    """An object store over HTTP that can be out of order for a while."""
+    """An object store over HTTP that can be out of order for a while, in many ways.
+
+    `failures` is taken from, one for each request: a status, ("cut", bytes) to break the connection in mid-body,
+    (status, name) with S3's name for the error, or "unheard" to do it and break off before the answer.
+    """
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.objects: dict[str, bytes] = {}
-        self.failures: list[int] = []
+        self.failures: list[Any] = []
         self.requests = 0
+        self.ranges: list[str] = []
+        self.ranged = True
+        self.signature = ""
+        self.once = False
 
     @property
     def url(self) -> str:
         """Where it is."""
         return f"http://127.0.0.1:{self.server_address[1]}"
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of clients that left."""
+
 
 class _Handler(BaseHTTPRequestHandler):
     server: Store
 
     def do_PUT(self) -> None:
+        failure = self._failure()
+        if isinstance(failure, tuple) and failure[0] == "cut":
+            self.rfile.read(failure[1])
+            self._break()
+            return
+        if failure is not None and failure != "unheard":
+            self._answer(failure)
+            self._break()
+            return
         data = self.rfile.read(int(self.headers["Content-Length"]))
-        if not self._fails():
-            self.server.objects[self.path] = data
-            self._answer(200, b"")
+        key = urlsplit(self.path).path
+        if self.server.once and key in self.server.objects:
+            self._answer((412, "PreconditionFailed"))
+            return
+        self.server.objects[key] = data
+        if failure == "unheard":
+            self._break()
+        else:
+            self._answer(200)
 
     def do_GET(self) -> None:
-        if not self._fails():
-            self._answer(200, self.server.objects[self.path])
-
-    def _fails(self) -> bool:
-        self.server.requests += 1
-        if self.server.failures:
-            self._answer(self.server.failures.pop(0), b"")
-            return True
-        return False
-
-    def _answer(self, status: int, data: bytes) -> None:
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(data)))
+        failure = self._failure()
+        key = urlsplit(self.path).path
+        if failure is None and key not in self.server.objects:
+            failure = (404, "NoSuchKey")
+        if failure is not None and failure[0] != "cut":
+            self._answer(failure)
+            return
+        data = self.server.objects[key]
+        asked = self.headers.get("Range", "")
+        self.server.ranges.append(asked)
+        start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and self.server.ranged else 0
+        self.send_response(206 if start else 200)
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
+        self.send_header("Content-Length", str(len(data) - start))
         self.end_headers()
-        self.wfile.write(data)
+        end = start + failure[1] if failure else len(data)
+        self.wfile.write(data[start:end])
+        if failure:
+            self.close_connection = True
+
+    def _failure(self) -> Any:
+        self.server.requests += 1
+        if self.server.signature and self.server.signature not in self.path:
+            return (403, "AccessDenied")
+        failure = self.server.failures.pop(0) if self.server.failures else None
+        return (failure, "") if isinstance(failure, int) else failure
+
+    def _answer(self, what: Any) -> None:
+        status, name = what if isinstance(what, tuple) else (what, "")
+        body = f"<Error><Code>{name}</Code></Error>".encode() if name else b""
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _break(self) -> None:
+        """Reset the connection, whatever the other side still sends."""
+        self.wfile.flush()
+        self.close_connection = True
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.connection.close()
 
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing."""
@@ -93,11 +154,141 @@ def test_a_file_travels_over_http_and_back(store: Store, file: Path, tmp_path: P
 
 def test_a_refused_url_is_not_tried_again(store: Store, file: Path) -> None:
     """403 means that the grant is used up or was never good."""
-    store.failures = [403]
-    with pytest.raises(Unavailable):
-        send(file, f"{store.url}/key", QUICK)
+    store.failures = [(403, "AccessDenied")]
+    with pytest.raises(Unavailable) as caught:
+        fetch(f"{store.url}/key?signature=secret", "0" * 64, file.with_name("back"), QUICK, "Dataset")
 
     assert store.requests == 1
+    assert "HTTP 403 AccessDenied" in caught.value.message
+    assert "secret" not in caught.value.message
+
+
+def test_a_download_that_breaks_off_goes_on_where_it_was(store: Store, file: Path, tmp_path: Path) -> None:
+    """Three times in mid-body: no byte is read twice, and the hash is right."""
+    store.objects["/key"] = file.read_bytes()
+    store.failures = [("cut", 1_100_000), 503, ("cut", 1_000_000), ("cut", 0)]
+    back = fetch(f"{store.url}/key", sha256_file(file), tmp_path / "back", QUICK, "It")
+
+    starts = [int(asked.removeprefix("bytes=").removesuffix("-") or 0) for asked in store.ranges]
+    assert back.read_bytes() == file.read_bytes()
+    assert starts[0] == 0
+    assert starts == sorted(starts)
+    assert starts[-1] > 1_500_000
+
+
+def test_a_store_without_ranges_is_read_from_the_beginning(store: Store, file: Path, tmp_path: Path) -> None:
+    """It answers 200 with everything."""
+    store.objects["/key"] = file.read_bytes()
+    store.ranged = False
+    store.failures = [("cut", 1_100_000)]
+    back = fetch(f"{store.url}/key", sha256_file(file), tmp_path / "back", QUICK, "It")
+
+    assert back.read_bytes() == file.read_bytes()
+
+
+def test_parts_of_two_objects_are_not_put_together(store: Store, file: Path, tmp_path: Path) -> None:
+    """If the bytes changed between two tries, they are fetched once more in one piece."""
+    store.objects["/key"] = bytes(len(file.read_bytes()))
+    store.failures = [("cut", 1_100_000)]
+
+    def change() -> None:
+        while not store.ranges:
+            time.sleep(0.001)
+        store.objects["/key"] = file.read_bytes()
+
+    changing = threading.Thread(target=change)
+    changing.start()
+    patience = replace(QUICK, backoff_first=0.2, backoff_last=0.2)
+    back = fetch(f"{store.url}/key", sha256_file(file), tmp_path / "back", patience, "It")
+    changing.join()
+
+    assert back.read_bytes() == file.read_bytes()
+
+
+def test_an_expired_url_is_asked_for_anew(store: Store, file: Path, tmp_path: Path) -> None:
+    """For reading and for writing; a store that refuses the fresh ones too is believed."""
+    urls = [f"{store.url}/key?signature=new", f"{store.url}/key?signature=newer"]
+    asked: list[str] = []
+
+    def renew() -> str:
+        asked.append(urls[len(asked)])
+        return asked[-1]
+
+    store.signature = "newer"
+    send(file, f"{store.url}/key?signature=old", QUICK, renew)
+    asked_to_send = list(asked)
+    asked.clear()
+    fetch(f"{store.url}/key?signature=old", sha256_file(file), tmp_path / "back", QUICK, "It", renew)
+    store.signature = "never"
+    with pytest.raises(Unavailable):
+        send(file, f"{store.url}/key", QUICK, lambda: f"{store.url}/key")
+
+    assert asked_to_send == urls
+    assert asked == urls
+
+
+def test_an_upload_survives_what_a_store_does(store: Store, file: Path) -> None:
+    """Resets in mid-body, errors that say to come again, and 500 as SeaweedFS says it while it starts."""
+    store.failures = [
+        *(("cut", 500_000), 500, (503, "SlowDown"), (400, "RequestTimeout"), (409, "OperationAborted"), 429),
+    ]
+    send(file, f"{store.url}/key", QUICK)
+
+    assert store.objects["/key"] == file.read_bytes()
+    assert store.requests == 7
+
+
+def test_an_upload_whose_answer_was_lost_is_not_refused(store: Store, file: Path) -> None:
+    """The store has it from the first try and keeps what is there: 412 to the second is as good as 200."""
+    store.once = True
+    store.failures = ["unheard"]
+    send(file, f"{store.url}/key", QUICK)
+
+    assert store.objects["/key"] == file.read_bytes()
+    assert store.requests == 2
+
+
+def test_patience_begins_with_the_first_failure_and_anew_with_progress(
+    store: Store, file: Path, tmp_path: Path
+) -> None:
+    """A slow store that always gives a little is not given up."""
+    store.objects["/key"] = file.read_bytes()
+    store.failures = [("cut", 1_048_576), 503, 503, ("cut", 1_048_576), 503, 503]
+    patience = replace(QUICK, call=0.5, backoff_first=0.2, backoff_last=0.2)
+    began = time.monotonic()
+    back = fetch(f"{store.url}/key", sha256_file(file), tmp_path / "back", patience, "It")
+
+    assert back.read_bytes() == file.read_bytes()
+    assert time.monotonic() - began > 0.5
+
+
+_SEND_MUCH = """
+import resource, sys
+from pathlib import Path
+from services.trainer.config import Patience
+from services.trainer.transfer import fetch, send, sha256_file
+path, url = Path(sys.argv[1]), sys.argv[2]
+send(path, url, Patience())
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+
+
+def test_large_files_are_streamed(store: Store, tmp_path: Path) -> None:
+    """Sending 300 MB takes no more memory than the program itself."""
+    large = tmp_path / "large.bin"
+    with large.open("wb") as sparse:
+        sparse.truncate(300 * 2**20)
+    done = subprocess.run(
+        [sys.executable, "-c", _SEND_MUCH, str(large), f"{store.url}/key"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ},
+    )
+    size = len(store.objects.pop("/key"))
+
+    assert size == 300 * 2**20
+    assert int(done.stdout) < 150 * 2**20
 
 
 def test_a_store_that_stays_away_is_given_up(file: Path) -> None:
