@@ -1,0 +1,301 @@
+"""Jobs on a real API server: once, whoever asks; ended, kept and cleared away as they must be."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from services.common.errors import Unavailable
+from services.common.jobs.port import Resources
+from services.common.kube.api import Expired, KubeApi
+from tests.cluster.bed.cluster import Bed
+from tests.cluster.bed.waits import until
+from tests.cluster.runners import RELEASE, Room, ended, log, reach, room, running, spec, waits_for
+
+pytestmark = pytest.mark.cluster
+
+FOREVER = "import time; print('up'); time.sleep(300)"
+ONCE_BADLY = """
+import pathlib, sys, time
+print("went")
+sys.exit({code})
+"""
+KUEUE = {
+    "apiVersion": "apiextensions.k8s.io/v1",
+    "kind": "CustomResourceDefinition",
+    "metadata": {"name": "localqueues.kueue.x-k8s.io", "annotations": {"api-approved.kubernetes.io": "unapproved"}},
+    "spec": {
+        "group": "kueue.x-k8s.io",
+        "scope": "Namespaced",
+        "names": {"plural": "localqueues", "singular": "localqueue", "kind": "LocalQueue"},
+        "versions": [
+            {
+                "name": "v1beta1",
+                "served": True,
+                "storage": True,
+                "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}},
+            }
+        ],
+    },
+}
+
+
+@pytest.fixture
+async def space(bed: Bed, tmp_path: Path) -> AsyncIterator[Room]:
+    """A namespace for Jobs."""
+    async with room(bed, tmp_path) as found:
+        yield found
+
+
+async def test_two_replicas_at_once_make_one_job(bed: Bed, space: Room) -> None:
+    """With one Secret that belongs to it, and both know it."""
+    async with bed.kubelet():
+        one, two = await space.runner(), await space.runner()
+        specs = [spec(f"run-{n}-1", "print('once')") for n in "abcdefgh"]
+        await asyncio.gather(*(runner.ensure(s) for s in specs for runner in (one, two, one)))
+        for job in specs:
+            await reach(one, job.name, ended)
+            await reach(two, job.name, ended)
+        logs = [await log(two, job.name) for job in specs]
+        secrets = await bed.raw.list("secrets", space.namespace)
+        owners = {s["metadata"]["name"]: [o["uid"] for o in s["metadata"]["ownerReferences"]] for s in secrets}
+        jobs = {
+            j["metadata"]["name"]: [j["metadata"]["uid"]] for j in await bed.raw.list("batch/v1/jobs", space.namespace)
+        }
+
+    assert logs == [["once"]] * 8
+    assert owners == jobs
+    assert len(jobs) == 8
+
+
+@pytest.mark.parametrize("code", [3, 4])
+async def test_an_exit_code_that_means_never_ends_the_job_at_once(bed: Bed, space: Room, code: int) -> None:
+    """One pod, however many the backoff limit allows."""
+    async with bed.kubelet():
+        jobs = await space.runner(backoff_limit=5)
+        await jobs.ensure(spec("run-a-1", ONCE_BADLY.format(code=code)))
+        status = await reach(jobs, "run-a-1", ended)
+        pods = await space.pods("run-a-1")
+
+    assert (status.state, status.exit_code, status.reason) == ("FAILED", code, "")
+    assert len(pods) == 1
+
+
+async def test_a_crash_is_repeated_and_every_pods_log_is_kept(bed: Bed, space: Room) -> None:
+    """In between the Job waits and says so; at the end it has failed with the last exit code."""
+    async with bed.kubelet():
+        jobs = await space.runner(backoff_limit=1)
+        program = "import os; print(os.environ['FTF_POD_UID']); raise SystemExit(1)"
+        await jobs.ensure(spec("run-a-1", program))
+        await reach(jobs, "run-a-1", waits_for("CRASHED"))
+        status = await reach(jobs, "run-a-1", ended, 40)
+        pods = [pod["metadata"]["uid"] for pod in await space.pods("run-a-1")]
+        live = await log(jobs, "run-a-1")
+
+        async def kept() -> list[str]:
+            keys = [key async for key in space.objects.list("runs/a/logs/0001/")]
+            return keys if len(keys) == 2 else []
+
+        keys = await until(kept, "both logs are kept")
+        await bed.raw.delete("batch/v1/jobs", space.namespace, "run-a-1", propagationPolicy="Background")
+        await until(lambda: _none(space), "the pods are gone")
+        afterwards = await log(jobs, "run-a-1")
+
+    assert (status.state, status.exit_code, status.reason) == ("FAILED", 1, "")
+    assert live == pods
+    assert afterwards == pods
+    assert [await space.objects.read(key) for key in keys] == [f"{uid}\n".encode() for uid in pods]
+
+
+async def _none(space: Room) -> bool:
+    return not await space.pods("run-a-1")
+
+
+async def test_a_pod_that_saved_and_left_is_followed_by_another(bed: Bed, space: Room) -> None:
+    """Exit code 143 is no failure, whatever the backoff limit."""
+    async with bed.kubelet():
+        jobs = await space.runner(backoff_limit=0)
+        await jobs.ensure(spec("run-a-1", "print('went'); raise SystemExit(143)"))
+        await until(lambda: _two(space), "a second pod")
+        status = await jobs.get("run-a-1")
+        await jobs.stop("run-a-1", 1)
+
+    assert status is not None
+    assert status.state in ("PENDING", "RUNNING")
+
+
+async def _two(space: Room) -> bool:
+    return len(await space.pods("run-a-1")) >= 2
+
+
+async def test_pods_of_several_nodes_find_each_other(bed: Bed, space: Room) -> None:
+    """An Indexed Job with a headless Service that goes with it."""
+    program = """
+import os, socket, time
+host, port = os.environ["FTF_MASTER"].rsplit(":", 1)
+end = time.monotonic() + 20
+while True:
+    try:
+        address = socket.getaddrinfo(host, int(port), socket.AF_INET)[0][4][0]
+        break
+    except OSError:
+        assert time.monotonic() < end
+        time.sleep(0.2)
+print(os.environ["JOB_COMPLETION_INDEX"], os.environ["FTF_NODES"], os.environ["FTF_PROCESSES"], host, address)
+"""
+    async with bed.kubelet():
+        jobs = await space.runner()
+        await jobs.ensure(spec("run-a-1", program, resources=Resources(nodes=2)))
+        status = await reach(jobs, "run-a-1", ended)
+        pods = await space.pods("run-a-1")
+        lines = sorted(await log(jobs, "run-a-1"))
+        await jobs.delete("run-a-1")
+        services = await bed.raw.list("services", space.namespace)
+    first = next(p for p in pods if p["metadata"]["labels"]["batch.kubernetes.io/job-completion-index"] == "0")
+    address = first["status"]["podIP"]
+
+    assert status.state == "SUCCEEDED"
+    assert lines == [f"0 2 1 run-a-1-0.run-a-1 {address}", f"1 2 1 run-a-1-0.run-a-1 {address}"]
+    assert services == []
+
+
+async def test_secrets_are_in_a_secret_and_nowhere_else(bed: Bed, space: Room) -> None:
+    """Not in a Job, a pod or an event, in plain text or otherwise; the namespace enforces the restricted standard."""
+    async with bed.kubelet():
+        jobs = await space.runner()
+        await jobs.ensure(spec("run-a-1", "print('done')"))
+        await reach(jobs, "run-a-1", ended)
+        kinds = ("batch/v1/jobs", "pods", "events", "services", "configmaps")
+        everything = json.dumps([await bed.raw.list(kind, space.namespace) for kind in kinds])
+        secret = await bed.raw.get("secrets", space.namespace, "run-a-1")
+    encoded = base64.b64encode(b"s3cret-of-the-launch").decode()
+
+    assert secret["data"] == {"launch_token": encoded}
+    assert "s3cret" not in everything
+    assert encoded not in everything
+
+
+async def test_a_job_that_nobody_removes_goes_after_its_time(bed: Bed, space: Room) -> None:
+    """With its pod and its Secret; its log stays."""
+    async with bed.kubelet():
+        jobs = await space.runner(ttl_seconds_after_finished=1)
+        await jobs.ensure(spec("run-a-1", "print('done')"))
+
+        async def gone() -> bool:
+            return await jobs.get("run-a-1") is None and not await bed.raw.list("secrets", space.namespace)
+
+        await until(gone, "the Job is gone")
+        await until(lambda: _none(space), "the pod is gone")
+        await until(lambda: _unlisted(jobs), "the list knows")
+
+    assert await log(jobs, "run-a-1") == ["done"]
+
+
+async def _unlisted(jobs: object) -> bool:
+    return await jobs.list() == []  # type: ignore[attr-defined]  # a KubernetesJobs
+
+
+async def test_a_secret_without_its_owner_is_given_to_its_job(bed: Bed, space: Room) -> None:
+    """What a replica that was killed in the middle left undone."""
+    jobs = await space.runner()
+    await jobs.ensure(spec("run-a-1", FOREVER))
+    await bed.raw.patch("secrets", space.namespace, "run-a-1", {"metadata": {"ownerReferences": None}})
+    await jobs._tidy_once()
+    secret = await bed.raw.get("secrets", space.namespace, "run-a-1")
+
+    assert [o["uid"] for o in secret["metadata"]["ownerReferences"]] == [
+        (await space.job("run-a-1"))["metadata"]["uid"]
+    ]
+
+
+async def test_with_kueue_a_job_with_a_queue_waits_for_it(bed: Bed, space: Room) -> None:
+    """It is made suspended; whoever admits it lets it run. One that is stopped before never does."""
+    await bed.raw.call("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", KUEUE)
+    try:
+        async with bed.kubelet():
+            await until(lambda: _served(bed), "the group is served")
+            jobs = await space.runner()
+            for name in ("run-a-1", "run-b-1"):
+                await jobs.ensure(spec(name, "print('done')", resources=Resources(queue="team")))
+            status = await reach(jobs, "run-a-1", waits_for("QUEUE"))
+            labels = (await space.job("run-a-1"))["metadata"]["labels"]
+            await bed.raw.patch("batch/v1/jobs", space.namespace, "run-a-1", {"spec": {"suspend": False}})
+            done = await reach(jobs, "run-a-1", ended)
+            await jobs.stop("run-b-1", 1)
+            stopped = await reach(jobs, "run-b-1", ended)
+    finally:
+        path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/localqueues.kueue.x-k8s.io"
+        await bed.raw.call("DELETE", path)
+
+    assert status.waiting is not None
+    assert "team" in status.waiting.message
+    assert labels["kueue.x-k8s.io/queue-name"] == "team"
+    assert done.state == "SUCCEEDED"
+    assert (stopped.state, stopped.exit_code) == ("FAILED", 143)
+
+
+async def _served(bed: Bed) -> bool:
+    return bool(await bed.raw.call("GET", "/apis/kueue.x-k8s.io"))
+
+
+async def test_without_kueue_a_job_with_a_queue_simply_runs(bed: Bed, space: Room) -> None:
+    """The label is there all the same."""
+    async with bed.kubelet():
+        jobs = await space.runner()
+        await jobs.ensure(spec("run-a-1", "print('done')", resources=Resources(queue="team")))
+        status = await reach(jobs, "run-a-1", ended)
+        labels = (await space.job("run-a-1"))["metadata"]["labels"]
+
+    assert status.state == "SUCCEEDED"
+    assert labels["kueue.x-k8s.io/queue-name"] == "team"
+
+
+async def test_the_api_server_may_be_away(bed: Bed, space: Room) -> None:
+    """Calls fail as Unavailable meanwhile; afterwards everything goes on, with what happened in between."""
+    async with bed.kubelet():
+        jobs = await space.runner()
+        told: list[float] = []
+        jobs.listen(lambda: told.append(time.monotonic()))
+        await jobs.ensure(spec("run-a-1", "import time; print('up'); time.sleep(6); print('down')"))
+        await reach(jobs, "run-a-1", running)
+        bed.control.kill("kube-apiserver")
+        await asyncio.sleep(0.5)
+        with pytest.raises(Unavailable):
+            await jobs.get("run-a-1")
+        with pytest.raises(Unavailable):
+            await jobs.ensure(spec("run-b-1", "print('late')"))
+        remembered = [(s.name, s.state) for s in await jobs.list()]
+        back = time.monotonic()
+        status = await reach(jobs, "run-a-1", ended, 60) if await until(lambda: _answers(bed), "back", 60) else None
+        await jobs.ensure(spec("run-b-1", "print('late')"))
+        await reach(jobs, "run-b-1", ended)
+        lines = await log(jobs, "run-a-1")
+
+    assert remembered == [("run-a-1", "RUNNING")]
+    assert status is not None
+    assert status.state == "SUCCEEDED"
+    assert lines == ["up", "down"]
+    assert max(told) > back
+
+
+async def _answers(bed: Bed) -> bool:
+    return bool(await bed.raw.call("GET", "/version"))
+
+
+async def test_a_place_in_the_history_that_is_forgotten_is_expired(bed: Bed, space: Room) -> None:
+    """So says the real server, whose words the mirror goes by."""
+    api = KubeApi(bed.api, space.namespace)
+    with pytest.raises(Expired):
+        async with api.stream(
+            api.path("pods"), {"watch": "true", "resourceVersion": "1", "labelSelector": f"a={RELEASE}"}, 5
+        ) as chunks:
+            async for chunk in chunks:
+                event = json.loads(chunk)
+                if event["type"] == "ERROR" and event["object"]["code"] == 410:
+                    raise Expired(event["object"]["message"])
