@@ -34,16 +34,18 @@ class GrpcHardware:
         """Return a model."""
         return await self._stub.GetModel(hardware_service_pb2.GetModelRequest(name=name))
 
-    async def bf16(self) -> bool:
-        """Whether every GPU has bfloat16; False without one."""
+    async def bf16(self, product: str) -> bool:
+        """Whether every GPU has bfloat16, in a cluster every one of a product ("" for all); False without one."""
         inventory = await self._stub.GetInventory(hardware_service_pb2.GetInventoryRequest())
-        return bool(inventory.gpus) and all(gpu.bf16 for gpu in inventory.gpus)
+        nodes = [node.bf16 for node in inventory.nodes if node.gpus and product in ("", node.gpu_product)]
+        found = nodes if inventory.nodes else [gpu.bf16 for gpu in inventory.gpus]
+        return bool(found) and all(found)
 
     async def estimate(
         self, model: str, config: config_pb2.TrainingConfig, resources: resources_pb2.Resources
     ) -> plan_pb2.MemoryEstimate | None:
         """Return what a training needs."""
-        request = hardware_service_pb2.EstimateMemoryRequest(model=model, config=config)
+        request = hardware_service_pb2.EstimateMemoryRequest(model=model, config=config, resources=resources)
         try:
             return await self._stub.EstimateMemory(request)
         except NotReady as error:

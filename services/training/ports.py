@@ -24,8 +24,8 @@ class Hardware(Protocol):
         """Return a model. Raises NotFound, Unavailable."""
         ...
 
-    async def bf16(self) -> bool:
-        """Whether training would compute in bfloat16 here."""
+    async def bf16(self, product: str) -> bool:
+        """Whether training would compute in bfloat16, on GPUs of a product ("" for any)."""
         ...
 
     async def estimate(

@@ -88,7 +88,7 @@ class Training:
                 reason="NO_CHAT_TEMPLATE",
                 field="run.model",
             )
-        bf16 = await self._hardware.bf16()
+        bf16 = asked.gpus != 0 and await self._hardware.bf16(asked.gpu_product)
         given = MessageToDict(wanted.config, preserving_proto_field_name=True)
         settings = complete(given, context_length=model.context_length, bf16_available=bf16)
         await self._check_memory(wanted.model, settings, asked)
