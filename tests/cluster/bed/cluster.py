@@ -63,7 +63,12 @@ class Cluster:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def image(
-        self, name: str, command: Sequence[str] = (), env: Mapping[str, str] | None = None, workdir: str = "/"
+        self,
+        name: str,
+        command: Sequence[str] = (),
+        env: Mapping[str, str] | None = None,
+        workdir: str = "/",
+        show: Sequence[Path | str] = (),
     ) -> None:
         """Let an image be pulled: its containers run this command of this machine unless they name their own.
 
@@ -71,8 +76,10 @@ class Cluster:
             name: with its tag, or without for all tags.
             command: the image's entry point.
             env: variables that the image brings.
+            show: folders of this machine that its containers see and may write to, whatever is mounted over them.
         """
-        self._images[name] = {"command": list(command), "env": dict(env or {}), "workdir": workdir}
+        places = [str(path) for path in show]
+        self._images[name] = {"command": list(command), "env": dict(env or {}), "workdir": workdir, "show": places}
         self._write_images()
 
     def forget_image(self, name: str) -> None:
@@ -102,7 +109,7 @@ class Bed:
     async def __aenter__(self) -> Self:
         """Connect."""
         await self._stack.enter_async_context(self.raw)
-        self.api: aio.client.ApiClient = await aio.config.new_client_from_config(str(self.kubeconfig))
+        self.api: aio.client.ApiClient = await connect(self.kubeconfig)
         self._stack.push_async_callback(self.api.close)
         return self
 
@@ -195,6 +202,13 @@ class Bed:
             program.stop()
 
 
+async def connect(kubeconfig: Path) -> aio.client.ApiClient:
+    """Return a client of the administrator's."""
+    new: Any = aio.config.new_client_from_config
+    client: aio.client.ApiClient = await new(str(kubeconfig))
+    return client
+
+
 class HelmError(RuntimeError):
     """helm failed; the text is what it said."""
 
@@ -203,5 +217,5 @@ async def established(api: Api, name: str) -> bool:
     """Whether a CustomResourceDefinition is served."""
     found = await api.get("apiextensions.k8s.io/v1/customresourcedefinitions", "", name)
     return any(
-        c["type"] == "Established" and c["status"] == "True" for c in found.get("status", {}).get("conditions", [])
+        c["type"] == "Established" and c["status"] == "True" for c in found.get("status", {}).get("conditions") or []
     )

@@ -116,6 +116,7 @@ class Container:
         launch = {
             "root": str(self._folder / "root"),
             "mounts": mounts,
+            "show": image.get("show", []),
             "readOnly": bool(spec.get("securityContext", {}).get("readOnlyRootFilesystem")),
             "hostname": self._env["HOSTNAME"],
             "workdir": spec.get("workingDir") or image.get("workdir") or "/",

@@ -82,16 +82,16 @@ class Gateway(grpc.GenericRpcHandler):
         chosen = ready[next(self._turn) % len(ready)]
         return f"{chosen.ip}:{dict(chosen.ports)[names[0]]}"
 
-    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[bytes, bytes]:
         """Take every call as a stream of messages both ways: of one as well as of many."""
-        path = str(handler_call_details.method)  # type: ignore[attr-defined]  # The stubs leave it out.
+        path = str(handler_call_details.method)
 
         def handle(
             requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext[bytes, bytes]
         ) -> AsyncIterator[bytes]:
             return self._forward(path, requests, context)
 
-        return grpc.stream_stream_rpc_method_handler(handle)  # type: ignore[arg-type]  # Bytes as they are.
+        return grpc.stream_stream_rpc_method_handler(handle)
 
     async def _forward(
         self, path: str, requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext[bytes, bytes]
@@ -104,9 +104,8 @@ class Gateway(grpc.GenericRpcHandler):
         if target not in self._channels:
             self._channels[target] = grpc.aio.insecure_channel(target, options=OPTIONS)
         metadata = [(key, value) for key, value in context.invocation_metadata() or () if key != "user-agent"]
-        call: Any = self._channels[target].stream_stream(path)(
-            requests, timeout=context.time_remaining(), metadata=metadata
-        )
+        multi: Any = self._channels[target].stream_stream(path)
+        call = multi(requests, timeout=context.time_remaining(), metadata=metadata)
         try:
             await context.send_initial_metadata(tuple(await call.initial_metadata() or ()))
             async for message in call:

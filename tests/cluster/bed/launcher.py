@@ -3,7 +3,8 @@
     python -I -S launcher.py SPEC
 
 SPEC is a JSON file: `root` (an empty folder), `mounts` ([{source, path, readOnly}]), `visible` (host paths that stay
-visible whatever is mounted over them), `readOnly` (of the root), `hostname`, `workdir`, `argv`, `env`.
+visible whatever is mounted over them), `show` (those that may be written to as well), `readOnly` (of the root),
+`hostname`, `workdir`, `argv`, `env`.
 
 It runs as process 1 of a PID namespace of its own, so that whatever the container started ends with it. Exits with 127
 when the program does not exist and 128 when the container cannot be arranged, as container runtimes do.
@@ -150,9 +151,9 @@ def arrange(spec: dict[str, Any]) -> None:
         bind(entry["source"], place)
         if entry["readOnly"]:
             read_only(place)
-    for path in spec["visible"]:
-        if not os.path.lexists(root.path + path):
-            os.makedirs(root.path + path)
+    for path in (*spec["visible"], *spec["show"]):
+        if path in spec["show"] or not os.path.lexists(root.path + path):
+            os.makedirs(root.path + path, exist_ok=True)
             bind(path, root.path + path)
     mount("proc", f"{root.path}/proc", "proc")
     enter(root.path)

@@ -15,7 +15,7 @@ import minio
 from tests.cluster import binaries
 from tests.cluster.bed.programs import NotUp, Program, wait_for
 
-MONGO, S3, NATS = ("10.244.0.10", 27017), ("10.244.0.11", 9000), ("10.244.0.12", 4222)
+MONGO, S3, NATS = ("10.244.0.10", 27017), ("10.244.0.1", 9000), ("10.244.0.12", 4222)
 ACCESS_KEY, SECRET_KEY, BUCKET = "bed-access-key", "bed-secret-key", "finetuneflow"
 
 
