@@ -20,12 +20,12 @@ import nats.errors
 import nats.js.api
 import nats.js.errors
 
-from services.common.errors import FineTuneFlowError, InvalidArgument, Unavailable
+from services.common.busdelivery import ACK_SECONDS, Handler, take
+from services.common.buserrors import AWAY, explain
+from services.common.errors import InvalidArgument, Unavailable
 from services.common.waiting import end
 
 log = logging.getLogger(__name__)
-
-Handler = Callable[[bytes], Awaitable[None]]
 
 STREAM = "FTF"
 EVENTS = "ftf.events."
@@ -35,12 +35,8 @@ DEDUP_SECONDS = 120
 _PATIENCE_SECONDS = 5.0
 _CONNECT_SECONDS = 2.0
 _RETRY_SECONDS = 0.5
-_FETCH_SECONDS = 2.0
-_ACK_SECONDS = 30.0
-_MAX_NAK_SECONDS = 30.0
 _MAX_BACKOFF_SECONDS = 5.0
 _TAIL_MESSAGES = 1_000
-_AWAY = (nats.errors.Error, OSError, TimeoutError)
 
 
 class Bus:
@@ -61,6 +57,7 @@ class Bus:
         self._consumers: set[asyncio.Task[None]] = set()
         self._tails: set[asyncio.Queue[bytes | None]] = set()
         self._closed = False
+        self._refused = False
 
     @classmethod
     async def connect(cls, url: str, *, user: str = "", password: str = "", token: str = "", replicas: int = 1) -> Bus:
@@ -107,8 +104,32 @@ class Bus:
                 await self._client.publish(subject, data)
         except nats.errors.MaxPayloadError as error:
             raise InvalidArgument(f"A message of {len(data)} bytes is too large for NATS. Send less.") from error
-        except _AWAY as error:
-            raise Unavailable(f"NATS did not take a message ({error}). Wait a moment, then repeat.") from error
+        except AWAY as error:
+            raise explain(error) from error
+
+    async def check(self) -> None:
+        """Make sure that events can be kept: JetStream is on, and its stream has as many copies as are wanted.
+
+        A server that is away is no fault: events wait for it.
+
+        Raises:
+            Unavailable: with reason CONFIGURATION, a setting is wrong; else NATS went away in between.
+        """
+        if self._refused:
+            raise Unavailable(
+                "NATS refuses the user and password, or the token, of FTF_NATS_URL. Correct them.",
+                reason="CONFIGURATION",
+            )
+        if not self.connected:
+            return
+        try:
+            await self._make_stream()
+            manager = self._client.jsm(timeout=_PATIENCE_SECONDS)
+            kept = (await manager.stream_info(STREAM)).config.num_replicas or 1
+            if kept < (self._stream.num_replicas or 1):
+                await manager.update_stream(self._stream)
+        except AWAY as error:
+            raise explain(error) from error
 
     async def consume(self, durable: str, subjects: Sequence[str], handler: Handler) -> None:
         """Hand every message of the subjects to the handler, one at a time, until cancelled or the bus is closed.
@@ -151,7 +172,7 @@ class Bus:
             self._tails.discard(queue)
             await end([listening])
             if not listening.cancelled() and not listening.exception() and not self._client.is_closed:
-                with contextlib.suppress(*_AWAY):
+                with contextlib.suppress(*AWAY):
                     await listening.result().unsubscribe()
 
     async def close(self) -> None:
@@ -162,7 +183,7 @@ class Bus:
             queue.put_nowait(None)
         if self._connecting:
             await end([self._connecting])
-        with contextlib.suppress(*_AWAY):
+        with contextlib.suppress(*AWAY):
             await self._client.close()
 
     async def _store(self, subject: str, data: bytes, headers: dict[str, str] | None) -> None:
@@ -189,11 +210,11 @@ class Bus:
                 backoff = 0.1
                 try:
                     while True:
-                        await _take(subscription, durable, handler)
+                        await take(subscription, durable, handler)
                 finally:
-                    with contextlib.suppress(*_AWAY):
+                    with contextlib.suppress(*AWAY):
                         await subscription.unsubscribe()
-            except _AWAY as error:
+            except AWAY as error:
                 log.debug("%s waits for NATS: %s", durable, error)
             except Exception:
                 # The driver's own mistakes while a connection breaks must not end the program; the next turn is fresh.
@@ -209,7 +230,7 @@ class Bus:
             durable_name=durable,
             filter_subjects=list(subjects),
             ack_policy=nats.js.api.AckPolicy.EXPLICIT,
-            ack_wait=_ACK_SECONDS,
+            ack_wait=ACK_SECONDS,
             max_deliver=-1,
         )
         await self._client.jsm(timeout=_PATIENCE_SECONDS).add_consumer(STREAM, config)
@@ -219,17 +240,23 @@ class Bus:
     async def _listen(self, subject: str, heard: Callable[[Any], Awaitable[None]]) -> Any:
         await self._up.wait()
         subscription = await self._client.subscribe(subject, cb=heard)
-        with contextlib.suppress(*_AWAY):
+        with contextlib.suppress(*AWAY):
             await self._client.flush(int(_PATIENCE_SECONDS))
         return subscription
 
     async def _connect(self, url: str, options: dict[str, Any]) -> None:
         options |= {"max_reconnect_attempts": -1, "reconnect_time_wait": _RETRY_SECONDS, "ping_interval": 20}
-        options |= {"error_cb": _note, "disconnected_cb": self._lost, "reconnected_cb": self._found}
+        options |= {"error_cb": self._note, "disconnected_cb": self._lost, "reconnected_cb": self._found}
         await self._client.connect(url.split(","), name="finetuneflow", **options)
+        self._refused = False
         self._up.set()
 
+    async def _note(self, error: Exception) -> None:
+        self._refused = self._refused or "authorization" in str(error).lower()
+        log.debug("NATS: %s", error)
+
     async def _found(self) -> None:
+        self._refused = False
         self._up.set()
         log.info("The connection to NATS is back.")
 
@@ -239,43 +266,6 @@ class Bus:
             log.warning("The connection to NATS is lost; events wait until it is back.")
 
 
-async def _take(subscription: Any, durable: str, handler: Handler) -> None:
-    """Hand the next message to the handler, if one comes."""
-    try:
-        (message,) = await subscription.fetch(1, timeout=_FETCH_SECONDS)
-    except TimeoutError:
-        return
-    alive = asyncio.create_task(_keep_alive(message))
-    try:
-        await handler(message.data)
-    except Exception as error:
-        tries = message.metadata.num_delivered
-        delay = min(2.0 ** min(tries - 1, 10), _MAX_NAK_SECONDS)
-        expected = isinstance(error, FineTuneFlowError)
-        log.warning("%s: try %d of a message failed: %s", durable, tries, error, exc_info=None if expected else error)
-        await message.nak(delay=delay)
-    except asyncio.CancelledError:
-        with contextlib.suppress(*_AWAY):
-            await message.nak()  # another replica, or this one after its restart, need not wait for it
-        raise
-    else:
-        await message.ack()
-    finally:
-        await end([alive])
-
-
-async def _keep_alive(message: nats.aio.msg.Msg) -> None:
-    """Tell the server that the message is being worked on, so that it does not come again meanwhile."""
-    while True:
-        await asyncio.sleep(_ACK_SECONDS / 3)
-        with contextlib.suppress(*_AWAY):
-            await message.in_progress()
-
-
 async def _until_none(queue: asyncio.Queue[bytes | None]) -> AsyncIterator[bytes]:
     while (data := await queue.get()) is not None:
         yield data
-
-
-async def _note(error: Exception) -> None:
-    log.debug("NATS: %s", error)

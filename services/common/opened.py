@@ -16,6 +16,7 @@ from services.common.jobs.port import JobRunner
 from services.common.objects.port import Objects
 from services.common.runtime import Compose, Runtime, Service
 from services.common.secretfiles import Secrets
+from services.common.startup import check
 from services.common.stores import open_documents, open_objects
 
 
@@ -42,12 +43,13 @@ class Opened:
         """Open what a service needs and compose it.
 
         Raises:
-            FineTuneFlowError: a store cannot be opened.
+            FineTuneFlowError: a store cannot be opened or used, see startup.check.
         """
         config = self._config
         documents = await open_documents(config.documents, name)
         self._stack.push_async_callback(documents.close)
-        objects = open_objects(config.objects)
+        objects = open_objects(config.objects, config.object_keys)
+        await check(documents, objects, self._bus)
         self.checks[f"the documents of {name}"] = lambda: _documents_answer(documents)
         self.checks["the object store"] = lambda: _objects_answer(objects)
         addresses = {s: config.addresses.get(s, self._address) for s in SERVICES}

@@ -75,7 +75,9 @@ async def _jobs(stack: contextlib.AsyncExitStack, name: str, config: Config) -> 
         raise configuration("FTF_JOBS is kubernetes without settings of Jobs. Set FTF_JOB_TEMPLATE to their file.")
     template = await asyncio.to_thread(read_template, config.job_template)
     api = await stack.enter_async_context(connected())
-    runner = KubernetesJobs(api, template, open_objects(config.objects), config.release, kind=KINDS[name])
+    runner = KubernetesJobs(
+        api, template, open_objects(config.objects, config.object_keys), config.release, kind=KINDS[name]
+    )
     stack.push_async_callback(runner.close)
     await runner.start()
     return runner
