@@ -34,7 +34,7 @@ test-wheels: wheels ## Install each wheel alone in a fresh environment and try i
 	$(BIN)/pytest -m packaging
 
 # Everything of a cluster happens in namespaces of its own, where nothing is reached and from which nothing is left.
-TESTS ?= tests/cluster tests/contract tests/pipeline
+TESTS ?= tests/unit/deploy tests/cluster tests/contract tests/pipeline
 BED := OMP_NUM_THREADS=1 $(BIN)/python tests/cluster/enter.py $(BIN)/pytest --durations=20 --durations-min=5
 
 bed: setup ## Build what the cluster's tests run on: a Kubernetes control plane and servers. Needs Go; kept outside the clone.
