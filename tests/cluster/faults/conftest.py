@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tests.cluster.faults.faulty import Faulty
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="package")
 async def faulty(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Faulty]:
     """The release, with a dataset and a model ready to train on."""
     from tests.cluster.bed.cluster import Bed

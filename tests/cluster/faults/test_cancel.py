@@ -12,7 +12,12 @@ from tests.cluster.faults.faulty import LONG, QUICK, state
 if TYPE_CHECKING:
     from tests.cluster.faults.faulty import Faulty
 
-pytestmark = [pytest.mark.cluster, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(400)]
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.faults,
+    pytest.mark.asyncio(loop_scope="package"),
+    pytest.mark.timeout(400),
+]
 
 
 @pytest.mark.parametrize("milliseconds", [0, 60, 150, 300, 600])

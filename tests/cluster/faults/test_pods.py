@@ -16,7 +16,12 @@ from tests.cluster.release.values import TAG
 if TYPE_CHECKING:
     from tests.cluster.faults.faulty import Faulty
 
-pytestmark = [pytest.mark.cluster, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(400)]
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.faults,
+    pytest.mark.asyncio(loop_scope="package"),
+    pytest.mark.timeout(400),
+]
 
 
 async def test_a_run_without_faults_is_one_job_and_one_attempt(faulty: Faulty) -> None:

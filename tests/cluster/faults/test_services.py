@@ -14,7 +14,12 @@ from tests.cluster.faults.faulty import LONG, OUTAGE, QUICK, state
 if TYPE_CHECKING:
     from tests.cluster.faults.faulty import Faulty
 
-pytestmark = [pytest.mark.cluster, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(400)]
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.faults,
+    pytest.mark.asyncio(loop_scope="package"),
+    pytest.mark.timeout(400),
+]
 
 
 async def kill_training(faulty: Faulty) -> None:

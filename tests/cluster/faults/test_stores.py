@@ -15,7 +15,12 @@ from tests.cluster.faults.faulty import LONG, OUTAGE
 if TYPE_CHECKING:
     from tests.cluster.faults.faulty import Faulty
 
-pytestmark = [pytest.mark.cluster, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(400)]
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.faults,
+    pytest.mark.asyncio(loop_scope="package"),
+    pytest.mark.timeout(400),
+]
 
 
 async def test_nats_stopped_and_its_stream_deleted_costs_time_alone(faulty: Faulty) -> None:
@@ -24,10 +29,10 @@ async def test_nats_stopped_and_its_stream_deleted_costs_time_alone(faulty: Faul
     name = await faulty.create(LONG)
     async with faulty.census(name) as most:
         await faulty.steps(name, 5)
-        await stores.nats.stop()
+        await asyncio.to_thread(stores.nats.stop)
         await asyncio.sleep(OUTAGE / 2)
-        await stores.nats.start()
-        client = await nats.connect(stores.nats.url)
+        await asyncio.to_thread(stores.nats.start)
+        client = await nats.connect(stores.nats_url)
         with contextlib.suppress(nats.js.errors.NotFoundError):
             await client.jsm().delete_stream(STREAM)
         await client.close()

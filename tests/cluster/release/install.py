@@ -14,15 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from finetuneflow_client.client import FineTuneFlow
-from tests.cluster import binaries
+from tests.cluster.bed.api import ApiError, path_of
 from tests.cluster.bed.cluster import Bed
 from tests.cluster.bed.nodes import BedNode
-from tests.cluster.bed.programs import Program
+from tests.cluster.bed.stores import ACCESS_KEY, SECRET_KEY, Stores
 from tests.cluster.bed.waits import until
 from tests.cluster.release import values
-from tests.cluster.release.stores import Stores
 from tests.fakes.llm_server import LlmServer, good
-from tests.fakes.servers import free_ports, listening
 
 Json = dict[str, Any]
 NAME = "finetuneflow"
@@ -77,7 +75,23 @@ class Release:
     async def until_ready(self, *services: str, seconds: float = 60) -> None:
         """Wait until every replica of these services, or of all, is ready."""
         for service in services or values.SERVICES:
-            await until(lambda service=service: self.ready(service), f"{service} is ready", seconds)  # type: ignore[misc]  # bound now
+            try:
+                await until(lambda service=service: self.ready(service), f"{service} is ready", seconds)  # type: ignore[misc]  # bound now
+            except AssertionError as error:
+                raise AssertionError(f"{error}\n{await self.troubles(service)}") from None
+
+    async def troubles(self, service: str) -> str:
+        """Return how a service's pods are and the ends of their logs, for people."""
+        lines = []
+        for pod in await self.pods(service):
+            name = pod["metadata"]["name"]
+            statuses = pod["status"].get("containerStatuses") or pod["status"].get("conditions")
+            lines.append(f"{name}: {json.dumps(statuses)}")
+            for previous in ("false", "true"):
+                with contextlib.suppress(ApiError):
+                    path = path_of("pods", self.namespace, name, "log")
+                    lines.append((await self.bed.raw.text(path, previous=previous))[-2000:])
+        return "\n".join(lines)
 
 
 def images(bed: Bed) -> None:
@@ -99,7 +113,13 @@ def images(bed: Bed) -> None:
 
 async def make_secrets(bed: Bed, namespace: str, stores: Stores) -> None:
     """Make the Secrets that the values name."""
-    for name, content in {**stores.secrets(), "tokens": {"tester": TOKEN}}.items():
+    contents = {
+        "documents": {"url": stores.mongo_url},
+        "objects": {"access-key": ACCESS_KEY, "secret-key": SECRET_KEY},
+        "nats": {"url": stores.nats_url},
+        "tokens": {"tester": TOKEN},
+    }
+    for name, content in contents.items():
         data = {key: base64.b64encode(text.encode()).decode() for key, text in content.items()}
         await bed.raw.create("secrets", namespace, {"metadata": {"name": name}, "data": data})
 
@@ -120,31 +140,6 @@ async def make_models(bed: Bed, namespace: str, folder: Path) -> None:
     await bed.raw.create("persistentvolumeclaims", namespace, claim)
 
 
-async def helm(bed: Bed, *words: str) -> str:
-    """Run helm against the cluster; a failure fails the test with what it said."""
-    environ = {**os.environ, "HOME": str(bed.folder), "KUBECONFIG": str(bed.kubeconfig)}
-    process = await asyncio.create_subprocess_exec(
-        str(binaries.path("helm")),
-        *words,
-        env=environ,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    out, _ = await process.communicate()
-    assert process.returncode == 0, f"helm {words[0]}: {out.decode()}"
-    return out.decode()
-
-
-def gateway(bed: Bed, namespace: str, folder: Path) -> tuple[Program, str]:
-    """Start what gives clients one address, by the release's own routes; return it and the address."""
-    (port,) = free_ports(1)
-    address = f"127.0.0.1:{port}"
-    options = [f"--kubeconfig={bed.kubeconfig}", f"--namespace={namespace}", f"--listen={address}"]
-    program = Program.module("tests.cluster.bed.gateway", options, folder, f"gateway-{namespace}")
-    program.start()
-    return program, address
-
-
 @contextlib.asynccontextmanager
 async def installed(
     bed: Bed, folder: Path, models: Path, trainer: Sequence[str], env: dict[str, str]
@@ -157,25 +152,22 @@ async def installed(
         env: variables of Jobs.
     """
     async with contextlib.AsyncExitStack() as stack:
-        stores = Stores(folder)
-        await stores.start()
-        stack.push_async_callback(stores.stop)
+        await asyncio.to_thread(bed.stores.start)
         llm = LlmServer(good)
         await llm.start()
         stack.push_async_callback(llm.stop)
         images(bed)
+        await bed.gateway_api()
         namespace = await bed.namespace("restricted")
         node = await stack.enter_async_context(bed.kubelet(cpu=16))
-        await make_secrets(bed, namespace, stores)
+        await make_secrets(bed, namespace, bed.stores)
         await make_models(bed, namespace, models)
         chosen = folder / "values.json"
-        chosen.write_text(json.dumps(values.values(stores, llm.url, list(trainer), env)), encoding="utf-8")
-        await helm(bed, "install", NAME, str(ROOT / "deploy" / "chart"), "-n", namespace, "-f", str(chosen))
-        stack.push_async_callback(helm, bed, "uninstall", NAME, "-n", namespace)
-        program, address = gateway(bed, namespace, folder)
-        stack.callback(program.stop)
-        await until(lambda: asyncio.to_thread(listening, int(address.rpartition(":")[2])), "the gateway listens")
+        chosen.write_text(json.dumps(values.values(bed.stores, llm.url, list(trainer), env)), encoding="utf-8")
+        await bed.helm("install", NAME, str(ROOT / "deploy" / "chart"), "-n", namespace, "-f", str(chosen))
+        stack.push_async_callback(bed.helm, "uninstall", NAME, "-n", namespace)
+        address = await stack.enter_async_context(bed.gateway(namespace))
         flow = await stack.enter_async_context(FineTuneFlow.connect(address, TOKEN, wait=20))
-        release = Release(bed, namespace, stores, llm, address, flow, node, folder)
-        await release.until_ready(seconds=90)
+        release = Release(bed, namespace, bed.stores, llm, address, flow, node, folder)
+        await release.until_ready(seconds=40)
         yield release

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.cluster.release.stores import Stores
+from tests.cluster.bed.stores import Stores
 
 TAG = "test"
 SERVICES = ("ingest", "dataset", "hardware", "training", "export")
-LOOPBACK = [{"to": [{"ipBlock": {"cidr": "127.0.0.1/32"}}]}]
+STORES = [{"to": [{"ipBlock": {"cidr": "10.244.0.0/24"}}]}]
 SMALL = {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "1Gi"}}
 
 
@@ -26,12 +26,12 @@ def values(stores: Stores, llm_url: str, trainer: list[str], env: dict[str, str]
         "settings": {"sweepSeconds": 1, "leaseSeconds": 3},
         "drain": {"preStopSeconds": 1, "terminationGracePeriodSeconds": 15},
         "documents": {"existingSecret": {"name": "documents"}},
-        "objects": {"url": stores.bucket, "existingSecret": {"name": "objects"}},
+        "objects": {"url": stores.objects_url, "existingSecret": {"name": "objects"}},
         "nats": {"existingSecret": {"name": "nats"}},
         "tokens": {"existingSecret": "tokens"},
         "llm": {"allow": [llm_url]},
         "models": {"existingClaim": "models"},
-        "networkPolicy": {"objectStorage": LOOPBACK, "databases": LOOPBACK},
+        "networkPolicy": {"objectStorage": STORES, "databases": STORES},
         "gateway": {"enabled": True, "parentRefs": [{"name": "bed"}]},
         "jobs": {
             "command": trainer,
