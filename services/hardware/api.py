@@ -11,9 +11,9 @@ from services.common.documents.port import Document
 from services.common.errors import InvalidArgument
 from services.common.interceptors import Context
 from services.common.protoform import artifact_to_proto, meta_to_proto, user_fields
-from services.hardware import configform
-from services.hardware.core_inventory import Machine, summary
+from services.hardware import configform, inventoryform
 from services.hardware.core_memory import Estimate
+from services.hardware.core_placement import Placement
 from services.hardware.core_recommend import Dataset
 from services.hardware.planning import Planning
 from services.hardware.service import MODEL, Models, Wanted
@@ -29,7 +29,7 @@ class HardwareApi(hardware_service_pb2_grpc.HardwareServiceServicer):
 
     async def GetInventory(self, request: pb.GetInventoryRequest, context: Context) -> device_pb2.Inventory:
         """Return what there is to train on."""
-        return inventory_to_proto(await self._planning.inventory())
+        return inventoryform.to_proto(await self._planning.inventory())
 
     async def CreateModel(self, request: pb.CreateModelRequest, context: Context) -> model_pb2.Model:
         """Record a model."""
@@ -68,9 +68,10 @@ class HardwareApi(hardware_service_pb2_grpc.HardwareServiceServicer):
         """Return what a training needs."""
         model = await self._model(request.model, "model")
         longest = model_shape(model).context
-        device = await self._planning.device()
-        plan = configform.plan(configform.decided(request.config, longest), longest, device.bf16)
-        return estimate_to_proto(self._planning.estimate(model, plan, device))
+        decided = configform.decided(request.config, longest)
+        placement = await self._planning.place(inventoryform.asked(request.resources))
+        plan = configform.plan(decided, longest, placement.device.bf16)
+        return estimate_to_proto(self._planning.estimate(model, plan, placement), placement)
 
     async def RecommendTraining(
         self, request: pb.RecommendTrainingRequest, context: Context
@@ -82,10 +83,11 @@ class HardwareApi(hardware_service_pb2_grpc.HardwareServiceServicer):
         model = await self._model(request.model, "model")
         decided = configform.decided(request.config, model_shape(model).context)
         dataset = Dataset(request.train_examples, request.longest_example_tokens)
-        choice = self._planning.recommend(model, dataset, await self._planning.device(), decided)
+        placement = await self._planning.place(inventoryform.asked(request.resources))
+        choice = self._planning.recommend(model, dataset, placement, decided)
         return plan_pb2.Recommendation(
             config=configform.recommended(request.config, choice),
-            estimate=estimate_to_proto(choice.estimate),
+            estimate=estimate_to_proto(choice.estimate, placement),
             reasons=choice.reasons,
         )
 
@@ -118,36 +120,8 @@ def to_proto(doc: Document) -> model_pb2.Model:
     return model
 
 
-def inventory_to_proto(machine: Machine) -> device_pb2.Inventory:
-    """Return a machine as a message."""
-    gpus = [
-        device_pb2.Gpu(
-            index=gpu.index,
-            product=gpu.product,
-            uuid=gpu.uuid,
-            memory_bytes=gpu.memory,
-            memory_free_bytes=gpu.memory_free,
-            compute_capability="{}.{}".format(*gpu.capability),
-            bf16=gpu.bf16,
-            bitsandbytes_4bit=gpu.bitsandbytes_4bit,
-        )
-        for gpu in machine.driver.gpus
-    ]
-    return device_pb2.Inventory(
-        node=machine.node,
-        gpus=gpus,
-        cpu_cores=machine.cpu_cores,
-        memory_bytes=machine.memory,
-        memory_free_bytes=machine.memory_free,
-        disk_free_bytes=machine.disk_free,
-        driver_version=machine.driver.version,
-        cuda_version=machine.driver.cuda,
-        summary=summary(machine),
-    )
-
-
-def estimate_to_proto(estimate: Estimate) -> plan_pb2.MemoryEstimate:
-    """Return an estimate as a message."""
+def estimate_to_proto(estimate: Estimate, placement: Placement) -> plan_pb2.MemoryEstimate:
+    """Return an estimate as a message; where the memory is a guess, nothing is said about what fits."""
     return plan_pb2.MemoryEstimate(
         weights=estimate.weights,
         adapter=estimate.adapter,
@@ -158,7 +132,7 @@ def estimate_to_proto(estimate: Estimate) -> plan_pb2.MemoryEstimate:
         overhead=estimate.overhead,
         peak=estimate.peak,
         device=estimate.device,
-        available=estimate.available,
-        fits=estimate.fits,
+        available=0 if placement.assumed else estimate.available,
+        fits=placement.assumed or estimate.fits,
         note=estimate.note,
     )

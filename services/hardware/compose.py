@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Awaitable, Callable
 
 from finetuneflow.hardware.v1 import hardware_service_pb2_grpc
 from services.common.outbox import Outbox
 from services.common.resources import Resources
 from services.common.runtime import Runtime, Service
 from services.hardware.api import HardwareApi
-from services.hardware.config import HardwareConfig, hardware_config
+from services.hardware.config import HardwareConfig, hardware_config, job_rules
 from services.hardware.folder import FolderSource
+from services.hardware.grounds import Nodes, ThisMachine
 from services.hardware.hub import TOKEN, HubSource, read_token_file
 from services.hardware.inventory import Inventory
 from services.hardware.planning import Planning
+from services.hardware.ports import Ground
 from services.hardware.service import Models
 from services.hardware.store import MODEL_INDEXES, ModelStore
 
@@ -24,11 +27,13 @@ def compose(runtime: Runtime) -> Service:
     resources = Resources(runtime.documents.collection("models", MODEL_INDEXES), "model", runtime.clock)
     folder = FolderSource()
     models = Models(ModelStore(resources), runtime.objects, folder, _hub(runtime, config))
-    planning = Planning(Inventory(config.state, config.visible_devices))
+    ground, close_ground = _ground(runtime, config)
+    planning = Planning(ground)
     api = HardwareApi(models, planning)
 
     async def close() -> None:
         folder.close()
+        await close_ground()
 
     return Service(
         name="hardware",
@@ -38,6 +43,20 @@ def compose(runtime: Runtime) -> Service:
         capabilities=["model:folder", "model:hub"] if config.allow_hub else ["model:folder"],
         close=close,
     )
+
+
+def _ground(runtime: Runtime, config: HardwareConfig) -> tuple[Ground, Callable[[], Awaitable[None]]]:
+    if runtime.config.inventory == "local":
+
+        async def nothing() -> None:
+            pass
+
+        return ThisMachine(Inventory(config.state, config.visible_devices)), nothing
+    # Imported here, for the client of Kubernetes is no part of an installation on one machine.
+    from services.common.kube.inventory import ClusterNodes
+
+    nodes = ClusterNodes()
+    return Nodes(nodes.read, job_rules(runtime.config.job_template)), nodes.close
 
 
 def _hub(runtime: Runtime, config: HardwareConfig) -> HubSource:

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from services.common.config import Config
+from services.common.jobs.quantity import parse_quantity
+from services.common.kube.template import read_template
+from services.hardware.core_cluster import Rules
 
 
 @dataclass(frozen=True)
@@ -18,8 +21,8 @@ class HardwareConfig:
         visible_devices: CUDA_VISIBLE_DEVICES, None where it is not set.
         allow_hub: whether model hubs may be reached.
         hub_endpoint: URL of the hub (setting "hub_endpoint").
-        hub_token_file: file with the hub's access token, mode 0600 (setting "hub_token_file"); None: the secret
-            "hub-token", if there is one.
+        hub_token_file: file with the hub's access token, read at every use (FTF_HUB_TOKEN_FILE, or the setting
+            "hub_token_file"); None: the secret "hub-token", if there is one.
     """
 
     state: Path
@@ -31,11 +34,30 @@ class HardwareConfig:
 
 def hardware_config(config: Config, environ: Mapping[str, str]) -> HardwareConfig:
     """Return the service's settings."""
-    token_file = config.settings.get("hub_token_file", "")
+    token_file = config.hub_token_file or config.settings.get("hub_token_file", "")
     return HardwareConfig(
         state=config.state,
         visible_devices=environ.get("CUDA_VISIBLE_DEVICES"),
         allow_hub=config.allow_hub,
         hub_endpoint=config.settings.get("hub_endpoint", "https://huggingface.co"),
         hub_token_file=Path(token_file) if token_file else None,
+    )
+
+
+def job_rules(template: Path | None) -> Rules:
+    """Return how the pods of runs are made, from the settings of Jobs; the usual ones without them.
+
+    Raises:
+        InvalidArgument: the settings cannot be read (CONFIGURATION).
+    """
+    if template is None:
+        return Rules()
+    jobs = read_template(template)
+    return Rules(
+        gpu_resource=jobs.gpu_resource,
+        product_label=jobs.gpu_product_label,
+        tolerations=jobs.tolerations,
+        node_selector=jobs.node_selector,
+        gpus=jobs.runs.gpus,
+        memory=int(parse_quantity(jobs.runs.memory)) if jobs.runs.memory else 0,
     )

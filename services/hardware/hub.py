@@ -231,14 +231,14 @@ def _missing(message: str) -> NotFound:
 
 
 def read_token_file(path: Path) -> str:
-    """Return the token in a file that nobody else can read.
+    """Return the token in a file that only its owner and its group can read: as a Secret is mounted.
 
     Raises:
-        NotReady: the file is not there, or others can read it.
+        NotReady: the file is not there, or others can read or change it.
     """
     try:
         status = path.stat()
-        if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        if status.st_mode & (stat.S_IWGRP | stat.S_IRWXO):
             raise NotReady(f"Others can read the hub token in {path}. Run `chmod 600 {path}`.")
         return path.read_text(encoding="utf-8").strip()
     except OSError:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from services.hardware.core_cluster import Cluster
 from services.hardware.core_inventory import Machine
 from services.hardware.core_model import Description
+from services.hardware.core_placement import Asked, Placement
 
 
 class ModelSource(Protocol):
@@ -28,8 +30,23 @@ class ModelSource(Protocol):
         ...
 
 
+class Ground(Protocol):
+    """Knows what there is to train on.
+
+    Errors, in a cluster: Unavailable while its API does not answer, or when it may not be asked (CONFIGURATION).
+    """
+
+    async def inventory(self) -> Machine | Cluster:
+        """Return what there is now."""
+        ...
+
+    async def place(self, asked: Asked) -> Placement:
+        """Return where a training would run."""
+        ...
+
+
 class MachineReader(Protocol):
-    """Knows what there is to train on."""
+    """Knows one machine."""
 
     def read(self) -> Machine:
         """Return what there is now; blocks."""

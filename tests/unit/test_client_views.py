@@ -9,12 +9,14 @@ from rich.console import Console, RenderableType
 
 from finetuneflow.common.v1 import work_pb2, worker_service_pb2
 from finetuneflow.dataset.v1 import dataset_pb2
+from finetuneflow.hardware.v1 import device_pb2
 from finetuneflow.training.v1 import evaluation_pb2, run_pb2, training_service_pb2
 from finetuneflow_client.cli.output import aligned, breadth, clipped
 from finetuneflow_client.cli.screen import Screen
 from finetuneflow_client.cli.view import curve
 from finetuneflow_client.cli.view.dataset import DatasetView
 from finetuneflow_client.cli.view.evaluation import evaluation_table
+from finetuneflow_client.cli.view.hardware import inventory_lines, node_table
 from finetuneflow_client.cli.view.run import RunView
 from finetuneflow_client.cli.view.series import Series
 
@@ -175,3 +177,26 @@ def test_columns_line_up_with_wide_and_combining_characters() -> None:
     assert {breadth(line[: line.rindex(" ")]) for line in lines} == {breadth("two lines") + 1}
     assert clipped("手册手册", 5) == "手册…"
     assert clipped("abc", 3) == "abc"
+
+
+def test_a_clusters_nodes_are_shown_with_what_is_free_and_why_one_takes_no_runs() -> None:
+    """One line a node, after one for all of them."""
+    gpu = device_pb2.Node(
+        name="h",
+        gpu_product="NVIDIA-H100-80GB-HBM3",
+        gpus=8,
+        gpus_free=3,
+        gpu_memory_bytes=81559 << 20,
+        bf16=True,
+        cpu_millicores=96_000,
+        cpu_free_millicores=12_500,
+    )
+    found = device_pb2.Inventory(summary="2 nodes", nodes=[gpu, device_pb2.Node(name="c", problem="not ready")])
+    lines = drawn(node_table(found), 120).splitlines()
+
+    assert inventory_lines(found) == ["2 nodes"]
+    assert "3 of 8" in lines[1]
+    assert "NVIDIA-H100-80GB-HBM3" in lines[1]
+    assert "12.5 of 96.0" in lines[1]
+    assert lines[1].rstrip().endswith("yes")
+    assert lines[2].rstrip().endswith("no: not ready")

@@ -19,7 +19,7 @@ from finetuneflow.training.v1 import config_pb2, run_pb2, training_service_pb2
 from finetuneflow_client import names, watch
 from finetuneflow_client.cli import wording
 from finetuneflow_client.cli.session import Session
-from finetuneflow_client.cli.settings import described
+from finetuneflow_client.cli.settings import described, run_resources
 from finetuneflow_client.cli.view.dataset import DatasetView
 from finetuneflow_client.cli.view.export import ExportView
 from finetuneflow_client.cli.view.files import FilesView, TransferView, chunk_line, failure, read_line
@@ -132,7 +132,9 @@ async def recommend(
     session: Session, model: str, config: config_pb2.TrainingConfig, train_examples: int
 ) -> plan_pb2.Recommendation | None:
     """Return the settings that suit model and machine, and show them; None if the model's architecture is not known."""
-    request = hardware_service_pb2.RecommendTrainingRequest(model=model, config=config, train_examples=train_examples)
+    request = hardware_service_pb2.RecommendTrainingRequest(
+        model=model, config=config, train_examples=train_examples, resources=run_resources(session.args)
+    )
     try:
         found = await session.flow.hardware.RecommendTraining(request)
     except FtfError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser
 
 from finetuneflow_client.cli.grammar.command import Command
+from finetuneflow_client.cli.grammar.resources import RESOURCES
 from finetuneflow_client.cli.grammar.settings import TRAINING, add_flags
 
 
@@ -17,6 +18,7 @@ def _up(parser: ArgumentParser) -> None:
 def _hardware(parser: ArgumentParser) -> None:
     parser.add_argument("-m", "--model", default="", metavar="MODEL", help="also say what training it needs, and how")
     add_flags(parser.add_argument_group("settings that are decided already"), TRAINING)
+    add_flags(parser.add_argument_group("what the run would ask for"), RESOURCES)
 
 
 def _model_add(parser: ArgumentParser) -> None:

@@ -14,8 +14,28 @@ if TYPE_CHECKING:
     from finetuneflow.hardware.v1 import device_pb2, plan_pb2
 
 
+def node_table(found: device_pb2.Inventory) -> Table:
+    """Return a cluster's nodes, with what is free of what there is."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in ("NODE", "GPUS FREE", "PRODUCT", "EACH", "CPU FREE", "MEMORY FREE", "TAKES RUNS"):
+        table.add_column(column)
+    for node in found.nodes:
+        table.add_row(
+            node.name,
+            f"{node.gpus_free} of {node.gpus}" if node.gpus else "-",
+            node.gpu_product or ("unknown" if node.gpus else ""),
+            (wording.memory(node.gpu_memory_bytes) + (", bf16" if node.bf16 else "")) if node.gpu_memory_bytes else "",
+            f"{node.cpu_free_millicores / 1000:.1f} of {node.cpu_millicores / 1000:.1f}",
+            f"{wording.memory(node.memory_free_bytes)} of {wording.memory(node.memory_bytes)}",
+            Text(f"no: {node.problem}", "yellow") if node.problem else "yes",
+        )
+    return table
+
+
 def inventory_lines(found: device_pb2.Inventory) -> list[str]:
-    """Return what a machine has, line by line."""
+    """Return what a machine has, line by line; of a cluster, what there is in all."""
+    if found.nodes:
+        return [found.summary]
     lines = [
         f"{found.summary or found.node}",
         f"CPU      {wording.many(found.cpu_cores, 'core')}, {wording.memory(found.memory_bytes)} memory, "
@@ -43,7 +63,8 @@ def estimate_table(found: plan_pb2.MemoryEstimate) -> Table:
     table.add_section()
     verdict = Text("fits", "green") if found.fits else Text("does not fit", "red")
     table.add_row("peak", Text(wording.memory(found.peak), "bold"))
-    table.add_row(f"available ({found.device})", Text.assemble(wording.memory(found.available), " — ", verdict))
+    known = Text.assemble(wording.memory(found.available), " — ", verdict) if found.available else Text("not known")
+    table.add_row(f"available ({found.device})", known)
     return table
 
 
@@ -66,5 +87,7 @@ def recommendation_line(found: plan_pb2.Recommendation, settings: list[tuple[str
 
 
 def _need(estimate: plan_pb2.MemoryEstimate) -> str:
+    if not estimate.available:
+        return f"{wording.memory(estimate.peak)}; how much there is, is not known"
     fits = "fits" if estimate.fits else "does not fit"
     return f"{wording.memory(estimate.peak)} of {wording.memory(estimate.available)}, {fits}"

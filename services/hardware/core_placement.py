@@ -1,0 +1,58 @@
+"""Where a training would run: what is asked for, and what it would get. Plain facts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from services.hardware.core_inventory import Machine
+from services.hardware.core_memory import Device
+
+USABLE = {"cpu": 0.9, "cuda": 0.95}
+"""Share of the memory that a training may use; the rest is for the system, or lost between allocations."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a training asks of the place where it runs.
+
+    Args:
+        gpus: on each node; None for the default of the place.
+        product: of the GPUs; "" for any.
+        memory: main memory in bytes; 0 for the default of the place.
+    """
+
+    gpus: int | None = None
+    product: str = ""
+    memory: int = 0
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a training would run.
+
+    Args:
+        words: which place that is and why, a sentence each.
+        assumed: whether the device's memory is a guess, so that nothing can be said about what fits.
+    """
+
+    device: Device
+    words: tuple[str, ...] = ()
+    assumed: bool = False
+
+
+def on_cpu(memory: int, free: int, words: tuple[str, ...] = ()) -> Placement:
+    """Return a place without a GPU, with main memory in bytes."""
+    return Placement(Device("cpu", int(memory * USABLE["cpu"]), free), words)
+
+
+def on_gpu(memory: int, free: int, bf16: bool, words: tuple[str, ...] = (), *, assumed: bool = False) -> Placement:
+    """Return a place on a GPU with that much memory, in bytes."""
+    return Placement(Device("cuda", int(memory * USABLE["cuda"]), free, bf16), words, assumed)
+
+
+def on_machine(machine: Machine, asked: Asked) -> Placement:
+    """Return where a training runs on one machine: on its best GPU, unless it asks for none or there is none."""
+    gpu = machine.best_gpu
+    if gpu is None or asked.gpus == 0:
+        return on_cpu(machine.memory, machine.memory_free)
+    return on_gpu(gpu.memory, gpu.memory_free, gpu.bf16)

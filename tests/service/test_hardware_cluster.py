@@ -1,0 +1,157 @@
+"""What fits where in a cluster, over real gRPC; the Kubernetes API is a small HTTP server that answers two lists."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from aiohttp import web
+
+from finetuneflow.hardware.v1 import hardware_service_pb2 as pb
+from finetuneflow.training.v1 import resources_pb2
+from tests.fakes.cluster_nodes import GPU_TAINT, H100, T4, container, node, pod
+from tests.fakes.hardware import create, hardware
+from tests.fakes.model_folder import model_files, write_folder
+from tests.fakes.running import refusal
+
+NODES = [
+    node("h", H100, taints=[GPU_TAINT], nvidia_com__gpu="8"),
+    node("t", T4, taints=[GPU_TAINT], nvidia_com__gpu="1", ready="Unknown"),
+    node("c"),
+]
+PODS = [pod("h", container(nvidia_com__gpu="5", memory="1Gi"))]
+
+
+class Api:
+    """Answers as the Kubernetes API does; `status` is another than 200 when it is told to."""
+
+    def __init__(self) -> None:
+        self.status = 200
+        self.queries: dict[str, Any] = {}
+
+    async def handle(self, request: web.Request) -> web.Response:
+        kind = request.path.rpartition("/")[2]
+        self.queries[kind] = dict(request.query)
+        if self.status != 200:
+            return web.json_response({"message": f"{kind} is forbidden"}, status=self.status)
+        return web.json_response({"items": NODES if kind == "nodes" else PODS})
+
+
+@contextlib.asynccontextmanager
+async def kubernetes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Api]:
+    """Serve the API on loopback, and let $KUBECONFIG lead there."""
+    api = Api()
+    app = web.Application()
+    app.router.add_get("/api/v1/{kind}", api.handle)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    host, port = runner.addresses[0][:2]
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "c", "cluster": {"server": f"http://{host}:{port}"}}],
+        "users": [{"name": "u", "user": {"token": "t"}}],
+        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+        "current-context": "x",
+    }
+    (folder / "kubeconfig").write_text(json.dumps(config))
+    monkeypatch.setenv("KUBECONFIG", str(folder / "kubeconfig"))
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    try:
+        yield api
+    finally:
+        await runner.cleanup()
+
+
+async def test_the_inventory_is_the_clusters_nodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of them, with why one takes no runs; GPUs and sums count the others alone."""
+    async with (
+        kubernetes(tmp_path, monkeypatch) as api,
+        hardware(tmp_path / "state", inventory="kubernetes") as (stub, _),
+    ):
+        found = await stub.GetInventory(pb.GetInventoryRequest())
+
+    assert [(n.name, n.problem, n.gpus, n.gpus_free, n.bf16) for n in found.nodes] == [
+        ("c", "", 0, 0, False),
+        ("h", "", 8, 3, True),
+        ("t", "not ready", 1, 1, False),
+    ]
+    assert found.nodes[1].compute_capability == "9.0"
+    assert [(g.index, g.node, g.bf16, g.memory_free_bytes > 0) for g in found.gpus[3:6]] == [
+        (3, "h", True, False),
+        (4, "h", True, False),
+        (5, "h", True, True),
+    ]
+    assert len(found.gpus) == 8
+    assert found.cpu_cores == 15
+    assert found.summary == "3 nodes, 2 of which take runs: 8 × NVIDIA-H100-80GB-HBM3; 3 of 8 free"
+    assert api.queries["pods"]["fieldSelector"] == "status.phase!=Succeeded,status.phase!=Failed"
+
+
+async def test_what_is_asked_for_decides_what_fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU by its product, a CPU by the memory; the reasons say which."""
+    template = tmp_path / "jobs.json"
+    template.write_text(json.dumps({"image": "trainer", "runs": {"gpus": 1, "memory": "6Gi"}}))
+    async with (
+        kubernetes(tmp_path, monkeypatch),
+        hardware(tmp_path / "state", inventory="kubernetes", job_template=template) as (stub, _),
+    ):
+        model = (await stub.CreateModel(create(write_folder(tmp_path / "m", model_files())))).name
+        usual = await stub.EstimateMemory(pb.EstimateMemoryRequest(model=model))
+        absent = await stub.EstimateMemory(
+            pb.EstimateMemoryRequest(model=model, resources=resources_pb2.Resources(gpu_product="NVIDIA-B200"))
+        )
+        cpu = await stub.RecommendTraining(
+            pb.RecommendTrainingRequest(model=model, resources=resources_pb2.Resources(gpus=0))
+        )
+        small = await stub.EstimateMemory(
+            pb.EstimateMemoryRequest(model=model, resources=resources_pb2.Resources(gpus=0, memory="64Mi"))
+        )
+        gpu = await stub.RecommendTraining(pb.RecommendTrainingRequest(model=model))
+        wrong = await refusal(
+            stub.EstimateMemory(pb.EstimateMemoryRequest(model=model, resources=resources_pb2.Resources(memory="much")))
+        )
+
+    assert (usual.device, usual.fits, usual.available) == ("cuda", True, int((81559 << 20) * 0.95))
+    assert "3 of 8 free on h" in usual.note
+    assert (absent.available, absent.fits) == (0, True)
+    assert (cpu.estimate.device, cpu.estimate.available, cpu.config.bf16) == ("cpu", int((6 << 30) * 0.9), False)
+    assert cpu.reasons[0] == "Planned for a CPU and 6.0 GiB of memory, which the run asks for."
+    assert not small.fits
+    assert gpu.reasons[0].startswith("Planned for a NVIDIA-H100-80GB-HBM3")
+    assert gpu.config.bf16
+    assert wrong == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD")
+
+
+@pytest.mark.parametrize(
+    ("status", "wanted"),
+    [
+        (403, (grpc.StatusCode.UNAVAILABLE, "CONFIGURATION")),
+        (429, (grpc.StatusCode.UNAVAILABLE, "DEPENDENCY_UNAVAILABLE")),
+        (500, (grpc.StatusCode.UNAVAILABLE, "DEPENDENCY_UNAVAILABLE")),
+    ],
+)
+async def test_an_api_that_does_not_answer_is_a_typed_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int, wanted: Any
+) -> None:
+    """And the next question is a new one."""
+    async with (
+        kubernetes(tmp_path, monkeypatch) as api,
+        hardware(tmp_path / "state", inventory="kubernetes") as (stub, _),
+    ):
+        api.status = status
+        refused = await refusal(stub.GetInventory(pb.GetInventoryRequest()))
+        api.status = 200
+        found = await stub.GetInventory(pb.GetInventoryRequest())
+
+    assert refused == wanted
+    assert len(found.nodes) == 3
