@@ -86,10 +86,12 @@ class Gateway(grpc.GenericRpcHandler):
         """Take every call as a stream of messages both ways: of one as well as of many."""
         path = str(handler_call_details.method)
 
-        def handle(
+        # gRPC knows an asynchronous handler by its being an asynchronous generator.
+        async def handle(
             requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext[bytes, bytes]
         ) -> AsyncIterator[bytes]:
-            return self._forward(path, requests, context)
+            async for message in self._forward(path, requests, context):
+                yield message
 
         return grpc.stream_stream_rpc_method_handler(handle)
 
