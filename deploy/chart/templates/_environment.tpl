@@ -108,6 +108,8 @@
 {{- if has .service (list "training" "export") }}
 - name: FTF_JOBS
   value: kubernetes
+{{- end }}
+{{- if has .service (list "training" "export" "hardware") }}
 - name: FTF_JOB_TEMPLATE
   value: /etc/finetuneflow/jobs/jobs.json
 {{- end }}

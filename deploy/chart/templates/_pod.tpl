@@ -24,7 +24,7 @@ capabilities: {drop: [ALL]}
 {{- if $values.auth.tokenReview }}
 - {name: service-token, mountPath: /var/run/secrets/finetuneflow, readOnly: true}
 {{- end }}
-{{- if has .service (list "training" "export") }}
+{{- if has .service (list "training" "export" "hardware") }}
 - {name: jobs, mountPath: /etc/finetuneflow/jobs, readOnly: true}
 {{- end }}
 {{- if and (eq .service "dataset") $values.llm.existingSecret }}
@@ -57,7 +57,7 @@ capabilities: {drop: [ALL]}
     sources:
       - serviceAccountToken: {audience: finetuneflow, expirationSeconds: 3600, path: token}
 {{- end }}
-{{- if has .service (list "training" "export") }}
+{{- if has .service (list "training" "export" "hardware") }}
 - name: jobs
   configMap: {name: {{ include "finetuneflow.fullname" .root }}-jobs}
 {{- end }}
