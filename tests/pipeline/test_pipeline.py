@@ -6,19 +6,23 @@ import asyncio
 import contextlib
 import json
 import os
+import secrets
 import signal
 import sys
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
+from tests.fakes import stores
 from tests.fakes.llm_server import LlmServer, good
+from tests.fakes.servers import started
 from tests.fakes.tiny_model import tiny_model
 
 SAMPLES = Path(__file__).parents[2] / "samples" / "documents"
 DOCUMENTS = ("safety-rules.md", "wren-balance-guide.txt", "travel-policy.docx", "company-history.pdf")
+STORES = ["sqlite+folder", *(pytest.param(f"mongo+{s3}", marks=pytest.mark.cluster) for s3 in ("minio", "seaweedfs"))]
 QUICK = ("--max-steps", "6", "--max-length", "256", "--examples-per-chunk", "2", "--chunk-tokens", "256")
 
 
@@ -29,16 +33,19 @@ class Machine:
     state: Path
     model: Path
     llm: LlmServer
+    program: str = "services.local"
+    stores: dict[str, str] = field(default_factory=dict)
     server: asyncio.subprocess.Process | None = None
 
     def environment(self) -> dict[str, str]:
         """Variables of every process."""
-        return {**os.environ, "FTF_STATE": str(self.state), "OMP_NUM_THREADS": "1", "NO_COLOR": "1", "COLUMNS": "200"}
+        own = {"FTF_STATE": str(self.state), "OMP_NUM_THREADS": "1", "NO_COLOR": "1", "COLUMNS": "200"}
+        return {**os.environ, **own, **self.stores}
 
     async def up(self) -> None:
         """Start `ftf up` and wait until it is ready."""
         self.server = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "services.local", env=self.environment(), stderr=asyncio.subprocess.PIPE
+            sys.executable, "-m", self.program, env=self.environment(), stderr=asyncio.subprocess.PIPE
         )
         assert self.server.stderr is not None
         async with asyncio.timeout(20):
@@ -86,11 +93,31 @@ class Machine:
         return found
 
 
+def stores_of(kind: str, request: pytest.FixtureRequest) -> dict[str, str]:
+    """Return the variables that name a set of stores: a fresh bucket, and fresh databases on a server of their own."""
+    s3: stores.S3 = request.getfixturevalue(kind.removeprefix("mongo+"))
+    return {
+        "FTF_DOCUMENTS": request.getfixturevalue("own_ferretdb"),
+        "FTF_OBJECTS": s3.bucket(f"p{secrets.token_hex(6)}"),
+        "AWS_ACCESS_KEY_ID": s3.keys[0],
+        "AWS_SECRET_ACCESS_KEY": s3.keys[1],
+    }
+
+
 @pytest.fixture
-async def machine(tmp_path: Path) -> AsyncIterator[Machine]:
+def own_ferretdb(tmp_path: Path) -> Iterator[str]:
+    """A server of MongoDB's protocol for one test: services' databases have fixed names."""
+    with started(stores.ferretdb(tmp_path / "ferretdb")) as server:
+        yield f"mongodb://{server.address}"
+
+
+@pytest.fixture(params=STORES)
+async def machine(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Machine]:
     llm = LlmServer(good)
     await llm.start()
     made = Machine(tmp_path / "state", tiny_model(tmp_path / "tiny"), llm)
+    if request.param != "sqlite+folder":
+        made.program, made.stores = "tests.pipeline.up", stores_of(request.param, request)
     await made.up()
     yield made
     if made.server and made.server.returncode is None:
@@ -154,6 +181,7 @@ async def until_training(machine: Machine) -> None:
             await asyncio.sleep(0.2)
 
 
+@pytest.mark.parametrize("machine", ["sqlite+folder"], indirect=True)
 async def test_a_second_server_on_the_same_folder_is_refused(machine: Machine) -> None:
     """One plain line, and the first is not disturbed."""
     second = await asyncio.create_subprocess_exec(
@@ -168,6 +196,7 @@ async def test_a_second_server_on_the_same_folder_is_refused(machine: Machine) -
     assert code == 0
 
 
+@pytest.mark.parametrize("machine", ["sqlite+folder"], indirect=True)
 async def test_a_port_that_is_taken_is_one_plain_line(machine: Machine, tmp_path: Path) -> None:
     """With the remedy, and exit code 1."""
     server = await asyncio.start_server(lambda r, w: None, "127.0.0.1", 0)
