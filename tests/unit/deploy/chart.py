@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import subprocess
@@ -88,11 +89,21 @@ def try_render(values: Mapping[str, Any] | None = None, *files: Path) -> subproc
     )
 
 
-def render(values: Mapping[str, Any] | None = None, *files: Path) -> Rendered:
-    """Render with values on top of files (the trial's if none is named); fails the test if that does not work."""
-    done = try_render(values, *(files or (TRIAL,)))
+def render(values: Mapping[str, Any] | None = None, *files: Path, fresh: bool = False) -> Rendered:
+    """Render with values on top of files (the trial's if none is named); fails the test if that does not work.
+
+    The same values give the same rendering again, unless a fresh one is asked for; nobody changes it.
+    """
+    key = (json.dumps(values or {}), files or (TRIAL,))
+    return _render.__wrapped__(*key) if fresh else _render(*key)
+
+
+@functools.lru_cache(maxsize=64)
+def _render(values: str, files: tuple[Path, ...]) -> Rendered:
+    done = try_render(json.loads(values), *files)
     assert done.returncode == 0, done.stderr
-    documents = (yaml.safe_load(part) for part in re.split(r"^---$", done.stdout, flags=re.MULTILINE))
+    parts = re.split(r"^---$", done.stdout, flags=re.MULTILINE)
+    documents = (yaml.load(part, yaml.CSafeLoader) for part in parts)
     return Rendered(tuple(found for found in documents if found), done.stdout)
 
 

@@ -68,6 +68,21 @@ def test_a_trainer_reaches_its_services_and_the_object_store_alone() -> None:
     }
 
 
+def test_a_trainer_is_held_at_its_own_end_too() -> None:
+    """Its policy names its two services, the object store and the cluster's DNS, whatever the others let in."""
+    policy = closed().one("NetworkPolicy", "trainer")["spec"]
+    peers = [peer for rule in policy["egress"] for peer in rule["to"]]
+    named = [
+        peer["podSelector"]["matchLabels"]["app.kubernetes.io/component"] for peer in peers if "podSelector" in peer
+    ]
+    others = [peer for peer in peers if "podSelector" not in peer]
+
+    assert policy["policyTypes"] == ["Ingress", "Egress"]
+    assert "ingress" not in policy
+    assert sorted(named) == ["export", "minio", "training"]
+    assert others == [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}}]
+
+
 def test_a_trainer_reaches_the_hub_only_if_that_is_allowed() -> None:
     """And then everything but private networks, on one port."""
 

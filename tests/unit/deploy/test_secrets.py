@@ -45,7 +45,7 @@ def test_each_secret_can_be_one_of_your_own() -> None:
 
 def test_installing_twice_never_gives_the_same_password() -> None:
     """There is no default password."""
-    first, second = render(), render()
+    first, second = render(fresh=True), render(fresh=True)
 
     for name in ("tokens", "signing", "stores"):
         assert first.one("Secret", name)["data"] != second.one("Secret", name)["data"]
