@@ -264,3 +264,16 @@ async def test_jobs_of_a_cluster_outlive_the_service(tmp_path: Path) -> None:
     assert left is not None
     assert left.labels["kind"] == "run"
     assert left.exit_code in (None, -9, 137)
+
+
+async def test_a_runner_that_takes_no_more_now_may_say_why(tmp_path: Path) -> None:
+    """As when the quota of a namespace is used up; the run is not refused, and goes on when there is room."""
+    async with training(tmp_path, steps=2) as (stub, jobs):
+        jobs.refusal = Unavailable("The quota is used up. Wait.", metadata={"waiting": "QUOTA"})
+        await stub.CreateRun(request())
+        waiting = await waits(stub, "QUOTA")
+        jobs.refusal = None
+        run, _ = await ended(stub)
+
+    assert waiting.work.waiting.message == "The quota is used up. Wait."
+    assert run.work.state == State.WORK_STATE_SUCCEEDED

@@ -147,6 +147,7 @@ class JobRunner(Protocol):
         Raises:
             InvalidArgument: the name, or the name of a secret or a variable, is bad.
             NotReady: what runs Jobs does not take it as it is (JOB_REFUSED).
+            Unavailable: it does not take it now; metadata "waiting" is the WaitingReason, if it is known.
             Exhausted: there is no room to keep it (DISK_FULL).
         """
         ...

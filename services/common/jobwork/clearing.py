@@ -92,10 +92,19 @@ class Clearing:
 
     async def _remove(self, status: JobStatus, *, keep_log: bool) -> None:
         if keep_log:
-            text = "\n".join([line async for line in self._jobs.logs(status.name)])
             key = self._kind.log_key(status.labels["uid"], int(status.labels["launch"]))
-            await self._objects.put(key, text.encode())
+            await self._objects.put(key, "\n".join(await self._log(status)).encode())
         await self._jobs.delete(status.name)
+
+    async def _log(self, status: JobStatus) -> list[str]:
+        lines: list[str] = []
+        try:
+            async for line in self._jobs.logs(status.name):
+                lines.append(line)
+        except FineTuneFlowError:
+            if status.reason != "NODE_LOST":
+                raise  # what a node has that does not answer is not waited for
+        return lines
 
     async def purge(self, doc: Document) -> None:
         """Remove what belongs to a deleted resource: its Jobs, reports and objects. Repeating it does nothing.

@@ -141,8 +141,12 @@ class Reconciler:
     async def _unreachable(self, doc: Document, error: Unavailable) -> None:
         now = self._resources.clock.now()
         since = self._away.setdefault(doc["_id"], now)
-        if doc["work"]["state"] == "QUEUED" and now - since >= UNREACHABLE_SECONDS:
-            waiting = Waiting("CLUSTER_UNREACHABLE", f"What runs Jobs does not answer. Wait, or see to it. ({error})")
+        if doc["work"]["state"] != "QUEUED":
+            return
+        waiting = Waiting("CLUSTER_UNREACHABLE", f"What runs Jobs does not answer. Wait, or see to it. ({error})")
+        if reason := error.metadata.get("waiting"):
+            waiting = Waiting(reason, error.message)
+        if reason or now - since >= UNREACHABLE_SECONDS:
             await self._change(doc, lambda d: state.wait(d, waiting, since))
 
     async def _settle(self, doc: Document, status: JobStatus | None) -> None:

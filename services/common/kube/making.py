@@ -130,7 +130,8 @@ def _refused(spec: JobSpec, error: FineTuneFlowError) -> FineTuneFlowError:
         for secret in (content, base64.b64encode(content.encode()).decode()):
             text = text.replace(secret, "…") if secret else text
     if isinstance(error, PermissionDenied) and "exceeded quota" in text:
-        return Unavailable(f"The namespace's quota is used up: {text}. Wait for other Jobs, or raise the quota.")
+        message = f"The namespace's quota is used up: {text}. Wait for other Jobs, or raise the quota."
+        return Unavailable(message, metadata={"waiting": "QUOTA"})
     if isinstance(error, PermissionDenied) and " cannot " in text:
         return Unavailable(
             f"This service may not make Jobs: {text}. Give its ServiceAccount the chart's Role.", reason="CONFIGURATION"
