@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from services.common.errors import NotReady
 from services.common.jobs.port import Resources
+from services.common.kube.jobs import KubernetesJobs
 from services.common.kube.template import SecretKey
 from tests.cluster.bed.cluster import Bed
+from tests.cluster.bed.waits import until
 from tests.cluster.runners import Room, ended, log, reach, room, running, spec, waits_for
 
 pytestmark = pytest.mark.cluster
@@ -127,7 +130,7 @@ async def test_memory_that_ran_out_is_told_between_pods_and_at_the_end(bed: Bed,
 async def test_a_job_that_runs_too_long_is_ended(bed: Bed, space: Room) -> None:
     """By its own deadline before the template's."""
     async with bed.kubelet():
-        jobs = await space.runner(active_deadline_seconds=300)
+        jobs = await space.runner(active_deadline_seconds=300, termination_grace_period_seconds=1)
         await jobs.ensure(spec("run-a-1", FOREVER, resources=Resources(active_deadline_seconds=2)))
         status = await reach(jobs, "run-a-1", ended)
 
@@ -141,26 +144,34 @@ async def test_an_evicted_pod_is_followed_by_another_and_counts_for_nothing(bed:
     async with bed.kubelet() as node:
         jobs = await space.runner(backoff_limit=0, termination_grace_period_seconds=2)
         await jobs.ensure(spec("run-a-1", program))
-        await reach(jobs, "run-a-1", running)
-        first = (await space.pods("run-a-1"))[-1]["metadata"]
+        first = await _new_pod(jobs, space, [])
         eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": first["name"]}}
         await bed.raw.create("pods", space.namespace, eviction, "eviction", first["name"])
-        await reach(jobs, "run-a-1", lambda s: not running(s) or bool(s.waiting))
-        await reach(jobs, "run-a-1", running)
-        second = (await space.pods("run-a-1"))[-1]["metadata"]
+        second = await _new_pod(jobs, space, [first["uid"]])
         await node.evict(second["uid"])
         await reach(jobs, "run-a-1", waits_for("EVICTED"))
-        await reach(jobs, "run-a-1", running)
-        third = (await space.pods("run-a-1"))[-1]["metadata"]
+        third = await _new_pod(jobs, space, [first["uid"], second["uid"]])
         await jobs.stop("run-a-1", 1)
         lines = await log(jobs, "run-a-1")
 
     assert lines == [first["uid"], second["uid"], third["uid"]]
 
 
+async def _new_pod(jobs: KubernetesJobs, space: Room, before: list[str]) -> dict[str, Any]:
+    """Wait for another pod to write its uid, and return its metadata."""
+
+    async def wrote() -> bool:
+        return len(await log(jobs, "run-a-1")) > len(before)
+
+    await until(wrote, f"a pod after {before}", 60)
+    return next(p["metadata"] for p in await space.pods("run-a-1") if p["metadata"]["uid"] not in before)
+
+
 async def test_a_node_that_is_lost_ends_its_job(bed: Bed, space: Room) -> None:
     """Its trainer may run on, so the next launch must not wait for it; the Job can be deleted meanwhile."""
-    async with bed.kubelet() as node:
+    # Of a cluster in which no node answers, Kubernetes evicts nothing.
+    full = [{"key": "full", "effect": "NoSchedule"}]
+    async with bed.kubelet() as node, bed.kubelet(taints=full):
         jobs = await space.runner(termination_grace_period_seconds=1, node_lost_seconds=2)
         await jobs.ensure(spec("run-a-1", FOREVER))
         await reach(jobs, "run-a-1", running)
