@@ -100,7 +100,7 @@ class Clearing:
         lines: list[str] = []
         try:
             async for line in self._jobs.logs(status.name):
-                lines.append(line)
+                lines.append(line)  # noqa: PERF401 - what came before an error is kept
         except FineTuneFlowError:
             if status.reason != "NODE_LOST":
                 raise  # what a node has that does not answer is not waited for

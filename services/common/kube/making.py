@@ -134,7 +134,9 @@ def _refused(spec: JobSpec, error: FineTuneFlowError) -> FineTuneFlowError:
         return Unavailable(message, metadata={"waiting": "QUOTA"})
     if isinstance(error, PermissionDenied) and " cannot " in text:
         return Unavailable(
-            f"This service may not make Jobs: {text}. Give its ServiceAccount the chart's Role.", reason="CONFIGURATION"
+            f"This service may not make Jobs: {text}. Give its ServiceAccount the chart's Role.",
+            reason="CONFIGURATION",
+            metadata={"waiting": "CONFIGURATION"},
         )
     facts: dict[str, Any] = {"job": spec.name}
     return NotReady(
