@@ -1,7 +1,8 @@
 """One try at reading or writing an object over HTTP, by a presigned URL, in blocks; what an answer means for the next.
 
 Servers differ: SeaweedFS answers 500 where MinIO answers 503 while it starts, a proxy in between 502; an expired URL is
-403 at both and 400 at some; a store may ignore Range, or answer 416 for a range that begins at the end.
+403 at both and 400 at some; a store may ignore Range, or answer 416 for a range that begins at the end, SeaweedFS with
+the size, MinIO without.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ def get(url: str, target: Path) -> None:
         headers["Range"] = f"bytes={have}-"
     try:
         with httpx.stream("GET", url, headers=headers, timeout=_TIMEOUT, follow_redirects=False) as answer:
-            if answer.status_code == 416 and _total(answer) == have:
+            if answer.status_code == 416 and _total(answer) in (have, -1):
+                # Everything is here; where the store does not tell the size, the hash will.
                 return
             if answer.status_code == 416:
                 target.unlink(missing_ok=True)
