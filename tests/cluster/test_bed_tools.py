@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import nats
 import pymongo
@@ -16,15 +17,20 @@ from tests.cluster.bed.stores import ACCESS_KEY, BUCKET, S3, SECRET_KEY, Stores
 pytestmark = pytest.mark.cluster
 
 
+def mongo(stores: Stores, **options: Any) -> pymongo.MongoClient[dict[str, Any]]:
+    """Return a client of the database."""
+    return pymongo.MongoClient(stores.mongo_url, **options)
+
+
 def test_documents_outlast_a_stop_of_the_database(stores: Stores) -> None:
     """Away it answers nobody; started again, it has what it had."""
-    with pymongo.MongoClient(stores.mongo_url, serverSelectionTimeoutMS=500) as client:
+    with mongo(stores, serverSelectionTimeoutMS=500) as client:
         client["bed"]["things"].insert_one({"_id": "one", "n": 1})
         stores.mongo.stop()
         with pytest.raises(pymongo.errors.PyMongoError):
             client["bed"]["things"].find_one({"_id": "one"})
         stores.mongo.start()
-    with pymongo.MongoClient(stores.mongo_url) as client:
+    with mongo(stores) as client:
         found = client["bed"]["things"].find_one({"_id": "one"})
         client.drop_database("bed")
 

@@ -40,7 +40,7 @@ class Cluster:
         outage = float(os.environ.get("FTF_FAULT_SECONDS", "10"))
         self.control = ControlPlane(binaries.path("controlplane"), self.folder / "control", outage)
         self.kubeconfig = self.control.kubeconfig
-        options = [f"--kubeconfig={self.kubeconfig}", f"--listen={DNS}"]
+        options = [f"--kubeconfig={self.kubeconfig}", f"--bed={self.folder}", f"--listen={DNS}"]
         self.dns = Program.module("tests.cluster.bed.dns", options, self.folder, "dns")
         self.numbers = itertools.count(1)
         self.stores = Stores(self.folder)
@@ -148,7 +148,10 @@ class Bed:
         number = next(self.cluster.numbers)
         name = name or f"node-{number}"
         taints = ([nodes.GPU_TAINT] if gpus else []) if taints is None else taints
-        description = nodes.describe(name, gpus, gpu_product, gpu_memory, cpu, memory, disk, labels or {}, taints)
+        description = nodes.describe(
+            name, cpu=cpu, memory=memory, disk=disk, gpus=gpus, product=gpu_product, gpu_memory=gpu_memory,
+            labels=labels, taints=taints,
+        )  # fmt: skip
         async with nodes.node(self.raw, self.folder, self.kubeconfig, number, description) as found:
             yield found
 

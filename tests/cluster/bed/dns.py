@@ -1,9 +1,12 @@
-"""The cluster's DNS: addresses of Services and of pods with a hostname, at 10.244.0.2.
+"""The cluster's DNS: addresses of Services and of pods with a hostname, at 10.244.0.2, on the control plane's node.
 
-    python -m tests.cluster.bed.dns --kubeconfig FILE --listen ADDRESS
+    python -m tests.cluster.bed.dns --kubeconfig FILE --bed FOLDER --listen ADDRESS
 
 There is no kube-proxy here, so the name of a Service with a ClusterIP answers with its ready pods as well; the
 Service's port must be the pods' own.
+
+The control plane's node takes no pods, but is always there: the controllers give up no pod of a lost node while every
+node is lost, since they then take themselves for cut off.
 """
 
 from __future__ import annotations
@@ -22,9 +25,13 @@ import dns.rdatatype
 import dns.rrset
 
 from tests.cluster.bed.api import Api
+from tests.cluster.bed.heartbeat import heartbeat, register
+from tests.cluster.bed.nodehost import NodeHost
+from tests.cluster.bed.nodes import describe
 from tests.cluster.bed.services import Services
 
 TTL = 1  # seconds
+CONTROL_PLANE = {"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule"}
 SUFFIX = ".svc.cluster.local"
 
 
@@ -76,6 +83,7 @@ async def main() -> None:
     """Serve until ended."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--kubeconfig", type=Path, required=True)
+    parser.add_argument("--bed", type=Path, required=True)
     parser.add_argument("--listen", required=True)
     options = parser.parse_args()
     async with Api(options.kubeconfig) as api:
@@ -92,7 +100,11 @@ async def main() -> None:
         loop = asyncio.get_running_loop()
         await loop.create_datagram_endpoint(lambda: Udp(services), local_addr=(options.listen, 53))
         await asyncio.start_server(stream, options.listen, 53)
-        await services.follow()
+        host = NodeHost(api, "control-plane", options.listen, options.bed, 1)
+        await register(host, describe(host.name, cpu=2, memory="8Gi", disk="20Gi", taints=[CONTROL_PLANE]))
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(services.follow())
+            tasks.create_task(heartbeat(host))
 
 
 if __name__ == "__main__":

@@ -20,9 +20,17 @@ GPU_TAINT: Json = {"key": "nvidia.com/gpu", "value": "present", "effect": "NoSch
 
 
 def describe(
-    name: str, gpus: int, product: str, gpu_memory: int, cpu: int, memory: str, disk: str, labels: Mapping[str, str],
-    taints: Sequence[Json],
-) -> Json:  # fmt: skip
+    name: str,
+    *,
+    cpu: int,
+    memory: str,
+    disk: str,
+    gpus: int = 0,
+    product: str = "",
+    gpu_memory: int = 0,
+    labels: Mapping[str, str] | None = None,
+    taints: Sequence[Json] = (),
+) -> Json:
     """Return a Node with the labels that Kubernetes and GPU feature discovery give it."""
     own = {"kubernetes.io/hostname": name, "kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64"}
     capacity = {"cpu": str(cpu), "memory": memory, "ephemeral-storage": disk, "pods": "110"}
@@ -32,7 +40,7 @@ def describe(
             "nvidia.com/gpu.memory": str(gpu_memory), "nvidia.com/gpu.family": "ampere",
         }  # fmt: skip
         capacity["nvidia.com/gpu"] = str(gpus)
-    metadata = {"name": name, "labels": own | dict(labels)}
+    metadata = {"name": name, "labels": own | dict(labels or {})}
     return {"metadata": metadata, "spec": {"taints": list(taints)}, "status": {"capacity": capacity}}
 
 
