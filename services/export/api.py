@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from google.protobuf.json_format import ParseDict
 
@@ -13,6 +13,7 @@ from services.common.auth import current_principal
 from services.common.documents.port import Document
 from services.common.errors import InvalidArgument, NotFound
 from services.common.interceptors import Context
+from services.common.jobwork.orphans import Orphan
 from services.common.objects.port import Objects
 from services.common.protoform import artifact_to_proto, meta_to_proto, work_to_proto
 from services.common.work import watch
@@ -22,9 +23,10 @@ from services.export.service import EXPORT, Exports
 class ExportApi(export_service_pb2_grpc.ExportServiceServicer):
     """ExportService."""
 
-    def __init__(self, exports: Exports, objects: Objects) -> None:
+    def __init__(self, exports: Exports, objects: Objects, orphans: Callable[[], Awaitable[list[Orphan]]]) -> None:
         self._exports = exports
         self._objects = objects
+        self._orphans = orphans
 
     async def CreateExport(self, request: pb.CreateExportRequest, context: Context) -> export_pb2.Export:
         """Queue an export."""
@@ -62,6 +64,11 @@ class ExportApi(export_service_pb2_grpc.ExportServiceServicer):
         ids.parse_name(request.name, EXPORT)
         async for doc in watch(self._exports.exports, request.name):
             yield pb.WatchExportResponse(export=to_proto(doc))
+
+    async def ListOrphans(self, request: pb.ListOrphansRequest, context: Context) -> pb.ListOrphansResponse:
+        """Return Jobs without an export, and exports without a Job."""
+        found = await self._orphans()
+        return pb.ListOrphansResponse(orphans=[pb.Orphan(job=o.job, export=o.work, problem=o.problem) for o in found])
 
     async def DownloadExportArtifact(
         self, request: pb.DownloadExportArtifactRequest, context: Context

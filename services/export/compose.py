@@ -7,6 +7,7 @@ from finetuneflow.export.v1 import export_pb2, export_service_pb2_grpc
 from services.common.jobs.port import Resources as Wanted
 from services.common.jobwork import reports as report_store
 from services.common.jobwork.host import Host, Kind
+from services.common.jobwork.orphans import find_orphans
 from services.common.jobwork.reconciler import Reconciler
 from services.common.jobwork.reports import ReportStore
 from services.common.outbox import Outbox
@@ -39,7 +40,7 @@ def compose(runtime: Runtime) -> Service:
     reconciler = Reconciler(
         kind, resources, reports, objects, jobs, runtime.signer, runtime.address, runtime.config.sweep_seconds
     )
-    api = ExportApi(exports, objects)
+    api = ExportApi(exports, objects, lambda: find_orphans(kind, resources, jobs))
 
     async def project_deleted(data: bytes) -> None:
         await exports.delete_project(event_pb2.Event.FromString(data).resource)

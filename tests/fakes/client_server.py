@@ -213,6 +213,9 @@ class Export(export_service_pb2_grpc.ExportServiceServicer):
     def __init__(self, world: World) -> None:
         self.world = world
 
+    async def ListOrphans(self, request: Any, context: Any) -> Any:
+        return export_service_pb2.ListOrphansResponse(orphans=self.world.orphaned_exports)
+
     async def CreateExport(self, request: Any, context: Any) -> Any:
         self.world.calls.append("CreateExport")
         name = f"{request.parent}/exports/{request.export_id or 'x1'}"

@@ -42,6 +42,7 @@ class World:
     runs: dict[str, Any] = field(default_factory=dict)
     exports: dict[str, Any] = field(default_factory=dict)
     orphans: list[Any] = field(default_factory=list)
+    orphaned_exports: list[Any] = field(default_factory=list)
     content: dict[str, bytes] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
     request_ids: dict[str, Any] = field(default_factory=dict)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from finetuneflow.common.v1 import waiting_pb2, work_pb2
+from finetuneflow.export.v1 import export_service_pb2
 from finetuneflow.training.v1 import run_pb2, training_service_pb2
 from finetuneflow_client.cli import exits
 from finetuneflow_client.cli.grammar.parser import build
@@ -67,6 +68,7 @@ async def test_orphans_are_listed_and_told_by_the_exit_code(ftf: Ftf) -> None:  
         none = await ftf(server, "runs", "orphans")
         none_structured = await ftf(server, "runs", "orphans", "--json")
         server.world.orphans.append(orphan)
+        server.world.orphaned_exports.append(export_service_pb2.Orphan(job="export-u-1", problem="It has none."))
         some = await ftf(server, "runs", "orphans")
         some_structured = await ftf(server, "runs", "orphans", "--json")
 
@@ -74,7 +76,8 @@ async def test_orphans_are_listed_and_told_by_the_exit_code(ftf: Ftf) -> None:  
     assert (none_structured.code, none_structured.json) == (exits.OK, {"orphans": []})
     assert some.code == some_structured.code == exits.FAILED
     assert some.out.splitlines()[1].split()[:2] == ["run-u-1", "projects/p/runs/r"]
-    assert some_structured.json["orphans"][0]["job"] == "run-u-1"
+    assert some.out.splitlines()[2].split()[0] == "export-u-1"
+    assert [o["job"] for o in some_structured.json["orphans"]] == ["run-u-1", "export-u-1"]
 
 
 def _parsed(*words: str) -> Any:

@@ -140,3 +140,19 @@ def test_the_manifest_names_data_model_and_settings() -> None:
     assert adapter_files([{"filename": "a/adapter_config.json"}, {"filename": "report.md"}]) == [
         {"filename": "a/adapter_config.json"}
     ]
+
+
+async def test_an_export_has_no_orphans_and_asks_for_no_gpu(tmp_path: Path) -> None:
+    """Its Job is its own, at work and afterwards."""
+    async with exporting(tmp_path, steps=30, step_seconds=0.05) as stub:
+        await stub.CreateExport(request())
+        async with asyncio.timeout(10):
+            while not (specs := list((tmp_path / "jobs" / "jobs").glob("*/spec.json"))):  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(0.02)
+        seen = json.loads(specs[0].read_text())["env"]["CUDA_VISIBLE_DEVICES"]
+        at_work = await stub.ListOrphans(pb.ListOrphansRequest())
+        await ended(stub)
+        afterwards = await stub.ListOrphans(pb.ListOrphansRequest())
+
+    assert list(at_work.orphans) == list(afterwards.orphans) == []
+    assert seen == ""

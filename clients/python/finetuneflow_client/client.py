@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
 import grpc
 
@@ -16,8 +16,8 @@ from finetuneflow.hardware.v1 import hardware_service_pb2, hardware_service_pb2_
 from finetuneflow.ingest.v1 import ingest_service_pb2, ingest_service_pb2_grpc
 from finetuneflow.training.v1 import training_service_pb2, training_service_pb2_grpc
 from finetuneflow_client.calls import Calls
+from finetuneflow_client.connection import open_channel, ready
 from finetuneflow_client.discovery import Server, find_server
-from finetuneflow_client.errors import FtfError
 
 if TYPE_CHECKING:
     from finetuneflow.dataset.v1 import dataset_pb2, example_pb2, llm_endpoint_pb2
@@ -80,6 +80,7 @@ class FineTuneFlow:
         *,
         token_file: str = "",
         state: str = "",
+        tls_ca: str = "",
         deadline: float = 30,
         wait: float = 3,
         patience: float = 5,
@@ -87,21 +88,24 @@ class FineTuneFlow:
         """Connect to a server, and close the connection at the end of the block.
 
         Args:
-            server: host:port, or https://host:port for TLS; empty: $FTF_SERVER, else the server of `ftf up`.
+            server: host:port, or https://host[:port] for TLS; empty: $FTF_SERVER, else the server of `ftf up`.
             token: bearer token; empty: token_file, $FTF_TOKEN, $FTF_TOKEN_FILE, else the state folder's.
             token_file: file with the token.
             state: state folder of `ftf up`; empty: $FTF_STATE, else its default place.
+            tls_ca: file with the certificates to trust with TLS; empty: $FTF_TLS_CA, else the system's.
             deadline: seconds that a unary call may take.
             wait: seconds to wait for the server to be there.
             patience: seconds for which a call that may be sent twice is repeated while the server is away.
 
         Raises:
-            FtfError: UNAVAILABLE if no server is found or none answers; INVALID_ARGUMENT if the token cannot be read.
+            FtfError: UNAVAILABLE if no server is found or none answers; INVALID_ARGUMENT if the token or the
+                certificates cannot be read.
         """
+        tls_ca = tls_ca or os.environ.get("FTF_TLS_CA", "")
         found = Server(server, token) if server and token else find_server(server, token_file, state)
-        channel = _channel(found.address)
+        channel = open_channel(found.address, tls_ca)
         try:
-            await _ready(channel, found.address, wait)
+            await ready(channel, found.address, wait, tls_ca)
             yield cls(Calls(channel, token or found.token, deadline, patience))
         finally:
             await channel.close()
@@ -163,34 +167,3 @@ async def items(
         if not page.next_page_token:
             return
         request.page_token = page.next_page_token
-
-
-def _channel(address: str) -> grpc.aio.Channel:
-    """Open a channel; nothing is sent yet."""
-    scheme, _, target = address.rpartition("://")
-    target = target.rstrip("/")
-    options: list[tuple[str, Any]] = [
-        # Pages of long chunks pass gRPC's 4 MiB.
-        ("grpc.max_receive_message_length", 64 << 20),
-        # A server that is back within a second is used within a second.
-        ("grpc.initial_reconnect_backoff_ms", 200),
-        ("grpc.min_reconnect_backoff_ms", 200),
-        ("grpc.max_reconnect_backoff_ms", 2000),
-        # A proxy for the world is not one for this machine.
-        ("grpc.enable_http_proxy", 0 if target.startswith(("127.", "localhost:", "[::1]")) else 1),
-    ]
-    if scheme == "https":
-        return grpc.aio.secure_channel(target, grpc.ssl_channel_credentials(), options)
-    if scheme not in ("", "http"):
-        raise FtfError(f'"{address}" is not an address', "use host:port or https://host:port", code="INVALID_ARGUMENT")
-    return grpc.aio.insecure_channel(target, options)
-
-
-async def _ready(channel: grpc.aio.Channel, address: str, wait: float) -> None:
-    """Wait until a connection stands. Raises FtfError UNAVAILABLE after `wait` seconds."""
-    try:
-        await asyncio.wait_for(channel.channel_ready(), wait)
-    except TimeoutError:
-        raise FtfError(
-            f"no server answers at {address}", "start it with `ftf up`, or check --server", code="UNAVAILABLE"
-        ) from None

@@ -23,7 +23,7 @@ class Server:
     """A server to talk to.
 
     Attributes:
-        address: host:port, or https://host:port for TLS.
+        address: host:port, or https://host[:port] for TLS.
         token: the bearer token; empty sends none.
     """
 

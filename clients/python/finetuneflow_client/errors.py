@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
 # A sentence's end: servers say what is wrong in the first sentence and the remedy in the rest.
 _SENTENCE = re.compile(r"(?<=[^\s.])\. (?=[A-Z`])")
-# Codes of a connection that is gone, when no server has given a reason with them.
+# Codes of a connection that is gone, and the reasons that a server gives with them when the same call may work later.
 _AWAY = ("UNAVAILABLE", "DEADLINE_EXCEEDED")
+_LATER = ("", "DEPENDENCY_UNAVAILABLE")
 
 
 class FtfError(Exception):
@@ -56,8 +57,8 @@ class FtfError(Exception):
 
     @property
     def away(self) -> bool:
-        """Whether the server could not be reached or did not answer: the same call may work later."""
-        return self.code in _AWAY and not self.reason
+        """Whether the server, or what it needs, could not be reached: the same call may work later."""
+        return self.code in _AWAY and self.reason in _LATER
 
 
 class WorkFailed(FtfError):

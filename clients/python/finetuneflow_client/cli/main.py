@@ -90,7 +90,8 @@ async def connected(command: Command, args: Namespace) -> int:
     from finetuneflow_client.client import FineTuneFlow
 
     handler = cast("Callable[[Session], Awaitable[int | None]]", resolve(command))
-    async with FineTuneFlow.connect(args.server, token_file=args.token_file, state=args.state) as flow:
+    where = {"token_file": args.token_file, "state": args.state, "tls_ca": args.tls_ca}
+    async with FineTuneFlow.connect(args.server, **where) as flow:
         session = Session(args, flow, Screen(quiet=args.quiet), Output(as_json=getattr(args, "json", False)))
         return await handler(session) or exits.OK
 

@@ -88,11 +88,13 @@ async def runs(session: Session) -> int | None:
 
 
 async def _orphans(session: Session) -> int:
-    """List Jobs without a run and runs without a Job; the exit code says whether there are any."""
-    found = (await session.flow.training.ListOrphans(training_service_pb2.ListOrphansRequest())).orphans
+    """List Jobs without a run or export, and those without their Job; the exit code says whether there are any."""
+    runs = (await session.flow.training.ListOrphans(training_service_pb2.ListOrphansRequest())).orphans
+    exports = (await session.flow.export.ListOrphans(export_service_pb2.ListOrphansRequest())).orphans
+    found = [*runs, *exports]
     if found or session.output.as_json:
-        rows = [(orphan.job, orphan.run, orphan.problem) for orphan in found]
-        session.output.listing("orphans", found, ("JOB", "RUN", "PROBLEM"), rows)
+        rows = [(o.job, o.run, o.problem) for o in runs] + [(o.job, o.export, o.problem) for o in exports]
+        session.output.listing("orphans", found, ("JOB", "OF", "PROBLEM"), rows)
     else:
         session.output.line("none")
     return exits.FAILED if found else exits.OK

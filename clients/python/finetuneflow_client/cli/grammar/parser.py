@@ -113,7 +113,13 @@ def _fill(parser: ArgumentParser, command: Command) -> None:
     where.add_argument("--state", default="", metavar="DIR", help="state folder of `ftf up`")
     if command.connects:
         where.add_argument(
-            "--server", default="", metavar="HOST:PORT", help="otherwise $FTF_SERVER, or that of `ftf up`"
+            "--server",
+            default="",
+            metavar="ADDRESS",
+            help="host:port or https://host; otherwise $FTF_SERVER, or that of `ftf up`",
         )
         where.add_argument("--token-file", default="", metavar="FILE", help="file with the token")
+        where.add_argument(
+            "--tls-ca", default="", metavar="FILE", help="certificates to trust with https://; else the system's"
+        )
     parser.set_defaults(command=command)

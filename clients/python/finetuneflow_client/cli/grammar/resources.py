@@ -30,7 +30,5 @@ RESOURCES = (
     Setting("nodes", int, "nodes that train together"),
     Setting("queue", str, "Kueue LocalQueue"),
     Setting("priority_class", str, "PriorityClass of its pods"),
-    Setting(
-        "active_deadline_seconds", Seconds, "longest time from start to end: 90, 15m, 2h", flag="deadline"
-    ),
+    Setting("active_deadline_seconds", Seconds, "longest time from start to end: 90, 15m, 2h", flag="deadline"),
 )
