@@ -125,9 +125,8 @@
 # Set, even if empty: only these are called.
 - name: FTF_LLM_ALLOW
   value: {{ join "," $values.llm.allow | quote }}
-{{- if $values.llm.existingSecret }}
+# Set, even if it is empty: a key that came with a call would lie in one pod only.
 - name: FTF_LLM_KEYS_DIR
   value: /etc/finetuneflow/llm
-{{- end }}
 {{- end }}
 {{- end }}

@@ -27,7 +27,7 @@ capabilities: {drop: [ALL]}
 {{- if has .service (list "training" "export" "hardware") }}
 - {name: jobs, mountPath: /etc/finetuneflow/jobs, readOnly: true}
 {{- end }}
-{{- if and (eq .service "dataset") $values.llm.existingSecret }}
+{{- if eq .service "dataset" }}
 - {name: llm, mountPath: /etc/finetuneflow/llm, readOnly: true}
 {{- end }}
 {{- if eq .service "hardware" }}
@@ -61,9 +61,13 @@ capabilities: {drop: [ALL]}
 - name: jobs
   configMap: {name: {{ include "finetuneflow.fullname" .root }}-jobs}
 {{- end }}
-{{- if and (eq .service "dataset") $values.llm.existingSecret }}
+{{- if eq .service "dataset" }}
 - name: llm
+  {{- if $values.llm.existingSecret }}
   secret: {secretName: {{ $values.llm.existingSecret }}, defaultMode: 0440}
+  {{- else }}
+  emptyDir: {sizeLimit: 1Mi}
+  {{- end }}
 {{- end }}
 {{- if eq .service "hardware" }}
 {{- if $values.hub.existingSecret.name }}
