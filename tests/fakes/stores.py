@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from minio import Minio
+from minio import Minio, MinioAdmin
+from minio.credentials import StaticProvider
 
 from tests.fakes.servers import Server, free_ports
 
@@ -23,6 +24,11 @@ def binary(name: str) -> str:
     if not os.environ.get(BINARIES) or not path.is_file():
         pytest.fail(f"There is no {path}. Build the servers and run these tests with `make test-cluster`.")
     return str(path)
+
+
+def nats_server() -> str:
+    """Return the path of nats-server, which its package brings along."""
+    return str(Path(sys.executable).with_name("nats-server"))
 
 
 def ferretdb(folder: Path) -> Server:
@@ -80,6 +86,14 @@ class S3:
         """Make a bucket and return its URL."""
         Minio(self.address, *self.keys, secure=False, region="us-east-1").make_bucket(name)
         return self.url(name)
+
+    def reader(self) -> tuple[str, str]:
+        """Return keys that may only read; MinIO alone makes them this way."""
+        keys = ("reader", "reader-secret-key")
+        admin = MinioAdmin(endpoint=self.address, credentials=StaticProvider(*self.keys), secure=False)
+        admin.user_add(*keys)
+        admin.policy_set("readonly", user=keys[0])
+        return keys
 
     def url(self, name: str) -> str:
         """Return the URL of a bucket that need not exist."""

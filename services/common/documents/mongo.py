@@ -10,6 +10,7 @@ import asyncio
 import datetime
 import re
 import time
+import warnings
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
@@ -266,7 +267,14 @@ def _client(url: str, service: str, loop: asyncio.AbstractEventLoop) -> Any:
     given = mongourl.options(url)
     options: dict[str, Any] = {name: value for name, value in _OPTIONS.items() if name.lower() not in given}
     try:
-        return AsyncIOMotorClient(url, io_loop=loop, appname=f"finetuneflow-{service}", **options)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)  # the driver only warns of options that it does not know
+            return AsyncIOMotorClient(url, io_loop=loop, appname=f"finetuneflow-{service}", **options)
+    except UserWarning as warning:
+        said = mongourl.shown(str(warning), url)
+        raise InvalidArgument(
+            f"The mongodb:// URL of the documents has a wrong option ({said}). Correct it.", reason="CONFIGURATION"
+        ) from None
     except (errors.InvalidURI, ValueError, TypeError):
         raise mongourl.malformed() from None
     except errors.ConfigurationError as error:
