@@ -108,7 +108,8 @@ class Peers:
         self._token = token
         self._channels: dict[str, grpc.aio.Channel] = {}
 
-    def _channel(self, service: str) -> grpc.aio.Channel:
+    def channel(self, service: str) -> grpc.aio.Channel:
+        """Return the channel to a service; the same one each time."""
         if service not in self._channels:
             self._channels[service] = grpc.aio.insecure_channel(
                 self._addresses[service],
@@ -120,22 +121,22 @@ class Peers:
     @property
     def ingest(self) -> grpc.aio.Channel:
         """Channel to the ingest service."""
-        return self._channel("ingest")
+        return self.channel("ingest")
 
     @property
     def dataset(self) -> grpc.aio.Channel:
         """Channel to the dataset service."""
-        return self._channel("dataset")
+        return self.channel("dataset")
 
     @property
     def hardware(self) -> grpc.aio.Channel:
         """Channel to the hardware service."""
-        return self._channel("hardware")
+        return self.channel("hardware")
 
     @property
     def training(self) -> grpc.aio.Channel:
         """Channel to the training service."""
-        return self._channel("training")
+        return self.channel("training")
 
     async def close(self) -> None:
         """Close every channel."""

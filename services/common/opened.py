@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+
+import grpc
 
 from services.common.auth import Signer
 from services.common.bus import Bus
@@ -37,6 +39,7 @@ class Opened:
         self._signer = signer
         self._address = address
         self._stack = contextlib.AsyncExitStack()
+        self._peers: Peers | None = None
         self.checks: dict[str, Callable[[], Awaitable[bool]]] = {"NATS": self._connected}
 
     async def compose(self, name: str, compose: Compose) -> Service:
@@ -55,6 +58,7 @@ class Opened:
         addresses = {s: config.addresses.get(s, self._address) for s in SERVICES}
         peers = Peers(addresses, own_token(config, self._signer, name))
         self._stack.push_async_callback(peers.close)
+        self._peers = self._peers or peers
         return compose(
             Runtime(
                 config,
@@ -69,6 +73,12 @@ class Opened:
                 addresses[name],
             )
         )
+
+    @property
+    def others(self) -> Mapping[str, grpc.aio.Channel]:
+        """Channels to the services that have an address of their own, by name."""
+        peers = self._peers
+        return {name: peers.channel(name) for name in self._config.addresses} if peers else {}
 
     async def close(self) -> None:
         """Close everything."""

@@ -11,19 +11,20 @@ import grpc
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from finetuneflow.common.v1 import server_service_pb2, server_service_pb2_grpc, worker_service_pb2_grpc
+from finetuneflow.common.v1 import server_service_pb2_grpc, worker_service_pb2_grpc
 from services.common.auth import Signer, TokenSource
 from services.common.bus import Bus
 from services.common.callers import authenticator, own_key
 from services.common.channels import MAX_MESSAGE
-from services.common.config import VERSION, Config
+from services.common.config import Config
 from services.common.errors import Unavailable
-from services.common.interceptors import Context, Interceptor
+from services.common.interceptors import Interceptor
 from services.common.jobs.port import JobRunner
 from services.common.opened import Opened
 from services.common.readiness import Readiness
 from services.common.runtime import Compose, Service
 from services.common.secretfiles import Secrets
+from services.common.serverinfo import ServerApi
 from services.common.telemetry import serve_metrics
 from services.common.waiting import end
 from services.common.worker import WorkerApi
@@ -43,23 +44,6 @@ _OPTIONS = (
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.max_connection_age_ms", 600_000),
 )
-
-
-class ServerApi(server_service_pb2_grpc.ServerServiceServicer):
-    """Says what this server is."""
-
-    def __init__(self, services: Sequence[Service]) -> None:
-        self._services = services
-
-    async def GetServerInfo(
-        self, request: server_service_pb2.GetServerInfoRequest, context: Context
-    ) -> server_service_pb2.GetServerInfoResponse:
-        """Return version, services and capabilities."""
-        return server_service_pb2.GetServerInfoResponse(
-            version=VERSION,
-            services=[s.name for s in self._services],
-            capabilities=sorted(c for s in self._services for c in s.capabilities),
-        )
 
 
 class Program:
@@ -129,7 +113,7 @@ async def running(
         opened = Opened(config, jobs, bus, secrets, signer, address)
         stack.push_async_callback(opened.close)
         services = [await opened.compose(name, compose) for name, compose in composes.items()]
-        checker = _register(server, services)
+        checker = _register(server, services, ServerApi(services, opened.others))
         readiness = Readiness(checker, [full_name for s in services for full_name in s.full_names], opened.checks)
         program = Program(address, services, readiness)
         await server.start()
@@ -156,10 +140,10 @@ def _bind(server: grpc.aio.Server, listen: str) -> str:
     return f"{host}:{bound}"
 
 
-def _register(server: grpc.aio.Server, services: Sequence[Service]) -> health.aio.HealthServicer:
+def _register(server: grpc.aio.Server, services: Sequence[Service], api: ServerApi) -> health.aio.HealthServicer:
     checker = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(checker, server)
-    server_service_pb2_grpc.add_ServerServiceServicer_to_server(ServerApi(services), server)
+    server_service_pb2_grpc.add_ServerServiceServicer_to_server(api, server)
     for service in services:
         service.register(server)
     names = [name for service in services for name in service.full_names]

@@ -25,6 +25,7 @@ from services.common.natsserver import NatsServer
 from services.common.readiness import READINESS
 from services.common.runtime import Compose, Runtime, Service
 from services.common.server import running
+from services.hardware.compose import compose as hardware
 from services.ingest.compose import compose as ingest
 from tests.fakes.running import TOKEN, serving
 
@@ -316,3 +317,25 @@ async def test_a_wrong_setting_is_one_line_that_names_it(tmp_path: Path, wrong: 
     assert len(lines) == 1, errors.decode()
     assert named in lines[0]
     assert "Traceback" not in errors.decode()
+
+
+async def test_one_service_tells_of_all(tmp_path: Path) -> None:
+    """A client sees one address, which leads to one of them; one that is away is left out."""
+    (tmp_path / "1").mkdir()
+    (tmp_path / "2").mkdir()
+    (tmp_path / "1" / "key").write_bytes(b"k" * 32)
+    shared = {"signing_key_file": tmp_path / "1" / "key"}
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        away = f"127.0.0.1:{closed.getsockname()[1]}"
+        async with serving(tmp_path / "1", {"ingest": composed(Endless("a"))}, **shared) as one:
+            addresses = {"ingest": one.address, "training": away}
+            async with (
+                serving(tmp_path / "2", {"hardware": hardware}, addresses=addresses, **shared) as two,
+                two.channel() as channel,
+            ):
+                stub = server_service_pb2_grpc.ServerServiceStub(channel)
+                found = await stub.GetServerInfo(server_service_pb2.GetServerInfoRequest())
+
+    assert list(found.services) == ["hardware", "ingest"]
+    assert "model:folder" in found.capabilities
