@@ -27,7 +27,7 @@ WORKDIR /build
 RUN /opt/build/bin/python -m hatchling build -t wheel -d /build/dist \
     && /opt/finetuneflow/bin/pip install --no-deps dist/*.whl \
     && /opt/finetuneflow/bin/pip check \
-    && /opt/finetuneflow/bin/pip uninstall --yes pip
+    && /opt/finetuneflow/bin/pip uninstall --yes setuptools pip
 
 FROM python:3.11.14-slim-bookworm
 LABEL org.opencontainers.image.title="FineTuneFlow" \

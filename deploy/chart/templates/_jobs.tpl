@@ -6,6 +6,9 @@
 {{- $_ := set $jobs "imagePullPolicy" .Values.image.pullPolicy -}}
 {{- $_ := set $jobs "imagePullSecrets" .Values.image.pullSecrets -}}
 {{- $_ := set $jobs "serviceAccountName" (printf "%s-trainer" $fullname) -}}
+{{- if not .Values.hub.allow -}}
+{{- $_ := set $jobs "env" (merge (deepCopy $jobs.env) (dict "HF_HUB_OFFLINE" "1")) -}}
+{{- end -}}
 {{- with .Values.hub.existingSecret -}}
 {{- if .name -}}
 {{- $_ := set $jobs "envSecrets" (merge (dict "HF_TOKEN" (dict "secret" .name "key" .key)) $jobs.envSecrets) -}}

@@ -51,7 +51,7 @@ def test_every_setting_reaches_the_job_runner() -> None:
     assert (found.image, found.image_pull_policy, found.image_pull_secrets) == ("x:1", "Always", ("pull",))
     assert (found.cache_claim, found.cache_size) == ("cache", "")
     assert (found.models_claim, found.models_path) == ("weights", "/w")
-    assert found.env == {"NCCL_DEBUG": "INFO"}
+    assert found.env == {"NCCL_DEBUG": "INFO", "HF_HUB_OFFLINE": "1"}
     assert found.node_selector == {"pool": "gpu"}
     assert found.tolerations == ({"key": "a", "operator": "Exists"},)
     assert (found.priority_class_name, found.toleration_seconds) == ("low", 5)
@@ -63,6 +63,12 @@ def test_the_hub_token_reaches_jobs_as_a_reference() -> None:
     found = template(hub={"allow": True, "existingSecret": {"name": "hub", "key": "token"}})
 
     assert found.env_secrets == {"HF_TOKEN": SecretKey("hub", "token")}
+
+
+def test_a_trainer_asks_the_hub_only_if_that_is_allowed() -> None:
+    """Otherwise it would wait for an answer that no network lets through."""
+    assert template().env == {"HF_HUB_OFFLINE": "1"}
+    assert template(hub={"allow": True}).env == {}
 
 
 def test_models_lie_at_the_same_path_in_the_hardware_service_and_in_jobs() -> None:
