@@ -10,15 +10,19 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from kubernetes.aio.client import ApiClient, Configuration
 
 from services.common.errors import Unavailable
 from services.common.jobs.port import Resources
 from services.common.kube.api import Expired, KubeApi
+from services.common.kube.jobs import KubernetesJobs
 from services.common.kube.manifest import selector
+from services.common.kube.template import JobTemplate
 from services.common.kube.watch import Mirror
 from tests.cluster.bed.cluster import Bed
 from tests.cluster.bed.waits import until
-from tests.cluster.runners import RELEASE, Room, ended, log, reach, room, running, spec, waits_for
+from tests.cluster.runners import IMAGE, PYTHON, RELEASE, Room, ended, log, reach, room, running, spec, waits_for
+from tests.unit.deploy.chart import external
 
 pytestmark = pytest.mark.cluster
 
@@ -183,6 +187,45 @@ async def test_secrets_are_in_a_secret_and_nowhere_else(bed: Bed, space: Room) -
     assert encoded not in everything
 
 
+async def test_the_charts_role_is_enough(bed: Bed, space: Room) -> None:
+    """For everything that the runner does, as the ServiceAccount of the training service."""
+    role = external().one("Role", "jobs")
+    await bed.raw.create("serviceaccounts", space.namespace, {"metadata": {"name": "training"}})
+    body = {"metadata": {"name": "jobs"}, "rules": role["rules"]}
+    await bed.raw.create("rbac.authorization.k8s.io/v1/roles", space.namespace, body)
+    binding = {
+        "metadata": {"name": "jobs"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "jobs"},
+        "subjects": [{"kind": "ServiceAccount", "name": "training", "namespace": space.namespace}],
+    }
+    await bed.raw.create("rbac.authorization.k8s.io/v1/rolebindings", space.namespace, binding)
+    asked = {"spec": {"audiences": []}}
+    token = await bed.raw.create("serviceaccounts", space.namespace, asked, "token", "training")
+    settings = Configuration(host=bed.api.configuration.host, ssl_ca_cert=bed.api.configuration.ssl_ca_cert)
+    settings.api_key["BearerToken"] = f"Bearer {token['status']['token']}"
+    quota = {"metadata": {"name": "few"}, "spec": {"hard": {"pods": "1"}}}
+    await bed.raw.create("resourcequotas", space.namespace, quota)
+    async with bed.kubelet(), ApiClient(settings) as client:
+        jobs = KubernetesJobs(
+            client, JobTemplate(f"{IMAGE}:1", command=PYTHON), space.objects, RELEASE, namespace=space.namespace
+        )
+        await jobs.start()
+        await jobs.ensure(spec("run-a-1", FOREVER, resources=Resources(queue="team")))
+        await reach(jobs, "run-a-1", running)
+        await jobs.ensure(spec("run-b-1", FOREVER, resources=Resources(nodes=2)))
+        await reach(jobs, "run-b-1", waits_for("QUOTA"))
+        await jobs.tidy()
+        await jobs.stop("run-a-1", 1)
+        lines = await log(jobs, "run-a-1")
+        for name in ("run-a-1", "run-b-1"):
+            await jobs.delete(name)
+        left = [await bed.raw.list(kind, space.namespace) for kind in ("batch/v1/jobs", "secrets", "services")]
+        await jobs.close()
+
+    assert lines == ["up"]
+    assert left == [[], [], []]
+
+
 async def test_a_job_that_nobody_removes_goes_after_its_time(bed: Bed, space: Room) -> None:
     """With its pod and its Secret; its log stays."""
     async with bed.kubelet():
@@ -208,7 +251,7 @@ async def test_a_secret_without_its_owner_is_given_to_its_job(bed: Bed, space: R
     jobs = await space.runner()
     await jobs.ensure(spec("run-a-1", FOREVER))
     await bed.raw.patch("secrets", space.namespace, "run-a-1", {"metadata": {"ownerReferences": None}})
-    await jobs._tidy_once()
+    await jobs.tidy()
     secret = await bed.raw.get("secrets", space.namespace, "run-a-1")
 
     assert [o["uid"] for o in secret["metadata"]["ownerReferences"]] == [

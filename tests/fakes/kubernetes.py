@@ -131,7 +131,7 @@ async def serving(fake: FakeKubernetes) -> AsyncIterator[ApiClient]:
     """Serve at a free port, and yield a client."""
     app = web.Application(handler_args={"access_log": None})
     app.router.add_route("*", "/{path:.*}", fake.handle)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()

@@ -85,8 +85,8 @@ class KubernetesJobs:
             loops = {
                 "jobs": self._jobs.run(),
                 "pods": self._pods.run(),
-                "explain": self._explain(),
-                "tidy": self._tidy(),
+                "explain": self._repeat(self._explain, _EXPLAIN_SECONDS),
+                "tidy": self._repeat(self.tidy, _TIDY_SECONDS),
             }
             self._tasks = [asyncio.create_task(loop, name=f"kubernetes: {name}") for name, loop in loops.items()]
 
@@ -193,6 +193,10 @@ class KubernetesJobs:
                 with contextlib.suppress(Conflict):  # another of that name
                     await self._api.delete(self._api.path("pods", meta["name"]), options)
 
+    async def tidy(self) -> None:
+        """Repair or remove what a runner that was killed left half made. It is done each minute anyway."""
+        await self._maker.tidy(await self._jobs.items())
+
     async def _pods_of(self, name: str) -> Sequence[Object]:
         query = {"labelSelector": f"batch.kubernetes.io/job-name={name}"}
         items: Sequence[Object] = (await self._api.get(self._api.path("pods"), query)).get("items") or []
@@ -223,9 +227,6 @@ class KubernetesJobs:
 
     async def _explain(self) -> None:
         """Ask for the events of what does not start, so that a list can say why."""
-        await self._repeat(self._explain_once, _EXPLAIN_SECONDS)
-
-    async def _explain_once(self) -> None:
         pods = self._pods.known()
         wanted = [name for job in self._jobs.known() for name in status.unexplained(job, pods, time.time())]
         for name in set(self._events) - set(wanted):
@@ -234,12 +235,6 @@ class KubernetesJobs:
         for name in sorted(wanted, key=lambda name: before.get(name, (0.0, []))[0])[:_MOST_EXPLAINED]:
             if await self._events_of(name) != before.get(name, (0.0, []))[1]:
                 self._tell()
-
-    async def _tidy(self) -> None:
-        await self._repeat(self._tidy_once, _TIDY_SECONDS)
-
-    async def _tidy_once(self) -> None:
-        await self._maker.tidy(await self._jobs.items())
 
     async def _repeat(self, work: Callable[[], Coroutine[Any, Any, None]], every: float) -> None:
         while True:
