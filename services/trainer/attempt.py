@@ -13,7 +13,7 @@ from finetuneflow.common.v1 import worker_service_pb2 as pb
 from services.trainer.config import Patience
 from services.trainer.reporter import Orders, Reporter
 from services.trainer.team import Team
-from services.trainer.worker import Worker
+from services.trainer.worker import Superseded, Worker
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,20 @@ class Attempt:
     def renewed(self, spec: Message) -> Any:
         """Return the spec again, of the same attempt, with granted URLs that are good for another while."""
         fresh = type(spec)()
-        self.worker.begin().spec.Unpack(fresh)
+        self.begun_again().spec.Unpack(fresh)
         return fresh
+
+    def begun_again(self) -> pb.BeginAttemptResponse:
+        """Return what BeginAttempt says now of the same attempt.
+
+        Raises:
+            Superseded: a later attempt has taken over. Asked first, since beginning would take the work back.
+        """
+        self.worker.grant("renewal")
+        begun = self.worker.begin()
+        if begun.attempt != self.number:
+            raise Superseded("A later attempt has taken over.")
+        return begun
 
     def renewal(self, again: Callable[[], str]) -> Callable[[], str] | None:
         """Return a way to a fresh URL, in the process that may ask for one."""

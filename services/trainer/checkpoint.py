@@ -46,7 +46,7 @@ def fetch_checkpoint(attempt: Attempt, checkpoint: pb.Checkpoint, folder: Path) 
 
 def _again(attempt: Attempt, checkpoint: pb.Checkpoint, place: int) -> str:
     """Return a fresh URL of one of a checkpoint's files."""
-    fresh = attempt.worker.begin().checkpoint
+    fresh = attempt.begun_again().checkpoint
     if fresh.step != checkpoint.step:
         raise Unavailable(f"The checkpoint of step {checkpoint.step} is no longer the newest. Start the run again.")
     return fresh.urls[place]

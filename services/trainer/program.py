@@ -96,7 +96,7 @@ def _take_place(subcommand: str, launch: Launch, place: Place, lines: Log) -> in
     signal.signal(signal.SIGTERM, lambda number, frame: orders.terminate())
     place.note("pid", str(os.getpid()))
     try:
-        team = Ranks(place, connect(place, patience))
+        team = Ranks(place, connect(place, patience), patience)
         team.each(lambda: place.note("met"))
     except Unavailable as error:
         log.error("%s", error)

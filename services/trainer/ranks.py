@@ -52,13 +52,16 @@ class Ranks(Team):
     Args:
         place: which one it is.
         store: a connection for the main thread.
+        patience: how long the processes may take to come together.
     """
 
-    def __init__(self, place: Place, store: Any) -> None:
+    def __init__(self, place: Place, store: Any, patience: Patience) -> None:
         self.rank = place.rank
         self.size = place.size
         self.local = place.local
         self._store = store
+        self._patience = patience
+        self._created = time.monotonic()
         self._watch: Watch | None = None
         self._round = 0
         self._step = 0
@@ -147,8 +150,10 @@ class Ranks(Team):
         return self._round
 
     def _wait(self, key: str) -> bytes:
-        """Wait for a key without end, in small pieces: signals are only handled between them."""
+        """Wait for a key in small pieces: signals are only handled between them. Once watched, without end."""
         while not self._store.check([key]):
+            if self._watch is None and time.monotonic() > self._created + self._patience.begin:
+                raise Unavailable("Not all processes of the training have come. They will try again.")
             time.sleep(_LOOK)
         value: bytes = self._store.get(key)
         return value

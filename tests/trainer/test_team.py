@@ -40,7 +40,7 @@ def places(tmp_path: Path) -> Iterator[list[Place]]:
 @pytest.fixture
 def ranks(places: list[Place]) -> list[Ranks]:
     """The three, connected."""
-    return [Ranks(place, connect(place, QUICK)) for place in places]
+    return [Ranks(place, connect(place, QUICK), QUICK) for place in places]
 
 
 def together(ranks: list[Ranks], action: Callable[[Ranks], Any]) -> list[Any]:
