@@ -10,6 +10,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]  # Comes with kubernetes, without types.
 
 from services.common.variables import VARIABLES, from_environment
+from tests.unit.deploy.contract import EXPECTED
 
 DEPLOY = Path(__file__).resolve().parents[3] / "deploy"
 COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))
@@ -104,3 +105,18 @@ def test_stores_are_those_of_the_chart() -> None:
 
     for name in ("mongodb", "minio", "nats", "proxy"):
         assert COMPOSE["services"][name]["image"] == values[name]["image"]
+
+
+def test_the_proxy_leads_every_call_to_its_service() -> None:
+    """As in the cluster."""
+    config = yaml.safe_load((DEPLOY / "envoy.yaml").read_text(encoding="utf-8"))["static_resources"]
+    manager = config["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+    routes = manager["route_config"]["virtual_hosts"][0]["routes"]
+    hosts = {
+        cluster["name"]: endpoint["endpoint"]["address"]["socket_address"]["address"]
+        for cluster in config["clusters"]
+        for endpoint in cluster["load_assignment"]["endpoints"][0]["lb_endpoints"]
+    }
+
+    assert {one["match"]["prefix"].strip("/"): one["route"]["cluster"] for one in routes} == EXPECTED
+    assert hosts == {name: name for name in SERVICES}

@@ -2,30 +2,13 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 import yaml  # type: ignore[import-untyped]  # Comes with kubernetes, without types.
 
 from tests.unit.deploy.chart import ROOT, Rendered, external, render, try_render
+from tests.unit.deploy.contract import EXPECTED
 
 pytestmark = pytest.mark.cluster
-BUILT_IN = {"grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"}
-
-
-def contract() -> dict[str, str]:
-    """Return the contract's services for clients, each with the service that answers it."""
-    found = {}
-    for path in (ROOT / "protos" / "finetuneflow").rglob("*_service.proto"):
-        for name in re.findall(r"^service (\w+)", path.read_text(encoding="utf-8"), re.MULTILINE):
-            room = path.relative_to(ROOT / "protos" / "finetuneflow").parts[0]
-            found[f"finetuneflow.{room}.v1.{name}"] = "training" if room == "common" else room
-    # Trainers run inside the cluster; from outside there is no way to the worker contract.
-    del found["finetuneflow.common.v1.WorkerService"]
-    return found
-
-
-EXPECTED = contract() | dict.fromkeys(BUILT_IN, "training")
 
 
 def route(rendered: Rendered) -> dict[str, str]:
