@@ -274,6 +274,10 @@ async def test_with_kueue_a_job_with_a_queue_waits_for_it(bed: Bed, space: Room)
             done = await reach(jobs, "run-a-1", ended)
             await jobs.stop("run-b-1", 1)
             stopped = await reach(jobs, "run-b-1", ended)
+            await bed.raw.patch("batch/v1/jobs", space.namespace, "run-b-1", {"spec": {"suspend": False}})
+            await until(lambda: _failed(space, "run-b-1"), "Kubernetes has done with it")
+            late = await jobs.get("run-b-1")
+            pods = await space.pods("run-b-1")
     finally:
         path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/localqueues.kueue.x-k8s.io"
         await bed.raw.call("DELETE", path)
@@ -283,6 +287,13 @@ async def test_with_kueue_a_job_with_a_queue_waits_for_it(bed: Bed, space: Room)
     assert labels["kueue.x-k8s.io/queue-name"] == "team"
     assert done.state == "SUCCEEDED"
     assert (stopped.state, stopped.exit_code) == ("FAILED", 143)
+    assert late == stopped
+    assert pods == []
+
+
+async def _failed(space: Room, name: str) -> bool:
+    conditions = (await space.job(name))["status"].get("conditions", [])
+    return any(c["type"] == "Failed" and c["status"] == "True" for c in conditions)
 
 
 async def _served(bed: Bed) -> bool:

@@ -152,10 +152,12 @@ class KubernetesJobs:
             if self._status(job, pods, []).state in _OVER:
                 break
             if not status.stopped(job):
-                annotations = {STOPPED_ANNOTATION: "true"}
+                # One that its queue lets start later makes no pod.
+                none = {"parallelism": 0} if status.suspended(job) else {}
+                spec = {"activeDeadlineSeconds": 1, **none}
                 with contextlib.suppress(NotFound):
                     await self._api.patch(
-                        path, {"metadata": {"annotations": annotations}, "spec": {"activeDeadlineSeconds": 1}}
+                        path, {"metadata": {"annotations": {STOPPED_ANNOTATION: "true"}}, "spec": spec}
                     )
             await self._end(status.own_pods(job, pods), grace)
             await asyncio.sleep(_POLL_SECONDS)

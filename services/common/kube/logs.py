@@ -22,6 +22,8 @@ _JOB_LABEL = "batch.kubernetes.io/job-name"
 _JOB = re.compile(r"([a-z][a-z0-9]*)-(.+)-(\d+)")
 _SILENCE_SECONDS = 300.0
 _RETRY_SECONDS = 0.5
+_MAX_RETRY_SECONDS = 10.0
+_READ_SECONDS = 10.0
 _FINISH_SECONDS = 5.0
 _LAST_TRIES = 3
 
@@ -102,15 +104,16 @@ class PodLogs:
         if await self._is_kept(key):
             self._kept.add(meta["uid"])
             return
-        tries = 0
+        tries = failures = 0
         while not ended or tries < _LAST_TRIES:
             whole = await self._read(meta, follow=not ended)
             if ended and whole:
                 break
             tries = tries + 1 if ended else 0
+            failures = 0 if whole else failures + 1
             ended = ended or await self._has_ended(pod)
             if not ended or not whole:
-                await asyncio.sleep(_RETRY_SECONDS)
+                await asyncio.sleep(min(_RETRY_SECONDS * 2**failures, _MAX_RETRY_SECONDS))
         text = "".join(f"{line}\n" for line in await asyncio.to_thread(self._tails[meta["uid"]].lines))
         await self._keep(key, text)
         self._kept.add(meta["uid"])
@@ -172,7 +175,7 @@ class PodLogs:
             read = LogTail()
             path = self._api.path("pods", pod["metadata"]["name"], "log")
             with contextlib.suppress(NotFound, InvalidArgument):  # gone, or not started
-                async with self._api.stream(path, {"container": CONTAINER}, _SILENCE_SECONDS) as chunks:
+                async with self._api.stream(path, {"container": CONTAINER}, _READ_SECONDS) as chunks:
                     async for chunk in chunks:
                         read.feed(chunk)
             followed = read if followed is None or read.size >= followed.size else followed

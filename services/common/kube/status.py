@@ -38,7 +38,8 @@ def job_status(
     if holds(job, "Failed"):
         code, reason, message = _failure(job, states)
         return JobStatus(name, "FAILED", code, labels, reason=reason, message=message)
-    if suspended(job) and stopped(job):
+    held = suspended(job) or not job.get("spec", {}).get("parallelism", 1)
+    if held and stopped(job) and not any(s.phase in ("running", "waiting") for s in states):
         return JobStatus(name, "FAILED", EXIT_STOPPED, labels)
     if lost := next((s.waiting for s in states if s.lost), None):
         return JobStatus(name, "FAILED", None, labels, reason="NODE_LOST", message=lost.message)
