@@ -7,6 +7,7 @@ lets users make namespaces. Where it may not, it says so and exits with 1.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import os
@@ -28,6 +29,8 @@ ADDRESS, MASK = "10.244.0.1", "255.255.0.0"
 SIOCSIFADDR, SIOCSIFNETMASK, SIOCGIFFLAGS, SIOCSIFFLAGS = 0x8916, 0x891C, 0x8913, 0x8914
 IFF_UP = 1
 MS_BIND, MS_REC, MS_PRIVATE = 4096, 16384, 1 << 18
+MNT_DETACH = 2
+libc = ctypes.CDLL(None, use_errno=True)
 RESOLVER = "nameserver 10.244.0.2\nsearch svc.cluster.local cluster.local\noptions ndots:5 timeout:1 attempts:3\n"
 
 
@@ -44,7 +47,6 @@ def raise_loopback() -> None:
 
 def own_resolver(folder: Path) -> None:
     """Let programs of the bed ask its DNS. The file must last: nothing can be mounted over one that was removed."""
-    libc = ctypes.CDLL(None, use_errno=True)
     file = folder / "resolv.conf"
     file.write_text(RESOLVER, encoding="utf-8")
     libc.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None)
@@ -55,17 +57,41 @@ def own_resolver(folder: Path) -> None:
 
 def inside(command: list[str]) -> int:
     """Set the namespaces up and run the command in them, as process 1."""
+    if os.getpid() != 1:
+        raise SystemExit("--inside is for process 1 of the bed's namespaces: it ends every other process it can see.")
     raise_loopback()
-    with tempfile.TemporaryDirectory(prefix="ftf-resolver-") as folder:
+    with tempfile.TemporaryDirectory(prefix="ftf-bed-", ignore_cleanup_errors=True) as folder:
         own_resolver(Path(folder))
-        return run(command)
+        code = run(command, folder)
+        end_others()
+        unmount_below(folder)
+    return code
 
 
-def run(command: list[str]) -> int:
-    """Run the command; pass signals on to it; reap what others leave behind. Returns its exit code."""
-    child = subprocess.Popen(command, env=os.environ | {"FTF_IN_BED": "1", "FTF_CLUSTER_BIN": str(binaries.folder())})
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda number, _: child.send_signal(number))
+def end_others() -> None:
+    """Kill all that is left in the PID namespace, and wait until it has gone."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(-1, signal.SIGKILL)
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            os.wait()
+
+
+def unmount_below(folder: str) -> None:
+    """Take away what is mounted in the bed's folder, so that it can be removed."""
+    for line in reversed(Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()):
+        if line.split()[1].startswith(folder):
+            libc.umount2(line.split()[1].encode(), MNT_DETACH)
+
+
+def run(command: list[str], folder: str) -> int:
+    """Run the command; pass SIGTERM on to it; reap what others leave behind. Returns its exit code."""
+    child = subprocess.Popen(
+        command, env=os.environ | {"FTF_IN_BED": "1", "FTF_CLUSTER_BIN": str(binaries.folder()), "FTF_BED": folder}
+    )
+    signal.signal(signal.SIGTERM, lambda number, _: child.send_signal(number))
+    # A terminal tells the whole group.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     while True:
         pid, status = os.wait()
         if pid == child.pid:

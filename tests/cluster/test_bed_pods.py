@@ -24,7 +24,7 @@ def secret(name: str, **texts: str) -> Json:
     return {"metadata": {"name": name}, "data": {k: base64.b64encode(v.encode()).decode() for k, v in texts.items()}}
 
 
-async def test_a_job_becomes_a_process_and_completes(bed: Bed, space: str) -> None:
+async def test_a_job_becomes_a_process_and_completes(bed: Bed, space: str, node: BedNode) -> None:
     """From the Job to the process in less than two seconds, and to Complete when it ends."""
     begun = time.monotonic()
     await bed.raw.create("batch/v1/jobs", space, job("hello", pod(container("sh", "-c", "echo hello; echo there"))))
@@ -35,7 +35,8 @@ async def test_a_job_becomes_a_process_and_completes(bed: Bed, space: str) -> No
 
     text = await until(logs, "the process wrote", 20, poll=0.02)
     latency = time.monotonic() - begun
-    print(f"\nJob create → first line read: {latency:.2f} s; bed up in {bed.cluster.seconds:.1f} s")
+    memory = {part.name: f"{part.memory() >> 20} MiB" for part in (bed.control.program, bed.cluster.dns, node.program)}
+    print(f"\nJob create → first line read: {latency:.2f} s; bed up in {bed.cluster.seconds:.1f} s; {memory}")
 
     async def complete() -> bool:
         found = await bed.raw.get("batch/v1/jobs", space, "hello")

@@ -8,7 +8,6 @@ import itertools
 import json
 import os
 import secrets
-import shutil
 import tempfile
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -36,7 +35,10 @@ class Cluster:
 
     def __init__(self) -> None:
         """Start nothing yet."""
-        self.folder = Path(tempfile.mkdtemp(prefix="ftf-bed-"))
+        # Below the folder that enter.py removes whatever happens.
+        self.folder = Path(
+            tempfile.mkdtemp(prefix="cluster-", dir=os.environ.get("FTF_KEEP_BED") or os.environ["FTF_BED"])
+        )
         outage = float(os.environ.get("FTF_FAULT_SECONDS", "10"))
         self.control = ControlPlane(binaries.path("controlplane"), self.folder / "control", outage)
         self.kubeconfig = self.control.kubeconfig
@@ -55,12 +57,10 @@ class Cluster:
         self.seconds = time.monotonic() - begun
 
     def stop(self) -> None:
-        """End everything and remove its folder."""
+        """End everything."""
         self.stores.stop()
         self.dns.stop()
         self.control.stop()
-        if not os.environ.get("FTF_KEEP_BED"):
-            shutil.rmtree(self.folder, ignore_errors=True)
 
     def image(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,6 @@ class Container:
         self._env: dict[str, str] = {}
         self._folder: Path = worker.folder / "containers" / spec["name"]
         self._init = state in worker.state.init
-        self._tasks: list[asyncio.Task[None]] = []
         self._deadline = float("inf")
         self._life: asyncio.Task[int] | None = None
 
@@ -85,8 +85,8 @@ class Container:
                 except environment.ConfigError as error:
                     if self.state.waiting("CreateContainerConfigError", str(error)):
                         await self._worker.host.event(self._worker.pod, "Failed", f"Error: {error}")
-                except (ApiError, *AWAY):
-                    pass
+                except (ApiError, *AWAY) as error:
+                    print(f"{self._worker.uid}/{self.state.name} is not started: {error!r}", file=sys.stderr)
             self._worker.changed()
             await asyncio.sleep(1)
 
@@ -125,20 +125,18 @@ class Container:
         limit = spec.get("resources", {}).get("limits", {}).get("memory", 0)
         memory = int(environment.quantity(limit))
         self._process = ContainerProcess.start(launch, argv, self._env, self._folder, self.log(), memory)
-        self.state.running()
-        self.state.started = "startupProbe" not in spec
-        self.state.ready = self._init or (self.state.started and "readinessProbe" not in spec)
-        self._tasks = [asyncio.create_task(self._probe())]
-        self._life = asyncio.create_task(self._follow())
-        worker.changed()
+        self._life = asyncio.create_task(self._follow(self._process))
 
-    async def _follow(self) -> int:
-        """Wait for the end of this life and note how it came."""
-        assert self._process is not None
-        process = self._process
+    async def _follow(self, process: ContainerProcess) -> int:
+        """Note that it runs, watch it, and note how it ended."""
+        await process.executed.wait()
+        self.state.running()
+        self.state.started = "startupProbe" not in self._spec
+        self.state.ready = self._init or (self.state.started and "readinessProbe" not in self._spec)
+        self._worker.changed()
+        probing = asyncio.create_task(self._probe())
         code = await process.wait()
-        for task in self._tasks:
-            task.cancel()
+        probing.cancel()
         reason = "OOMKilled" if process.oom else "Completed" if code == 0 else "Error"
         if code == 127 and b" exec: " in self.log().read_bytes()[:200]:
             reason = "StartError"
@@ -210,6 +208,7 @@ class Container:
             return
         loop = asyncio.get_running_loop()
         self._deadline = loop.time() + grace
+        await process.executed.wait()
         hook = self._spec.get("lifecycle", {}).get("preStop", {})
         if "sleep" in hook:
             await asyncio.sleep(min(float(hook["sleep"]["seconds"]), grace))

@@ -1,10 +1,10 @@
 """Becomes one container's process: in the kubelet's name, it arranges what the process sees and then is that process.
 
-    python -I -S launcher.py SPEC
+    python -I -S launcher.py SPEC FD
 
 SPEC is a JSON file: `root` (an empty folder), `mounts` ([{source, path, readOnly}]), `visible` (host paths that stay
 visible whatever is mounted over them), `show` (those that may be written to as well), `readOnly` (of the root),
-`hostname`, `workdir`, `argv`, `env`.
+`hostname`, `workdir`, `argv`, `env`. FD, the end of a pipe, closes when the launcher has become the program.
 
 It runs as process 1 of a PID namespace of its own, so that whatever the container started ends with it. Exits with 127
 when the program does not exist and 128 when the container cannot be arranged, as container runtimes do.
@@ -174,6 +174,7 @@ def main() -> None:
     """Read the specification, arrange everything, and become the program."""
     with open(sys.argv[1], encoding="utf-8") as file:
         spec = json.load(file)
+    os.set_inheritable(int(sys.argv[2]), False)
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:

@@ -52,6 +52,7 @@ class ContainerProcess:
         self._popen = popen
         self._pidfd = os.pidfd_open(popen.pid)
         self._ended = asyncio.Event()
+        self.executed = asyncio.Event()  # Set when the launcher has become the program.
         self._log = log
         self.pid = popen.pid
         self.code: int | None = None
@@ -76,25 +77,35 @@ class ContainerProcess:
         )
         file.chmod(0o600)
         read, write = os.pipe()
+        launched, launching = os.pipe()
         own = os.open("/proc/self/ns/pid", os.O_RDONLY)
         try:
             # The next child is process 1 of a new PID namespace; this process stays where it is.
             if libc.unshare(NEWPID) != 0:
                 raise OSError(ctypes.get_errno(), "no PID namespace can be made")
             popen = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(LAUNCHER), str(file)],
-                stdin=subprocess.DEVNULL, stdout=write, stderr=write, env={}, start_new_session=True, cwd="/",
+                [sys.executable, "-I", "-S", str(LAUNCHER), str(file), str(launching)],
+                stdin=subprocess.DEVNULL, stdout=write, stderr=write, env={}, cwd="/", start_new_session=True,
+                pass_fds=[launching],
             )  # fmt: skip
         finally:
             libc.setns(own, NEWPID)
             os.close(own)
             os.close(write)
+            os.close(launching)
         started = cls(popen, log)
+        asyncio.get_running_loop().add_reader(launched, started._running, launched)
         asyncio.get_running_loop().add_reader(started._pidfd, started._reap)
         started._tasks.append(asyncio.create_task(started._pump(read)))
         if memory:
             started._tasks.append(asyncio.create_task(started._limit(memory)))
         return started
+
+    def _running(self, launched: int) -> None:
+        """The launcher's end of this pipe closed: by becoming the program, or by failing to."""
+        asyncio.get_running_loop().remove_reader(launched)
+        os.close(launched)
+        self.executed.set()
 
     def _reap(self) -> None:
         asyncio.get_running_loop().remove_reader(self._pidfd)
