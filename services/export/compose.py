@@ -8,6 +8,8 @@ from services.common.jobs.port import Resources as Wanted
 from services.common.jobwork import reports as report_store
 from services.common.jobwork.host import Host, Kind
 from services.common.jobwork.orphans import find_orphans
+from services.common.jobwork.packing import INDEXES as PACKING
+from services.common.jobwork.packing import PACK_SECONDS, Packing
 from services.common.jobwork.reconciler import Reconciler
 from services.common.jobwork.reports import ReportStore
 from services.common.outbox import Outbox
@@ -21,8 +23,8 @@ from services.export.service import EXPORT, Exports
 def compose(runtime: Runtime) -> Service:
     """Return the export service on what it is given."""
     clock, objects, jobs, bus = runtime.clock, runtime.objects, runtime.jobs, runtime.bus
-    resources = Resources(runtime.documents.collection("exports", INDEXES), "export", clock)
-    reports = ReportStore(runtime.documents.collection("reports", report_store.INDEXES))
+    resources = Resources(runtime.documents.collection("exports", (*INDEXES, *PACKING)), "export", clock)
+    reports = ReportStore(runtime.documents.collection("reports", report_store.INDEXES), objects)
     exports = Exports(
         resources, objects, GrpcRuns(runtime.peers), GrpcModels(runtime.peers), GrpcDatasets(runtime.peers)
     )
@@ -40,6 +42,7 @@ def compose(runtime: Runtime) -> Service:
     reconciler = Reconciler(
         kind, resources, reports, objects, jobs, runtime.signer, runtime.address, runtime.config.sweep_seconds
     )
+    packing = Packing(kind, resources, reports, objects, PACK_SECONDS)
     api = ExportApi(exports, objects, lambda: find_orphans(kind, resources, jobs))
 
     async def project_deleted(data: bytes) -> None:
@@ -51,6 +54,7 @@ def compose(runtime: Runtime) -> Service:
         full_names=["finetuneflow.export.v1.ExportService"],
         tasks=[
             reconciler.run,
+            packing.run,
             Outbox(resources, bus, reconciler.purge).run,
             lambda: bus.consume("export-project-deleted", ["ftf.events.project.deleted"], project_deleted),
         ],

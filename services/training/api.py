@@ -62,7 +62,10 @@ class TrainingApi(training_service_pb2_grpc.TrainingServiceServicer):
     async def GetRun(self, request: pb.GetRunRequest, context: Context) -> run_pb2.Run:
         """Return a run."""
         ids.parse_name(request.name, RUN)
-        return await self._run(await self._training.runs.get(request.name))
+        doc = await self._training.runs.get(request.name)
+        run = await self._run(doc)
+        run.curve.extend(await self._reports.summary(doc["uid"]))
+        return run
 
     async def ListRuns(self, request: pb.ListRunsRequest, context: Context) -> pb.ListRunsResponse:
         """Return a page of a project's runs."""

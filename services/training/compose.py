@@ -8,6 +8,8 @@ from services.common.jobwork import reports as report_store
 from services.common.jobwork.follow import Follower
 from services.common.jobwork.host import Host, Kind
 from services.common.jobwork.orphans import find_orphans
+from services.common.jobwork.packing import INDEXES as PACKING
+from services.common.jobwork.packing import PACK_SECONDS, Packing
 from services.common.jobwork.reconciler import Reconciler
 from services.common.jobwork.reports import ReportStore
 from services.common.outbox import Outbox
@@ -21,8 +23,8 @@ from services.training.service import RUN, Training, resources_of
 def compose(runtime: Runtime) -> Service:
     """Return the training service on what it is given."""
     clock, objects, jobs, bus = runtime.clock, runtime.objects, runtime.jobs, runtime.bus
-    runs = Resources(runtime.documents.collection("runs", INDEXES), "run", clock)
-    reports = ReportStore(runtime.documents.collection("reports", report_store.INDEXES))
+    runs = Resources(runtime.documents.collection("runs", (*INDEXES, *PACKING)), "run", clock)
+    reports = ReportStore(runtime.documents.collection("reports", report_store.INDEXES), objects)
     training = Training(runs, objects, GrpcDatasets(runtime.peers), GrpcHardware(runtime.peers), jobs.check)
     kind = Kind(
         name="run",
@@ -38,6 +40,7 @@ def compose(runtime: Runtime) -> Service:
     reconciler = Reconciler(
         kind, runs, reports, objects, jobs, runtime.signer, runtime.address, runtime.config.sweep_seconds
     )
+    packing = Packing(kind, runs, reports, objects, PACK_SECONDS)
     follower = Follower(kind, runs, reports, objects, jobs, bus)
     api = TrainingApi(training, follower, reports, objects, lambda: find_orphans(kind, runs, jobs))
 
@@ -50,6 +53,7 @@ def compose(runtime: Runtime) -> Service:
         full_names=["finetuneflow.training.v1.TrainingService"],
         tasks=[
             reconciler.run,
+            packing.run,
             Outbox(runs, bus, reconciler.purge).run,
             lambda: bus.consume("training-project-deleted", ["ftf.events.project.deleted"], project_deleted),
         ],

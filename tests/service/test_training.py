@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -305,3 +306,21 @@ async def test_a_run_whose_processes_were_all_killed_goes_on(tmp_path: Path) -> 
     assert run.work.state == work_pb2.WORK_STATE_SUCCEEDED
     assert len(run.attempts) == 2
     assert sorted(set(steps(reports))) == list(range(1, 41))
+
+
+async def test_a_run_that_has_ended_keeps_its_curve_in_one_object(tmp_path: Path) -> None:
+    """Late watchers see the same series, from any cursor, and the run has a summary."""
+    async with training(tmp_path, steps=12, save_steps=5, crash_at=8) as (stub, _):
+        await stub.CreateRun(request())
+        run, reports = await ended(stub)
+        deadline = time.monotonic() + 15
+        while not (curve := (await stub.GetRun(pb.GetRunRequest(name=RUN))).curve):
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.1)
+        _, again = await ended(stub)
+        _, rest = await ended(stub, after_seq=reports[4].seq)
+
+    assert again == reports
+    assert rest == reports[5:]
+    assert [point.step for point in curve] == list(range(1, 13))
+    assert not run.curve

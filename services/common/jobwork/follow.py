@@ -70,8 +70,13 @@ class Follower:
 
     async def _rest(self, doc: Document, after_seq: int) -> AsyncIterator[pb.Report]:
         """Yield the reports after a seq that are there now; none of a trainer that was superseded meanwhile."""
-        while reports := await self._reports.read(doc, after_seq):
-            if (await self._resources.get(doc["_id"]))["attempts"] != doc["attempts"]:
+        while True:
+            reports = await self._reports.read(doc, after_seq)
+            newest = await self._resources.get(doc["_id"])
+            if _series(newest) != _series(doc):
+                doc = newest
+                continue
+            if not reports:
                 return
             for report in reports:
                 yield report
@@ -110,6 +115,11 @@ class Follower:
         except NotFound:
             name = state.job_name(self._kind.name, {**doc, "launch": launch})
             return [line async for line in self._jobs.logs(name)]
+
+
+def _series(doc: Document) -> tuple[Document, Document | None]:
+    """Return what decides which reports there are, and where."""
+    return doc["attempts"], doc.get("packed_reports")
 
 
 def _key(doc: Document) -> Document:

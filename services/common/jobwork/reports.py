@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bisect
+import contextlib
 import itertools
 from collections.abc import Iterator, Sequence
 
@@ -11,12 +13,15 @@ from finetuneflow.common.v1 import worker_service_pb2 as pb
 from services.common.documents.port import Collection, Document
 from services.common.errors import AlreadyExists, InvalidArgument
 from services.common.jobwork import state
+from services.common.objects.port import Objects
 from services.common.work import ended
 
 MAX_REPORTS = 1000
 MAX_BYTES = 256 * 1024
 INDEXES = ("uid", "attempt", "last")
 _READ_BATCHES = 50
+_READ_BLOCKS = 2
+_LENGTH = 4
 
 
 class ReportStore:
@@ -26,8 +31,9 @@ class ReportStore:
     `attempts` keeps as `after_seq`. What an earlier attempt sent past that is not part of the series.
     """
 
-    def __init__(self, collection: Collection) -> None:
+    def __init__(self, collection: Collection, objects: Objects) -> None:
         self._collection = collection
+        self._objects = objects
 
     async def append(self, doc: Document, attempt: int, reports: Sequence[pb.Report]) -> int:
         """Store those reports that are new; return the highest seq stored. Repeating it changes nothing.
@@ -61,6 +67,8 @@ class ReportStore:
 
     async def last_seq(self, doc: Document, attempt: int) -> int:
         """Return the highest seq stored for an attempt, which begins at its `after_seq`; 0 before the first attempt."""
+        if packed := doc.get("packed_reports"):
+            return int(packed["last_seq"])
         for entry in reversed(doc["attempts"]):
             if entry["attempt"] > attempt:
                 continue
@@ -78,8 +86,10 @@ class ReportStore:
     async def read(self, doc: Document, after_seq: int) -> list[pb.Report]:
         """Return the next reports after a seq, in order, at most some fifty batches; empty at the end.
 
-        What is read counts only if the document's attempts are the same afterwards.
+        What is read counts only if the document's attempts, and whether it is packed, are the same afterwards.
         """
+        if packed := doc.get("packed_reports"):
+            return await self._read_packed(packed, after_seq)
         for attempt, upper, known in _ranges(doc["attempts"]):
             if not known and not ended(doc["work"]):
                 return []  # in a moment it is known how far this attempt counts
@@ -97,11 +107,45 @@ class ReportStore:
                 return found
         return []
 
-    async def delete(self, uid: str) -> None:
-        """Remove every report of a piece of work. Repeating it does nothing."""
+    async def _read_packed(self, packed: Document, after_seq: int) -> list[pb.Report]:
+        """Return the next reports of those that are one object; see packing."""
+        index = packed["index"]
+        first = max(bisect.bisect([seq for seq, _ in index], after_seq + 1) - 1, 0)
+        places = [place for _, place in index[first : first + _READ_BLOCKS + 1]] or [0]
+        length = places[-1] - places[0] if len(places) > _READ_BLOCKS else -1
+        data = b"".join([block async for block in self._objects.get(packed["key"], places[0], length)])
+        found, at = [], 0
+        while at < len(data):
+            end = at + _LENGTH + int.from_bytes(data[at : at + _LENGTH], "big")
+            found.append(pb.Report.FromString(data[at + _LENGTH : end]))
+            at = end
+        return [report for report in found if report.seq > after_seq]
+
+    async def keep_summary(self, uid: str, points: Sequence[pb.MetricPoint]) -> None:
+        """Keep the summary of a curve; the first stays."""
+        doc: Document = {
+            "_id": f"{uid}/summary",
+            "summary_of": uid,
+            "points": [MessageToDict(point, preserving_proto_field_name=True) for point in points],
+        }
+        with contextlib.suppress(AlreadyExists):
+            await self._collection.insert(doc)
+
+    async def summary(self, uid: str) -> list[pb.MetricPoint]:
+        """Return the summary of a curve; empty before it is made."""
+        doc = await self._collection.get(f"{uid}/summary")
+        return [ParseDict(point, pb.MetricPoint()) for point in doc["points"]] if doc else []
+
+    async def forget(self, uid: str) -> None:
+        """Remove the batches of a piece of work. Repeating it does nothing."""
         while batches := await self._collection.find({"uid": uid}, limit=500):
             for batch in batches:
                 await self._collection.delete(batch["_id"])
+
+    async def delete(self, uid: str) -> None:
+        """Remove every report of a piece of work, and their summary. Repeating it does nothing."""
+        await self.forget(uid)
+        await self._collection.delete(f"{uid}/summary")
 
 
 def _ranges(attempts: Sequence[Document]) -> Iterator[tuple[int, int | None, bool]]:

@@ -46,6 +46,8 @@ def new_job_fields() -> Document:
         "result": None,
         "artifacts": [],
         "last_error": None,
+        "packed": "",
+        "packed_reports": None,
     }
 
 

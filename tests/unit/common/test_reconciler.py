@@ -84,12 +84,13 @@ def _default(doc: Document) -> Wanted:
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
     """Real stores, and Jobs that are small Python programs."""
+    objects = FolderObjects(tmp_path / "objects")
     documents = SqliteDocuments(tmp_path / "d.db")
     real = ProcessJobs(tmp_path / "jobs", parallel=4, command=(sys.executable, "-I", "-S", "-c"))
     yield World(
         Resources(documents.collection("runs", INDEXES), "run", SystemClock()),
-        ReportStore(documents.collection("reports", report_store.INDEXES)),
-        FolderObjects(tmp_path / "objects"),
+        ReportStore(documents.collection("reports", report_store.INDEXES), objects),
+        objects,
         OverlaidJobs(real),
     )
     await real.stop_all(0)
