@@ -26,12 +26,14 @@ class Keys:
 
     Args:
         secrets: where keys that came with a call are kept.
-        folder: mounted keys: a file's name is the key's; None: keys come with calls.
+        folder: mounted keys: a file's name is the key's; None: there are none.
+        kept: whether keys that come with calls are kept: only where one program has the state folder for good.
     """
 
-    def __init__(self, secrets: Secrets, folder: Path | None) -> None:
+    def __init__(self, secrets: Secrets, folder: Path | None, kept: bool = True) -> None:
         self._secrets = secrets
         self._folder = folder
+        self._kept = kept and folder is None
 
     def check(self, api_key: str, named: str) -> str:
         """Return the key that a new endpoint brings, in a form that can be sent; "" if it names one or needs none.
@@ -49,10 +51,10 @@ class Keys:
                     f'There is no key named "{named[:253]}". Have it added to the keys of this server.',
                     field="llm_endpoint.api_key_secret",
                 ) from None
-        elif api_key and self._folder:
+        elif api_key and not self._kept:
             raise InvalidArgument(
-                "This server takes no keys from calls. Have the key added to the server's own, then give its name as "
-                "api_key_secret.",
+                "This server takes no keys from calls. Have the key added to the server's own (FTF_LLM_KEYS_DIR), then "
+                "give its name as api_key_secret.",
                 field="api_key",
             )
         return check_key(api_key)
@@ -73,8 +75,14 @@ class Keys:
         named = doc.get("api_key_secret", "")
         if named:
             return _reader(named, self._mounted(named))
-        kept = self._secrets.get(_secret(doc)) or "" if doc["has_api_key"] else ""
-        return lambda: kept
+        kept = self._secrets.get(_secret(doc)) if doc["has_api_key"] else ""
+        if kept is None:
+            raise NotReady(
+                f"The key of {doc['_id']} is not on this machine. Delete the endpoint and make it again, with its key.",
+                reason="LLM_UNAVAILABLE",
+            )
+        key = kept
+        return lambda: key
 
     def _mounted(self, name: str) -> FileText:
         if self._folder is None:

@@ -101,3 +101,15 @@ async def test_only_urls_of_the_list_are_taken_and_used(tmp_path: Path) -> None:
         assert "is not a URL that this server may call" in failed.work.error.message
         assert preview == (grpc.StatusCode.FAILED_PRECONDITION, "LLM_NOT_ALLOWED")
         assert not server.requests
+
+
+async def test_a_key_that_lies_elsewhere_is_missed_in_words(tmp_path: Path) -> None:
+    """Without it the LLM would refuse, and nobody would know why."""
+    async with llm() as server, dataset_service(tmp_path) as (stub, _):
+        await stub.CreateLlmEndpoint(endpoint(server, api_key=KEY))
+        for path in (tmp_path / "secrets").glob("llm-*"):
+            path.unlink()
+        failed = await generated(stub)
+
+        assert not server.requests
+        assert "is not on this machine" in failed.work.error.message
