@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -90,3 +91,14 @@ def test_the_trainer_finds_its_torch_in_one_place() -> None:
     """By version and not by hash, so that a build without CUDA serves too; the lock leaves it alone."""
     assert "torch" not in packages("trainer.txt")
     assert {"transformers", "trl", "peft", "accelerate", "motor", "minio"} <= packages("trainer.txt").keys()
+
+
+@pytest.mark.parametrize(("lock", "extras"), [("services.txt", ["cluster"]), ("trainer.txt", ["cluster", "trainer"])])
+def test_a_lock_holds_everything_that_the_project_asks_for(lock: str, extras: list[str]) -> None:
+    """A dependency that was added to pyproject.toml alone would be missing in the image."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    asked = [*project["dependencies"], *(line for name in extras for line in project["optional-dependencies"][name])]
+    names = {re.split(r"[<>=!~\[; ]", line)[0].lower().replace("_", "-") for line in asked}
+
+    # Built from this repository; installed apart.
+    assert names - packages(lock).keys() - {"finetuneflow-client", "torch"} == set()
