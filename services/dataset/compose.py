@@ -31,7 +31,10 @@ def compose(runtime: Runtime) -> Service:
     llms = Resources(documents.collection("endpoints", INDEXES), "LLM endpoint", clock)
     calls = Calls(documents.collection("calls", CALL_INDEXES))
     examples = Examples(Resources(documents.collection("examples", EXAMPLE_INDEXES), "example", clock))
-    endpoints = Endpoints(llms, Keys(runtime.secrets, runtime.config.llm_keys_dir), AllowList(runtime.config.llm_allow))
+    config = runtime.config
+    # Where documents are not this machine's alone, there may be other replicas, and a state folder that goes with a pod.
+    keys = Keys(runtime.secrets, config.llm_keys_dir, kept=config.documents.startswith("sqlite:"))
+    endpoints = Endpoints(llms, keys, AllowList(config.llm_allow))
     ingest = GrpcDocuments(runtime.peers)
     freezer = Freezer(datasets, examples, objects)
     service = Datasets(datasets, calls, examples, endpoints, ingest, objects, freezer)
