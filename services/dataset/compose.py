@@ -32,7 +32,7 @@ def compose(runtime: Runtime) -> Service:
     calls = Calls(documents.collection("calls", CALL_INDEXES))
     examples = Examples(Resources(documents.collection("examples", EXAMPLE_INDEXES), "example", clock))
     config = runtime.config
-    # Where documents are not this machine's alone, there may be other replicas, and a state folder that goes with a pod.
+    # Where documents are not this machine's alone, there may be other replicas, whose state folders go with their pods.
     keys = Keys(runtime.secrets, config.llm_keys_dir, kept=config.documents.startswith("sqlite:"))
     endpoints = Endpoints(llms, keys, AllowList(config.llm_allow))
     ingest = GrpcDocuments(runtime.peers)
