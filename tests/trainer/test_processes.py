@@ -72,6 +72,7 @@ def test_a_superseded_trainer_leaves_at_once(tmp_path: Path, objects: Path, data
     assert host.finished == []
 
 
+@pytest.mark.timeout(240)
 def test_a_frozen_trainer_wakes_up_to_leave(tmp_path: Path, objects: Path, dataset: Path, model: Path) -> None:
     """Its node stood still while another attempt did the work; it writes neither a report nor an object."""
     spec = train_spec(dataset, model, config(max_steps=2_000, save_steps=10))

@@ -16,8 +16,9 @@ import pytest
 from finetuneflow.common.v1 import worker_service_pb2 as pb
 from finetuneflow.training.v1 import run_pb2
 from services.common.errors import InvalidArgument, NotReady, Unavailable
+from services.trainer.attempt import Attempt
 from services.trainer.logs import Log
-from services.trainer.reporter import Orders, Reporter
+from services.trainer.reporter import Orders, Reporter, Silence
 from services.trainer.worker import Superseded, Worker
 from tests.fakes.worker_host import WorkerHost, attempt_token
 from tests.trainer.runs import QUICK, launch, until
@@ -235,3 +236,19 @@ def test_a_call_that_fails_in_passing_is_repeated(tmp_path: Path, objects: Path)
 
     assert granted.key
     assert host.calls.count("GrantUpload") == 6
+
+
+def test_fresh_urls_come_with_the_same_attempt_and_never_take_the_work_back(tmp_path: Path, objects: Path) -> None:
+    """Asking again opens no attempt, also when a later one has taken over meanwhile."""
+    with WorkerHost(objects, SPEC) as host:
+        worker = Worker(launch(host, tmp_path), QUICK)
+        begun = worker.begin()
+        ours = Attempt(begun.attempt, tmp_path, worker, Silence(), Orders(), QUICK, None)
+        fresh = ours.renewed(SPEC)
+        host.supersede()
+        with pytest.raises(Superseded):
+            ours.renewed(SPEC)
+        worker.close()
+
+    assert fresh == SPEC
+    assert host.pods == ["pod-1", "another-pod"]
