@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -126,6 +127,11 @@ class Container:
         memory = int(environment.quantity(limit))
         self._process = ContainerProcess.start(launch, argv, self._env, self._folder, self.log(), memory)
         self._life = asyncio.create_task(self._follow(self._process))
+        self._life.add_done_callback(self._told)
+
+    def _told(self, life: asyncio.Task[int]) -> None:
+        if not life.cancelled() and life.exception():
+            traceback.print_exception(life.exception())
 
     async def _follow(self, process: ContainerProcess) -> int:
         """Note that it runs, watch it, and note how it ended."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,12 @@ from tests.cluster.bed.volumes import MountError, Volumes
 Json = dict[str, Any]
 REFRESH = 3.0  # seconds between looks at the Secrets and ConfigMaps of volumes
 RETRY = 1.0  # seconds between attempts at what is missing
+
+
+def tell(task: asyncio.Task[None]) -> None:
+    """Say in the kubelet's log why a task of a pod failed."""
+    if not task.cancelled() and task.exception():
+        traceback.print_exception(task.exception())
 
 
 class PodWorker:
@@ -42,6 +49,8 @@ class PodWorker:
         self._mounted = asyncio.Event()
         self._grace = 30.0
         self._tasks = [asyncio.create_task(self._live()), asyncio.create_task(self._report())]
+        for task in self._tasks:
+            task.add_done_callback(tell)
 
     def changed(self) -> None:
         """Note that the status is to be written."""
@@ -52,6 +61,8 @@ class PodWorker:
         self.pod = self.state.pod = pod
         if pod["metadata"].get("deletionTimestamp"):
             self.end(float(pod["metadata"].get("deletionGracePeriodSeconds") or 0))
+            # It may have ended before, and waits only to be taken away.
+            self.changed()
 
     def end(self, grace: float) -> None:
         """End all containers within the grace; a second call may only shorten it."""
