@@ -78,6 +78,10 @@ class Server:
             process.kill()
             process.wait()
 
+    def kill(self) -> None:
+        """End it without a warning, as a power cut would."""
+        self.stop(signal.SIGKILL)
+
 
 def _die_with_parent() -> None:
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

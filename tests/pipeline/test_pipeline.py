@@ -144,6 +144,7 @@ async def test_documents_become_weights_that_load_again(machine: Machine, tmp_pa
     assert {"report.md", "loss.png", "adapter_model.safetensors", "model.safetensors", "manifest.json"} <= files
 
 
+@pytest.mark.parametrize("machine", STORES[:2], indirect=True)
 async def test_kill_9_of_the_server_loses_nothing(machine: Machine, tmp_path: Path) -> None:
     """Killed while the dataset is written and again while the run trains; the same command goes on to the end."""
     command = machine.whole_flow(tmp_path / "out", "--format", "adapter", "--max-steps", "40")
