@@ -7,6 +7,7 @@ from finetuneflow.hardware.v1 import hardware_service_pb2, hardware_service_pb2_
 from finetuneflow.training.v1 import config_pb2, resources_pb2
 from services.common.channels import Peers
 from services.common.errors import NotReady
+from services.training.ports import Gpus
 
 
 class GrpcDatasets:
@@ -34,12 +35,12 @@ class GrpcHardware:
         """Return a model."""
         return await self._stub.GetModel(hardware_service_pb2.GetModelRequest(name=name))
 
-    async def bf16(self, product: str) -> bool:
-        """Whether every GPU has bfloat16, in a cluster every one of a product ("" for all); False without one."""
+    async def gpus(self, product: str) -> Gpus:
+        """Return what is known of the GPUs."""
         inventory = await self._stub.GetInventory(hardware_service_pb2.GetInventoryRequest())
         nodes = [node.bf16 for node in inventory.nodes if node.gpus and product in ("", node.gpu_product)]
         found = nodes if inventory.nodes else [gpu.bf16 for gpu in inventory.gpus]
-        return bool(found) and all(found)
+        return Gpus(len(inventory.gpus) if inventory.node else None, bool(found) and all(found))
 
     async def estimate(
         self, model: str, config: config_pb2.TrainingConfig, resources: resources_pb2.Resources

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 from finetuneflow.dataset.v1 import dataset_pb2
@@ -17,6 +18,19 @@ class Datasets(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Gpus:
+    """GPUs to train on.
+
+    Args:
+        most: how many a run can have; None where nobody can say, as in a cluster that grows.
+        bf16: whether there are some, and all compute in bfloat16.
+    """
+
+    most: int | None
+    bf16: bool
+
+
 class Hardware(Protocol):
     """The hardware service."""
 
@@ -24,8 +38,8 @@ class Hardware(Protocol):
         """Return a model. Raises NotFound, Unavailable."""
         ...
 
-    async def bf16(self, product: str) -> bool:
-        """Whether training would compute in bfloat16, on GPUs of a product ("" for any)."""
+    async def gpus(self, product: str) -> Gpus:
+        """Return what is known of the GPUs, in a cluster of those of a product ("" for any)."""
         ...
 
     async def estimate(

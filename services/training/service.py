@@ -20,7 +20,7 @@ from services.common.protoform import user_fields
 from services.common.resources import Resources, add_event
 from services.common.work import cancel, ended, queued
 from services.training.core import complete
-from services.training.core_resources import checked
+from services.training.core_resources import check_gpus, checked
 from services.training.ports import Datasets, Hardware
 
 RUN = "projects/*/runs/*"
@@ -88,7 +88,9 @@ class Training:
                 reason="NO_CHAT_TEMPLATE",
                 field="run.model",
             )
-        bf16 = asked.gpus != 0 and await self._hardware.bf16(asked.gpu_product)
+        gpus = await self._hardware.gpus(asked.gpu_product)
+        check_gpus(asked, gpus.most)
+        bf16 = asked.gpus != 0 and gpus.bf16
         given = MessageToDict(wanted.config, preserving_proto_field_name=True)
         settings = complete(given, context_length=model.context_length, bf16_available=bf16)
         await self._check_memory(wanted.model, settings, asked)

@@ -9,7 +9,7 @@ import pytest
 from services.common.errors import InvalidArgument
 from services.common.jobs.port import Resources
 from services.common.jobs.quantity import parse_quantity
-from services.training.core_resources import checked
+from services.training.core_resources import check_gpus, checked
 
 
 def test_what_is_not_said_is_left_to_the_server() -> None:
@@ -60,3 +60,12 @@ def test_what_is_no_quantity_is_refused(text: str) -> None:
     """Also nothing at all: who wants the default leaves it out."""
     with pytest.raises(InvalidArgument):
         parse_quantity(text)
+
+
+def test_a_machine_gives_no_more_gpus_than_it_has() -> None:
+    """In a cluster the run waits for them; what is not said is never too much."""
+    check_gpus(Resources(gpus=99), None)
+    check_gpus(Resources(gpus=2), 2)
+    check_gpus(Resources(), 0)
+    with pytest.raises(InvalidArgument, match="this machine has no GPU"):
+        check_gpus(Resources(gpus=1), 0)
