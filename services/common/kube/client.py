@@ -12,6 +12,7 @@ from kubernetes.aio import client, config
 
 from services.common.variables import configuration
 
+MAX_CONNECTIONS = 2_000
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
@@ -22,7 +23,8 @@ async def connected() -> AsyncIterator[client.ApiClient]:
     Raises:
         InvalidArgument: this is not a pod with a ServiceAccount, and KUBECONFIG names no good file (CONFIGURATION).
     """
-    settings = client.Configuration()
+    # Each log that is followed holds a connection.
+    settings = client.Configuration(connection_pool_maxsize=MAX_CONNECTIONS)
     try:
         if os.environ.get("KUBERNETES_SERVICE_HOST"):
             config.load_incluster_config(settings)  # type: ignore[no-untyped-call]  # ships no types

@@ -30,11 +30,11 @@ def job_status(
         now: seconds since 1970.
         lost_seconds: how long past its grace a pod may take to go before its node counts as lost.
     """
-    told = sorted(events, key=_event_time)
-    states = [pod_state(pod, _of(pod, told), now, lost_seconds) for pod in own_pods(job, pods)]
     name, labels = job["metadata"]["name"], job_labels(job)
     if holds(job, "Complete"):
         return JobStatus(name, "SUCCEEDED", 0, labels)
+    told = sorted(events, key=_event_time)
+    states = [pod_state(pod, _of(pod, told), now, lost_seconds) for pod in own_pods(job, pods)]
     if holds(job, "Failed"):
         code, reason, message = _failure(job, states)
         return JobStatus(name, "FAILED", code, labels, reason=reason, message=message)

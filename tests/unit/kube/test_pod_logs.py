@@ -138,8 +138,22 @@ async def test_a_pod_that_vanished_leaves_what_was_read(found: Logs) -> None:
     assert await found.lines() == ["last words"]
 
 
-async def _followed(found: Logs) -> bool:
-    return any(tail.size for tail in found.pods._tails.values())
+async def test_a_log_that_comes_back_shorter_replaces_nothing(found: Logs) -> None:
+    """As when a node rotates it, or a pod is on its way out."""
+    found.fake.logs["p1"] = [b"one\n", b"two\n"]
+    found.pod("p1", RUNNING)
+    await until(lambda: _followed(found, 8))
+    found.fake.logs["p1"] = [b"two\n"]
+    found.pod("p1", ENDED)
+    found.fake.log_open.set()
+    await until(found.kept)
+    found.fake.objects[PODS].clear()
+
+    assert await found.lines() == ["one", "two"]
+
+
+async def _followed(found: Logs, size: int = 1) -> bool:
+    return any(tail.size >= size for tail in found.pods._tails.values())
 
 
 async def test_trouble_with_the_api_server_costs_nothing(found: Logs) -> None:
