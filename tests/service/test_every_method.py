@@ -81,6 +81,18 @@ async def test_without_a_good_token_every_method_is_closed(tmp_path: Path, token
     assert set(ended.values()) == {grpc.StatusCode.UNAUTHENTICATED}
 
 
+async def test_where_services_show_service_accounts_a_signed_token_is_no_service(tmp_path: Path) -> None:
+    """Whoever gets hold of the signing key can pose as a trainer at most; a token of no known account opens nothing."""
+    (tmp_path / "own").write_text("the-token-of-an-account")
+    account = {"system:serviceaccount:ns:ingest": "ingest"}
+    async with serving(tmp_path, COMPOSES, service_accounts=account, service_token_file=tmp_path / "own") as served:
+        signer = Signer(Secrets(tmp_path / "secrets").key("signing.key"))
+        signed = await refusals(served, signer.sign(Principal("ingest", "service")))
+        own = await refusals(served, "the-token-of-an-account")
+
+    assert set(signed.values()) == set(own.values()) == {grpc.StatusCode.UNAUTHENTICATED}
+
+
 async def test_another_runs_attempt_opens_nothing(tmp_path: Path) -> None:
     """A trainer's token is good for its own work alone: not for a user's methods, not for other work."""
     async with serving(tmp_path, COMPOSES) as served:
