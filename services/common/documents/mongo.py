@@ -38,6 +38,7 @@ _SERVICE = re.compile(r"[a-z][a-z0-9_]{0,30}")
 _WRITES = WriteConcern("majority", j=True, wtimeout=10_000)
 _OPTIONS = {"serverSelectionTimeoutMS": 5_000, "connectTimeoutMS": 5_000, "socketTimeoutMS": 30_000}
 _REFUSED = (13, 18, 8000)  # Unauthorized, AuthenticationFailed, and Atlas's own for both
+_PARALLEL = 10  # the driver's threads on two cores; more would only wait inside it
 _FULL_CODE = 14_031
 _FULL_TEXT = re.compile(r"disk is full|no space left|over your space quota", re.IGNORECASE)
 
@@ -57,7 +58,9 @@ class MongoDocuments:
         self._name = f"finetuneflow_{service}"
         self._database: Any = None
         self._opening = asyncio.Lock()
+        self._slots = asyncio.Semaphore(_PARALLEL)
         self._running: set[asyncio.Future[Any]] = set()
+        self._away_since = 0.0
         self._closed = False
 
     @classmethod
@@ -110,11 +113,21 @@ class MongoDocuments:
         return await asyncio.shield(task)
 
     async def _explained(self, work: Callable[[Any], Awaitable[T]]) -> T:
+        began = time.monotonic()
+        async with self._slots:
+            if self._away_since > began:  # who queued behind one that waited in vain need not wait as long again
+                place = mongourl.place(self._url)
+                raise Unavailable(f"MongoDB at {place} does not answer. Check the server, then repeat.")
+            return await self._done(work)
+
+    async def _done(self, work: Callable[[Any], Awaitable[T]]) -> T:
         try:
             if self._database is None:
                 self._database = await self._once()
             return await work(self._database)
         except errors.PyMongoError as error:
+            if isinstance(error, (errors.ServerSelectionTimeoutError, errors.NetworkTimeout)):
+                self._away_since = time.monotonic()
             raise explain(error, self._url) from None  # the driver's own text may hold what must not be seen
 
     async def _once(self) -> Any:
