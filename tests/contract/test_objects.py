@@ -140,6 +140,14 @@ async def test_lists_are_by_prefix_in_order(objects: Objects) -> None:
     assert await keys(objects, "none/at/all/") == []
 
 
+async def test_lists_do_not_go_folder_by_folder(objects: Objects) -> None:
+    """A dash and a dot come before a slash."""
+    for key in ("a/x", "a-b/x", "a.b/x", "a0/x"):
+        await objects.put(key, b"")
+
+    assert await keys(objects) == ["a-b/x", "a.b/x", "a/x", "a0/x"]
+
+
 BAD_KEYS = ["", "/etc/passwd", "../x", "a/../x", "a/./x", "a//b", "a/", ".", "a\0b", "a b", "ü", "a~b", "a\\b", "%2e/x"]
 BAD_KEYS += ["x" * 256, "a/" * 600 + "a"]
 
