@@ -69,6 +69,7 @@ class KubernetesJobs:
         self._jobs = Mirror(self._api, JOBS, mine, self._job_changed)
         self._pods = Mirror(self._api, "pods", mine, self._pod_changed)
         self._events: dict[str, tuple[float, Sequence[Object]]] = {}
+        self._verdicts: dict[str, JobStatus] = {}
         self._listeners: list[Callable[[], None]] = []
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -129,8 +130,7 @@ class KubernetesJobs:
         events: list[Object] = []
         for thing in status.unexplained(job, pods, time.time()):
             events += await self._events_of(thing)
-        self._jobs.put(job)
-        return self._status(job, pods, events)
+        return self._judged(job, pods) if status.over(job) else self._status(job, pods, events)
 
     async def list(self) -> list[JobStatus]:
         """See port.JobRunner. Answers from what is remembered, which is at most 30 s old."""
@@ -139,9 +139,17 @@ class KubernetesJobs:
         for pod in pods:
             by_job.setdefault(job_of(pod), []).append(pod)
         told = [event for _, events in self._events.values() for event in events]
-        return [
-            self._status(job, by_job.get(job["metadata"]["name"], []), told) for job in sorted(jobs, key=status.age)
-        ]
+        self._verdicts = {uid: self._verdicts[uid] for job in jobs if (uid := job["metadata"]["uid"]) in self._verdicts}
+        found = []
+        for job in sorted(jobs, key=status.age):
+            name = job["metadata"]["name"]
+            if status.over(job):
+                # Its pods may be remembered as they were before its end.
+                known = job["metadata"]["uid"] in self._verdicts
+                found.append(self._judged(job, [] if known else await self._pods_of(name)))
+            else:
+                found.append(self._status(job, by_job.get(name, []), told))
+        return found
 
     async def stop(self, name: str, grace_seconds: float) -> None:
         """See port.JobRunner."""
@@ -212,6 +220,10 @@ class KubernetesJobs:
 
     def _status(self, job: Object, pods: Sequence[Object], events: Sequence[Object]) -> JobStatus:
         return status.job_status(job, pods, events, time.time(), self._template.node_lost_seconds)
+
+    def _judged(self, job: Object, pods: Sequence[Object]) -> JobStatus:
+        """Return how a Job ended: what its pods said when that was first asked, for they may go before it."""
+        return self._verdicts.setdefault(job["metadata"]["uid"], self._status(job, pods, []))
 
     def _is_lost(self, pod: Object) -> bool:
         return pod_state(pod, [], time.time(), self._template.node_lost_seconds).lost
