@@ -18,6 +18,8 @@ AUDIENCE = "finetuneflow"
 KEEP_SECONDS = 60.0
 """How long an answer counts at most; a token of a deleted account is refused after it."""
 KEEP_REFUSAL_SECONDS = 5.0
+KEEP_AWAY_SECONDS = 900.0
+"""How long a good answer counts while the API server is away, so that its outage does not stop the services."""
 KEPT = 1024
 """Answers that are kept at most."""
 
@@ -35,7 +37,8 @@ class Creates(Protocol):
         ...
 
 
-Kept = tuple[float, Principal | None]
+Kept = tuple[float, float, Principal | None]
+"""Until when an answer counts, and until when while the API server is away."""
 
 
 class ServiceAccounts:
@@ -73,13 +76,18 @@ class ServiceAccounts:
         key = digest(token)
         kept = self._kept.get(key)
         if kept and kept[0] > self._monotonic():
-            return kept[1]
+            return kept[2]
         if key not in self._asking:
             task = asyncio.create_task(self._ask(key, token, _expiry(claims)))
             self._asking[key] = task
             task.add_done_callback(lambda _: self._asking.pop(key, None))
-        # A caller that goes away must not take the answer from the others who wait for it.
-        return await asyncio.shield(self._asking[key])
+        try:
+            # A caller that goes away must not take the answer from the others who wait for it.
+            return await asyncio.shield(self._asking[key])
+        except Unavailable:
+            if kept and kept[2] and kept[1] > self._monotonic():
+                return kept[2]
+            raise
 
     async def _ask(self, key: bytes, token: str, expiry: float) -> Principal | None:
         status = await self._review(token)
@@ -93,7 +101,8 @@ class ServiceAccounts:
         while len(self._kept) >= KEPT:
             self._kept.pop(next(iter(self._kept)))
         self._kept.pop(key, None)
-        self._kept[key] = (self._monotonic() + seconds, found)
+        now, lasting = self._monotonic(), min(KEEP_AWAY_SECONDS, expiry - self._now())
+        self._kept[key] = (now + seconds, now + (lasting if found else 0), found)
         return found
 
     async def _review(self, token: str) -> Mapping[str, Any]:

@@ -59,6 +59,10 @@ class PodWorker:
     def update(self, pod: Json) -> None:
         """Take the pod as it is now; a pod that is being deleted is ended."""
         self.pod = self.state.pod = pod
+        # The node controller takes the pods of a silent node for not ready; whether they are is for the kubelet to say.
+        said = {one["type"]: one["status"] for one in pod.get("status", {}).get("conditions") or []}
+        if any(said.get(one["type"], one["status"]) != one["status"] for one in self.state.json()["conditions"]):
+            self.changed()
         if pod["metadata"].get("deletionTimestamp"):
             self.end(float(pod["metadata"].get("deletionGracePeriodSeconds") or 0))
             # It may have ended before, and waits only to be taken away.

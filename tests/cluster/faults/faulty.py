@@ -65,6 +65,14 @@ class Faulty:
         request = training_service_pb2.CreateRunRequest(parent=PARENT, run=run, run_id=run_id, request_id=run_id)
         return (await self.flow.training.CreateRun(request)).name
 
+    async def warm(self) -> None:
+        """Let every replica of training have asked its peers, so that they know each other while nobody can be asked."""
+        found = await self.flow.dataset.ListDatasets(dataset_service_pb2.ListDatasetsRequest(parent=PARENT))
+        run = run_pb2.Run(dataset=found.datasets[0].name, model="models/tiny")
+        request = training_service_pb2.CreateRunRequest(parent=PARENT, run=run, validate_only=True)
+        for _ in range(8):
+            await self.flow.training.CreateRun(request)
+
     async def get(self, name: str) -> run_pb2.Run:
         """Return a run."""
         return await self.flow.training.GetRun(training_service_pb2.GetRunRequest(name=name))

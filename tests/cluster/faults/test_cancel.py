@@ -20,7 +20,7 @@ pytestmark = [
 ]
 
 
-@pytest.mark.parametrize("milliseconds", [0, 60, 150, 300, 600])
+@pytest.mark.parametrize("milliseconds", [0, 150, 600])
 async def test_cancelled_while_it_starts(faulty: Faulty, milliseconds: int) -> None:
     """At whatever moment between QUEUED and the first step."""
     name = await faulty.create(LONG)
@@ -61,8 +61,8 @@ async def test_cancelled_while_another_pod_is_awaited(faulty: Faulty) -> None:
 
 async def test_cancelled_though_its_trainer_hangs(faulty: Faulty) -> None:
     """One that neither listens to the service nor to SIGTERM is killed."""
-    name = await faulty.create({**LONG, "hang_at": 5, "deaf": True, "faulty": 9})
-    await faulty.steps(name, 4)
+    name = await faulty.create({**LONG, "hang_at": 30, "deaf": True, "faulty": 9})
+    await faulty.steps(name, 10)
     await faulty.cancel(name)
 
     await faulty.settled(name, "CANCELLED", seconds=60)
