@@ -66,7 +66,7 @@ class Faulty:
         return (await self.flow.training.CreateRun(request)).name
 
     async def warm(self) -> None:
-        """Let every replica of training have asked its peers, so that they know each other while nobody can be asked."""
+        """Let every replica of training ask its peers, so that they know it while nobody can be asked."""
         found = await self.flow.dataset.ListDatasets(dataset_service_pb2.ListDatasetsRequest(parent=PARENT))
         run = run_pb2.Run(dataset=found.datasets[0].name, model="models/tiny")
         request = training_service_pb2.CreateRunRequest(parent=PARENT, run=run, validate_only=True)
