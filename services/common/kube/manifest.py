@@ -83,7 +83,8 @@ def job(spec: JobSpec, template: JobTemplate, release: str, *, suspend: bool = F
     queue = {QUEUE_LABEL: resources.queue} if resources.queue else {}
     deadline = resources.active_deadline_seconds or template.active_deadline_seconds
     body: dict[str, Any] = {
-        "backoffLimit": template.backoff_limit,
+        # Nodes that train together fail together: each repeat of the training costs one pod on every node.
+        "backoffLimit": template.backoff_limit * resources.nodes,
         "ttlSecondsAfterFinished": template.ttl_seconds_after_finished,
         "podReplacementPolicy": "Failed",
         "podFailurePolicy": {"rules": _failure_rules()},

@@ -45,7 +45,7 @@ class JobTemplate:
         env_secrets: variable → Secret, for the hub's token; never its value.
         gpu_resource: what GPUs are called in a node's capacity.
         gpu_product_label: the node label that a GPU product is compared with.
-        backoff_limit: pods that may fail before the Job does; evictions do not count.
+        backoff_limit: failures of a trainer, on one node or several, before the Job fails; evictions do not count.
         ttl_seconds_after_finished: how long a Job that nobody removes stays after its end.
         active_deadline_seconds: longest time of a Job over all its pods; 0 for no limit.
         termination_grace_period_seconds: for the checkpoint of a pod that is evicted.

@@ -213,6 +213,7 @@ def test_several_nodes_are_an_indexed_job_with_a_headless_service() -> None:
     found = env(asked)
 
     assert (made["completionMode"], made["completions"], made["parallelism"]) == ("Indexed", 3, 3)
+    assert made["backoffLimit"] == 6  # they fail together: two repeats cost three pods each
     assert made["template"]["spec"]["subdomain"] == "run-abc-1"
     assert service["clusterIP"] == "None"
     assert service["publishNotReadyAddresses"] is True
