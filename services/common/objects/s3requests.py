@@ -94,6 +94,7 @@ class S3Requests:
 
         Raises:
             Taken: there is an object already. The parts are still there.
+            Unavailable: no object came of them. The parts are still there.
         """
         root = ET.Element("CompleteMultipartUpload", xmlns="http://s3.amazonaws.com/doc/2006-03-01/")
         for number, tag in enumerate(tags, 1):
@@ -102,7 +103,13 @@ class S3Requests:
             ET.SubElement(part, "ETag").text = f'"{tag}"'
         body = ET.tostring(root)
         digest = base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
-        self._new("POST", key, body, {"Content-Type": "application/xml", "Content-MD5": digest}, {"uploadId": upload})
+        headers = {"Content-Type": "application/xml", "Content-MD5": digest}
+        answer = self._new("POST", key, body, headers, {"uploadId": upload})
+        # A server that puts many parts together says 200 before it knows how that ends.
+        if code := _text(answer.data.strip(), "Code"):
+            if code in _TAKEN:
+                raise Taken
+            raise Unavailable(f"The parts of {key!r} were not put together ({code}). Check the server, then repeat.")
 
     def abort(self, key: str, upload: str) -> None:
         """Remove the parts. What was completed stays."""
@@ -168,12 +175,14 @@ class S3Requests:
         said = email.utils.parsedate_to_datetime(answer.headers["Date"]) if "Date" in answer.headers else None
         return said.timestamp() + 0.5 - now if said else 0.0
 
-    def _new(self, method: str, key: str, data: bytes, headers: dict[str, str], query: dict[str, str]) -> None:
+    def _new(
+        self, method: str, key: str, data: bytes, headers: dict[str, str], query: dict[str, str]
+    ) -> urllib3.BaseHTTPResponse:
         """Send what makes an object, only if there is none."""
         if not self.conditional and self.stat(key):
             raise Taken
         try:
-            self._client._execute(
+            return self._client._execute(
                 method,
                 self._bucket.name,
                 key,
@@ -187,7 +196,7 @@ class S3Requests:
             if error.code not in _NO_HEADER or not self.conditional:
                 raise self._explain(error, key) from None
             self.conditional = False
-            self._new(method, key, data, headers, query)
+            return self._new(method, key, data, headers, query)
         except (MinioException, urllib3.exceptions.HTTPError) as error:
             raise self._explain(error, key) from None
 
