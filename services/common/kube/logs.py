@@ -115,7 +115,9 @@ class PodLogs:
             if not ended or not whole:
                 await asyncio.sleep(min(_RETRY_SECONDS * 2**failures, _MAX_RETRY_SECONDS))
         text = "".join(f"{line}\n" for line in await asyncio.to_thread(self._tails[meta["uid"]].lines))
-        await self._keep(key, text)
+        if text:
+            # Of a pod that went before it was read here, another replica may have the log; what is kept first stays.
+            await self._keep(key, text)
         self._kept.add(meta["uid"])
 
     async def _read(self, meta: Object, follow: bool) -> bool:

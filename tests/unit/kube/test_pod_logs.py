@@ -138,6 +138,20 @@ async def test_a_pod_that_vanished_leaves_what_was_read(found: Logs) -> None:
     assert await found.lines() == ["last words"]
 
 
+async def test_of_a_pod_that_went_unread_nothing_is_kept(found: Logs) -> None:
+    """The replica that has read it may keep its log later; the first to keep one has the last word."""
+    found.pod("p1", ENDED)
+    found.fake.drop(PODS, "p1")
+    await until(lambda: _followed_to_its_end(found))
+    await found.objects.put("runs/abc/logs/0001/20260101T000000Z-p1.log", b"one\n")
+
+    assert await found.lines() == ["one"]
+
+
+async def _followed_to_its_end(found: Logs) -> bool:
+    return not found.pods._tasks
+
+
 async def test_a_log_that_comes_back_shorter_replaces_nothing(found: Logs) -> None:
     """As when a node rotates it, or a pod is on its way out."""
     found.fake.logs["p1"] = [b"one\n", b"two\n"]
