@@ -12,6 +12,7 @@ from typing import Any
 
 from kubernetes.aio.client import ApiClient
 
+from services.common import incidents
 from services.common.errors import Conflict, FineTuneFlowError, InvalidArgument, NotFound
 from services.common.jobs.port import JobSpec, JobStatus, Resources, check_name, check_spec
 from services.common.jobs.quantity import check_quantities
@@ -65,9 +66,9 @@ class KubernetesJobs:
         self._template = template
         self._maker = JobMaker(self._api, template, release)
         self._logs = PodLogs(self._api, objects)
-        mine = selector(release) + (f",{OURS}/kind={kind}" if kind else "")
-        self._jobs = Mirror(self._api, JOBS, mine, self._job_changed)
-        self._pods = Mirror(self._api, "pods", mine, self._pod_changed)
+        self._mine = selector(release) + (f",{OURS}/kind={kind}" if kind else "")
+        self._jobs = Mirror(self._api, JOBS, self._mine, self._job_changed)
+        self._pods = Mirror(self._api, "pods", self._mine, self._pod_changed)
         self._events: dict[str, tuple[float, Sequence[Object]]] = {}
         self._verdicts: dict[str, JobStatus] = {}
         self._listeners: list[Callable[[], None]] = []
@@ -205,7 +206,7 @@ class KubernetesJobs:
 
     async def tidy(self) -> None:
         """Repair or remove what a runner that was killed left half made. It is done each minute anyway."""
-        await self._maker.tidy(await self._jobs.items())
+        await self._maker.tidy(await self._jobs.items(), self._mine)
 
     async def _pods_of(self, name: str) -> Sequence[Object]:
         query = {"labelSelector": f"batch.kubernetes.io/job-name={name}"}
@@ -257,3 +258,5 @@ class KubernetesJobs:
                 await work()
             except FineTuneFlowError as error:  # the mirrors say the rest
                 log.debug("Kubernetes: %s", error)
+            except Exception as error:
+                incidents.report(log, "Looking after Jobs", error)

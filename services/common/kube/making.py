@@ -65,16 +65,16 @@ class JobMaker:
             await self._adopt(kind, spec.name, made)
         return made
 
-    async def tidy(self, jobs: Iterable[Object]) -> None:
-        """Give Secrets and Services without an owner to their Jobs; remove Secrets that have had none for 10 min.
+    async def tidy(self, jobs: Iterable[Object], mine: str) -> None:
+        """Give Secrets and Services without an owner to their Jobs; remove those that have had none for 10 min.
 
         Args:
-            jobs: all there are.
+            jobs: all that the selector finds.
+            mine: label selector of what to look at.
         """
         known = {job["metadata"]["name"]: job for job in jobs}
         for kind in ("secrets", "services"):
-            query = {"labelSelector": manifest.selector(self._release)}
-            for thing in await self._api.metadata(self._api.path(kind), query):
+            for thing in await self._api.metadata(self._api.path(kind), {"labelSelector": mine}):
                 meta = thing["metadata"]
                 if meta.get("ownerReferences"):
                     continue  # the garbage collector's

@@ -9,6 +9,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Callable
 
+from services.common import incidents
 from services.common.errors import FineTuneFlowError, Unavailable
 from services.common.kube.api import Expired, KubeApi, Object, refusal
 
@@ -92,6 +93,10 @@ class Mirror:
                 if failures == 1:
                     log.warning("%s: %s", self._kind, error)
                 await asyncio.sleep(max(error.retry_after, _pause(failures)))
+            except Exception as error:  # without a mirror, nothing would be reconciled until the next start
+                failures += 1
+                incidents.report(log, f"Following {self._kind}", error)
+                await asyncio.sleep(_pause(failures))
 
     async def _list(self) -> str:
         """Take everything in anew, and return from where to watch."""

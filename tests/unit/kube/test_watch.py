@@ -95,6 +95,16 @@ async def test_a_place_that_is_forgotten_means_a_new_list(following: Following) 
     assert ("DELETED", "b") in following.told
 
 
+async def test_an_event_that_is_not_understood_ends_no_mirror(following: Following) -> None:
+    """It is in the log, and everything is listed again."""
+    following.fake.tell(PODS, {"type": "MODIFIED", "object": {}})
+    await following.until(lambda: following.lists() == 2 and following.fake.watched(PODS) == 1)
+    following.fake.put(PODS, "c")
+    await following.until(lambda: ("ADDED", "c") in following.told)
+
+    assert await following.names() == ["a", "b", "c"]
+
+
 async def test_a_busy_server_is_given_the_time_it_asks_for(following: Following) -> None:
     """429 with Retry-After; what is known stays known meanwhile."""
     following.fake.troubles += [(429, {"Retry-After": "1"}, "too many requests")]
