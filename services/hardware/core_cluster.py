@@ -99,7 +99,8 @@ def read_cluster(nodes: Iterable[NodeCapacity], rules: Rules) -> Cluster:
 def _node(node: NodeCapacity, rules: Rules) -> Node:
     gpus = int(node.total(rules.gpu_resource))
     # As runs are made: one with GPUs tolerates the taint that keeps others off the nodes that have them.
-    own: list[Mapping[str, Any]] = [{"key": rules.gpu_resource, "operator": "Exists"}] if gpus else []
+    gpu: Mapping[str, Any] = {"key": rules.gpu_resource, "operator": "Exists", "effect": "NoSchedule"}
+    own = [gpu] if gpus else []
     return Node(
         name=node.name,
         problem=node.keeps_off([*own, *rules.tolerations], rules.node_selector),

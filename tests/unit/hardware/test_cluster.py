@@ -120,6 +120,7 @@ def test_slices_count_only_where_they_are_offered_as_gpus() -> None:
         ({"ready": "False"}, {}, "not ready"),
         ({"ready": "Unknown"}, {}, "not ready"),
         ({"taints": [GPU_TAINT, {"key": "team", "value": "a", "effect": "NoSchedule"}]}, {}, "taint team"),
+        ({"taints": [{**GPU_TAINT, "effect": "NoExecute"}]}, {}, "taint nvidia.com/gpu"),
         ({"taints": [{"key": "team", "value": "a", "effect": "PreferNoSchedule"}]}, {}, ""),
         (
             {"taints": [{"key": "team", "value": "a", "effect": "NoSchedule"}]},
