@@ -16,7 +16,8 @@ export GOMP_SPINCOUNT := 0
 export HF_HUB_OFFLINE := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help setup demo kind-up kind-demo kind-down test test-model test-wheels bench ci lint format gen wheels lock clean distclean
+.PHONY: help setup demo kind-up kind-demo kind-down test test-model test-wheels
+.PHONY: bed test-cluster test-faults bench ci ci-cluster lint format gen wheels lock clean distclean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

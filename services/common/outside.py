@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from services.common.auth import TokenSource
 from services.common.config import Config
@@ -29,7 +29,7 @@ class Outside:
         issuers: further places that tokens come from.
     """
 
-    tokens: Mapping[str, str]
+    tokens: Mapping[str, str] = field(repr=False)
     issuers: Sequence[TokenSource]
     jobs: JobRunner
 
