@@ -1,4 +1,4 @@
-{{/* Names and labels. Every helper takes the root context, or a dict with "root" and "service". */}}
+{{/* Names and labels. Every template takes the root context, or a dict with "root" and "service". */}}
 
 {{- define "finetuneflow.services" -}}
 ingest dataset hardware training export
