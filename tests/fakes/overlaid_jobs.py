@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -24,6 +24,7 @@ class OverlaidJobs:
         waiting: while set, new Jobs are taken and not started; this is why.
         paused: while set, ensure waits before it does anything.
         specs: every spec that came, in order.
+        unlisted: names of Jobs that list() does not know yet, as when another replica has just made them.
     """
 
     def __init__(self, real: JobRunner, *, restarts: bool = False) -> None:
@@ -38,6 +39,7 @@ class OverlaidJobs:
         self.waiting: Waiting | None = None
         self.paused: asyncio.Event | None = None
         self.specs: list[JobSpec] = []
+        self.unlisted: set[str] = set()
 
     @property
     def restarts(self) -> bool:
@@ -95,10 +97,13 @@ class OverlaidJobs:
 
     async def get(self, name: str) -> JobStatus | None:
         """See port.JobRunner."""
-        return next((status for status in await self.list() if status.name == name), None)
+        return next((status for status in await self._all() if status.name == name), None)
 
     async def list(self) -> list[JobStatus]:
         """See port.JobRunner."""
+        return [status for status in await self._all() if status.name not in self.unlisted]
+
+    async def _all(self) -> Sequence[JobStatus]:
         self._reach()
         held = [JobStatus(s.name, "PENDING", labels=s.labels, waiting=self.waiting) for s in self._held.values()]
         statuses = [*await self._real.list(), *held]

@@ -252,6 +252,8 @@ class Reconciler:
         await self._change(doc, decide)
 
     async def _cancel(self, doc: Document, status: JobStatus | None) -> None:
+        # What list() knows may lack a Job that another replica has just made; get() asks.
+        status = status or await self._jobs.get(state.job_name(self._kind.name, doc))
         if status and status.state not in OVER:
             self._clearing.stop(status.name)
             return

@@ -153,6 +153,22 @@ async def test_a_replica_that_slept_over_a_cancellation_leaves_no_job(world: Wor
     assert (await world.runs.get(RUN))["work"]["state"] == "CANCELLED"
 
 
+async def test_a_run_is_cancelled_when_its_job_has_ended_though_the_list_lacks_it(world: World) -> None:
+    """Another replica has made it a moment ago."""
+    run = await world.queue()
+    (a, _), (b, line) = world.replica(), world.replica()
+    await a.sweep()
+    line.unlisted = {f"run-{run['uid']}-1"}
+    await world.runs.change(RUN, lambda d: d["work"].update(state="CANCELLING"))
+    await b.sweep()
+    meanwhile = (await world.runs.get(RUN))["work"]["state"]
+    await world.until_over()
+    await b.sweep()
+
+    assert meanwhile == "CANCELLING"
+    assert (await world.runs.get(RUN))["work"]["state"] == "CANCELLED"
+
+
 async def test_one_document_in_trouble_holds_up_no_other(world: World, caplog: pytest.LogCaptureFixture) -> None:
     """A mistake of ours has a number in the log, and the sweep goes on."""
     await world.queue()
