@@ -69,11 +69,20 @@ class Bus:
             url: nats://host:port, several joined by commas; may carry user:password@.
             user: with `password`, or `token`, if the URL has no credentials.
             replicas: copies of the stream in a cluster of NATS servers, 1 to 5; used when it is made.
+
+        Raises:
+            InvalidArgument: the URL is malformed (CONFIGURATION); it is not shown.
         """
         bus = cls(replicas)
         options = {"user": user or None, "password": password or None, "token": token or None}
         bus._connecting = asyncio.create_task(bus._connect(url, options), name="nats-connect")
-        await asyncio.wait([bus._connecting], timeout=_CONNECT_SECONDS)
+        done, _ = await asyncio.wait([bus._connecting], timeout=_CONNECT_SECONDS)
+        if done and bus._connecting.exception():  # for a server that is away, the driver goes on trying
+            raise InvalidArgument(
+                "The URL of NATS is malformed. Write nats://user:password@host:port in FTF_NATS_URL, with a password "
+                "of letters, digits, dashes and underscores.",
+                reason="CONFIGURATION",
+            )
         if not bus.connected:
             log.warning("NATS does not answer; events wait until it does.")
         return bus

@@ -205,6 +205,16 @@ async def test_a_password_that_nats_refuses_is_not_shown(
     assert SECRET not in error.message + caplog.text
 
 
+@pytest.mark.parametrize("rest", ["/x@127.0.0.1:4222", "@127.0.0.1:port"])
+async def test_a_url_that_nats_cannot_read_is_refused_and_not_shown(rest: str) -> None:
+    """As with a slash in the password; it would never be connected to."""
+    with pytest.raises(InvalidArgument) as caught:
+        await Bus.connect(f"nats://ftf:{SECRET}{rest}")
+
+    assert "FTF_NATS_URL" in caught.value.message
+    assert SECRET not in caught.value.message
+
+
 async def test_a_database_that_stays_away_is_waited_for_within_bounds(folder: Objects, away: Bus) -> None:
     """Then the message says where it was looked for, without the password."""
     (port,) = free_ports(1)
