@@ -1,5 +1,10 @@
 {{/* Egress rules that several policies share. */}}
 
+{{/* A list of rules of the values; nothing where it is empty. */}}
+{{- define "finetuneflow.network.rules" -}}
+{{- with . }}{{ toYaml . }}{{ end -}}
+{{- end }}
+
 {{- define "finetuneflow.network.objectStorage" -}}
 {{- if .Values.bundled.minio.enabled -}}
 - to:
@@ -8,7 +13,7 @@
           {{- include "finetuneflow.selector" (dict "root" . "service" "minio") | nindent 10 }}
   ports: [{protocol: TCP, port: 9000}]
 {{- else -}}
-{{- toYaml .Values.networkPolicy.objectStorage -}}
+{{- include "finetuneflow.network.rules" .Values.networkPolicy.objectStorage -}}
 {{- end -}}
 {{- end }}
 

@@ -20,6 +20,23 @@ def test_the_chart_lints_without_a_warning(file: object) -> None:
     assert "WARNING" not in done.stdout
 
 
+def test_the_chart_lints_without_values() -> None:
+    """What is missing is said; no template breaks on it."""
+    done = helm("lint", str(CHART))
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "No document store" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("rules", ["dns", "apiServer", "llm", "hub", "clients", "monitoring"])
+def test_an_empty_list_of_rules_is_no_rule(rules: str) -> None:
+    """Whoever empties one still gets policies."""
+    values = {"networkPolicy": {rules: []}, "hub": {"allow": True}, "llm": {"allow": ["https://x/v1"]}}
+    done = try_render(values, TRIAL)
+
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize(
     ("values", "said"),
     [
