@@ -135,7 +135,8 @@ def _bind(server: grpc.aio.Server, listen: str) -> str:
         bound = 0
     if not bound:
         raise Unavailable(
-            f"Port {port} on {host} is taken. End the program that has it, or choose another with --port."
+            f"Port {port} on {host} cannot be had: it is taken, or {host} is no address of this machine. End the "
+            "program that has it, or choose another: --port of `ftf up`, FTF_LISTEN of a service."
         )
     return f"{host}:{bound}"
 

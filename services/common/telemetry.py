@@ -46,3 +46,5 @@ def set_up_logging(level: str = "INFO") -> None:
     )
     for noisy in ("httpx", "httpcore", "nats", "huggingface_hub"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    # It warns of each try; when the last one fails, whoever asked says so.
+    logging.getLogger("urllib3").setLevel(logging.ERROR)

@@ -94,7 +94,11 @@ def read_template(path: Path) -> JobTemplate:
     """
     try:
         return parse_template(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise _wrong(
+            f"The settings of Jobs, {path}, cannot be read ({error.strerror}). Set FTF_JOB_TEMPLATE to a readable file."
+        ) from None
+    except ValueError as error:
         raise _wrong(f"The settings of Jobs, {path}, cannot be read ({error}). Correct the chart's values.") from None
 
 

@@ -233,7 +233,9 @@ class S3Requests:
                 "AWS_SECRET_ACCESS_KEY, and let them read, write, list and delete there."
             )
         else:
-            said = code or type(error).__name__
+            # What the last try failed of: no such name, no TLS, no connection.
+            cause = error.reason if isinstance(error, urllib3.exceptions.MaxRetryError) else None
+            said = code or type(cause or error).__name__
             return Unavailable(f"S3 does not do what is asked of {where} ({said}). Check the server, then repeat.")
         return Unavailable(wrong, reason="CONFIGURATION")
 

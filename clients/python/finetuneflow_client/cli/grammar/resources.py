@@ -23,12 +23,18 @@ class Seconds(int):
 RESOURCES = (
     Setting("gpus", int, "GPUs on each node; 0 to train on the CPU"),
     Setting("gpu_product", str, "their product, as the nodes are labelled: NVIDIA-H100-80GB-HBM3"),
-    Setting("cpu", str, "CPU cores of each node: 8, 500m"),
-    Setting("memory", str, "main memory of each node: 64Gi"),
-    Setting("ephemeral_storage", str, "local disk of each node: 100Gi"),
-    Setting("shm_size", str, "shared memory of each node: 8Gi"),
+    Setting("cpu", str, "CPU cores of each node: 8, 500m", metavar="QUANTITY"),
+    Setting("memory", str, "main memory of each node: 64Gi", metavar="QUANTITY"),
+    Setting("ephemeral_storage", str, "local disk of each node: 100Gi", metavar="QUANTITY"),
+    Setting("shm_size", str, "shared memory of each node: 8Gi", metavar="QUANTITY"),
     Setting("nodes", int, "nodes that train together"),
     Setting("queue", str, "Kueue LocalQueue"),
     Setting("priority_class", str, "PriorityClass of its pods"),
-    Setting("active_deadline_seconds", Seconds, "longest time from start to end: 90, 15m, 2h", flag="deadline"),
+    Setting(
+        "active_deadline_seconds",
+        Seconds,
+        "longest time from start to end: 90 (seconds), 15m, 2h, 1d",
+        flag="deadline",
+        metavar="TIME",
+    ),
 )

@@ -18,12 +18,14 @@ class Setting:
         kind: int, float, bool, str; list for comma-separated words.
         help: what it means, with its range.
         flag: the flag without dashes, where it is not the field's own name.
+        metavar: what stands for its value in the help, where the kind does not say it.
     """
 
     field: str
     kind: type
     help: str
     flag: str = ""
+    metavar: str = ""
 
     @property
     def option(self) -> str:
@@ -71,7 +73,7 @@ DATASET = (
     Setting("temperature", float, "sampling temperature, 0 to 2"),
     Setting("max_tokens", int, "most tokens of a reply, 16 to 8192"),
     Setting("seed", int, "seed sent with each call"),
-    Setting("system_prompt", str, "system message of each example"),
+    Setting("system_prompt", str, "system message of each example", metavar="TEXT"),
 )
 
 CHUNK = (
@@ -93,5 +95,5 @@ def add_flags(parser: ArgumentParser | _ArgumentGroup, settings: tuple[Setting, 
             parser.add_argument(setting.option, dest=setting.key, action=BooleanOptionalAction, help=setting.help)
         else:
             value = str if setting.kind is list else setting.kind
-            metavar = {int: "N", float: "X", list: "A,B", str: "NAME"}.get(setting.kind, "TIME")
+            metavar = setting.metavar or {int: "N", float: "X", list: "A,B"}.get(setting.kind, "NAME")
             parser.add_argument(setting.option, dest=setting.key, type=value, metavar=metavar, help=setting.help)
