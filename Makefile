@@ -80,7 +80,7 @@ ci-cluster: # The cluster's tests, where there is Go to build it with.
 	@if command -v go > /dev/null; then $(MAKE) --no-print-directory test-cluster; \
 	else echo "Left out: make test-cluster, since there is no Go here."; fi
 
-setup: .venv/.installed protos/gen/.generated # Set everything up.
+setup: .venv/.installed protos/gen/.generated ## Set everything up.
 gen: protos/gen/.generated ## Generate the Python code of the contract.
 
 .venv/.locked: requirements/dev.txt requirements/torch.txt
