@@ -24,6 +24,7 @@ KEPT = 1024
 """Answers that are kept at most."""
 
 _LONGEST_TOKEN = 16_384
+_LAST = 1e12
 _REVIEWS = "/apis/authentication.k8s.io/v1/tokenreviews"
 
 log = logging.getLogger(__name__)
@@ -141,4 +142,5 @@ def _list(value: Any) -> list[Any]:
 
 def _expiry(claims: Mapping[str, Any]) -> float:
     expiry = claims.get("exp")
-    return float(expiry) if isinstance(expiry, int | float) else 0.0
+    # A number of some hundred digits, which JSON allows, is no float.
+    return float(expiry) if isinstance(expiry, int | float) and abs(expiry) < _LAST else 0.0

@@ -11,7 +11,7 @@ import pytest
 
 from services.common.auth import Principal
 from services.common.errors import PermissionDenied, Unavailable
-from services.common.kube.tokenreview import KEEP_REFUSAL_SECONDS, KEEP_SECONDS, ServiceAccounts
+from services.common.kube.tokenreview import KEEP_AWAY_SECONDS, KEEP_REFUSAL_SECONDS, KEEP_SECONDS, ServiceAccounts
 
 ACCOUNT = "system:serviceaccount:ours:ingest"
 NOW = 1_000_000.0
@@ -88,6 +88,8 @@ async def test_any_other_token_is_refused(api: Api) -> None:
         "..",
         made_token("other"),
         made_token(expiry=NOW - 1),
+        made_token(expiry=10**400),
+        made_token(expiry=float("nan")),
         "a." + "e" * 20_000 + ".c",
     ],
 )
@@ -159,3 +161,20 @@ async def test_an_api_that_does_not_answer_says_nothing_about_the_token(error: E
     world.api.error = None
 
     assert await world.source.principal(token) == Principal("ingest", "service")
+
+
+async def test_services_know_each_other_through_an_outage() -> None:
+    """For a quarter of an hour after the last good answer, and only of tokens that had one."""
+    world = World(Api())
+    known, unknown = made_token(), made_token(salt="other")
+    await world.source.principal(known)
+    world.api.error = Unavailable("away")
+    world.time += KEEP_AWAY_SECONDS - 1
+    within = await world.source.principal(known)
+    with pytest.raises(Unavailable):
+        await world.source.principal(unknown)
+    world.time += 1
+
+    assert within == Principal("ingest", "service")
+    with pytest.raises(Unavailable):
+        await world.source.principal(known)
