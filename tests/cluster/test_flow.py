@@ -32,7 +32,9 @@ async def release(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) ->
     folder = tmp_path_factory.mktemp("flow")
     tiny_model(folder / "models" / "tiny")
     trainer = [sys.executable, "-m", "services.trainer"]
-    async with Bed(cluster) as bed, installed(bed, folder, folder / "models", trainer, {}) as found:
+    # Pods of the bed share one interface, on which gloo does not find a pod's own address.
+    env = {"GLOO_SOCKET_IFNAME": "lo"}
+    async with Bed(cluster) as bed, installed(bed, folder, folder / "models", trainer, env) as found:
         yield found
 
 
@@ -55,3 +57,19 @@ async def test_documents_become_weights_in_a_cluster(release: Release, tmp_path:
     assert {"report.md", "loss.png", "adapter_model.safetensors", "model.safetensors", "manifest.json"} <= files
     assert "Attempt 1" in logs
     assert "none" in (await release.ftf("runs", "orphans")).lower()
+
+
+async def test_two_nodes_train_together(release: Release) -> None:
+    """An Indexed Job of two pods that meet over a headless Service; the first alone speaks for both."""
+    train = ("train", "--model", "tiny", "--nodes", "2", "--max-steps", "4", "--max-length", "256", "--watch")
+    try:
+        await release.ftf(*train, seconds=300)
+    except AssertionError as error:
+        raise AssertionError(f"{error}\n{await release.ftf('logs')}") from None
+    runs = json.loads(await release.ftf("runs", "--json"))["runs"]
+    logs = await release.ftf("logs", runs[-1]["name"].rpartition("/")[2])
+
+    assert runs[-1]["work"]["state"] == "WORK_STATE_SUCCEEDED"
+    assert runs[-1]["resources"]["nodes"] == 2
+    assert len(runs[-1]["attempts"]) == 1
+    assert "Attempt 1" in logs
