@@ -41,6 +41,7 @@ class Opened:
         self._stack = contextlib.AsyncExitStack()
         self._peers: Peers | None = None
         self.checks: dict[str, Callable[[], Awaitable[bool]]] = {"NATS": self._connected}
+        self.needed: set[str] = set()
 
     async def compose(self, name: str, compose: Compose) -> Service:
         """Open what a service needs and compose it.
@@ -54,6 +55,7 @@ class Opened:
         objects = open_objects(config.objects, config.object_keys)
         await check(documents, objects, self._bus)
         self.checks[f"the documents of {name}"] = lambda: _documents_answer(documents)
+        self.needed.add(f"the documents of {name}")
         self.checks["the object store"] = lambda: _objects_answer(objects)
         addresses = {s: config.addresses.get(s, self._address) for s in SERVICES}
         peers = Peers(addresses, own_token(config, self._signer, name))

@@ -1,14 +1,17 @@
 """Whether a program can do its work now: asked by probes over gRPC health.
 
 ""            alive: SERVING as long as the program runs, for a restart helps no store that is away
-"readiness"   SERVING while the stores answer and the program is not being stopped; so does each service's own name
+"readiness"   SERVING while the documents answer and the program is not being stopped; so does each service's own name
+
+What every replica shares takes every replica with it, so only what no call can do without counts. NATS and the object
+store are looked at as well, and their absence is logged: reports are taken and questions answered without them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
 from grpc_health.v1 import health, health_pb2
 
@@ -32,13 +35,21 @@ class Readiness:
     Args:
         checker: the health service.
         names: protobuf names of the program's services.
-        checks: what is needed → whether it answers; one that raises, or takes 5 s, does not.
+        checks: what there is → whether it answers; one that raises, or takes 5 s, does not.
+        needed: those of them without which the program is not ready.
     """
 
-    def __init__(self, checker: health.aio.HealthServicer, names: Sequence[str], checks: Mapping[str, Check]) -> None:
+    def __init__(
+        self,
+        checker: health.aio.HealthServicer,
+        names: Sequence[str],
+        checks: Mapping[str, Check],
+        needed: Collection[str],
+    ) -> None:
         self._checker = checker
         self._names = (READINESS, *names)
         self._checks = checks
+        self._needed = needed
         self._away: tuple[str, ...] = ()
         self._left = False
 
@@ -54,9 +65,9 @@ class Readiness:
         away = tuple(name for name, answer in zip(self._checks, answers, strict=True) if not answer)
         if away != self._away:
             if away:
-                log.warning("not ready: no answer from %s", ", ".join(away))
+                log.warning("no answer from %s", ", ".join(away))
             else:
-                log.warning("ready again")
+                log.warning("everything answers again")
             self._away = away
         await self._checker.set("", _SERVING)
         await self._say()
@@ -67,7 +78,8 @@ class Readiness:
         await self._say()
 
     async def _say(self) -> None:
-        status = _NOT_SERVING if self._away or self._left else _SERVING
+        missing = any(name in self._needed for name in self._away)
+        status = _NOT_SERVING if missing or self._left else _SERVING
         for name in self._names:
             await self._checker.set(name, status)
 

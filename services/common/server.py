@@ -114,7 +114,8 @@ async def running(
         stack.push_async_callback(opened.close)
         services = [await opened.compose(name, compose) for name, compose in composes.items()]
         checker = _register(server, services, ServerApi(services, opened.others))
-        readiness = Readiness(checker, [full_name for s in services for full_name in s.full_names], opened.checks)
+        names = [full_name for s in services for full_name in s.full_names]
+        readiness = Readiness(checker, names, opened.checks, opened.needed)
         program = Program(address, services, readiness)
         await server.start()
         stack.push_async_callback(server.stop, config.drain_seconds)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+from grpc_health.v1 import health as health_service
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from finetuneflow.common.v1 import server_service_pb2, server_service_pb2_grpc
@@ -22,7 +23,7 @@ from services.common.config import Config
 from services.common.errors import Unavailable
 from services.common.jobs.process import ProcessJobs
 from services.common.natsserver import NatsServer
-from services.common.readiness import READINESS
+from services.common.readiness import READINESS, Readiness
 from services.common.runtime import Compose, Runtime, Service
 from services.common.server import running
 from services.hardware.compose import compose as hardware
@@ -47,25 +48,52 @@ async def until(channel: grpc.aio.Channel, service: str, status: int) -> None:
             await asyncio.sleep(0.1)
 
 
-async def test_a_program_is_ready_only_while_its_stores_answer(tmp_path: Path) -> None:
-    """NATS goes: not ready, but alive, for a restart brings it back no sooner. NATS is back: ready."""
+async def test_a_program_is_ready_without_nats(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Events only wake and tell: what all replicas do without must not take all of them away. The log tells."""
     nats = NatsServer(tmp_path / "nats")
     await nats.start()
-    port = int(nats.url.rpartition(":")[2])
     try:
         async with serving(tmp_path, {"ingest": ingest}, nats=nats) as served, served.channel("") as channel:
             before = await health(channel, READINESS), await health(channel, "finetuneflow.ingest.v1.IngestService")
             await nats.stop()
-            await until(channel, READINESS, NOT_SERVING)
-            without = await health(channel, "")
-            nats = NatsServer(tmp_path / "nats", port)
-            await nats.start()
-            await until(channel, READINESS, SERVING)
+            async with asyncio.timeout(20):
+                while "no answer from NATS" not in caplog.text:  # noqa: ASYNC110  # nothing else tells
+                    await asyncio.sleep(0.1)
+            without = await health(channel, READINESS), await health(channel, "")
     finally:
         await nats.stop()
 
     assert before == (SERVING, SERVING)
-    assert without == SERVING
+    assert without == (SERVING, SERVING)
+
+
+async def test_a_program_is_not_ready_without_its_documents() -> None:
+    """But alive, for a restart brings them back no sooner; it is ready again with them."""
+    there = {"documents": True, "NATS": True}
+
+    async def documents() -> bool:
+        if not there["documents"]:
+            raise Unavailable("The documents do not answer. Wait.")
+        return True
+
+    async def nats() -> bool:
+        return there["NATS"]
+
+    checker = health_service.aio.HealthServicer()
+    readiness = Readiness(checker, ["service"], {"documents": documents, "NATS": nats}, ["documents"])
+
+    async def said(name: str) -> int:
+        return int((await checker.Check(health_pb2.HealthCheckRequest(service=name), None)).status)
+
+    found = []
+    for documents_there, nats_there in ((True, False), (False, True), (True, True)):
+        there.update(documents=documents_there, NATS=nats_there)
+        await readiness.look()
+        found.append([await said(name) for name in (READINESS, "service", "")])
+    await readiness.leave()
+
+    assert found == [[SERVING] * 3, [NOT_SERVING, NOT_SERVING, SERVING], [SERVING] * 3]
+    assert [await said(name) for name in (READINESS, "service", "")] == [NOT_SERVING, NOT_SERVING, SERVING]
 
 
 class Issuer:

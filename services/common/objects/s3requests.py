@@ -235,6 +235,11 @@ class S3Requests:
         else:
             # What the last try failed of: no such name, no TLS, no connection.
             cause = error.reason if isinstance(error, urllib3.exceptions.MaxRetryError) else None
+            if isinstance(cause, urllib3.exceptions.SSLError):
+                return Unavailable(
+                    f"TLS with {self._bucket.host} fails ({cause}). Set secure=false in FTF_OBJECTS if it speaks none, "
+                    "or ca=FILE if its certificate is of an authority of your own."
+                )
             said = code or type(cause or error).__name__
             return Unavailable(f"S3 does not do what is asked of {where} ({said}). Check the server, then repeat.")
         return Unavailable(wrong, reason="CONFIGURATION")
