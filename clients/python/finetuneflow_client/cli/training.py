@@ -70,11 +70,11 @@ async def planned(
 async def runs(session: Session) -> int | None:
     """List the project's runs, show one, or delete one; or list what has no run or no Job."""
     args = session.args
+    if args.delete and args.run in ("", "orphans"):
+        raise FtfError("--delete needs the run's id", "see `ftf runs`", code="INVALID_ARGUMENT")
     if args.run == "orphans":
         return await _orphans(session)
     if not args.run:
-        if args.delete:
-            raise FtfError("--delete needs the run's id", "see `ftf runs`", code="INVALID_ARGUMENT")
         found = [run async for run in session.flow.runs(await session.project())]
         session.output.listing("runs", found, _COLUMNS, [_row(run) for run in found])
         return None
