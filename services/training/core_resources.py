@@ -7,10 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from services.common.errors import InvalidArgument
-from services.common.jobs.port import Resources
+from services.common.jobs.port import MAX_GPUS, MAX_NODES, Resources
 
-MAX_GPUS = 128
-MAX_NODES = 64
 MAX_DEADLINE_SECONDS = 10 * 365 * 86_400
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 _LABEL = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")

@@ -21,6 +21,11 @@ from services.common.errors import InvalidArgument
 
 JobState = Literal["PENDING", "RUNNING", "SUCCEEDED", "FAILED"]
 
+MAX_NODES = 64
+"""Most nodes that work together."""
+MAX_GPUS = 128
+"""Most GPUs of one node."""
+
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,252}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

@@ -14,7 +14,7 @@ from kubernetes.aio.client import ApiClient
 
 from services.common import incidents
 from services.common.errors import Conflict, FineTuneFlowError, InvalidArgument, NotFound
-from services.common.jobs.port import JobSpec, JobStatus, Resources, check_name, check_spec
+from services.common.jobs.port import MAX_GPUS, MAX_NODES, JobSpec, JobStatus, Resources, check_name, check_spec
 from services.common.jobs.quantity import check_quantities
 from services.common.kube import status
 from services.common.kube.api import KubeApi, Object
@@ -29,8 +29,6 @@ from services.common.objects.port import Objects
 
 log = logging.getLogger(__name__)
 
-MAX_NODES = 64
-MAX_GPUS = 128
 _DELETE_GRACE_SECONDS = 5.0
 _GONE_SECONDS = 30.0
 _POLL_SECONDS = 0.25
