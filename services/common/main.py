@@ -17,6 +17,7 @@ from services.common.runtime import Compose
 from services.common.server import running
 from services.common.telemetry import set_up_logging
 from services.common.variables import configuration, described, from_environment
+from services.common.waiting import end
 
 
 def main(name: str, compose: Compose) -> None:
@@ -37,11 +38,24 @@ def main(name: str, compose: Compose) -> None:
 
 async def _serve(name: str, compose: Compose, config: Config) -> None:
     _make(config)
-    stop = stop_signal()
+    stop, ready = stop_signal(), asyncio.Event()
+    serving = asyncio.create_task(_serve_until(stop, ready, name, compose, config))
+    stopped = asyncio.create_task(stop.wait())
+    await asyncio.wait([serving, stopped], return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    if not ready.is_set():
+        # It waits for a store, perhaps longer than whoever wants it to end; nothing was served yet.
+        await end([serving])
+    if not serving.cancelled():
+        await serving
+
+
+async def _serve_until(stop: asyncio.Event, ready: asyncio.Event, name: str, compose: Compose, config: Config) -> None:
     async with (
         outside(name, config) as found,
         running(config, found.tokens, {name: compose}, found.jobs, found.issuers) as program,
     ):
+        ready.set()
         await wait_for_end(stop, program.failed())
         await program.leave()
         if isinstance(found.jobs, ProcessJobs):

@@ -7,6 +7,7 @@ import contextlib
 import email.utils
 import logging
 import os
+import signal
 import sys
 import threading
 import time
@@ -356,3 +357,27 @@ async def test_a_service_that_is_refused_ends_with_one_line(tmp_path: Path, seaw
     assert "no bucket no-such-bucket" in lines[0]
     assert "Traceback" not in messages.decode()
     assert seaweedfs.keys[1] not in messages.decode()
+
+
+async def test_a_service_that_waits_for_a_store_ends_when_it_is_told_to(tmp_path: Path) -> None:
+    """At once and in peace, though the store might come any moment."""
+    environment = {
+        "PATH": os.environ["PATH"],
+        "FTF_STATE": str(tmp_path / "state"),
+        "FTF_DOCUMENTS": f"sqlite://{tmp_path}/{{service}}.db",
+        "FTF_OBJECTS": "s3://127.0.0.1:1/bucket?secure=false",
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": SECRET,
+        "FTF_NATS_URL": "nats://127.0.0.1:1",
+    }
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "services.hardware", env=environment, stderr=asyncio.subprocess.PIPE
+    )
+    assert process.stderr is not None
+    await process.stderr.readline()  # that something does not answer
+    process.send_signal(signal.SIGTERM)
+    async with asyncio.timeout(10):
+        _, messages = await process.communicate()
+
+    assert process.returncode == 0
+    assert b"Traceback" not in messages
