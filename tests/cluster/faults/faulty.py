@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import json
 import os
+import time
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,17 @@ class Faulty:
             dataset=found.datasets[0].name, model="models/tiny", resources=resources_pb2.Resources(**resources)
         )
         request = training_service_pb2.CreateRunRequest(parent=PARENT, run=run, run_id=run_id, request_id=run_id)
-        return (await self.flow.training.CreateRun(request)).name
+        return await self._create(request)
+
+    async def _create(self, request: training_service_pb2.CreateRunRequest) -> str:
+        """Create a run; again, by the same request_id, if whoever was asked does not answer."""
+        end = time.monotonic() + 60
+        while True:
+            try:
+                return (await self.flow.training.CreateRun(request, timeout=10)).name
+            except FtfError as error:
+                if error.code not in ("UNAVAILABLE", "DEADLINE_EXCEEDED") or time.monotonic() > end:
+                    raise
 
     async def warm(self) -> None:
         """Let every replica of training ask its peers, so that they know it while nobody can be asked."""

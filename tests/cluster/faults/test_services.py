@@ -109,15 +109,14 @@ async def test_a_replica_that_was_paused_does_no_harm_when_it_wakes(faulty: Faul
     paused, _ = await faulty.release.pods("training")
     pid = await faulty.release.pid(paused)
     first = await faulty.create({**QUICK, "crash_at": 25})
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        second = await faulty.create(QUICK)
-        async with faulty.census(first) as most:
+    async with faulty.census(first) as most:
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            second = await faulty.create(QUICK)
             await asyncio.sleep(OUTAGE)
+        finally:
             os.kill(pid, signal.SIGCONT)
-            runs = [await faulty.settled(first), await faulty.settled(second)]
-    finally:
-        os.kill(pid, signal.SIGCONT)
+        runs = [await faulty.settled(first), await faulty.settled(second)]
     await faulty.release.until_ready("training")
 
     assert [state(run) for run in runs] == ["SUCCEEDED", "SUCCEEDED"]
