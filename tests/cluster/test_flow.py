@@ -35,6 +35,7 @@ async def release(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) ->
     # Pods of the bed share one interface, on which gloo does not find a pod's own address.
     env = {"GLOO_SOCKET_IFNAME": "lo"}
     async with Bed(cluster) as bed, installed(bed, folder, folder / "models", trainer, env) as found:
+        found.project = "flow"  # the stores may hold the projects of other tests
         yield found
 
 

@@ -41,10 +41,12 @@ class Release:
     flow: FineTuneFlow
     node: BedNode
     folder: Path
+    project: str = ""
 
     async def ftf(self, *words: str, code: int = 0, seconds: float = 100) -> str:
         """Run an `ftf` command against the release and return its output; another exit code than `code` fails."""
         environ = {**os.environ, "FTF_SERVER": self.address, "FTF_TOKEN": TOKEN, "NO_COLOR": "1", "COLUMNS": "200"}
+        environ["FTF_PROJECT"] = self.project
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "finetuneflow_client.cli.main", *words, env=environ | {"HOME": str(self.folder)},
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,

@@ -11,6 +11,7 @@ PROJECT = "p1"
 
 async def seed(release: Release, document: Path) -> None:
     """Read a document, have the LLM write examples, and record the model: `tiny` of the models' volume."""
+    release.project = PROJECT
     await release.ftf("project", "create", PROJECT)
     await release.ftf("model", "add", f"{MODELS}/tiny", "--id", "tiny")
     await release.ftf("upload", str(document))
