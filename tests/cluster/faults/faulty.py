@@ -75,6 +75,7 @@ class Faulty:
             except FtfError as error:
                 if error.code not in ("UNAVAILABLE", "DEADLINE_EXCEEDED") or time.monotonic() > end:
                     raise
+                await asyncio.sleep(0.2)
 
     async def warm(self) -> None:
         """Let every replica of training ask its peers, so that they know it while nobody can be asked."""
