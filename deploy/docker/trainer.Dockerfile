@@ -15,9 +15,10 @@ WORKDIR /build
 
 # torch alone: gigabytes that change with its version only.
 COPY requirements/torch.txt requirements/
-ARG TORCH_INDEX_URL=https://pypi.org/simple
+# Empty: the index that pip is set to use.
+ARG TORCH_INDEX_URL=
 RUN python -m venv /opt/finetuneflow \
-    && /opt/finetuneflow/bin/pip install --index-url "$TORCH_INDEX_URL" -r requirements/torch.txt
+    && /opt/finetuneflow/bin/pip install ${TORCH_INDEX_URL:+--index-url "$TORCH_INDEX_URL"} -r requirements/torch.txt
 
 COPY requirements/trainer.txt requirements/build.txt requirements/
 RUN /opt/finetuneflow/bin/pip install --require-hashes --no-deps -r requirements/trainer.txt \
