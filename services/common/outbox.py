@@ -18,7 +18,7 @@ from services.common.bus import Bus
 from services.common.documents.port import Document
 from services.common.errors import Conflict, FineTuneFlowError
 from services.common.resources import Resources
-from services.common.waiting import event_or_time
+from services.common.sweeping import keep_sweeping
 
 log = logging.getLogger(__name__)
 
@@ -52,15 +52,8 @@ class Outbox:
 
     async def run(self) -> None:
         """Work until cancelled."""
-        while True:
-            self._awake.clear()
-            try:
-                await self.sweep()
-            except FineTuneFlowError as error:
-                log.warning("%ss: events wait: %s", self._resources.kind, error)
-            except Exception as error:
-                incidents.report(log, f"Sending events of {self._resources.kind}s", error)
-            await event_or_time(self._awake, self._sweep_seconds)
+        what = f"Sending events of {self._resources.kind}s"
+        await keep_sweeping(what, self.sweep, self._awake, self._sweep_seconds, log)
 
     async def sweep(self) -> None:
         """Send what waits now, then purge the tombstones whose events are sent."""

@@ -13,7 +13,6 @@ import logging
 import secrets
 from collections.abc import AsyncIterator
 
-from services.common import incidents
 from services.common.documents.port import Document
 from services.common.errors import FineTuneFlowError, NotFound
 from services.common.jobwork.host import Kind
@@ -21,7 +20,7 @@ from services.common.jobwork.reports import ReportStore
 from services.common.jobwork.summary import Summary
 from services.common.objects.port import Objects
 from services.common.resources import Resources
-from services.common.waiting import event_or_time
+from services.common.sweeping import keep_sweeping
 from services.common.work import ENDED, ended
 
 log = logging.getLogger(__name__)
@@ -49,15 +48,7 @@ class Packing:
 
     async def run(self) -> None:
         """Pack until cancelled."""
-        while True:
-            self._awake.clear()
-            try:
-                await self.sweep()
-            except FineTuneFlowError as error:
-                log.warning("%ss: packing waits: %s", self._kind.name, error)
-            except Exception as error:
-                incidents.report(log, f"Packing {self._kind.name}s", error)
-            await event_or_time(self._awake, self._sweep_seconds)
+        await keep_sweeping(f"Packing {self._kind.name}s", self.sweep, self._awake, self._sweep_seconds, log)
 
     async def sweep(self) -> None:
         """Pack what has ended and is not packed."""
