@@ -30,6 +30,7 @@ async def kill_training(faulty: Faulty) -> None:
 
 async def test_training_killed_before_its_job_is_made(faulty: Faulty) -> None:
     """The API server is away when the run is created, and the service dies with the Job still to be made."""
+    await faulty.release.until_ready()
     await faulty.warm()
     pids = [await faulty.release.pid(pod) for pod in await faulty.release.pods("training")]
     faulty.bed.control.kill("kube-apiserver")
@@ -94,7 +95,7 @@ async def test_an_api_server_that_is_down_does_not_stop_a_run(faulty: Faulty) ->
 
 async def test_a_run_created_without_an_api_server_waits_and_says_so(faulty: Faulty) -> None:
     """It starts when the API server is back."""
-    await faulty.release.until_ready("training")
+    await faulty.release.until_ready()
     await faulty.warm()
     faulty.bed.control.kill("kube-apiserver")
     name = await faulty.create(QUICK)

@@ -17,6 +17,7 @@ from finetuneflow_client.client import FineTuneFlow
 from tests.cluster.bed.api import ApiError, path_of
 from tests.cluster.bed.cluster import Bed
 from tests.cluster.bed.nodes import BedNode
+from tests.cluster.bed.services import SLICES
 from tests.cluster.bed.stores import ACCESS_KEY, SECRET_KEY, Stores
 from tests.cluster.bed.waits import until
 from tests.cluster.release import values
@@ -68,11 +69,17 @@ class Release:
         return next(iter((await self.node.pids())[uid].values()))
 
     async def ready(self, service: str) -> bool:
-        """Whether every replica of a service is ready."""
+        """Whether every replica of a service is ready, and calls are led to it.
+
+        Two controllers say so, each in its own time: after an outage the one may be behind the other by seconds.
+        """
         found = await self.bed.raw.get("apps/v1/deployments", self.namespace, f"{NAME}-{service}")
-        status = found["status"]
+        status, replicas = found["status"], found["spec"]["replicas"]
         settled = status.get("observedGeneration") == found["metadata"]["generation"]
-        return bool(settled and status.get("readyReplicas", 0) == found["spec"]["replicas"])
+        selector = f"kubernetes.io/service-name={NAME}-{service}"
+        slices = await self.bed.raw.list(SLICES, self.namespace, labelSelector=selector)
+        led = sum(bool(one["conditions"].get("ready")) for each in slices for one in each.get("endpoints") or [])
+        return bool(settled and status.get("readyReplicas", 0) == led == replicas)
 
     async def until_ready(self, *services: str, seconds: float = 60) -> None:
         """Wait until every replica of these services, or of all, is ready."""
@@ -169,7 +176,7 @@ async def installed(
         await bed.helm("install", NAME, str(ROOT / "deploy" / "chart"), "-n", namespace, "-f", str(chosen))
         stack.push_async_callback(bed.helm, "uninstall", NAME, "-n", namespace)
         address = await stack.enter_async_context(bed.gateway(namespace))
-        flow = await stack.enter_async_context(FineTuneFlow.connect(address, TOKEN, wait=20))
+        flow = await stack.enter_async_context(FineTuneFlow.connect(address, TOKEN, wait=20, patience=60))
         release = Release(bed, namespace, bed.stores, llm, address, flow, node, folder)
         await release.until_ready(seconds=40)
         yield release
