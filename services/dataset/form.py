@@ -72,6 +72,7 @@ def example(doc: Document) -> example_pb2.Example:
     """Return an example; one of a preview has no name."""
     fields: dict[str, Any] = {name: doc[name] for name in _EXAMPLE_FIELDS}
     fields.update(name=doc["_id"], file_display_name=doc["file_name"])
+    fields.update(flags=doc.get("flags", []), scores=doc.get("scores", {}))
     if doc["place"]:
         fields["place"] = doc["place"]
     message = ParseDict(fields, example_pb2.Example())

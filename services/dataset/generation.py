@@ -17,11 +17,12 @@ from services.common.errors import NotFound, NotReady
 from services.common.protoform import count_to_document
 from services.common.resources import Mutate
 from services.common.work import Claim, Superseded
-from services.dataset.core.checks import Seen, check
+from services.dataset.core.checks import check
 from services.dataset.core.example import Verdict
 from services.dataset.core.replies import parse
 from services.dataset.endpoints import Endpoints
 from services.dataset.freezing import Freezer
+from services.dataset.gates import Gates
 from services.dataset.llm import LlmClient
 from services.dataset.ports import Document as File
 from services.dataset.ports import Documents
@@ -124,9 +125,9 @@ class _Run:
         self._plan = planned
         self._calls = calls
         self._examples = examples
-        self._seen = Seen()
         self._unrecorded = asyncio.Semaphore(client.endpoint.max_concurrency)
         self._spec: dict[str, Any] = claim.doc["spec"]
+        self._gates = Gates(self._spec)
         self._began = time.monotonic()
         self._earlier = float(claim.doc["usage"]["seconds"])
         self._told = 0.0
@@ -202,11 +203,11 @@ class _Run:
     async def _example(self, call: Call, reply: Document) -> Document:
         known = await self._examples.of_call(self._claim.doc, call)
         if known:
-            # Remember what was accepted before, so that doubles are told as they would have been.
-            self._seen.judge(Verdict(known["prompt"], known["response"], drop_reason=known["drop_reason"]))
+            self._gates.recall(known)
             return known
         # Normalising a long chunk takes more than the 10 ms that the event loop may be held.
-        verdict = self._seen.judge(await asyncio.to_thread(judge, self._plan, call, reply["text"]))
+        checked = await asyncio.to_thread(judge, self._plan, call, reply["text"])
+        verdict = await self._gates.judge(checked, call)
         version = self._plan.template.version
         llm = f"{self._client.endpoint.name} {self._client.endpoint.model}"
         return await self._examples.add(self._claim.doc, call, verdict, reply, version, llm)

@@ -9,9 +9,9 @@ from typing import Any
 
 from services.common.documents.port import Document
 from services.common.errors import InvalidArgument
-from services.dataset.core.checks import Seen
 from services.dataset.core.example import Source
 from services.dataset.endpoints import Endpoints
+from services.dataset.gates import Gates
 from services.dataset.generation import judge
 from services.dataset.llm import LlmClient
 from services.dataset.ports import Document as File
@@ -48,10 +48,10 @@ class Preview:
         chosen = [planned.calls[i * len(planned.calls) // made] for i in range(made)]
         began = time.monotonic()
         replies = await self._ask(client, spec, chosen)
-        seen = Seen()
+        gates = Gates(spec)
         examples = []
         for call, reply in zip(chosen, replies, strict=True):
-            verdict = seen.judge(judge(planned, call, reply.text))
+            verdict = await gates.judge(judge(planned, call, reply.text), call)
             described = describe(call.source, verdict)
             extra: dict[str, Any] = {"prompt_version": planned.template.version, "llm": resolved["llm"]}
             examples.append({**described, **extra, "_id": "", "reply_tokens": reply.completion_tokens})

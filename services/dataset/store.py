@@ -124,6 +124,8 @@ def describe(source: Source, verdict: Verdict) -> Document:
         "drop_detail": verdict.detail,
         "split": "SPLIT_UNSPECIFIED",
         "edited": False,
+        "flags": list(verdict.flags),
+        "scores": dict(verdict.scores),
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from rapidfuzz import fuzz
@@ -225,4 +226,4 @@ def _key(text: str) -> str:
 
 
 def _dropped(verdict: Verdict, reason: str, detail: str) -> Verdict:
-    return Verdict(verdict.prompt, verdict.response, verdict.evidence, verdict.evidence_range, reason, detail[:200])
+    return replace(verdict, drop_reason=reason, detail=detail[:200])

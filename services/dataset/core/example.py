@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -79,6 +80,10 @@ class Verdict:
         evidence_range: where, in the chunk's text.
         drop_reason: "" for an accepted example.
         detail: what the check saw, for people.
+        messages: the whole conversation, each {"role", "content"}, where it is more than one prompt and one response.
+        reasoning: what the LLM thought before it answered, where that is kept; "" otherwise.
+        flags: what is remarkable about the example, in alphabetical order: PII_EMAIL, CONTROL_TOKENS, …
+        scores: what checks and judges measured, by name: grounding, judge, …
     """
 
     prompt: str = ""
@@ -87,6 +92,10 @@ class Verdict:
     evidence_range: tuple[int, int] = field(default=(0, 0))
     drop_reason: str = ""
     detail: str = ""
+    messages: tuple[dict[str, str], ...] = ()
+    reasoning: str = ""
+    flags: tuple[str, ...] = ()
+    scores: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def accepted(self) -> bool:
