@@ -11,9 +11,8 @@ from services.common.auth import current_principal
 from services.common.errors import InvalidArgument, NotReady
 from services.common.interceptors import Context
 from services.common.protoform import user_fields
-from services.ingest.core.settings import chunk_rules
 from services.ingest.files import Files
-from services.ingest.form import chunk_to_proto, file_to_proto, project_change, project_to_proto
+from services.ingest.form import chunk_rules_of, chunk_to_proto, file_to_proto, project_change, project_to_proto
 from services.ingest.projects import NewProject, Projects
 from services.ingest.store import CHUNK, ChunkStore
 from services.ingest.uploads import Header, Uploads
@@ -100,8 +99,7 @@ class IngestApi(ingest_service_pb2_grpc.IngestServiceServicer):
 
     async def ChunkFiles(self, request: pb.ChunkFilesRequest, context: Context) -> pb.ChunkFilesResponse:
         """Queue the cutting of files."""
-        asked = request.settings
-        rules = chunk_rules(asked.model, asked.max_tokens, asked.overlap_tokens)
+        rules = chunk_rules_of(request.settings)
         queued = await self._files.cut(request.parent, list(request.files), rules)
         return pb.ChunkFilesResponse(
             files=[file_to_proto(doc) for doc in queued.files],

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from finetuneflow.ingest.v1 import chunk_pb2, file_pb2, project_pb2
 from services.common.documents.port import Document
 from services.common.errors import InvalidArgument
 from services.common.protoform import artifact_to_proto, count_to_proto, meta_to_proto, user_fields, work_to_proto
+from services.ingest.core.settings import ChunkRules, Strategy, chunk_rules
 from services.ingest.projects import ProjectChange
 
 _CHANGEABLE = {
@@ -15,6 +17,13 @@ _CHANGEABLE = {
     "description": "description",
     "meta.labels": "labels",
     "meta.annotations": "annotations",
+}
+
+_STRATEGIES: dict[int, Strategy] = {
+    file_pb2.CHUNK_STRATEGY_UNSPECIFIED: "structure",
+    file_pb2.CHUNK_STRATEGY_STRUCTURE: "structure",
+    file_pb2.CHUNK_STRATEGY_MARKDOWN: "markdown",
+    file_pb2.CHUNK_STRATEGY_CODE: "code",
 }
 
 
@@ -70,12 +79,40 @@ def _text(text: Document) -> file_pb2.ExtractedText:
 
 def _chunking(chunking: Document) -> file_pb2.Chunking:
     return file_pb2.Chunking(
-        settings=file_pb2.ChunkSettings(**chunking["settings"]),
+        settings=_settings(chunking["settings"]),
         chunks=chunking["chunks"],
         tokens=chunking["tokens"],
         tokenizer=chunking["tokenizer"]["label"],
         count=count_to_proto(chunking["count"]),
+        gaps=[_gap(gap) for gap in chunking.get("gaps", ())],
+        gap_count=chunking.get("gap_count", 0),
     )
+
+
+def chunk_rules_of(settings: file_pb2.ChunkSettings) -> ChunkRules:
+    """Return settings, checked and with their defaults. Raises InvalidArgument."""
+    strategy = _STRATEGIES.get(settings.strategy)
+    if strategy is None:
+        raise InvalidArgument(
+            f"strategy {settings.strategy} is not known. Use STRUCTURE, MARKDOWN or CODE.", field="settings.strategy"
+        )
+    return chunk_rules(settings.model, settings.max_tokens, settings.overlap_tokens, strategy, settings.heading_depth)
+
+
+def _settings(stored: Document) -> file_pb2.ChunkSettings:
+    strategy = stored.get("strategy", "structure")
+    return file_pb2.ChunkSettings(
+        model=stored["model"],
+        max_tokens=stored["max_tokens"],
+        overlap_tokens=stored["overlap_tokens"],
+        strategy=next(number for number, name in _STRATEGIES.items() if name == strategy and number),
+        heading_depth=stored.get("heading_depth", 0),
+    )
+
+
+def _gap(gap: Sequence[Any]) -> chunk_pb2.Gap:
+    start, end, reason = gap
+    return chunk_pb2.Gap(span=chunk_pb2.Span(start=start, end=end), reason=reason)
 
 
 def chunk_to_proto(doc: Document) -> chunk_pb2.Chunk:
@@ -89,6 +126,7 @@ def chunk_to_proto(doc: Document) -> chunk_pb2.Chunk:
         context=doc["context"],
         places=[_place(place) for place in doc["places"]],
         text_sha256=doc["text_sha256"],
+        gaps=[_gap(gap) for gap in doc.get("gaps", ())],
     )
 
 

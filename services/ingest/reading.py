@@ -115,6 +115,8 @@ class Reading:
                 tokenizer=path,
                 max_tokens=settings["max_tokens"],
                 overlap_tokens=settings["overlap_tokens"],
+                strategy=settings.get("strategy", "structure"),
+                heading_depth=settings.get("heading_depth", 0),
             )
             made = await self._worker.run(job, _told(claim), variables)
             await self._chunks.add(file, _lines(target))
@@ -127,6 +129,8 @@ class Reading:
                 "chunks": made["chunks"],
                 "tokens": made["tokens"],
                 "count": count_to_document("characters", made["characters"], made["covered"], made["dropped"]),
+                "gaps": made["gaps"],
+                "gap_count": made["gap_count"],
                 "edition": edition,
             }
             if doc["wish"] == wish:

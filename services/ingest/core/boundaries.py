@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from itertools import pairwise
 
 from services.ingest.core.document import Block
@@ -36,6 +36,14 @@ class Boundaries:
             else:
                 self.paragraphs.append(block.end)
         self._inner: dict[int, list[int]] = {}
+
+    def before_headings(self, numbers: Container[int]) -> list[int]:
+        """Return the ends of blocks before headings of these numbers; headings in a row stay together."""
+        return [
+            block.end
+            for block, following in pairwise(self.blocks)
+            if following.kind == "heading" and block.kind != "heading" and following.number in numbers
+        ]
 
     def split_by(self, position: int) -> Block | None:
         """Return the block that a cut at this position would go through, or None."""

@@ -11,10 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from services.ingest.core.boundaries import Boundaries, first_in, last_in
-from services.ingest.core.document import Block, ExtractedDocument
+from services.ingest.core.boundaries import Boundaries
+from services.ingest.core.codecuts import CodeCuts
+from services.ingest.core.cuts import Cuts, Sizes, StructureCuts, visible
+from services.ingest.core.document import ExtractedDocument
 from services.ingest.core.kept import KeptText
 from services.ingest.core.places import Place, places_of
+from services.ingest.core.settings import Strategy
 from services.ingest.core.tokens import Encode, TokenMap
 
 MAX_CHARACTERS = 100_000
@@ -32,7 +35,8 @@ class Chunk:
 
     Args:
         index: 0, 1, 2, …
-        text: what stands under the spans, joined by nothing; begins and ends with something visible.
+        text: what stands under the spans, joined by nothing; begins and ends with something visible, but for the
+            indentation of code.
         tokens: tokens of text.
         spans: ranges of the extracted text, in order.
         context: headings above, outermost first; then the head of the table that the chunk begins within.
@@ -54,18 +58,34 @@ class Cutter:
         max_tokens: at least 32.
         overlap_tokens: at most max_tokens / 2.
         encode: the tokenizer.
+        strategy: where to cut first.
+        heading_depth: markdown: deepest level of heading that begins a chunk.
     """
 
-    def __init__(self, document: ExtractedDocument, max_tokens: int, overlap_tokens: int, encode: Encode) -> None:
+    def __init__(
+        self,
+        document: ExtractedDocument,
+        max_tokens: int,
+        overlap_tokens: int,
+        encode: Encode,
+        strategy: Strategy = "structure",
+        heading_depth: int = 0,
+    ) -> None:
         self._document = document
         self._max = max_tokens
-        self._longest = min(MAX_CHARACTERS, MAX_PER_TOKEN * max_tokens)
         self._overlap = overlap_tokens
         self._encode = encode
         self._kept = KeptText(document.text, document.removed)
         self._text = self._kept.text
         self._bounds = Boundaries(self._text, self._kept.blocks(document.blocks))
-        self._tokens = TokenMap(self._text, self._bounds.blocks, encode)
+        tokens = self._tokens = TokenMap(self._text, self._bounds.blocks, encode)
+        sizes = Sizes(max_tokens, min(MAX_CHARACTERS, MAX_PER_TOKEN * max_tokens))
+        self._cuts: Cuts
+        if strategy == "code":
+            self._cuts = CodeCuts(self._text, self._bounds, tokens, sizes)
+        else:
+            apart = document.headings_to(heading_depth) if strategy == "markdown" else ()
+            self._cuts = StructureCuts(self._text, self._bounds, tokens, sizes, apart)
 
     @property
     def characters(self) -> int:
@@ -74,28 +94,26 @@ class Cutter:
 
     def chunks(self) -> Iterator[tuple[Chunk, int]]:
         """Yield each chunk with the position in the kept text up to which all is done."""
-        start = done = self._visible(0)
+        start = done = self._first(0)
         index = 0
         while done < len(self._text):
             start, end, tokens = self._next(start, done)
             yield self._chunk(index, start, end, tokens), end
             index += 1
             # Only what is new in a chunk is repeated in the next, so nothing stands in three.
-            start, done = self._overlapped(done, end), self._visible(end)
+            start, done = self._overlapped(done, end), self._first(end)
             if start == end:
                 start = done
 
-    def _visible(self, position: int) -> int:
-        """Return the first position from here on that is no white space."""
-        while position < len(self._text) and self._text[position].isspace():
-            position += 1
-        return position
+    def _first(self, position: int) -> int:
+        """Return where the next chunk begins if nothing is repeated."""
+        return max(self._cuts.first(visible(self._text, position)), position)
 
     def _next(self, start: int, done: int) -> tuple[int, int, int]:
         """Return start, end and tokens of the chunk that begins at start and goes on past done."""
         budget = self._max
         while budget > 0:
-            end = self._cut(start, done, budget)
+            end = self._cuts.end(start, done, budget)
             if end > done:
                 end = self._trimmed(start, end)
                 tokens = len(self._encode(self._text[start:end]))
@@ -121,81 +139,19 @@ class Cutter:
             end -= 1
         return end
 
-    def _cut(self, start: int, done: int, budget: int) -> int:
-        """Return the best place after done; done itself if there is one only without the overlap."""
-        limit = min(self._tokens.after(start, budget), start + self._longest)
-        if limit >= len(self._text):
-            return len(self._text)
-        if limit <= done:
-            return done if start < done else done + 1
-        bounds = self._bounds
-        split = bounds.split_by(limit)
-        whole = split is not None and self._fits(split) and (split.start > done or start < done)
-        inner = bounds.inner_ends(split) if split and not whole and split.kind != "heading" else []
-        half, quarter = (max(done, self._tokens.after(start, budget // part)) for part in (2, 4))
-        choices = (
-            (bounds.sections, half),
-            (bounds.paragraphs, quarter),
-            (inner, quarter),
-            (bounds.paragraphs, done),
-            (inner, done),
-        )
-        for places, after in choices:
-            found = last_in(places, after, limit)
-            if found >= 0:
-                return found
-        return self._poor_cut(start, done, limit, None if whole else split)
-
-    def _poor_cut(self, start: int, done: int, limit: int, split: Block | None) -> int:
-        """Return a place in (done, limit] where no sentence or paragraph ends. split: the block that may be cut."""
-        if split and split.kind != "heading":
-            found = self._bounds.word_end(max(done, split.start), limit)
-            return found if found >= 0 else limit
-        held = last_in(self._bounds.held, done, limit)
-        if held >= 0 or start < done:
-            return max(held, done)
-        found = self._bounds.word_end(done, limit)
-        return found if found >= 0 else limit
-
-    def _fits(self, block: Block) -> bool:
-        """Whether a block must stay whole: a table or code that fits into a chunk of its own."""
-        if block.kind not in ("table", "code") or block.end - block.start > self._longest:
-            return False
-        return self._tokens.count(block.start, block.end) <= self._max
-
     def _overlapped(self, done: int, end: int) -> int:
         """Return a place from done on where the next chunk begins, to repeat the end of this one; end for none."""
-        following = self._bounds.at(self._visible(end))
-        if not self._overlap or following is None or following.kind == "heading":
+        if not self._overlap or self._cuts.wall(visible(self._text, end)):
             return end
         begin = max(self._tokens.before(end, self._overlap), done)
         for _ in range(_TRIES):
-            found = self._begin(begin, end)
+            found = self._cuts.begin(begin, end)
             if found < 0:
                 return end
             if len(self._encode(self._text[found:end])) <= self._overlap:
                 return found
             begin = found + 1
         return end
-
-    def _begin(self, begin: int, end: int) -> int:
-        """Return the first good beginning in [begin, end): of a block, else of a sentence, else of a word; or -1."""
-        starts = []
-        for block in self._bounds.between(begin, end):
-            if begin <= block.start < end:
-                starts.append(block.start)
-                break
-            if block.kind in ("heading", "table", "code") and self._fits(block):
-                continue
-            inner = first_in(self._bounds.inner_ends(block), begin - 1, end - 1)
-            starts.extend([self._visible(inner)] if inner >= 0 else [])
-        good = [s for s in starts if begin <= s < end]
-        if good:
-            return min(good)
-        split = self._bounds.split_by(begin)
-        if split is not None and split.kind in ("heading", "table", "code"):
-            return -1
-        return self._bounds.word_start(begin, end)
 
     def _chunk(self, index: int, start: int, end: int, tokens: int) -> Chunk:
         spans = tuple(self._kept.spans(start, end))
@@ -212,7 +168,6 @@ class Cutter:
         block = self._bounds.at(start)
         if block is None:
             return ()
+        above = self._cuts.above(start)
         path = self._document.path(block.heading)
-        if block.kind == "table" and start >= block.start + block.head:
-            return (*path, self._text[block.start : block.start + block.head].partition("\n")[0])
-        return path
+        return (*path, above) if above else path

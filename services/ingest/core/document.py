@@ -105,6 +105,12 @@ class ExtractedDocument:
             heading = self.headings[heading].parent
         return tuple(reversed(titles))
 
+    def headings_to(self, level: int) -> frozenset[int]:
+        """Return the numbers of the blocks that are headings of this level or above it."""
+        blocks = (block for block in self.blocks if block.kind == "heading")
+        # Each heading has one block, in the same order.
+        return frozenset(b.number for b, h in zip(blocks, self.headings, strict=False) if h.level <= level)
+
 
 @dataclass
 class Outline:

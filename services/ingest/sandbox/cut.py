@@ -3,41 +3,82 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from services.ingest.core.chunks import Cutter
+from services.ingest.core.chunks import Chunk, Cutter
+from services.ingest.core.coverage import Coverage, Gap
 from services.ingest.core.document import from_json
 from services.ingest.sandbox.job import Job, Progress
 from services.ingest.sandbox.tokenizer import load_tokenizer
 
+_MOST_GAPS = 100
+
 
 def cut(job: Job, progress: Progress) -> dict[str, Any]:
-    """Write the chunks and return their balance: characters in = out + dropped by reason."""
+    """Write the chunks and return their balance: characters in = out + dropped by reason.
+
+    Raises:
+        Uncovered: a chunk was left out, which is a mistake of the cutter's; nothing of the cutting counts then.
+    """
     progress("chunk", 0, 0, "characters")
     with Path(job.source).open(encoding="utf-8") as file:
         document = from_json(json.load(file))
-    cutter = Cutter(document, job.max_tokens, job.overlap_tokens, load_tokenizer(job.tokenizer))
-    chunks = tokens = covered = 0
-    before: tuple[int, int] = (0, 0)
+    cutter = Cutter(
+        document,
+        job.max_tokens,
+        job.overlap_tokens,
+        load_tokenizer(job.tokenizer),
+        strategy=job.strategy,
+        heading_depth=job.heading_depth,
+    )
+    coverage = Coverage(document)
+    chunks = tokens = 0
+    first: list[Gap] = []
     with Path(job.target).open("w", encoding="utf-8") as out:
-        for chunk, done in cutter.chunks():
-            out.write(json.dumps(asdict(chunk), ensure_ascii=False) + "\n")
+        for chunk, gaps in with_gaps(_told(cutter, progress), coverage):
+            first.extend(gaps[: _MOST_GAPS - len(first)])
+            if chunk is None:
+                continue
+            out.write(_line(chunk, gaps))
             chunks += 1
             tokens += chunk.tokens
-            length = len(chunk.text)
-            covered += length - max(0, before[1] - (done - length))
-            before = (done - length, done)
-            progress("chunk", done, cutter.characters, "characters")
-    dropped: dict[str, int] = {}
-    for part in document.removed:
-        dropped[part.reason] = dropped.get(part.reason, 0) + part.end - part.start
-    dropped["WHITESPACE"] = cutter.characters - covered
     return {
         "chunks": chunks,
         "tokens": tokens,
         "characters": len(document.text),
-        "covered": covered,
-        "dropped": {reason: count for reason, count in dropped.items() if count},
+        "covered": coverage.covered,
+        "dropped": coverage.dropped,
+        "gaps": [_row(gap) for gap in first],
+        "gap_count": coverage.count,
     }
+
+
+def with_gaps(chunks: Iterator[Chunk], coverage: Coverage) -> Iterator[tuple[Chunk | None, list[Gap]]]:
+    """Yield each chunk with the gaps before and inside it, the last also with those after it.
+
+    A document that gives no chunk yields None with all of its gaps. Raises Uncovered.
+    """
+    held: Chunk | None = None
+    gaps: list[Gap] = []
+    for chunk in chunks:
+        if held:
+            yield held, gaps
+        held, gaps = chunk, coverage.take(chunk.spans)
+    yield held, gaps + coverage.rest()
+
+
+def _told(cutter: Cutter, progress: Progress) -> Iterator[Chunk]:
+    for chunk, done in cutter.chunks():
+        yield chunk
+        progress("chunk", done, cutter.characters, "characters")
+
+
+def _line(chunk: Chunk, gaps: list[Gap]) -> str:
+    return json.dumps({**asdict(chunk), "gaps": [_row(gap) for gap in gaps]}, ensure_ascii=False) + "\n"
+
+
+def _row(gap: Gap) -> list[int | str]:
+    return [gap.start, gap.end, gap.reason]

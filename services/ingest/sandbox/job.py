@@ -14,6 +14,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from services.ingest.core.settings import Strategy
+
 Progress = Callable[[str, int, int, str], None]
 """Says phase, units done, units in all (0 if not known) and what is counted."""
 
@@ -52,6 +54,8 @@ class Job:
         tokenizer: cut: path of a tokenizer.json; "" for cl100k_base out of TIKTOKEN_CACHE_DIR.
         max_tokens: cut: most tokens in a chunk.
         overlap_tokens: cut: most tokens that a chunk repeats.
+        strategy: cut: where to cut first; see core.settings.ChunkRules.
+        heading_depth: cut: deepest level of heading that begins a chunk.
     """
 
     task: Literal["extract", "cut"]
@@ -64,6 +68,8 @@ class Job:
     tokenizer: str = ""
     max_tokens: int = 0
     overlap_tokens: int = 0
+    strategy: Strategy = "structure"
+    heading_depth: int = 0
 
     def write(self, path: Path) -> None:
         """Write the job to a file."""

@@ -18,6 +18,11 @@ _TASKS = {
     "question-answer": dataset_pb2.TASK_TYPE_QUESTION_ANSWER,
     "instruction": dataset_pb2.TASK_TYPE_INSTRUCTION,
 }
+_STRATEGIES = {
+    "structure": file_pb2.CHUNK_STRATEGY_STRUCTURE,
+    "markdown": file_pb2.CHUNK_STRATEGY_MARKDOWN,
+    "code": file_pb2.CHUNK_STRATEGY_CODE,
+}
 
 
 def training_config(args: Namespace) -> config_pb2.TrainingConfig:
@@ -43,7 +48,7 @@ def asked(resources: resources_pb2.Resources) -> str:
 
 def chunk_settings(args: Namespace, model: str, flags: tuple[Setting, ...] = CHUNK) -> file_pb2.ChunkSettings:
     """Return how to cut: the user's settings, tokens counted by a model (empty: tiktoken)."""
-    settings = file_pb2.ChunkSettings(model=model)
+    settings = file_pb2.ChunkSettings(model=model, strategy=_STRATEGIES.get(args.strategy))
     _fill(settings, flags, args)
     return settings
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser
 
 from finetuneflow_client.cli.grammar.command import Command
-from finetuneflow_client.cli.grammar.settings import CHUNK, add_flags
+from finetuneflow_client.cli.grammar.settings import CHUNK, add_flags, add_strategy
 
 
 def _create(parser: ArgumentParser) -> None:
@@ -42,6 +42,7 @@ def _files(parser: ArgumentParser) -> None:
 def _chunk(parser: ArgumentParser) -> None:
     parser.add_argument("files", nargs="*", metavar="FILE", help="an id or a file name; otherwise all of the project")
     parser.add_argument("-m", "--model", default="", metavar="MODEL", help="count tokens as this base model does")
+    add_strategy(parser)
     add_flags(parser, CHUNK)
 
 

@@ -7,7 +7,7 @@ from argparse import ArgumentParser
 from finetuneflow_client.cli.grammar.command import Command
 from finetuneflow_client.cli.grammar.examples import spec_flags
 from finetuneflow_client.cli.grammar.resources import RESOURCES
-from finetuneflow_client.cli.grammar.settings import RUN_CHUNK, RUN_DATASET, TRAINING, add_flags
+from finetuneflow_client.cli.grammar.settings import RUN_CHUNK, RUN_DATASET, TRAINING, add_flags, add_strategy
 
 FORMATS = ("adapter", "merged")
 _RUNS_HELP = 'show this one; "orphans": Jobs without a run and runs without a Job, exit 1 if any; otherwise list all'
@@ -85,6 +85,7 @@ def _everything(parser: ArgumentParser) -> None:
     parser.add_argument("--format", action="append", choices=FORMATS, help="form of the weights; both if not given")
     parser.add_argument("-o", "--output", default="", metavar="DIR", help="folder to write; otherwise ./PROJECT")
     spec_flags(parser, RUN_DATASET)
+    add_strategy(parser)
     add_flags(parser, RUN_CHUNK)
     add_flags(parser.add_argument_group("training, by the names of TRL and PEFT"), TRAINING)
     add_flags(parser.add_argument_group("where it trains; on one machine only --gpus and --deadline count"), RESOURCES)

@@ -79,10 +79,12 @@ DATASET = (
 CHUNK = (
     Setting("max_tokens", int, "most tokens in a chunk, 32 to 8192"),
     Setting("overlap_tokens", int, "tokens that a chunk repeats from the one before", flag="overlap"),
+    Setting("heading_depth", int, "with --strategy markdown: headings down to this level begin a chunk, 1 to 6"),
 )
+STRATEGIES = ("structure", "markdown", "code")
 
 # In `ftf run`, where all meet, names that occur twice say which is meant.
-RUN_CHUNK = (replace(CHUNK[0], flag="chunk_tokens"), CHUNK[1])
+RUN_CHUNK = (replace(CHUNK[0], flag="chunk_tokens"), *CHUNK[1:])
 RUN_DATASET = tuple(
     replace(s, flag={"max_tokens": "reply_tokens", "seed": "sampling_seed"}.get(s.field, "")) for s in DATASET
 )
@@ -97,3 +99,13 @@ def add_flags(parser: ArgumentParser | _ArgumentGroup, settings: tuple[Setting, 
             value = str if setting.kind is list else setting.kind
             metavar = setting.metavar or {int: "N", float: "X", list: "A,B"}.get(setting.kind, "NAME")
             parser.add_argument(setting.option, dest=setting.key, type=value, metavar=metavar, help=setting.help)
+
+
+def add_strategy(parser: ArgumentParser | _ArgumentGroup) -> None:
+    """Add the flag that says where chunks are cut first; not given it is None."""
+    parser.add_argument(
+        "--strategy",
+        choices=STRATEGIES,
+        help="where to cut first: at sections, paragraphs and sentences (structure, the default); at every heading "
+        "(markdown); before definitions and between lines (code)",
+    )
