@@ -6,7 +6,7 @@ from pathlib import Path
 
 from finetuneflow.dataset.v1 import dataset_pb2, dataset_service_pb2
 from finetuneflow_client import names
-from finetuneflow_client.cli import flow, targets, wording
+from finetuneflow_client.cli import flow, targets, transfer, wording
 from finetuneflow_client.cli.session import Session
 from finetuneflow_client.cli.settings import dataset_spec
 from finetuneflow_client.cli.view.dataset import accepted, all_drops, example_panel, stage_rows
@@ -110,9 +110,12 @@ async def delete(session: Session) -> None:
 
 
 async def download(session: Session) -> None:
-    """Fetch a frozen version as JSON Lines."""
+    """Fetch a frozen version: its own JSON Lines, or the form of another program."""
     args = session.args
     name = await targets.dataset(session, args.dataset)
+    if transfer.wants_export(session):
+        await transfer.download(session, name)
+        return
     dataset = await session.flow.dataset.GetDataset(dataset_service_pb2.GetDatasetRequest(name=name))
     version = next((v for v in reversed(dataset.versions) if args.version in (0, v.version)), None)
     if version is None:

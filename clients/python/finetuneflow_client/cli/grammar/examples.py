@@ -6,6 +6,7 @@ from argparse import ArgumentParser
 
 from finetuneflow_client.cli.grammar.command import Command
 from finetuneflow_client.cli.grammar.settings import DATASET, Setting, add_flags
+from finetuneflow_client.cli.grammar.transfers import form_flags
 
 TASKS = ("question-answer", "instruction")
 
@@ -86,6 +87,7 @@ def _download(parser: ArgumentParser) -> None:
         "-o", "--output", default="", metavar="FILE", help="file to write; otherwise DATASET-VERSION.jsonl"
     )
     parser.add_argument("--version", type=int, default=0, metavar="N", help="frozen version; otherwise the newest")
+    form_flags(parser)
 
 
 COMMANDS = (
@@ -178,8 +180,8 @@ COMMANDS = (
     ),
     Command(
         "dataset download",
-        "Fetch a frozen version as JSON Lines.",
-        "ftf dataset download -o train.jsonl",
+        "Fetch a frozen version: its own JSON Lines, or the form of another program.",
+        "ftf dataset download --format sharegpt --as parquet -o train.parquet",
         "dataset.download",
         _download,
         project=True,

@@ -1,0 +1,53 @@
+"""Datasets down, in the form of another program."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from finetuneflow.common.v1 import artifact_pb2
+from finetuneflow.dataset.v1 import transfer_pb2
+from finetuneflow_client.downloads import Progress, fetch
+
+if TYPE_CHECKING:
+    from finetuneflow_client.client import FineTuneFlow
+
+Begun = Callable[[transfer_pb2.ExportedFile], Path]
+
+
+async def export_dataset(
+    flow: FineTuneFlow, request: transfer_pb2.ExportDatasetRequest, begun: Begun, progress: Progress | None = None
+) -> tuple[transfer_pb2.ExportedFile, Path]:
+    """Fetch a dataset in another form, checked against its hash.
+
+    Args:
+        flow: the connection.
+        request: which dataset, and the form.
+        begun: given what is going to come, says where to put it.
+        progress: called with bytes there and bytes in all.
+
+    Raises:
+        FtfError: NOT_FOUND; FAILED_PRECONDITION if there is no version, or nothing in it can be written so; as fetch.
+    """
+    parts = flow.dataset.ExportDataset(request).__aiter__()
+    file = (await anext(parts)).file
+    path = begun(file)
+    artifact = artifact_pb2.Artifact(filename=path.name, size_bytes=file.size_bytes, sha256=file.sha256)
+    begun_parts = [parts]
+
+    def source(offset: int) -> AsyncIterator[transfer_pb2.ExportDatasetResponse]:
+        if begun_parts:
+            return begun_parts.pop()
+        return _bytes(flow.dataset.ExportDataset(request).__aiter__())
+
+    await fetch(source, artifact, path, progress)
+    return file, path
+
+
+async def _bytes(
+    parts: AsyncIterator[transfer_pb2.ExportDatasetResponse],
+) -> AsyncIterator[transfer_pb2.ExportDatasetResponse]:
+    async for part in parts:
+        if part.data:
+            yield part

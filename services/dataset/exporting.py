@@ -1,0 +1,178 @@
+"""Frozen versions in the forms that other programs read."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from services.common.documents.port import Document
+from services.common.errors import InvalidArgument, NotReady
+from services.common.objects.port import Objects
+from services.common.protoform import count_to_document
+from services.dataset import parquet
+from services.dataset.core.formats import frozenrow
+from services.dataset.core.formats.catalog import FORMATS
+from services.dataset.core.formats.record import SFT, Record
+from services.dataset.core.formats.table import JSON, Table, comma_separated, json_lines, shape
+
+JSONL, CSV, PARQUET = "jsonl", "csv", "parquet"
+ENCODINGS = (JSONL, CSV, PARQUET)
+SPLITS = ("", "TRAIN", "EVAL", "RECALL")
+_BLOCK = 1 << 20
+
+Records = Callable[[], Iterable[Record]]
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What to write.
+
+    Args:
+        format: one of FORMATS.
+        encoding: one of ENCODINGS.
+        with_source: whether each row says where it comes from.
+        split: TRAIN, EVAL or RECALL for those rows only; "" for all.
+    """
+
+    format: str
+    encoding: str = JSONL
+    with_source: bool = False
+    split: str = ""
+
+    def check(self) -> None:
+        """Raises InvalidArgument for a value that there is not."""
+        for field, value, known in (
+            ("format", self.format, tuple(FORMATS)),
+            ("encoding", self.encoding, ENCODINGS),
+            ("split", self.split, SPLITS),
+        ):
+            if value not in known:
+                raise InvalidArgument(f'{field} is "{value[:80]}". Use one of {", ".join(known)}.', field=field)
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A file that was written.
+
+    Args:
+        path: where it lies, until the export is closed.
+        columns: its columns.
+        count: rows that came in, went out and were dropped by reason.
+    """
+
+    path: Path
+    size: int
+    sha256: str
+    columns: tuple[str, ...]
+    count: Document
+
+
+class Exporter:
+    """Writes frozen versions in other forms."""
+
+    def __init__(self, objects: Objects) -> None:
+        self._objects = objects
+
+    @asynccontextmanager
+    async def export(self, key: str, wish: Wish) -> AsyncIterator[Exported]:
+        """Write the version stored under a key; the file is gone when the context ends. Repeating gives the same bytes.
+
+        Raises:
+            InvalidArgument: there is no such format, encoding or split.
+            NotReady: no row of the version can be written so (NOTHING_TO_EXPORT).
+        """
+        wish.check()
+        with tempfile.TemporaryDirectory(prefix="ftf-export-") as name:
+            folder = Path(name)
+            source = folder / "frozen"
+            with source.open("wb") as file:
+                async for block in self._objects.get(key):
+                    await asyncio.to_thread(file.write, block)
+            yield await asyncio.to_thread(build, lambda: _records(source), folder, wish)
+
+
+async def blocks(path: Path) -> AsyncIterator[bytes]:
+    """Yield a file's bytes, at most 1 MiB at a time."""
+    with path.open("rb") as file:
+        while block := await asyncio.to_thread(file.read, _BLOCK):
+            yield block
+
+
+def build(records: Records, folder: Path, wish: Wish) -> Exported:
+    """Write records as a file into a folder. They are gone through twice, one at a time.
+
+    Raises:
+        NotReady: none of them can be written so (NOTHING_TO_EXPORT).
+    """
+    table = Table(wish.format, wish.with_source, wish.split)
+    table.measure(records())
+    if not table.rows:
+        raise _nothing(table)
+    path = folder / f"export.{wish.encoding}"
+    rows = table.full(records())
+    if wish.encoding == CSV:
+        size, sha256 = _write(path, comma_separated(table.columns, rows))
+    elif wish.encoding == JSONL:
+        size, sha256 = _write(path, json_lines(rows))
+    else:
+        _write(folder / "rows", json_lines(_flattened(rows)))
+        parquet.write(folder / "rows", path, table.columns, table.message_keys)
+        size, sha256 = _hashed(path)
+    count = count_to_document("export", table.came, table.rows, dict(table.dropped))
+    return Exported(path, size, sha256, table.columns, count)
+
+
+def _records(path: Path) -> Iterator[Record]:
+    with path.open("rb") as lines:
+        for line in lines:
+            yield frozenrow.record(json.loads(line))
+
+
+def _flattened(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield rows whose columns without a fixed form are JSON in a text."""
+    for row in rows:
+        yield {
+            name: json.dumps(value, ensure_ascii=False)
+            if shape(name) == JSON and value is not None and not isinstance(value, str)
+            else value
+            for name, value in row.items()
+        }
+
+
+def _write(path: Path, pieces: Iterable[bytes]) -> tuple[int, str]:
+    digest = hashlib.sha256()
+    size = 0
+    with path.open("wb") as file:
+        for piece in pieces:
+            file.write(piece)
+            digest.update(piece)
+            size += len(piece)
+    return size, digest.hexdigest()
+
+
+def _hashed(path: Path) -> tuple[int, str]:
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        return file.tell(), sha256
+
+
+def _nothing(table: Table) -> NotReady:
+    drops = ", ".join(f"{reason} {count:,}" for reason, count in table.dropped.most_common())
+    fitting = [name for name, format in FORMATS.items() if format.kind == SFT]
+    remedy = (
+        f"Use one of {', '.join(fitting)}, or import a dataset with such rows."
+        if FORMATS[table.format].kind != SFT
+        else "Choose another format or split."
+    )
+    return NotReady(
+        f"None of {table.came:,} examples can be written as {table.format} ({drops}). {remedy}",
+        reason="NOTHING_TO_EXPORT",
+        field="format",
+    )
