@@ -43,6 +43,7 @@ class Node:
 
     Args:
         problem: why no run is placed there; "" if it may be.
+        cpu_problem: why no run without GPUs is placed there, such as the taint of nodes with GPUs; "" if it may be.
         gpus: that runs may have; `gpus_free` are not asked for by any pod.
         gpu_memory: of each GPU; 0 if no label says it.
         capability: CUDA compute capability; (0, 0) if no label says it.
@@ -50,6 +51,7 @@ class Node:
 
     name: str
     problem: str = ""
+    cpu_problem: str = ""
     product: str = ""
     gpus: int = 0
     gpus_free: int = 0
@@ -104,6 +106,7 @@ def _node(node: NodeCapacity, rules: Rules) -> Node:
     return Node(
         name=node.name,
         problem=node.keeps_off([*own, *rules.tolerations], rules.node_selector),
+        cpu_problem=node.keeps_off(rules.tolerations, rules.node_selector),
         product=node.labels.get(rules.product_label, "") if gpus else "",
         gpus=gpus,
         gpus_free=int(node.free(rules.gpu_resource)),
@@ -155,11 +158,14 @@ def place(cluster: Cluster, asked: Asked) -> Placement:
 
 def _place_on_cpu(cluster: Cluster, asked: Asked) -> Placement:
     limit = asked.memory or cluster.rules.memory
-    largest = max(cluster.usable, key=lambda n: n.memory, default=None)
+    open_ = (node for node in cluster.nodes if not node.cpu_problem)
+    largest = max(open_, key=lambda n: n.memory, default=None)
     if limit:
         return on_cpu(limit, limit, (f"Planned for a CPU and {gib(limit)} of memory, which the run asks for.",))
     if largest is None:
-        return Placement(on_cpu(ASSUMED_MEMORY, ASSUMED_MEMORY).device, ("No node takes runs now.",), assumed=True)
+        return Placement(
+            on_cpu(ASSUMED_MEMORY, ASSUMED_MEMORY).device, ("No node takes runs without GPUs now.",), assumed=True
+        )
     words = (f"Planned for the CPU of {largest.name}, the node with the most memory.",)
     return on_cpu(largest.memory, largest.memory_free, words)
 

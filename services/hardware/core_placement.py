@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from services.common.jobs.port import check_gpus
 from services.hardware.core_inventory import Machine
 from services.hardware.core_memory import Device
 
@@ -51,7 +52,12 @@ def on_gpu(memory: int, free: int, bf16: bool, words: tuple[str, ...] = (), *, a
 
 
 def on_machine(machine: Machine, asked: Asked) -> Placement:
-    """Return where a training runs on one machine: on its best GPU, unless it asks for none or there is none."""
+    """Return where a training runs on one machine: on its best GPU, unless it asks for none or there is none.
+
+    Raises:
+        InvalidArgument: it asks for more GPUs than the machine has.
+    """
+    check_gpus(asked.gpus, len(machine.driver.gpus))
     gpu = machine.best_gpu
     if gpu is None or asked.gpus == 0:
         return on_cpu(machine.memory, machine.memory_free)

@@ -41,7 +41,7 @@ class Ground(Protocol):
         ...
 
     async def place(self, asked: Asked) -> Placement:
-        """Return where a training would run."""
+        """Return where a training would run. Raises InvalidArgument for more GPUs than one machine has."""
         ...
 
 

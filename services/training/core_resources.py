@@ -44,22 +44,6 @@ def checked(given: Mapping[str, Any]) -> Resources:
     return wanted
 
 
-def check_gpus(asked: Resources, most: int | None) -> None:
-    """Refuse more GPUs than there can be.
-
-    Args:
-        most: GPUs of the machine; None in a cluster, where a run waits for them.
-
-    Raises:
-        InvalidArgument: it asks for more.
-    """
-    if most is not None and (asked.gpus or 0) > most:
-        has = f"{most} GPU{'' if most == 1 else 's'}" if most else "no GPU"
-        raise InvalidArgument(
-            f"gpus is {asked.gpus}, and this machine has {has}. Ask for at most {most}.", field="resources.gpus"
-        )
-
-
 def _in_range(name: str, value: int, low: int, high: int) -> int:
     if not low <= value <= high:
         raise InvalidArgument(f"{name} is {value}. Use {low} to {high}.", field=f"resources.{name}")

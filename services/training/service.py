@@ -14,13 +14,14 @@ from services.common import ids
 from services.common.documents.port import Document
 from services.common.errors import InvalidArgument, NotFound, NotReady
 from services.common.jobs.port import Resources as Wanted
+from services.common.jobs.port import check_gpus
 from services.common.jobwork.state import new_job_fields
 from services.common.objects.port import Objects
 from services.common.protoform import user_fields
 from services.common.resources import Resources, add_event
 from services.common.work import cancel, ended, queued
 from services.training.core import complete
-from services.training.core_resources import check_gpus, checked
+from services.training.core_resources import checked
 from services.training.ports import Datasets, Hardware
 
 RUN = "projects/*/runs/*"
@@ -89,7 +90,7 @@ class Training:
                 field="run.model",
             )
         gpus = await self._hardware.gpus(asked.gpu_product)
-        check_gpus(asked, gpus.most)
+        check_gpus(asked.gpus, gpus.most)
         bf16 = asked.gpus != 0 and gpus.bf16
         given = MessageToDict(wanted.config, preserving_proto_field_name=True)
         settings = complete(given, context_length=model.context_length, bf16_available=bf16)

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from services.common.errors import InvalidArgument
-from services.common.jobs.port import Resources
+from services.common.jobs.port import Resources, check_gpus
 from services.common.jobs.quantity import parse_quantity
-from services.training.core_resources import check_gpus, checked
+from services.training.core_resources import checked
 
 
 def test_what_is_not_said_is_left_to_the_server() -> None:
@@ -64,8 +64,8 @@ def test_what_is_no_quantity_is_refused(text: str) -> None:
 
 def test_a_machine_gives_no_more_gpus_than_it_has() -> None:
     """In a cluster the run waits for them; what is not said is never too much."""
-    check_gpus(Resources(gpus=99), None)
-    check_gpus(Resources(gpus=2), 2)
-    check_gpus(Resources(), 0)
+    check_gpus(99, None)
+    check_gpus(2, 2)
+    check_gpus(None, 0)
     with pytest.raises(InvalidArgument, match="this machine has no GPU"):
-        check_gpus(Resources(gpus=1), 0)
+        check_gpus(1, 0)

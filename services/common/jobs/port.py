@@ -212,3 +212,20 @@ def check_name(name: str) -> None:
     """
     if not _NAME.fullmatch(name):
         raise InvalidArgument(f"{name!r} is not a Job's name. Use at most 63 lower-case letters, digits and dashes.")
+
+
+def check_gpus(wanted: int | None, most: int | None) -> None:
+    """Refuse more GPUs than there can be.
+
+    Args:
+        wanted: GPUs asked for; None for the default.
+        most: GPUs of the machine; None in a cluster, where a run waits for them.
+
+    Raises:
+        InvalidArgument: more are asked for.
+    """
+    if most is not None and (wanted or 0) > most:
+        has = f"{most} GPU{'' if most == 1 else 's'}" if most else "no GPU"
+        raise InvalidArgument(
+            f"gpus is {wanted}, and this machine has {has}. Ask for at most {most}.", field="resources.gpus"
+        )

@@ -210,6 +210,15 @@ def test_without_gpus_a_run_has_the_memory_that_it_asks_for() -> None:
     assert place(cluster([]), Asked()).assumed
 
 
+def test_a_run_without_gpus_is_not_planned_where_their_taint_keeps_it_off() -> None:
+    """Its pods do not tolerate the taint of nodes with GPUs, however much memory those have."""
+    tainted, small = gpus("h", H100, 8, memory="2Ti"), node("a", memory="8Gi")
+    found = place(cluster([tainted, small]), Asked(gpus=0))
+
+    assert found.words == ("Planned for the CPU of a, the node with the most memory.",)
+    assert place(cluster([tainted]), Asked(gpus=0)).assumed
+
+
 def test_the_summary_counts_what_takes_runs() -> None:
     """One sentence for people."""
     nodes = [gpus("h", H100, 8), gpus("t", T4, 4, ready="False"), node("c")]
