@@ -23,6 +23,7 @@ import nats.js.errors
 from services.common.busdelivery import ACK_SECONDS, Handler, take
 from services.common.buserrors import AWAY, explain
 from services.common.errors import InvalidArgument, Unavailable
+from services.common.natsurl import malformed, parted
 from services.common.waiting import end
 
 log = logging.getLogger(__name__)
@@ -66,7 +67,7 @@ class Bus:
         Returns after two seconds at the latest, connected or not; nothing is raised for a server that is away.
 
         Args:
-            url: nats://host:port, several joined by commas; may carry user:password@.
+            url: nats://host:port, several joined by commas; may carry user:password@, percent-encoded.
             user: with `password`, or `token`, if the URL has no credentials.
             replicas: copies of the stream in a cluster of NATS servers, 1 to 5; used when it is made.
 
@@ -74,15 +75,12 @@ class Bus:
             InvalidArgument: the URL is malformed (CONFIGURATION); it is not shown.
         """
         bus = cls(replicas)
-        options = {"user": user or None, "password": password or None, "token": token or None}
-        bus._connecting = asyncio.create_task(bus._connect(url, options), name="nats-connect")
+        servers, credentials = parted(url)
+        options = {"user": user or None, "password": password or None, "token": token or None, **credentials}
+        bus._connecting = asyncio.create_task(bus._connect(servers, options), name="nats-connect")
         done, _ = await asyncio.wait([bus._connecting], timeout=_CONNECT_SECONDS)
         if done and bus._connecting.exception():  # for a server that is away, the driver goes on trying
-            raise InvalidArgument(
-                "The URL of NATS is malformed. Write nats://user:password@host:port in FTF_NATS_URL, with a password "
-                "of letters, digits, dashes and underscores.",
-                reason="CONFIGURATION",
-            )
+            raise malformed()
         if not bus.connected:
             log.warning("NATS does not answer; events wait until it does.")
         return bus
@@ -253,10 +251,10 @@ class Bus:
             await self._client.flush(int(_PATIENCE_SECONDS))
         return subscription
 
-    async def _connect(self, url: str, options: dict[str, Any]) -> None:
+    async def _connect(self, servers: list[str], options: dict[str, Any]) -> None:
         options |= {"max_reconnect_attempts": -1, "reconnect_time_wait": _RETRY_SECONDS, "ping_interval": 20}
         options |= {"error_cb": self._note, "disconnected_cb": self._lost, "reconnected_cb": self._found}
-        await self._client.connect(url.split(","), name="finetuneflow", **options)
+        await self._client.connect(servers, name="finetuneflow", **options)
         self._refused = False
         self._up.set()
 

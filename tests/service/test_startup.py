@@ -14,6 +14,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -204,6 +205,17 @@ async def test_a_password_that_nats_refuses_is_not_shown(
 
     assert "FTF_NATS_URL" in error.message
     assert SECRET not in error.message + caplog.text
+
+
+async def test_a_password_with_any_characters_may_be_percent_encoded(run_nats: Callable[..., str]) -> None:
+    """As in MongoDB's URLs: those that mean something in a URL would break it."""
+    password = "p@:/?#[]%25ss"
+    address = run_nats("--user", "ft/f", "--pass", password)
+    bus = await Bus.connect(f"nats://ft%2Ff:{quote(password, safe='')}@{address}")
+    connected = bus.connected
+    await bus.close()
+
+    assert connected
 
 
 @pytest.mark.parametrize("rest", ["/x@127.0.0.1:4222", "@127.0.0.1:port"])

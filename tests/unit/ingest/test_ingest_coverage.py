@@ -21,7 +21,8 @@ from services.ingest.sandbox.cut import with_gaps
 
 CODE = (
     "import os\n\n\n# Opens it.\n@cached\ndef first(a, b):\n    if a:\n        return b\n\n    return a\n\n\n"
-    "class Pump(Machine):\n    def start(self):\n        self.on = True\n\n    def stop(self):\n        self.on = False\n"
+    "class Pump(Machine):\n    def start(self):\n        self.on = True\n\n"
+    "    def stop(self):\n        self.on = False\n"
 )
 WORDS = st.lists(
     st.sampled_from(["valve", "Öl", "泵", "🙂", "e\u0301", "a.b", "x" * 90, "Dr.", "end.", "\u200d", "3.5"])
