@@ -16,6 +16,7 @@ from services.common.resources import Mutate, Resources
 from services.common.waiting import event_or_time
 
 ENDED = frozenset({"SUCCEEDED", "FAILED", "CANCELLED"})
+ASKED_TO_STOP = ("CANCELLING", "PAUSING")
 PROGRESS_SECONDS = 0.3
 WATCH_SECONDS = 1.0
 
@@ -27,9 +28,17 @@ class Superseded(NotReady):
 
 
 class Cancelled(NotReady):
-    """The work was asked to end."""
+    """The work was asked to end, or to pause."""
 
     default_reason = "WORK_ENDED"
+
+
+class OnHold(NotReady):
+    """What the work needs is away for good: it becomes PAUSED, with the cause as its error."""
+
+    def __init__(self, cause: FineTuneFlowError) -> None:
+        super().__init__(cause.message, reason=cause.reason)
+        self.cause = cause
 
 
 def queued(now: float, attempt: int = 0) -> Document:
@@ -52,17 +61,49 @@ def ended(work: Document) -> bool:
     return work["state"] in ENDED
 
 
+def at_rest(work: Document) -> bool:
+    """Whether nothing is at work and nothing will be unless somebody asks: ended or paused."""
+    return ended(work) or work["state"] == "PAUSED"
+
+
 def finish(work: Document, state: str, now: float, error: FineTuneFlowError | None = None) -> None:
     """Put work into a final state. Work that has ended stays as it is."""
     if ended(work):
         return
     work.update(state=state, end_time=now, error=errors.to_document(error) if error else None, waiting=None)
+    _free(work)
+
+
+def hold(work: Document, error: FineTuneFlowError | None = None) -> None:
+    """Make work PAUSED; error says why, if nobody asked. Work that has ended stays as it is."""
+    if ended(work):
+        return
+    work.update(state="PAUSED", error=errors.to_document(error) if error else None, waiting=None)
+    _free(work)
+
+
+def _free(work: Document) -> None:
     work["lease"] = {**work["lease"], "owner": "", "boot": "", "expires": 0.0}
+
+
+def pause(work: Document) -> None:
+    """Ask work to pause: at once if nobody has taken it up, else by PAUSING. Work that ends stays as it is."""
+    if work["state"] == "QUEUED":
+        hold(work)
+    elif work["state"] in ("STARTING", "RUNNING"):
+        work["state"] = "PAUSING"
+
+
+def resume(work: Document, now: float) -> Document:
+    """Return work that is to go on: queued again if it is at rest; PAUSING is taken back."""
+    if at_rest(work):
+        return {**queued(now, work["attempt"]), "lease": work["lease"]}
+    return {**work, "state": "RUNNING"} if work["state"] == "PAUSING" else work
 
 
 def cancel(work: Document, now: float) -> None:
     """Ask work to end: at once if nobody has taken it up, else by CANCELLING."""
-    if work["state"] == "QUEUED":
+    if work["state"] in ("QUEUED", "PAUSED"):
         finish(work, "CANCELLED", now)
     elif not ended(work):
         work["state"] = "CANCELLING"
@@ -91,15 +132,15 @@ class Claim:
         lease = doc["work"]["lease"]
         if lease["fence"] != self._lease["fence"] or lease["boot"] != self._lease["boot"]:
             raise Superseded(f"{self.name} is worked on elsewhere now.")
-        if doc["work"]["state"] == "CANCELLING":
-            raise Cancelled(f"{self.name} was cancelled.")
+        if doc["work"]["state"] in ASKED_TO_STOP:
+            raise Cancelled(f"{self.name} was asked to end or to pause.")
 
     async def update(self, mutate: Mutate, *, event: str = "", even_if_cancelling: bool = False) -> Document:
         """Change the resource if the claim still holds.
 
         Raises:
             Superseded: the claim is lost, or the resource is gone.
-            Cancelled: the work was asked to end.
+            Cancelled: the work was asked to end or to pause, and even_if_cancelling is not set.
         """
 
         def fenced(doc: Document) -> None:
@@ -140,7 +181,7 @@ class Claim:
 
 
 async def watch(resources: Resources, name: str, poll_seconds: float = WATCH_SECONDS) -> AsyncIterator[Document]:
-    """Yield a resource now and at every change until its work has ended.
+    """Yield a resource now and at every change until its work has ended or is paused.
 
     Changes of this process come at once, those of other replicas within poll_seconds. Changes faster than the reader
     are joined; the last state always comes.
@@ -163,7 +204,7 @@ async def watch(resources: Resources, name: str, poll_seconds: float = WATCH_SEC
             if doc["revision"] != seen:
                 seen = doc["revision"]
                 yield doc
-            if ended(doc["work"]):
+            if at_rest(doc["work"]):
                 return
             await event_or_time(changed, poll_seconds)
     finally:

@@ -14,7 +14,7 @@ from services.common.documents.port import Document
 from services.common.errors import Conflict, FineTuneFlowError, NotFound
 from services.common.resources import Mutate, Resources, add_event
 from services.common.waiting import event_or_time
-from services.common.work import Cancelled, Claim, Superseded, ended, finish
+from services.common.work import ASKED_TO_STOP, Cancelled, Claim, OnHold, Superseded, at_rest, finish, hold
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,8 @@ class WorkLoop:
 
     Args:
         handler: does the work; returns the last change, applied together with SUCCEEDED, or None. What it raises of
-            FineTuneFlowError makes the work FAILED; it is cancelled when the work is. It may run again after a crash.
+            FineTuneFlowError makes the work FAILED, OnHold makes it PAUSED; it is cancelled when the work is to end or
+            to pause. It may run again after a crash.
         done_event: event type that goes with SUCCEEDED.
         parallel: pieces of work at once.
         instance: this replica's name; one process at a time may bear it, so its earlier leases are taken over at once.
@@ -65,7 +66,7 @@ class WorkLoop:
         if work["state"] == "QUEUED":
             self._awake.set()
         handler = self._handlers.get(doc["_id"])
-        if handler and (work["state"] == "CANCELLING" or doc["delete_time"] is not None):
+        if handler and (work["state"] in ASKED_TO_STOP or doc["delete_time"] is not None):
             handler.cancel()
 
     async def run(self) -> None:
@@ -87,7 +88,7 @@ class WorkLoop:
 
     async def _sweep(self) -> None:
         now = self._resources.clock.now()
-        states = {"$in": ["QUEUED", "STARTING", "RUNNING", "CANCELLING"]}
+        states = {"$in": ["QUEUED", "STARTING", "RUNNING", *ASKED_TO_STOP]}
         where = {"work.state": states, "delete_time": None}
         for doc in await self._resources.collection.find(where, sort="order", limit=500):
             if len(self._running) >= self._parallel:
@@ -111,12 +112,12 @@ class WorkLoop:
 
         def take(doc: Document) -> None:
             work = doc["work"]
-            if ended(work) or not self._due(doc, now):
+            if at_rest(work) or not self._due(doc, now):
                 raise Superseded(f"{name} is taken.")
             fence = work["lease"]["fence"] + 1
             expires = now + self._lease_seconds
             work["lease"] = {"owner": self._instance, "boot": self._boot, "expires": expires, "fence": fence}
-            if work["state"] == "CANCELLING":
+            if work["state"] in ASKED_TO_STOP:
                 return
             work.update(state="RUNNING", attempt=work["attempt"] + 1, start_time=work["start_time"] or now, error=None)
 
@@ -139,8 +140,8 @@ class WorkLoop:
             self._awake.set()
 
     async def _attend(self, claim: Claim) -> None:
-        if claim.doc["work"]["state"] == "CANCELLING":
-            await self._finish(claim, "CANCELLED")
+        if claim.doc["work"]["state"] in ASKED_TO_STOP:
+            await self._let_go(claim)
             return
         work = asyncio.ensure_future(self._handler(claim))
         self._handlers[claim.name] = work
@@ -153,6 +154,8 @@ class WorkLoop:
                 raise
         except (Superseded, Cancelled):
             await self._let_go(claim)
+        except OnHold as held:
+            await self._finish(claim, "PAUSED", error=held.cause)
         except FineTuneFlowError as error:
             await self._finish(claim, "FAILED", error=error)
         except Exception as broken:
@@ -181,11 +184,13 @@ class WorkLoop:
                 log.warning("%s: the lease was not renewed: %s", claim.name, error)
 
     async def _let_go(self, claim: Claim) -> None:
-        """After a cancelled handler: CANCELLED if that was asked for, else free for the next worker."""
+        """After a cancelled handler: CANCELLED or PAUSED if that was asked for, else free for the next worker."""
 
         def release(doc: Document) -> None:
             if doc["work"]["state"] == "CANCELLING":
                 finish(doc["work"], "CANCELLED", self._resources.clock.now())
+            elif doc["work"]["state"] == "PAUSING":
+                hold(doc["work"])
             else:
                 doc["work"]["lease"] = {**doc["work"]["lease"], "expires": 0.0}
 
@@ -200,7 +205,10 @@ class WorkLoop:
             if last and not cancelled:
                 last(doc)
             now = self._resources.clock.now()
-            finish(doc["work"], "CANCELLED" if cancelled else state, now, None if cancelled else error)
+            if state == "PAUSED" and not cancelled:
+                hold(doc["work"], error)
+            else:
+                finish(doc["work"], "CANCELLED" if cancelled else state, now, None if cancelled else error)
             if doc["work"]["state"] == "SUCCEEDED":
                 add_event(doc, self._done_event, now)
 

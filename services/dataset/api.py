@@ -105,6 +105,11 @@ class DatasetApi(dataset_service_pb2_grpc.DatasetServiceServicer):
         ids.parse_name(request.name, DATASET)
         return form.dataset(await self._datasets.cancel(request.name))
 
+    async def PauseDataset(self, request: pb.PauseDatasetRequest, context: Context) -> dataset_pb2.Dataset:
+        """Pause generation."""
+        ids.parse_name(request.name, DATASET)
+        return form.dataset(await self._datasets.pause(request.name))
+
     async def ResumeDataset(self, request: pb.ResumeDatasetRequest, context: Context) -> dataset_pb2.Dataset:
         """Queue generation again."""
         ids.parse_name(request.name, DATASET)
@@ -113,7 +118,7 @@ class DatasetApi(dataset_service_pb2_grpc.DatasetServiceServicer):
     async def WatchDataset(
         self, request: pb.WatchDatasetRequest, context: Context
     ) -> AsyncIterator[pb.WatchDatasetResponse]:
-        """Send the dataset at every change until its work has ended."""
+        """Send the dataset at every change until its work has ended or is paused."""
         ids.parse_name(request.name, DATASET)
         async for doc in watch(self._datasets.resources, request.name):
             yield pb.WatchDatasetResponse(dataset=form.dataset(doc))

@@ -11,7 +11,7 @@ from services.common.errors import NotFound, NotReady
 from services.common.objects.port import Objects
 from services.common.protoform import user_fields
 from services.common.resources import Resources
-from services.common.work import cancel, ended, queued
+from services.common.work import at_rest, cancel, pause, queued, resume
 from services.dataset.endpoints import Endpoints
 from services.dataset.freezing import Freezer
 from services.dataset.ports import Documents
@@ -91,6 +91,10 @@ class Datasets:
         """Ask generation to end; one that has ended is returned as it is."""
         return await self.resources.change(name, lambda d: cancel(d["work"], self.resources.clock.now()))
 
+    async def pause(self, name: str) -> Document:
+        """Ask generation to pause; everything made is kept. One that is at rest is returned as it is."""
+        return await self.resources.change(name, lambda d: pause(d["work"]))
+
     async def resume(self, name: str) -> Document:
         """Queue generation again; one that is still going on is returned as it is.
 
@@ -99,12 +103,9 @@ class Datasets:
         """
 
         def again(doc: Document) -> None:
-            work = doc["work"]
-            if work["state"] == "SUCCEEDED":
+            if doc["work"]["state"] == "SUCCEEDED":
                 raise NotReady(f"{name} is complete. Make another dataset for more.", reason="WORK_ENDED")
-            if ended(work):
-                lease = work["lease"]
-                doc["work"] = {**queued(self.resources.clock.now(), work["attempt"]), "lease": lease}
+            doc["work"] = resume(doc["work"], self.resources.clock.now())
 
         return await self.resources.change(name, again)
 
@@ -112,11 +113,11 @@ class Datasets:
         """Make a version of the examples as they are; the newest is returned if nothing changed.
 
         Raises:
-            NotReady: generation has not ended (DATASET_NOT_READY), or NO_ACCEPTED_EXAMPLES.
+            NotReady: generation goes on (DATASET_NOT_READY), or NO_ACCEPTED_EXAMPLES.
         """
         doc = await self.resources.get(name)
-        if not ended(doc["work"]):
-            raise NotReady(f"{name} is still being generated. Wait for it, or cancel it.", reason="DATASET_NOT_READY")
+        if not at_rest(doc["work"]):
+            raise NotReady(f"{name} is still being generated. Wait for it, or pause it.", reason="DATASET_NOT_READY")
         return await self._freezer.freeze(doc)
 
     async def version(self, name: str, number: int) -> dict[str, Any]:
