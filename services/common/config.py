@@ -46,7 +46,7 @@ class Config:
         llm_keys_dir: folder of API keys for LLM endpoints: a file's name is the key's; None: keys come with the call.
         llm_allow: beginnings of the URLs that LLM endpoints may have; None allows all.
         hub_token_file: file with the model hub's token.
-        settings: further settings of single services, by name.
+        settings: further settings of single services, by name: llm_patience_seconds.
     """
 
     state: Path

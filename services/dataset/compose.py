@@ -14,6 +14,7 @@ from services.dataset.endpoints import Endpoints
 from services.dataset.freezing import Freezer
 from services.dataset.generation import Generator
 from services.dataset.keys import Keys
+from services.dataset.llm import PATIENCE_SECONDS
 from services.dataset.peers import GrpcDocuments
 from services.dataset.preview import Preview
 from services.dataset.reviewing import Reviewing
@@ -38,7 +39,8 @@ def compose(runtime: Runtime) -> Service:
     ingest = GrpcDocuments(runtime.peers)
     freezer = Freezer(datasets, examples, objects)
     service = Datasets(datasets, calls, examples, endpoints, ingest, objects, freezer)
-    generator = Generator(ingest, endpoints, calls, examples, freezer)
+    patience = float(config.settings.get("llm_patience_seconds", PATIENCE_SECONDS))
+    generator = Generator(ingest, endpoints, calls, examples, freezer, patience)
     loop = WorkLoop(
         datasets,
         generator,

@@ -13,17 +13,17 @@ from collections.abc import Coroutine
 from typing import Any
 
 from services.common.documents.port import Document
-from services.common.errors import NotFound, NotReady
+from services.common.errors import FineTuneFlowError, NotFound, NotReady
 from services.common.protoform import count_to_document
 from services.common.resources import Mutate
-from services.common.work import Claim, Superseded
+from services.common.work import Claim, OnHold, Superseded
 from services.dataset.core.checks import check
 from services.dataset.core.example import Verdict
 from services.dataset.core.replies import parse
 from services.dataset.endpoints import Endpoints
 from services.dataset.freezing import Freezer
 from services.dataset.gates import Gates
-from services.dataset.llm import LlmClient
+from services.dataset.llm import PATIENCE_SECONDS, LlmClient
 from services.dataset.ports import Document as File
 from services.dataset.ports import Documents
 from services.dataset.spec import Call, Plan, plan
@@ -34,31 +34,51 @@ MAX_AHEAD = 4
 """Replies waiting to be judged, per call in flight: bounds the memory when an early call is slow."""
 
 
+_LLM_IS_AWAY = frozenset({"LLM_UNAVAILABLE", "NO_LLM_ENDPOINT", "LLM_NOT_ALLOWED"})
+
+
 class Generator:
-    """Does the work of a dataset; see services.common.workloop.Handler."""
+    """Does the work of a dataset; see services.common.workloop.Handler.
+
+    Args:
+        patience: seconds that an LLM may be away before the dataset is paused.
+    """
 
     def __init__(
-        self, documents: Documents, endpoints: Endpoints, calls: Calls, examples: Examples, freezer: Freezer
+        self,
+        documents: Documents,
+        endpoints: Endpoints,
+        calls: Calls,
+        examples: Examples,
+        freezer: Freezer,
+        patience: float = PATIENCE_SECONDS,
     ) -> None:
         self._documents = documents
         self._endpoints = endpoints
         self._calls = calls
         self._examples = examples
         self._freezer = freezer
+        self._patience = patience
 
     async def __call__(self, claim: Claim) -> Mutate:
         """Generate, judge, split and freeze.
 
         Raises:
-            NotReady: NO_ACCEPTED_EXAMPLES, NOT_CHUNKED or NO_LLM_ENDPOINT.
-            Unavailable: LLM_UNAVAILABLE.
+            NotReady: NO_ACCEPTED_EXAMPLES or NOT_CHUNKED.
+            OnHold: LLM_UNAVAILABLE, NO_LLM_ENDPOINT or LLM_NOT_ALLOWED.
         """
+        try:
+            return await self._generate(claim)
+        except FineTuneFlowError as error:
+            raise OnHold(error) if error.reason in _LLM_IS_AWAY else error from error
+
+    async def _generate(self, claim: Claim) -> Mutate:
         spec = claim.doc["spec"]
         client = await self._endpoints.client(spec["llm_endpoint"])
         files = [File(f["name"], f["display_name"], f["sha256"]) for f in claim.doc["files"]]
         sources = [source for file in files async for source in self._documents.chunks(file)]
         planned = await asyncio.to_thread(plan, spec, client.endpoint.model, sources)
-        run = _Run(claim, client, planned, self._calls, self._examples)
+        run = _Run(claim, client, planned, self._calls, self._examples, self._patience)
         await run.to_the_end()
         if not run.tally.accepted:
             raise NotReady(run.tally.nothing_accepted(), reason="NO_ACCEPTED_EXAMPLES")
@@ -119,12 +139,15 @@ _UNREADABLE = frozenset({"EMPTY_REPLY", "REFUSAL_REPLY", "INVALID_JSON", "TRUNCA
 class _Run:
     """One attempt at one dataset."""
 
-    def __init__(self, claim: Claim, client: LlmClient, planned: Plan, calls: Calls, examples: Examples) -> None:
+    def __init__(
+        self, claim: Claim, client: LlmClient, planned: Plan, calls: Calls, examples: Examples, patience: float
+    ) -> None:
         self._claim = claim
         self._client = client
         self._plan = planned
         self._calls = calls
         self._examples = examples
+        self._patience = patience
         self._unrecorded = asyncio.Semaphore(client.endpoint.max_concurrency)
         self._spec: dict[str, Any] = claim.doc["spec"]
         self._gates = Gates(self._spec)
@@ -190,6 +213,7 @@ class _Run:
                 temperature=self._spec["temperature"],
                 max_tokens=self._spec["max_tokens"],
                 seed=self._spec["seed"] + call.index,
+                patience=self._patience,
             )
             record = await self._calls.record(uid, call, reply, time.monotonic() - began)
         self.usage["calls"] += 1

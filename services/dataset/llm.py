@@ -17,7 +17,9 @@ from services.common.errors import FineTuneFlowError, Unavailable
 from services.dataset.ports import Reply
 
 TRIES = 5
-"""Calls made for one reply at most."""
+"""Calls made for one reply, at least where there is patience, else at most."""
+PATIENCE_SECONDS = 60.0
+"""How long generation goes on asking an LLM that is away before the dataset is paused."""
 BACKOFF_SECONDS = 0.5
 """Pause after the first failure; doubled after each, with full jitter (Brooker, "Exponential Backoff And Jitter")."""
 MAX_PAUSE_SECONDS = 30.0
@@ -98,11 +100,12 @@ class LlmClient:
         temperature: float,
         max_tokens: int,
         seed: int,
+        patience: float = 0,
     ) -> Reply:
         """Return the reply to some messages; see ports.Llm.
 
-        Connection errors, time-outs and the statuses that say "later" are tried again, five times in all, with
-        exponential backoff; a Retry-After header is honoured up to 30 s.
+        Connection errors, time-outs and the statuses that say "later" are tried again, five times in all and then until
+        `patience` seconds have passed, with exponential backoff; a Retry-After header is honoured up to 30 s.
 
         Raises:
             Unavailable: LLM_UNAVAILABLE; the message names the endpoint and what it said, never the key.
@@ -115,17 +118,18 @@ class LlmClient:
             "seed": seed,
             "stream": False,
         }
-        last = ""
         async with self._slots:
-            for attempt in range(TRIES):
+            began, attempt = time.monotonic(), 0
+            while True:
                 try:
                     return await self._call(body, schema, attempt)
                 except _Again as error:
-                    last = str(error)
-                    pause = error.pause or random.uniform(0, self._backoff_seconds * 2**attempt)  # noqa: S311 - jitter
-                if attempt < TRIES - 1:
-                    await asyncio.sleep(min(pause, MAX_PAUSE_SECONDS))
-        raise self._unavailable(f"{last}, {TRIES} times in a row")
+                    attempt += 1
+                    if attempt >= TRIES and time.monotonic() - began >= patience:
+                        raise self._unavailable(f"{error}, {attempt} times in a row") from error
+                    longest = self._backoff_seconds * 2 ** min(attempt - 1, 16)
+                    pause = error.pause or random.uniform(0, longest)  # noqa: S311 - jitter
+                await asyncio.sleep(min(pause, MAX_PAUSE_SECONDS))
 
     async def _call(self, body: dict[str, Any], schema: dict[str, Any], attempt: int) -> Reply:
         while True:

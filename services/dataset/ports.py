@@ -36,8 +36,9 @@ class Llm(Protocol):
         temperature: float,
         max_tokens: int,
         seed: int,
+        patience: float = 0,
     ) -> Reply:
-        """Return the reply to some messages.
+        """Return the reply to some messages; patience: seconds that a server may be away before that is an error.
 
         Raises:
             Unavailable: it does not answer, or refuses (LLM_UNAVAILABLE).

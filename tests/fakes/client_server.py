@@ -23,7 +23,7 @@ from finetuneflow.hardware.v1 import hardware_service_pb2_grpc
 from finetuneflow.ingest.v1 import chunk_pb2, ingest_service_pb2_grpc
 from finetuneflow.training.v1 import run_pb2, training_service_pb2, training_service_pb2_grpc
 from finetuneflow_client.discovery import process_start
-from tests.fakes.client_world import Hardware, Ingest, Server, World, abort, done, failed, found, paged
+from tests.fakes.client_world import Hardware, Ingest, Server, World, abort, done, failed, found, paged, paused
 
 RUNNING = work_pb2.WORK_STATE_RUNNING
 TOKEN = "a-token"
@@ -70,6 +70,11 @@ class Dataset(dataset_service_pb2_grpc.DatasetServiceServicer):
         page, token = paged(self.world.datasets, request.parent, request)
         return dataset_service_pb2.ListDatasetsResponse(datasets=page, next_page_token=token)
 
+    async def PauseDataset(self, request: Any, context: Any) -> Any:
+        dataset = await found(context, self.world.datasets, request.name)
+        dataset.work.state = work_pb2.WORK_STATE_PAUSED
+        return dataset
+
     async def ResumeDataset(self, request: Any, context: Any) -> Any:
         self.world.calls.append("ResumeDataset")
         dataset = await found(context, self.world.datasets, request.name)
@@ -82,7 +87,7 @@ class Dataset(dataset_service_pb2_grpc.DatasetServiceServicer):
         while dataset.work.state == RUNNING:
             dataset.work.progress.done += 1
             if dataset.work.progress.done == 2 and self.world.happens("llm away"):
-                dataset.work.CopyFrom(failed("The LLM does not answer. Check its URL.", "LLM_UNAVAILABLE"))
+                dataset.work.CopyFrom(paused("The LLM does not answer. Check its URL.", "LLM_UNAVAILABLE"))
             elif dataset.work.progress.done == 4:
                 dataset.work.CopyFrom(done("generate"))
                 counts = work_pb2.StageCount(

@@ -103,6 +103,13 @@ def failed(message: str, reason: str) -> work_pb2.Work:
     return work_pb2.Work(state=work_pb2.WORK_STATE_FAILED, error=error, attempt=1)
 
 
+def paused(message: str, reason: str) -> work_pb2.Work:
+    """Return work that is paused, for a reason."""
+    work = failed(message, reason)
+    work.state = work_pb2.WORK_STATE_PAUSED
+    return work
+
+
 class Server(server_service_pb2_grpc.ServerServiceServicer):
     """Says what the server is."""
 

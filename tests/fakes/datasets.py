@@ -37,6 +37,8 @@ async def dataset_service(
 ) -> AsyncIterator[tuple[Any, Served]]:
     """The service's stub and server; with an LLM server there is an endpoint for it."""
     composes = {"dataset": compose, "ingest": (ingest or library(3)).compose}
+    # An LLM that a test lets go away is given up after its tries, not after a minute.
+    overrides.setdefault("settings", {"llm_patience_seconds": "0"})
     async with serving(state, composes, nats=nats, **overrides) as served, served.channel() as channel:
         stub = dataset_service_pb2_grpc.DatasetServiceStub(channel)
         if server:
@@ -119,3 +121,10 @@ def reason(dataset: dataset_pb2.Dataset) -> str:
 def state(dataset: dataset_pb2.Dataset) -> str:
     """Return the state without its prefix."""
     return work_pb2.WorkState.Name(dataset.work.state).removeprefix("WORK_STATE_")
+
+
+async def until(true: Any) -> None:
+    """Wait until something is so."""
+    async with asyncio.timeout(30):
+        while not true():  # noqa: ASYNC110 - what is waited for is in a fake's plain list
+            await asyncio.sleep(0.01)

@@ -38,9 +38,16 @@ class Served:
     @contextlib.asynccontextmanager
     async def channel(self, token: str = TOKEN) -> AsyncIterator[grpc.aio.Channel]:
         """A channel that sends a bearer token with every call; none with token=""."""
-        call_credentials = [_Bearer(token), _BearerStream(token), _BearerUpload(token), _BearerBoth(token)]
-        async with grpc.aio.insecure_channel(self.address, interceptors=call_credentials if token else None) as channel:
+        async with channel_to(self.address, token) as channel:
             yield channel
+
+
+@contextlib.asynccontextmanager
+async def channel_to(address: str, token: str = TOKEN) -> AsyncIterator[grpc.aio.Channel]:
+    """A channel to an address that sends a bearer token with every call; none with token=""."""
+    call_credentials = [_Bearer(token), _BearerStream(token), _BearerUpload(token), _BearerBoth(token)]
+    async with grpc.aio.insecure_channel(address, interceptors=call_credentials if token else None) as channel:
+        yield channel
 
 
 @contextlib.asynccontextmanager

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from finetuneflow.common.v1 import work_pb2
-from finetuneflow.dataset.v1 import example_pb2
+from finetuneflow.dataset.v1 import dataset_pb2, example_pb2
 from finetuneflow.ingest.v1 import project_pb2
 from finetuneflow.training.v1 import run_pb2
 from finetuneflow_client.cli import exits
@@ -322,17 +322,35 @@ async def test_all_of_it_again_does_nothing_twice(ftf: Ftf, tmp_path: Path) -> N
 
 
 async def test_all_of_it_goes_on_after_a_failure_where_it_was(ftf: Ftf, tmp_path: Path) -> None:
-    """A dataset that failed is resumed, a run that failed is followed by another; nothing before is repeated."""
+    """A paused dataset is resumed, a run that failed is followed by another; nothing before is repeated."""
     async with served(World(faults={"llm away": 1, "trainer crashes": 1})) as server:
         first = await ftf(server, *everything(tmp_path))
         second = await ftf(server, *everything(tmp_path))
         third = await ftf(server, *everything(tmp_path))
 
-    assert [r.code for r in (first, second, third)] == [exits.FAILED, exits.FAILED, exits.OK], third.err
-    assert "LLM does not answer" in first.err
+    assert [r.code for r in (first, second, third)] == [exits.NOT_READY, exits.FAILED, exits.OK], third.err
+    assert "paused: The LLM does not answer" in first.err
     assert "trainer stopped" in second.err
     assert server.world.calls.count("CreateDataset") == server.world.calls.count("ResumeDataset") == 1
     assert [name.rsplit("-", 1)[-1] for name in server.world.runs][1:] == ["2"]
+
+
+async def test_a_dataset_is_paused_by_hand_and_shown_so(ftf: Ftf) -> None:
+    """Whoever watches it ends with an exit code of its own, and is told how to go on."""
+    name = "projects/p/datasets/d1"
+    running = work_pb2.Work(state=work_pb2.WORK_STATE_RUNNING, progress=work_pb2.Progress(phase="generate", total=4))
+    running.progress.done = 2
+    async with served(world(datasets={name: dataset_pb2.Dataset(name=name, work=running)})) as server:
+        paused = await ftf(server, "dataset", "pause", "d1")
+        structured = await ftf(server, "dataset", "pause", "d1", "--json")
+        listed = await ftf(server, "dataset", "list")
+        watched = await ftf(server, "watch", "datasets/d1")
+
+    assert (paused.code, paused.out) == (exits.OK, f"{name}: paused; go on with `ftf dataset resume`\n")
+    assert structured.json["work"]["state"] == "WORK_STATE_PAUSED"
+    assert listed.out.splitlines()[1].split()[:4] == ["d1", "paused", "generate", "2/4"]
+    assert watched.code == exits.NOT_READY
+    assert "ftf dataset resume" in watched.err
 
 
 async def test_all_of_it_takes_up_a_run_that_is_under_way(ftf: Ftf, tmp_path: Path) -> None:

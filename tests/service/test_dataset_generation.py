@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -26,6 +25,7 @@ from tests.fakes.datasets import (
     reason,
     rows,
     state,
+    until,
     wanted,
 )
 from tests.fakes.ingest import Ingest, library, text
@@ -172,14 +172,14 @@ async def test_chunks_without_a_sentence_are_counted_and_told(tmp_path: Path) ->
         assert not server.requests
 
 
-async def test_an_llm_that_goes_away_fails_the_dataset_and_resume_goes_on(tmp_path: Path) -> None:
+async def test_an_llm_that_goes_away_pauses_the_dataset_and_resume_goes_on(tmp_path: Path) -> None:
     """Everything answered is kept; what is kept is not asked again."""
     async with llm() as server, dataset_service(tmp_path, server) as (stub, _):
         server.script = lambda r: fake.good(r) if r.number < 8 else fake.status(401)(r)
         dataset = await generated(stub)
         answered = set(server.prompts[:8])
 
-        assert (state(dataset), reason(dataset)) == ("FAILED", "LLM_UNAVAILABLE")
+        assert (state(dataset), reason(dataset)) == ("PAUSED", "LLM_UNAVAILABLE")
         assert "resume" in dataset.work.error.message
         assert len(await examples(stub)) == dataset.counts[-1].out <= 8
         assert balanced(dataset)
@@ -309,13 +309,6 @@ async def test_the_endpoints_limit_holds_over_datasets(tmp_path: Path) -> None:
         await asyncio.gather(ended(stub), ended(stub, "projects/p/datasets/e"))
 
         assert server.most_at_once == 2
-
-
-async def until(true: Any) -> None:
-    """Wait until something is so."""
-    async with asyncio.timeout(30):
-        while not true():  # noqa: ASYNC110 - what is waited for is in a fake's plain list
-            await asyncio.sleep(0.01)
 
 
 class nats_of:

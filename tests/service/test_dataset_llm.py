@@ -81,6 +81,16 @@ async def test_a_server_that_stays_away_is_llm_unavailable_after_five_tries() ->
         assert len(server.requests) == 5
 
 
+async def test_with_patience_a_server_that_restarts_is_waited_for() -> None:
+    """Five tries are over in seconds; a model takes longer to be loaded."""
+    async with llm(fake.first(*[fake.status(503)] * 8)) as server:
+        one = client(server, json_mode="TEXT")
+        reply = await one.complete(MESSAGES, SCHEMA, temperature=0, max_tokens=64, seed=1, patience=60)
+        await one.close()
+
+        assert reply.retries == 8
+
+
 async def test_a_port_without_a_server_is_llm_unavailable() -> None:
     """Connections that are refused are tried again, then told."""
     async with llm() as server:

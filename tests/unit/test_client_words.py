@@ -19,7 +19,7 @@ from finetuneflow_client.cli.grammar.parser import COMMANDS, build
 from finetuneflow_client.cli.grammar.settings import CHUNK, DATASET, TRAINING, Setting
 from finetuneflow_client.cli.main import resolve
 from finetuneflow_client.cli.settings import described, training_config
-from finetuneflow_client.errors import FtfError, WorkCancelled, WorkFailed
+from finetuneflow_client.errors import FtfError, WorkCancelled, WorkFailed, WorkPaused
 
 KINDS = {
     FieldDescriptor.CPPTYPE_INT32: int,
@@ -151,6 +151,7 @@ def test_an_llm_key_cannot_be_given_on_the_command_line() -> None:
         (FtfError("x", code="RESOURCE_EXHAUSTED", reason="DISK_FULL"), exits.FAILED),
         (WorkFailed("x", code="FAILED_PRECONDITION", reason="TRAINER_CRASHED"), exits.FAILED),
         (WorkCancelled("x", code="CANCELLED"), exits.CANCELLED),
+        (WorkPaused("x", code="UNAVAILABLE", reason="LLM_UNAVAILABLE"), exits.NOT_READY),
     ],
 )
 def test_exit_codes_tell_errors_apart(error: FtfError, code: int) -> None:

@@ -22,12 +22,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from finetuneflow_client.errors import FtfError, WorkCancelled, WorkFailed
+from finetuneflow_client.errors import FtfError, WorkCancelled, WorkFailed, WorkPaused
 
 if TYPE_CHECKING:
     from finetuneflow_client.client import FineTuneFlow
 
-__all__ = ["FineTuneFlow", "FtfError", "WorkCancelled", "WorkFailed", "__version__"]
+__all__ = ["FineTuneFlow", "FtfError", "WorkCancelled", "WorkFailed", "WorkPaused", "__version__"]
 __version__ = "0.1.0"
 
 

@@ -2,6 +2,7 @@
 
     FtfError            any failure of a call, or of the client itself
     ├── WorkFailed      a file, dataset, run or export ended as FAILED
+    ├── WorkPaused      a dataset is PAUSED, and goes on when it is resumed
     └── WorkCancelled   … or as CANCELLED
 
 `code` is a name of google.rpc.Code ("NOT_FOUND"), `reason` one of finetuneflow.common.v1.Reason without its prefix.
@@ -65,6 +66,10 @@ class WorkFailed(FtfError):
     """Work that the server did ended as FAILED."""
 
 
+class WorkPaused(FtfError):
+    """Work that the server did is PAUSED: it lacks something, or somebody asked."""
+
+
 class WorkCancelled(FtfError):
     """Work that the server did ended as CANCELLED."""
 
@@ -111,11 +116,15 @@ def from_rpc(error: grpc.aio.AioRpcError) -> FtfError:
 
 
 def from_work(work: work_pb2.Work, subject: str) -> FtfError | None:
-    """Return why work did not end well; None while it is under way and after it succeeded."""
+    """Return why work did not end well, or is paused; None while it is under way and after it succeeded."""
     from finetuneflow.common.v1 import work_pb2 as pb
 
     if work.state == pb.WORK_STATE_FAILED:
         return from_status(work.error, WorkFailed, subject)
+    if work.state == pb.WORK_STATE_PAUSED and work.HasField("error"):
+        return from_status(work.error, WorkPaused, f"{subject}: paused")
+    if work.state == pb.WORK_STATE_PAUSED:
+        return WorkPaused(f"{subject}: paused", "go on with `ftf dataset resume`", code="FAILED_PRECONDITION")
     if work.state == pb.WORK_STATE_CANCELLED:
         return WorkCancelled(f"{subject}: cancelled", code="CANCELLED")
     return None

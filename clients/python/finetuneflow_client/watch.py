@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from finetuneflow_client.client import FineTuneFlow
 
 ENDED = frozenset({work_pb2.WORK_STATE_SUCCEEDED, work_pb2.WORK_STATE_FAILED, work_pb2.WORK_STATE_CANCELLED})
+AT_REST = ENDED | {work_pb2.WORK_STATE_PAUSED}
 # What a server says that goes down or is only just up. UNKNOWN and INTERNAL come from a stream that is cut.
 _PASSING = ("UNAVAILABLE", "CANCELLED", "DEADLINE_EXCEEDED", "UNKNOWN", "INTERNAL")
 _LONGEST_PAUSE = 5.0
@@ -116,7 +117,7 @@ def watch_file(
 def watch_dataset(
     flow: FineTuneFlow, name: str, *, patience: float = 900, away: Away | None = None
 ) -> AsyncIterator[dataset_pb2.Dataset]:
-    """Yield a dataset now and at every change until its generation has ended. Errors: as for watch_run."""
+    """Yield a dataset now and at every change until its generation has ended or is paused. Errors: as for watch_run."""
     request = dataset_service_pb2.WatchDatasetRequest(name=name)
     limit = _Patience(patience, away)
     return _states(lambda: flow.dataset.WatchDataset(request), lambda message: message.dataset, limit)
@@ -137,7 +138,7 @@ class _Stream(Protocol[Message]):  # type: ignore[misc]  # the stubs of grpc mak
 async def _states(
     open_stream: Callable[[], _Stream[Message]], pick: Callable[[Message], Resource], limit: _Patience
 ) -> AsyncIterator[Resource]:
-    """Yield the resource in each message, repeats left out, until its work has ended."""
+    """Yield the resource in each message, repeats left out, until its work has ended or is paused."""
     seen: Resource | None = None
     while True:
         try:
@@ -147,7 +148,7 @@ async def _states(
                 if found != seen:
                     seen = found
                     yield found
-            if seen is not None and seen.work.state in ENDED:
+            if seen is not None and seen.work.state in AT_REST:
                 return
             raise FtfError("the server ended the stream early", code="UNAVAILABLE")
         except FtfError as error:

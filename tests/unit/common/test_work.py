@@ -14,7 +14,7 @@ from services.common.documents.port import Document
 from services.common.documents.sqlite import SqliteDocuments
 from services.common.errors import NotReady
 from services.common.resources import INDEXES, Mutate, Resources
-from services.common.work import Claim, Superseded, cancel, queued, watch
+from services.common.work import Claim, OnHold, Superseded, cancel, pause, queued, resume, watch
 from services.common.workloop import WorkLoop
 
 
@@ -108,6 +108,83 @@ async def test_cancelling_stops_the_handler_within_a_second(tasks: Resources) ->
             doc = await end(tasks)
 
     assert doc["work"]["state"] == "CANCELLED"
+
+
+async def test_pausing_stops_the_handler_and_resuming_calls_it_again(tasks: Resources) -> None:
+    """Nothing is at work in between, and whoever watches is told."""
+    await queue(tasks)
+    started = asyncio.Event()
+
+    async def handler(claim: Claim) -> None:
+        if claim.attempt == 1:
+            started.set()
+            await asyncio.sleep(60)
+
+    def go_on(doc: Document) -> None:
+        doc["work"] = resume(doc["work"], tasks.clock.now())
+
+    async with at_work(tasks, handler):
+        await started.wait()
+        await tasks.change("tasks/t", lambda d: pause(d["work"]))
+        paused = await end(tasks)
+        await tasks.change("tasks/t", go_on)
+        doc = await end(tasks)
+
+    assert (paused["work"]["state"], paused["work"]["error"], paused["work"]["end_time"]) == ("PAUSED", None, None)
+    assert (doc["work"]["state"], doc["work"]["attempt"]) == ("SUCCEEDED", 2)
+
+
+async def test_what_was_not_begun_is_paused_at_once_and_not_begun(tasks: Resources) -> None:
+    """QUEUED has nobody at work who could be asked; a paused piece can still be cancelled."""
+    await queue(tasks)
+    await queue(tasks, "tasks/other")
+    begun: list[str] = []
+
+    async def handler(claim: Claim) -> None:
+        begun.append(claim.name)
+
+    paused = await tasks.change("tasks/t", lambda d: pause(d["work"]))
+    async with at_work(tasks, handler):
+        await end(tasks, "tasks/other")
+        await asyncio.sleep(0.15)
+    doc = await tasks.change("tasks/t", lambda d: cancel(d["work"], 1))
+
+    assert paused["work"]["state"] == "PAUSED"
+    assert begun == ["tasks/other"]
+    assert doc["work"]["state"] == "CANCELLED"
+
+
+async def test_work_that_lacks_something_is_paused_with_the_reason(tasks: Resources) -> None:
+    """PAUSED and not FAILED: it goes on when what it lacks is back."""
+    await queue(tasks)
+
+    async def handler(claim: Claim) -> None:
+        raise OnHold(NotReady("The LLM is away. Resume.", reason="LLM_UNAVAILABLE"))
+
+    async with at_work(tasks, handler):
+        doc = await end(tasks)
+
+    assert doc["work"]["state"] == "PAUSED"
+    assert (doc["work"]["error"]["reason"], doc["work"]["error"]["code"]) == ("LLM_UNAVAILABLE", 9)
+    assert doc["work"]["end_time"] is None
+
+
+async def test_pausing_work_whose_process_is_gone_is_seen_to_by_the_next(tasks: Resources) -> None:
+    """Also a request that nobody was there to hear."""
+    await queue(tasks)
+
+    def left_behind(doc: Document) -> None:
+        doc["work"].update(state="PAUSING", attempt=1)
+
+    await tasks.change("tasks/t", left_behind)
+
+    async def handler(claim: Claim) -> None:
+        raise AssertionError
+
+    async with at_work(tasks, handler):
+        doc = await end(tasks)
+
+    assert (doc["work"]["state"], doc["work"]["attempt"]) == ("PAUSED", 1)
 
 
 async def test_work_of_a_process_that_ended_is_taken_up_by_the_next_of_its_name(tasks: Resources) -> None:

@@ -12,7 +12,7 @@ from finetuneflow_client.cli.settings import dataset_spec
 from finetuneflow_client.cli.view.dataset import accepted, all_drops, example_panel, stage_rows
 from finetuneflow_client.cli.view.files import TransferView
 from finetuneflow_client.downloads import download_dataset
-from finetuneflow_client.errors import FtfError
+from finetuneflow_client.errors import FtfError, from_work
 
 _COLUMNS = ("DATASET", "STATE", "PROGRESS", "ACCEPTED", "DROPPED", "VERSION", "TRAIN", "HELD OUT", "RECALL", "AGE")
 
@@ -48,8 +48,18 @@ async def generate(session: Session) -> None:
     await _finished(session, await session.flow.dataset.CreateDataset(request))
 
 
+async def pause(session: Session) -> None:
+    """Ask nothing more of the LLM for now, and keep everything made."""
+    name = await targets.dataset(session, session.args.dataset)
+    paused = await session.flow.dataset.PauseDataset(dataset_service_pb2.PauseDatasetRequest(name=name))
+    if session.output.as_json:
+        session.output.message(paused)
+    else:
+        session.output.line(f"{name}: {wording.state(paused.work)}; go on with `ftf dataset resume`")
+
+
 async def resume(session: Session) -> None:
-    """Go on generating after a failure."""
+    """Go on generating after a pause or a failure."""
     name = await targets.dataset(session, session.args.dataset)
     request = dataset_service_pb2.ResumeDatasetRequest(name=name)
     await _finished(session, await session.flow.dataset.ResumeDataset(request))
@@ -158,6 +168,7 @@ def _shown(session: Session, dataset: dataset_pb2.Dataset) -> None:
         {
             "dataset": dataset.name,
             "state": f"{wording.state(dataset.work)} {wording.progress(dataset.work)}".strip(),
+            "error": from_work(dataset.work, names.short(dataset.name)) or "",
             "files": wording.many(len(dataset.spec.files), "file"),
             "llm": dataset.spec.llm_endpoint,
             "usage": f"{wording.many(usage.calls, 'call')}, {usage.prompt_tokens:,} prompt and "

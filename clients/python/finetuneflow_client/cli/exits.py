@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from finetuneflow_client.errors import FtfError, WorkCancelled, WorkFailed
+from finetuneflow_client.errors import FtfError, WorkCancelled, WorkFailed, WorkPaused
 
 OK = 0
 FAILED = 1
@@ -20,7 +20,7 @@ MEANINGS = (
     (FAILED, "the work failed, or the server refused it"),
     (USAGE, "the command or one of its values is wrong"),
     (NOT_FOUND, "what was named does not exist"),
-    (NOT_READY, "the right command at the wrong time: something must be done first"),
+    (NOT_READY, "the right command at the wrong time, or the work is paused: something must be done first"),
     (AWAY, "no server answers"),
     (CANCELLED, "the work was cancelled"),
     (INTERRUPTED, "interrupted, by Ctrl-C or SIGTERM"),
@@ -43,6 +43,8 @@ def exit_code(error: FtfError) -> int:
         return CANCELLED
     if isinstance(error, WorkFailed):
         return FAILED
+    if isinstance(error, WorkPaused):
+        return NOT_READY
     if error.away:
         return AWAY
     return _CODES.get(error.code, FAILED)

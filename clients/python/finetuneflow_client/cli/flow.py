@@ -107,7 +107,7 @@ async def chunk(
 
 
 async def follow_dataset(session: Session, name: str) -> dataset_pb2.Dataset:
-    """Show a dataset's generation to its end. Raises WorkFailed or WorkCancelled."""
+    """Show a dataset's generation to its end. Raises WorkFailed, WorkPaused or WorkCancelled."""
     found = watch.watch_dataset(session.flow, name, away=session.away)
     view = DatasetView(name)
     with session.screen.showing(view) as changed:

@@ -1,7 +1,7 @@
 """Work that is found again: its id is derived from what goes into it, so the same inputs lead to the same work.
 
-Work that succeeded is used, work that goes on is followed, generation that failed is resumed, and a run or export that
-failed or was cancelled is begun again under the next id ("…-2").
+Work that succeeded is used, work that goes on is followed, generation that failed or is paused is resumed, and a run or
+export that failed or was cancelled is begun again under the next id ("…-2").
 """
 
 from __future__ import annotations
@@ -19,6 +19,12 @@ from finetuneflow_client.cli.session import Session
 from finetuneflow_client.errors import FtfError
 
 _BROKEN = (work_pb2.WORK_STATE_FAILED, work_pb2.WORK_STATE_CANCELLING, work_pb2.WORK_STATE_CANCELLED)
+_STOPPED = (
+    work_pb2.WORK_STATE_FAILED,
+    work_pb2.WORK_STATE_CANCELLED,
+    work_pb2.WORK_STATE_PAUSING,
+    work_pb2.WORK_STATE_PAUSED,
+)
 _MOST_ATTEMPTS = 100
 
 Found = TypeVar("Found")
@@ -80,7 +86,7 @@ async def dataset(session: Session, parent: str, spec: dataset_pb2.DatasetSpec, 
         return await flow.GetDataset(dataset_service_pb2.GetDatasetRequest(name=f"{parent}/datasets/{id}"))
 
     found = await _got_or_made(get, make)
-    if found.work.state in (work_pb2.WORK_STATE_FAILED, work_pb2.WORK_STATE_CANCELLED):
+    if found.work.state in _STOPPED:
         session.screen.say(f"resuming {found.name}")
         await flow.ResumeDataset(dataset_service_pb2.ResumeDatasetRequest(name=found.name))
     return found.name

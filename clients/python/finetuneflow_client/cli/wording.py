@@ -72,10 +72,11 @@ def waiting(work: work_pb2.Work) -> str:
 
 
 def progress(work: work_pb2.Work) -> str:
-    """Return how far work is: "generate 12/40 calls", and after it failed the reason."""
-    from finetuneflow_client.errors import from_work
+    """Return how far work is: "generate 12/40 calls", and after it failed, or was paused for one, the reason."""
+    from finetuneflow_client.errors import WorkPaused, from_work
 
-    if error := from_work(work, ""):
+    error = from_work(work, "")
+    if error and not (isinstance(error, WorkPaused) and not error.reason):
         return error.reason or error.code
     at = work.progress
     if not at.phase or work.end_time.seconds:

@@ -163,8 +163,16 @@ COMMANDS = (
         project=True,
     ),
     Command(
+        "dataset pause",
+        "Stop asking the LLM for now and keep everything made; `ftf dataset resume` goes on.",
+        "ftf dataset pause",
+        "dataset.pause",
+        _dataset,
+        project=True,
+    ),
+    Command(
         "dataset resume",
-        "Go on generating after a failure; no answered call is made again.",
+        "Go on generating after a pause or a failure; no answered call is made again.",
         "ftf dataset resume",
         "dataset.resume",
         _resume,

@@ -1,0 +1,112 @@
+"""kill -9 of the dataset service, again and again: no call that was recorded is bought again, and nothing differs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import sqlite3
+from collections import Counter
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from finetuneflow.dataset.v1 import dataset_service_pb2_grpc
+from services.common.natsserver import NatsServer
+from tests.fakes import dataset_process, llm_server
+from tests.fakes.datasets import (
+    balanced,
+    dataset_service,
+    ended,
+    endpoint,
+    examples,
+    generated,
+    state,
+    until,
+    wanted,
+)
+from tests.fakes.ingest import library
+from tests.fakes.llm_server import Answer, Request, llm
+from tests.fakes.running import channel_to
+from tests.fakes.servers import free_ports
+
+KILLS = 20
+AT_ONCE = 4
+FILES, CHUNKS = 40, 3
+
+
+def slow(request: Request) -> Answer:
+    """The same answer to the same prompt, each prompt after a time of its own."""
+    text = llm_server.good(request).text
+    return Answer(text, hang=random.Random(text).uniform(0.01, 0.05))
+
+
+def recorded(state: Path) -> set[str]:
+    """Return the texts of the recorded calls, as a process that was killed left them."""
+    with closing(sqlite3.connect(state / "documents" / "dataset.db")) as store:
+        try:
+            return {json.loads(body)["text"] for (body,) in store.execute("SELECT body FROM calls")}
+        except sqlite3.OperationalError:
+            return set()
+
+
+@pytest.mark.timeout(180)
+async def test_a_dataset_whose_service_is_killed_twenty_times_equals_one_that_never_was(tmp_path: Path) -> None:
+    """The same bytes; no row twice; what was in flight is bought again, at most, and nothing that has a record."""
+    async with llm(slow) as server:
+        whole, begun = await uninterrupted(tmp_path / "whole", server)
+        dataset, everything, answers = await interrupted(tmp_path / "killed", server)
+        asked = Counter(server.prompts[begun:])
+
+    assert state(dataset) == "SUCCEEDED"
+    assert dataset.versions[0].artifact.sha256 == whole.versions[0].artifact.sha256
+    assert dataset.versions[0].artifact.size_bytes == whole.versions[0].artifact.size_bytes > 0
+    assert len(everything) == len({e.name for e in everything}) == len({e.prompt for e in everything}) == begun
+    assert balanced(dataset)
+    assert set(asked) == set(server.prompts[:begun])
+    assert dataset.usage.calls == begun
+    assert asked.total() - begun <= KILLS * AT_ONCE
+    assert not answers
+
+
+async def uninterrupted(state: Path, server: llm_server.LlmServer) -> tuple[Any, int]:
+    """Generate the dataset in peace; return it and the calls that it took."""
+    async with dataset_service(state, server, library(FILES, CHUNKS)) as (stub, _):
+        return await generated(stub), len(server.requests)
+
+
+async def interrupted(state: Path, server: llm_server.LlmServer) -> tuple[Any, list[Any], list[str]]:
+    """Generate it by a service that is killed at random moments.
+
+    Returns: the dataset, its examples, and the prompts that were asked although their answers were recorded.
+    """
+    moments = random.Random(4)
+    nats = NatsServer(state / "nats")
+    await nats.start()
+    bought_again: list[str] = []
+    address = f"127.0.0.1:{free_ports(1)[0]}"
+    try:
+        for kill in range(KILLS + 1):
+            known, before = recorded(state) if kill else set(), len(server.requests)
+            process = dataset_process.start(state, nats.url, address, FILES, CHUNKS)
+            try:
+                async with channel_to(address) as channel:
+                    stub: Any = dataset_service_pb2_grpc.DatasetServiceStub(channel)
+                    if kill == 0:
+                        await stub.CreateLlmEndpoint(endpoint(server, max_concurrency=AT_ONCE), wait_for_ready=True)
+                        await stub.CreateDataset(wanted(), wait_for_ready=True)
+                    if kill == KILLS:
+                        await channel.channel_ready()
+                        return await ended(stub), await examples(stub, "*"), bought_again
+                    enough = before + moments.randint(0, 12)
+                    await until(lambda enough=enough: len(server.requests) >= enough)
+                    await asyncio.sleep(moments.uniform(0, 0.08))
+            finally:
+                process.kill()
+                await asyncio.to_thread(process.join)
+                bought_again += [r.asked for r in server.requests[before:] if llm_server.good(r).text in known]
+    finally:
+        await nats.stop()
+    raise AssertionError
