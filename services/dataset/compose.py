@@ -32,24 +32,13 @@ def compose(runtime: Runtime) -> Service:
     llms = Resources(documents.collection("endpoints", INDEXES), "LLM endpoint", clock)
     calls = Calls(documents.collection("calls", CALL_INDEXES))
     examples = Examples(Resources(documents.collection("examples", EXAMPLE_INDEXES), "example", clock))
-    config = runtime.config
-    # Where documents are not this machine's alone, there may be other replicas, whose state folders go with their pods.
-    keys = Keys(runtime.secrets, config.llm_keys_dir, kept=config.documents.startswith("sqlite:"))
-    endpoints = Endpoints(llms, keys, AllowList(config.llm_allow))
+    endpoints = _endpoints(runtime, llms)
     ingest = GrpcDocuments(runtime.peers)
     freezer = Freezer(datasets, examples, objects)
     service = Datasets(datasets, calls, examples, endpoints, ingest, objects, freezer)
-    patience = float(config.settings.get("llm_patience_seconds", PATIENCE_SECONDS))
+    patience = float(runtime.config.settings.get("llm_patience_seconds", PATIENCE_SECONDS))
     generator = Generator(ingest, endpoints, calls, examples, freezer, patience)
-    loop = WorkLoop(
-        datasets,
-        generator,
-        instance=runtime.config.instance,
-        done_event="dataset.ready",
-        parallel=PARALLEL,
-        lease_seconds=runtime.config.lease_seconds,
-        sweep_seconds=runtime.config.sweep_seconds,
-    )
+    loop = _loop(runtime, datasets, generator)
     api = DatasetApi(service, endpoints, Reviewing(datasets, examples), Preview(ingest, endpoints), objects)
 
     async def project_deleted(data: bytes) -> None:
@@ -67,4 +56,24 @@ def compose(runtime: Runtime) -> Service:
         ],
         capabilities=["task:QUESTION_ANSWER", "task:INSTRUCTION"],
         close=endpoints.close,
+    )
+
+
+def _endpoints(runtime: Runtime, llms: Resources) -> Endpoints:
+    config = runtime.config
+    # Where documents are not this machine's alone, there may be other replicas, whose state folders go with their pods.
+    keys = Keys(runtime.secrets, config.llm_keys_dir, kept=config.documents.startswith("sqlite:"))
+    return Endpoints(llms, keys, AllowList(config.llm_allow))
+
+
+def _loop(runtime: Runtime, datasets: Resources, generator: Generator) -> WorkLoop:
+    config = runtime.config
+    return WorkLoop(
+        datasets,
+        generator,
+        instance=config.instance,
+        done_event="dataset.ready",
+        parallel=PARALLEL,
+        lease_seconds=config.lease_seconds,
+        sweep_seconds=config.sweep_seconds,
     )
