@@ -49,7 +49,7 @@ async def generate(session: Session) -> None:
 
 
 async def pause(session: Session) -> None:
-    """Ask nothing more of the LLM for now, and keep everything made."""
+    """Let nothing more be asked of the LLM, and keep everything made."""
     name = await targets.dataset(session, session.args.dataset)
     paused = await session.flow.dataset.PauseDataset(dataset_service_pb2.PauseDatasetRequest(name=name))
     if session.output.as_json:

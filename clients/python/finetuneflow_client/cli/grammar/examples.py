@@ -164,7 +164,7 @@ COMMANDS = (
     ),
     Command(
         "dataset pause",
-        "Stop asking the LLM for now and keep everything made; `ftf dataset resume` goes on.",
+        "Let the LLM rest and keep everything made; `ftf dataset resume` goes on.",
         "ftf dataset pause",
         "dataset.pause",
         _dataset,
