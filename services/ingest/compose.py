@@ -22,7 +22,9 @@ from services.ingest.store import CHUNK_INDEXES, FILE_INDEXES, ChunkStore
 from services.ingest.sweeping import Sweeper
 from services.ingest.uploads import Uploads
 
-CAPABILITIES = ("documents:docx", "documents:markdown", "documents:pdf", "documents:txt")
+CAPABILITIES = tuple(
+    f"documents:{kind}" for kind in ("csv", "docx", "html", "json", "jsonl", "markdown", "pdf", "tsv", "txt")
+)
 
 
 def compose(runtime: Runtime) -> Service:

@@ -64,6 +64,7 @@ def file_to_proto(doc: Document) -> file_pb2.File:
         mime_type=doc["mime_type"],
         text=_text(doc["text"]) if doc["text"] else None,
         chunking=_chunking(doc["chunking"]) if doc["chunking"] else None,
+        language=doc.get("language", ""),
     )
 
 
@@ -136,4 +137,9 @@ def _place(place: Document) -> chunk_pb2.Place:
         page=place["page"],
         headings=place["headings"],
         paragraph=place["paragraph"],
+        slide=place.get("slide", 0),
+        sheet=place.get("sheet", ""),
+        cells=place.get("cells", ""),
+        line=place.get("line", 0),
+        pointer=place.get("pointer", ""),
     )

@@ -6,6 +6,7 @@ Positions are Unicode code points of the text, ranges half-open. As JSON it is o
      "headings": [[level, title, parent], …],           parent: index of the heading above, or -1
      "blocks": [[start, end, kind, heading, number, head], …],
      "pages": [[start, end, page], …],                   PDF only
+     "origins": [[start, end, slide, sheet, [top, left, bottom, right], line, pointer], …],    only where there are any
      "removed": [[start, end, reason], …]}               running heads, page numbers: never in a chunk
 """
 
@@ -73,6 +74,40 @@ class PageSpan:
 
 
 @dataclass(frozen=True, slots=True)
+class Where:
+    """Where something stands in a source that has neither pages nor running text alone.
+
+    Args:
+        slide: of a presentation, from 1; 0 for other formats.
+        sheet: of a workbook, by name.
+        cells: (top row, left column, bottom row, right column), from 1, of a sheet or a CSV file; () for other formats.
+        line: of a JSONL file, from 1; 0 for other formats.
+        pointer: JSON Pointer of a value.
+    """
+
+    slide: int = 0
+    sheet: str = ""
+    cells: tuple[int, ...] = ()
+    line: int = 0
+    pointer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """A part of the text and where it stood.
+
+    Args:
+        start: first code point.
+        end: one past the last.
+        where: the place.
+    """
+
+    start: int
+    end: int
+    where: Where
+
+
+@dataclass(frozen=True, slots=True)
 class Removed:
     """A part of the text that is no content.
 
@@ -96,6 +131,7 @@ class ExtractedDocument:
     blocks: Sequence[Block] = ()
     pages: Sequence[PageSpan] = ()
     removed: Sequence[Removed] = ()
+    origins: Sequence[Origin] = ()
 
     def path(self, heading: int) -> tuple[str, ...]:
         """Return the titles from the outermost heading to this one."""
@@ -137,7 +173,15 @@ def to_json(document: ExtractedDocument) -> Iterable[str]:
     blocks = ([b.start, b.end, b.kind, b.heading, b.number, b.head] for b in document.blocks)
     pages = ([p.start, p.end, p.page] for p in document.pages)
     removed = ([r.start, r.end, r.reason] for r in document.removed)
-    for name, rows in (("headings", headings), ("blocks", blocks), ("pages", pages), ("removed", removed)):
+    members: list[tuple[str, Iterable[list[Any]]]] = [
+        ("headings", headings),
+        ("blocks", blocks),
+        ("pages", pages),
+        ("removed", removed),
+    ]
+    if document.origins:
+        members.append(("origins", (_origin_row(origin) for origin in document.origins)))
+    for name, rows in members:
         yield f',"{name}":['
         for index, row in enumerate(rows):
             yield ("," if index else "") + json.dumps(row, ensure_ascii=False, separators=(",", ":"))
@@ -159,4 +203,15 @@ def from_json(stored: dict[str, Any]) -> ExtractedDocument:
         blocks=[Block(*row) for row in stored["blocks"]],
         pages=[PageSpan(*row) for row in stored["pages"]],
         removed=[Removed(*row) for row in stored["removed"]],
+        origins=[_origin(row) for row in stored.get("origins", ())],
     )
+
+
+def _origin_row(origin: Origin) -> list[Any]:
+    where = origin.where
+    return [origin.start, origin.end, where.slide, where.sheet, where.cells, where.line, where.pointer]
+
+
+def _origin(row: Sequence[Any]) -> Origin:
+    start, end, slide, sheet, cells, line, pointer = row
+    return Origin(start, end, Where(slide, sheet, tuple(cells), line, pointer))

@@ -13,6 +13,17 @@ SNIFF_BYTES = 1024
 
 PDF = "application/pdf"
 DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
+PPTX = "application/vnd.openxmlformats-officedocument.presentationml.presentation"
+XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+ODT = "application/vnd.oasis.opendocument.text"
+ODS = "application/vnd.oasis.opendocument.spreadsheet"
+EPUB = "application/epub+zip"
+RTF = "application/rtf"
+HTML = "text/html"
+CSV = "text/csv"
+TSV = "text/tab-separated-values"
+JSON = "application/json"
+JSONL = "application/jsonl"
 MARKDOWN = "text/markdown"
 PLAIN = "text/plain"
 ZIP = "application/zip"
@@ -20,8 +31,37 @@ OLE = "application/x-ole-storage"
 BINARY = "application/octet-stream"
 
 EXTENSIONS: Mapping[str, str] = MappingProxyType(
-    {".pdf": PDF, ".docx": DOCX, ".txt": PLAIN, ".md": MARKDOWN, ".markdown": MARKDOWN}
+    {
+        ".pdf": PDF,
+        ".docx": DOCX,
+        ".pptx": PPTX,
+        ".xlsx": XLSX,
+        ".odt": ODT,
+        ".ods": ODS,
+        ".epub": EPUB,
+        ".rtf": RTF,
+        ".html": HTML,
+        ".htm": HTML,
+        ".xhtml": HTML,
+        ".csv": CSV,
+        ".tsv": TSV,
+        ".json": JSON,
+        ".jsonl": JSONL,
+        ".ndjson": JSONL,
+        ".md": MARKDOWN,
+        ".markdown": MARKDOWN,
+        ".txt": PLAIN,
+        ".text": PLAIN,
+        ".rst": PLAIN,
+    }
 )
+ARCHIVES = frozenset({".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst", ".jar", ".whl"})
+"""Extensions of archives, which cannot be read as a document."""
+
+_OFFICE = frozenset({DOCX, PPTX, XLSX})
+_ZIPPED = frozenset({*_OFFICE, ODT, ODS, EPUB})
+_TEXTS = frozenset({HTML, CSV, TSV, JSON, JSONL, MARKDOWN, PLAIN})
+_KINDS = "PDF, DOCX, PPTX, XLSX, ODT, ODS, RTF, EPUB, HTML, CSV, TSV, JSON, JSONL, Markdown or text"
 
 _OLE_MAGIC = bytes.fromhex("d0cf11e0a1b11ae1")
 _MAGIC = (
@@ -32,7 +72,7 @@ _MAGIC = (
     (b"\x1f\x8b", "application/gzip"),
     (b"7z\xbc\xaf\x27\x1c", "application/x-7z-compressed"),
     (b"\x7fELF", "application/x-elf"),
-    (b"{\\rtf", "application/rtf"),
+    (b"{\\rtf", RTF),
 )
 
 
@@ -41,7 +81,7 @@ def check_filename(name: str) -> str:
 
     Raises:
         InvalidArgument: BAD_FILE_NAME for an empty name, a path, control characters or more than 255 bytes;
-            UNSUPPORTED_FILE_TYPE for an extension that is not .pdf, .docx, .txt, .md or .markdown.
+            UNSUPPORTED_FILE_TYPE for an extension that is not one of EXTENSIONS.
     """
     problem = _problem(name)
     if problem:
@@ -50,7 +90,7 @@ def check_filename(name: str) -> str:
         )
     if extension(name) not in EXTENSIONS:
         raise InvalidArgument(
-            f"{name!r} is of a type that cannot be read. Send PDF, DOCX, TXT or Markdown (.md, .markdown).",
+            f"{name!r} is of a type that cannot be read. Send {_KINDS}.",
             reason="UNSUPPORTED_FILE_TYPE",
             metadata={"extensions": " ".join(EXTENSIONS)},
             field="header.filename",
@@ -89,14 +129,26 @@ def sniff(head: bytes, name: str) -> str:
     if b"%PDF-" in head:
         return PDF
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
-        return DOCX if extension(name) == ".docx" else ZIP
+        return _zipped(head, name)
     for magic, kind in _MAGIC:
         if head.startswith(magic):
             return kind
     # UTF-16 has NUL bytes too; what it is gets said when the text is read.
     if b"\x00" in head and not head.startswith((b"\xff\xfe", b"\xfe\xff")):
         return BINARY
-    return MARKDOWN if extension(name) in (".md", ".markdown") else PLAIN
+    wanted = EXTENSIONS.get(extension(name), PLAIN)
+    return wanted if wanted in _TEXTS else PLAIN
+
+
+def _zipped(head: bytes, name: str) -> str:
+    """Return what a zip archive is: EPUB and OpenDocument say it first; of the others the reader looks inside."""
+    if head[30:38] == b"mimetype":
+        said = head[38:].lstrip()
+        for kind in (EPUB, ODT, ODS):
+            if said.startswith(kind.encode() + b"PK"):
+                return kind
+    wanted = EXTENSIONS.get(extension(name), ZIP)
+    return wanted if wanted in _ZIPPED else ZIP
 
 
 def expected(name: str) -> str:
@@ -109,8 +161,8 @@ def mismatch(mime_type: str, name: str) -> InvalidArgument | None:
     wanted = expected(name)
     if mime_type == wanted:
         return None
-    if wanted == DOCX and mime_type == OLE:
-        return None  # an encrypted DOCX is such a container; the reader tells it from an old .doc
+    if wanted in _OFFICE and mime_type == OLE:
+        return None  # an encrypted document is such a container; the reader tells it from one of the old format
     kind = extension(name)[1:].upper()
     found = "is not a known kind of document" if mime_type == BINARY else f"is {mime_type}"
     return InvalidArgument(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
-from services.ingest.core.document import ExtractedDocument
+from services.ingest.core.document import ExtractedDocument, Origin, Where
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,11 @@ class Place:
         page: page of a PDF, from 1; 0 for formats without pages.
         headings: headings above, outermost first, in formats without pages.
         paragraph: from 1, in formats without pages; 0 otherwise.
+        slide: of a presentation, from 1.
+        sheet: of a workbook, by name.
+        cells: of a sheet or a CSV file, such as "A2:F9".
+        line: of a JSONL file, from 1.
+        pointer: JSON Pointer of a value of a JSON file.
     """
 
     start: int
@@ -27,6 +32,11 @@ class Place:
     page: int = 0
     headings: tuple[str, ...] = ()
     paragraph: int = 0
+    slide: int = 0
+    sheet: str = ""
+    cells: str = ""
+    line: int = 0
+    pointer: str = ""
 
 
 def places_of(document: ExtractedDocument, spans: Sequence[tuple[int, int]]) -> list[Place]:
@@ -51,4 +61,53 @@ def _paragraphs(document: ExtractedDocument, start: int, end: int) -> Iterator[P
         if block.start >= end:
             return
         headings = document.path(block.heading)
-        yield Place(max(block.start, start), min(block.end, end), headings=headings, paragraph=block.number)
+        first, last = max(block.start, start), min(block.end, end)
+        where = _joined(_origins(document, first, last))
+        yield Place(
+            first,
+            last,
+            headings=headings,
+            paragraph=block.number,
+            slide=where.slide,
+            sheet=where.sheet,
+            cells=cell_range(where.cells),
+            line=where.line,
+            pointer=where.pointer,
+        )
+
+
+def _origins(document: ExtractedDocument, start: int, end: int) -> Iterator[Origin]:
+    first = bisect_right(document.origins, start, key=lambda origin: origin.end)
+    for origin in islice(document.origins, first, None):
+        if origin.start >= end:
+            return
+        yield origin
+
+
+def _joined(origins: Iterator[Origin]) -> Where:
+    """Return where the parts of one block stood together: cells that hold them all, else the first part's place."""
+    found = [origin.where for origin in origins]
+    if not found:
+        return Where()
+    ranges = [where.cells for where in found if where.cells]
+    if not ranges:
+        return found[0]
+    tops, lefts, bottoms, rights = zip(*ranges, strict=True)
+    return replace(found[0], cells=(min(tops), min(lefts), max(bottoms), max(rights)))
+
+
+def cell_range(cells: Sequence[int]) -> str:
+    """Return cells as spreadsheets name them: "B3", "A2:F9"; "" for none."""
+    if not cells:
+        return ""
+    top, left, bottom, right = cells
+    first, last = f"{_column(left)}{top}", f"{_column(right)}{bottom}"
+    return first if first == last else f"{first}:{last}"
+
+
+def _column(number: int) -> str:
+    letters = ""
+    while number > 0:
+        number, rest = divmod(number - 1, 26)
+        letters = chr(ord("A") + rest) + letters
+    return letters

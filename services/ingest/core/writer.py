@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from services.common.errors import Exhausted
-from services.ingest.core.document import Block, ExtractedDocument, Kind, Outline, PageSpan, Removed
+from services.ingest.core.document import (
+    Block,
+    ExtractedDocument,
+    Kind,
+    Origin,
+    Outline,
+    PageSpan,
+    Removed,
+    Where,
+)
 
 MAX_CHARACTERS = 50_000_000
 
@@ -33,11 +42,13 @@ class Segment:
         text: what it says, with the white space that belongs before the next segment.
         page: the page it stood on; 0 for formats without pages.
         removed: why it is no content; "" if it is.
+        where: where else it stood: on a slide, in cells, at a line; None for formats that have no such places.
     """
 
     text: str
     page: int = 0
     removed: str = ""
+    where: Where | None = None
 
 
 class DocumentWriter:
@@ -50,13 +61,18 @@ class DocumentWriter:
         self._blocks: list[Block] = []
         self._pages: list[PageSpan] = []
         self._removed: list[Removed] = []
+        self._origins: list[Origin] = []
+
+    def apart(self) -> None:
+        """End the section: what follows stands below no heading until the next one."""
+        self._outline.current = -1
 
     def heading(self, level: int, segments: Sequence[Segment]) -> None:
         """Write a heading as Markdown."""
         title = " ".join("".join(s.text for s in segments if not s.removed).split())
         above = self._outline.enter(level, title)
         first, *rest = segments
-        marked = Segment("#" * level + " " + first.text, first.page, first.removed)
+        marked = replace(first, text="#" * level + " " + first.text)
         self._write("heading", [marked, *rest], above, 0)
 
     def block(self, kind: Kind, segments: Sequence[Segment], head: int = 0) -> None:
@@ -77,12 +93,19 @@ class DocumentWriter:
         self._put(segment.text)
         if segment.removed:
             self._removed.append(Removed(start, self._length, segment.removed))
+        if segment.where:
+            self._origin(start, segment.where)
         if segment.page:
             last = self._pages[-1] if self._pages else None
             if last and last.page == segment.page:
                 self._pages[-1] = PageSpan(last.start, self._length, last.page)
             else:
                 self._pages.append(PageSpan(start, self._length, segment.page))
+
+    def _origin(self, start: int, where: Where) -> None:
+        if self._origins and self._origins[-1].where == where:
+            start = self._origins.pop().start
+        self._origins.append(Origin(start, self._length, where))
 
     def remove(self, segment: Segment) -> None:
         """Write what is no content as a paragraph of its own."""
@@ -103,4 +126,5 @@ class DocumentWriter:
             blocks=self._blocks,
             pages=self._pages,
             removed=self._removed,
+            origins=self._origins,
         )

@@ -16,10 +16,11 @@ _SMALL = 4 * 1024 * 1024
 """Entries below this unpacked size may be packed at any ratio: blank pictures are."""
 
 _ENCRYPTED = 0x1
+_TEXT = (".xml", ".rels", ".xhtml", ".html", ".htm", ".opf", ".ncx")
 
 
-def check_archive(path: Path) -> None:
-    """Refuse an archive that would unpack to too much, is damaged, or is no Office document.
+def check_archive(path: Path) -> frozenset[str]:
+    """Refuse an archive that would unpack to too much or is damaged; return the names of its entries.
 
     Sizes are those that the directory announces; zipfile reads no entry past its announced size.
 
@@ -27,33 +28,46 @@ def check_archive(path: Path) -> None:
         Exhausted: EXTRACTION_LIMIT: too many entries, too large unpacked, or packed too tightly.
         InvalidArgument: CORRUPT_DOCUMENT or ENCRYPTED_DOCUMENT.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            entries = archive.infolist()
-    except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError) as error:
-        raise corrupt("is a damaged archive, or its end is missing") from error
+    entries = directory(path)
     if any(entry.flag_bits & _ENCRYPTED for entry in entries):
         raise encrypted()
     if len(entries) > MAX_ENTRIES:
-        raise _bomb(f"holds {len(entries):,} files", f"{MAX_ENTRIES:,}")
+        raise bomb(f"holds {len(entries):,} files", f"{MAX_ENTRIES:,}")
     unpacked = sum(entry.file_size for entry in entries)
     if unpacked > MAX_UNPACKED:
-        raise _bomb(f"would unpack to {unpacked >> 20:,} MiB", f"{MAX_UNPACKED >> 20} MiB")
-    xml = sum(entry.file_size for entry in entries if entry.filename.endswith((".xml", ".rels")))
+        raise bomb(f"would unpack to {unpacked >> 20:,} MiB", f"{MAX_UNPACKED >> 20} MiB")
+    xml = sum(entry.file_size for entry in entries if entry.filename.endswith(_TEXT))
     if xml > MAX_XML:
-        raise _bomb(f"holds {xml >> 20:,} MiB of XML", f"{MAX_XML >> 20} MiB")
+        raise bomb(f"holds {xml >> 20:,} MiB of XML", f"{MAX_XML >> 20} MiB")
     for entry in entries:
-        if entry.file_size > max(_SMALL, MAX_RATIO * entry.compress_size):
-            raise _bomb(
-                f"has a part packed {entry.file_size // max(entry.compress_size, 1):,} to 1", f"{MAX_RATIO} to 1"
-            )
-    if "[Content_Types].xml" not in {entry.filename for entry in entries}:
-        raise corrupt("is an archive, but no Word document")
+        if too_tight(entry):
+            ratio = entry.file_size // max(entry.compress_size, 1)
+            raise bomb(f"has a part packed {ratio:,} to 1", f"{MAX_RATIO} to 1")
+    return frozenset(entry.filename for entry in entries)
 
 
-def _bomb(what: str, limit: str) -> Exhausted:
+def directory(path: Path) -> list[zipfile.ZipInfo]:
+    """Return an archive's entries.
+
+    Raises:
+        InvalidArgument: CORRUPT_DOCUMENT: its directory cannot be read.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.infolist()
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError) as error:
+        raise corrupt("is a damaged archive, or its end is missing") from error
+
+
+def too_tight(entry: zipfile.ZipInfo) -> bool:
+    """Whether an entry is packed as tightly as only bombs are."""
+    return entry.file_size > max(_SMALL, MAX_RATIO * entry.compress_size)
+
+
+def bomb(what: str, limit: str) -> Exhausted:
+    """Return the error for an archive over a limit. what: a clause that says how."""
     return Exhausted(
-        f"The document {what}; {limit} is the limit. Save it again from Word, or split it.",
+        f"The document {what}; {limit} is the limit. Save it again from its program, or split it.",
         reason="EXTRACTION_LIMIT",
         metadata={"limit": limit},
     )

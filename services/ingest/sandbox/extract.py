@@ -8,7 +8,7 @@ from typing import Any
 
 from services.ingest.core.document import to_json
 from services.ingest.core.extraction import Extraction
-from services.ingest.core.filenames import DOCX, OLE, PDF, mismatch
+from services.ingest.core.filenames import CSV, DOCX, HTML, JSON, JSONL, OLE, PDF, TSV, mismatch
 from services.ingest.sandbox.job import Job, Progress
 
 
@@ -52,6 +52,14 @@ def _read(job: Job, progress: Progress) -> Extraction:
         from services.ingest.sandbox.word import read_word
 
         return read_word(source, progress)
+    if job.mime_type == HTML:
+        from services.ingest.sandbox.html import read_html
+
+        return read_html(source, progress)
+    if job.mime_type in (CSV, TSV, JSON, JSONL):
+        from services.ingest.sandbox.data import read_data
+
+        return read_data(source, job.mime_type, progress)
     from services.ingest.sandbox.plaintext import read_text
 
     return read_text(source, job.mime_type, progress)

@@ -53,17 +53,18 @@ def decoded(data: bytes) -> str:
         InvalidArgument: NOT_UTF8, or CORRUPT_DOCUMENT for NUL bytes.
     """
     if data.startswith(_UTF16):
-        raise _not_utf8("is UTF-16", 0)
+        raise not_utf8("is UTF-16", 0)
     if b"\x00" in data:
         raise corrupt("has NUL bytes: it is binary data, not text")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise _not_utf8(f"has the byte 0x{data[error.start]:02x} in line {line}", error.start) from error
+        raise not_utf8(f"has the byte 0x{data[error.start]:02x} in line {line}", error.start) from error
 
 
-def _not_utf8(problem: str, position: int) -> InvalidArgument:
+def not_utf8(problem: str, position: int) -> InvalidArgument:
+    """Return the error for a text that is not UTF-8. problem: a clause that says where."""
     return InvalidArgument(
         f"The text is not UTF-8: it {problem}. Convert it, for instance with iconv.",
         reason="NOT_UTF8",

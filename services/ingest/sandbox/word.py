@@ -11,17 +11,13 @@ import docx
 from docx.exceptions import PythonDocxError
 from docx.opc.exceptions import OpcError
 
-from services.ingest.core.extraction import Extraction, corrupt, encrypted, no_text
+from services.ingest.core.extraction import Extraction, corrupt, no_text
 from services.ingest.core.normal import clean, fenced, markdown_table, one_line, squeezed
 from services.ingest.core.writer import DocumentWriter, Segment
-from services.ingest.sandbox.archive import check_archive
 from services.ingest.sandbox.job import Progress
+from services.ingest.sandbox.office import check_office
 from services.ingest.sandbox.wordstyles import Numbering, Styles
 from services.ingest.sandbox.wordxml import W, blocks_of, inline, note_mark, paragraphs_in, parsed
-
-_OLE = bytes.fromhex("d0cf11e0a1b11ae1")
-_ENCRYPTED_PACKAGE = "EncryptedPackage".encode("utf-16-le")
-_HEAD = 1 << 20
 
 
 def read_word(path: Path, progress: Progress) -> Extraction:
@@ -31,24 +27,13 @@ def read_word(path: Path, progress: Progress) -> Extraction:
         InvalidArgument: ENCRYPTED_DOCUMENT, CORRUPT_DOCUMENT or NO_TEXT.
         Exhausted: EXTRACTION_LIMIT: the archive would unpack to too much.
     """
-    _refuse_ole(path)
-    check_archive(path)
+    check_office(path, "Word")
     try:
         document = docx.Document(str(path))
         reader = _Reader(document, progress)
     except (KeyError, ValueError, SyntaxError, zipfile.BadZipFile, OpcError, PythonDocxError) as error:
         raise corrupt("is not a whole Word document") from error
     return reader.read()
-
-
-def _refuse_ole(path: Path) -> None:
-    with path.open("rb") as file:
-        head = file.read(_HEAD)
-    if not head.startswith(_OLE):
-        return
-    if _ENCRYPTED_PACKAGE in head or _ENCRYPTED_PACKAGE in path.read_bytes():
-        raise encrypted()
-    raise corrupt("is of Word's old format (.doc)")
 
 
 class _Reader:
