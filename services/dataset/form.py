@@ -54,6 +54,7 @@ def dataset(doc: Document) -> dataset_pb2.Dataset:
         spec=ParseDict(doc["spec"], dataset_pb2.DatasetSpec()),
         counts=[count_to_proto(c) for c in doc["counts"]],
         usage=usage(doc["usage"]),
+        flags=doc.get("flags", {}),
         versions=[
             dataset_pb2.DatasetVersion(
                 version=v["version"],

@@ -92,6 +92,7 @@ class Tally:
         self._plan = planned
         self.calls_dropped: Counter[str] = Counter()
         self.dropped: Counter[str] = Counter()
+        self.flags: Counter[str] = Counter()
         self.judged = 0
         self.accepted = 0
 
@@ -102,6 +103,7 @@ class Tally:
             self.dropped["DELETED_BY_REVIEW"] += 1
         elif example["accepted"]:
             self.accepted += 1
+            self.flags.update(example.get("flags", ()))
         else:
             self.dropped[example["drop_reason"] or "REJECTED_BY_REVIEW"] += 1
 
@@ -239,6 +241,7 @@ class _Run:
     def final(self, doc: Document) -> None:
         """Write the counts and the usage as they are now."""
         doc["counts"] = self.tally.counts()
+        doc["flags"] = dict(self.tally.flags)
         doc["usage"] = {**self.usage, "seconds": self._earlier + time.monotonic() - self._began}
         done, total = self.tally.judged, len(self._plan.calls)
         doc["work"]["progress"] = {"phase": "generate", "done": done, "total": total, "unit": "calls"}

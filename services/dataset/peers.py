@@ -11,6 +11,7 @@ from finetuneflow.ingest.v1 import chunk_pb2, file_pb2, ingest_service_pb2, inge
 from services.common.channels import Peers
 from services.common.errors import NotReady
 from services.dataset.core.example import Source
+from services.dataset.core.marks import neutral
 from services.dataset.ports import Document
 
 PAGE = 200
@@ -59,7 +60,7 @@ class GrpcDocuments:
             request = ingest_service_pb2.ListChunksRequest(parent=file.name, page_size=PAGE, page_token=token)
             page = await self._stub.ListChunks(request)
             for chunk in page.chunks:
-                yield _source(chunk, file)
+                yield neutral(_source(chunk, file))
             token = page.next_page_token
             if not token:
                 return

@@ -15,6 +15,7 @@ from services.dataset.core.cues import cue
 from services.dataset.core.example import Passage, Source
 from services.dataset.core.focus import passages
 from services.dataset.core.prompts import Template
+from services.dataset.qualityspec import quality
 from services.dataset.templates import CURRENT, template
 
 _RANGES: dict[str, tuple[float, float, float]] = {
@@ -51,6 +52,7 @@ def complete(wanted: dataset_pb2.DatasetSpec) -> dict[str, Any]:
             f"system_prompt is longer than {MAX_SYSTEM_PROMPT} characters.", field="spec.system_prompt"
         )
     spec["system_prompt"] = wanted.system_prompt
+    spec.update(quality(wanted))
     return spec
 
 

@@ -125,6 +125,8 @@ def describe(source: Source, verdict: Verdict) -> Document:
         "split": "SPLIT_UNSPECIFIED",
         "edited": False,
         "flags": list(verdict.flags),
+        # Stores may differ where a path meets a list: this is what is asked for.
+        "flagged": dict.fromkeys(verdict.flags, True),
         "scores": dict(verdict.scores),
     }
 

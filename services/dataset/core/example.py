@@ -21,6 +21,7 @@ class Source:
         spans: (start, end) in the extracted text, in code points, whose texts joined are `text`.
         places: places in the source, each {"span": {"start", "end"}, "page", "headings", "paragraph"}.
         text_sha256: SHA-256 of the extracted text.
+        flags: what was found in the text and made harmless: CONTROL_TOKENS, INVISIBLE_TEXT, SUSPECTED_INJECTION.
     """
 
     chunk: str
@@ -31,6 +32,7 @@ class Source:
     spans: tuple[tuple[int, int], ...] = ()
     places: tuple[dict[str, Any], ...] = ()
     text_sha256: str = ""
+    flags: tuple[str, ...] = ()
 
     @property
     def topic(self) -> str:

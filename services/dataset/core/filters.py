@@ -7,7 +7,7 @@ from typing import Any
 
 from services.common.errors import InvalidArgument
 
-FIELDS = {"accepted": bool, "edited": bool, "split": str, "drop_reason": str, "file": str, "chunk": str}
+FIELDS = {"accepted": bool, "edited": bool, "split": str, "drop_reason": str, "file": str, "chunk": str, "flag": str}
 SPLITS = ("TRAIN", "EVAL", "RECALL")
 _CONDITION = re.compile(r'\s*([a-z_]+)\s*=\s*(?:"([^"]*)"|([A-Za-z0-9_./-]+))\s*')
 
@@ -33,7 +33,11 @@ def parse(text: str) -> dict[str, Any]:
                 field="filter",
             )
         field, quoted, bare = found.groups()
-        where[field] = _value(field, quoted if quoted is not None else bare)
+        value = _value(field, quoted if quoted is not None else bare)
+        if field == "flag":
+            where[f"flagged.{value}"] = True
+        else:
+            where[field] = value
     return where
 
 
@@ -47,4 +51,6 @@ def _value(field: str, text: str) -> Any:
         if side not in SPLITS:
             raise InvalidArgument(f"split is one of {', '.join(SPLITS)}, not {text[:50]}.", field="filter")
         return "SPLIT_" + side
+    if field == "flag" and not re.fullmatch(r"[A-Z][A-Z0-9_]{0,63}", text):
+        raise InvalidArgument(f"{text[:50]} is no flag. Flags are words such as PII_EMAIL.", field="filter")
     return text

@@ -173,6 +173,7 @@ def _shown(session: Session, dataset: dataset_pb2.Dataset) -> None:
             "llm": dataset.spec.llm_endpoint,
             "usage": f"{wording.many(usage.calls, 'call')}, {usage.prompt_tokens:,} prompt and "
             f"{usage.completion_tokens:,} reply tokens, {wording.duration(usage.seconds)}",
+            "flags": wording.drops(sorted(dataset.flags.items())),
             "versions": "\n".join(
                 f"{v.version}: {v.train_examples} train, {v.eval_examples} held out, {v.recall_examples} recall, "
                 f"sha256 {v.artifact.sha256}"

@@ -10,6 +10,7 @@ from finetuneflow.ingest.v1 import file_pb2
 from finetuneflow.training.v1 import config_pb2, resources_pb2
 from finetuneflow_client.cli.grammar.resources import RESOURCES
 from finetuneflow_client.cli.grammar.settings import CHUNK, DATASET, TRAINING, Setting
+from finetuneflow_client.errors import FtfError
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -83,8 +84,25 @@ def _fill(message: Message, settings: tuple[Setting, ...], args: Namespace) -> N
         owner, field = _owner(message, setting.field)
         if setting.kind is list:
             getattr(owner, field).extend(part.strip() for part in value.split(",") if part.strip())
+        elif setting.kind is dict:
+            getattr(owner, field).update(_pairs(owner, field, value, setting.option))
         else:
             setattr(owner, field, value)
+
+
+def _pairs(message: Any, field: str, text: str, option: str) -> dict[str, int]:
+    """Return "EMAIL=mask,*=drop" as the entries of a map whose values are an enum."""
+    entry = message.DESCRIPTOR.fields_by_name[field].message_type
+    values = entry.fields_by_name["value"].enum_type.values
+    prefix = values[0].name.removesuffix("UNSPECIFIED")
+    known = {value.name.removeprefix(prefix).lower(): value.number for value in values if value.number}
+    found: dict[str, int] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        name, _, action = (piece.strip() for piece in part.partition("="))
+        if action.lower() not in known:
+            raise FtfError(f"{option} {part}: not of the form KIND=ACTION", f"actions are {', '.join(known)}")
+        found[name.upper()] = known[action.lower()]
+    return found
 
 
 def _owner(message: Any, path: str) -> tuple[Any, str]:

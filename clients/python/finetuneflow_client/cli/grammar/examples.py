@@ -63,7 +63,7 @@ def _resume(parser: ArgumentParser) -> None:
 
 def _examples(parser: ArgumentParser) -> None:
     _dataset(parser)
-    parser.add_argument("--filter", default="", metavar="F", help='drop_reason = "DUPLICATE", split = "TRAIN", *, …')
+    parser.add_argument("--filter", default="", metavar="F", help='drop_reason = "DUPLICATE", flag = "PII_EMAIL", *, …')
     parser.add_argument("--limit", type=int, default=0, metavar="N", help="show at most this many")
 
 

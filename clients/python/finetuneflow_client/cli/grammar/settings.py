@@ -15,7 +15,7 @@ class Setting:
 
     Attributes:
         field: its name in the message; "lora.r" is field r of the message lora.
-        kind: int, float, bool, str; list for comma-separated words.
+        kind: int, float, bool, str; list for comma-separated words; dict for NAME=value ones, the values of an enum.
         help: what it means, with its range.
         flag: the flag without dashes, where it is not the field's own name.
         metavar: what stands for its value in the help, where the kind does not say it.
@@ -74,6 +74,8 @@ DATASET = (
     Setting("max_tokens", int, "most tokens of a reply, 16 to 8192"),
     Setting("seed", int, "seed sent with each call"),
     Setting("system_prompt", str, "system message of each example", metavar="TEXT"),
+    Setting("pii_policy", dict, "personal data: EMAIL=mask,*=drop; flag, mask, drop or ignore by kind", flag="pii"),
+    Setting("canaries", list, "texts that no example may hold, by comma"),
 )
 
 CHUNK = (
@@ -96,8 +98,10 @@ def add_flags(parser: ArgumentParser | _ArgumentGroup, settings: tuple[Setting, 
         if setting.kind is bool:
             parser.add_argument(setting.option, dest=setting.key, action=BooleanOptionalAction, help=setting.help)
         else:
-            value = str if setting.kind is list else setting.kind
-            metavar = setting.metavar or {int: "N", float: "X", list: "A,B"}.get(setting.kind, "NAME")
+            value = str if setting.kind in (list, dict) else setting.kind
+            metavar = setting.metavar or {int: "N", float: "X", list: "A,B", dict: "KIND=ACTION,…"}.get(
+                setting.kind, "NAME"
+            )
             parser.add_argument(setting.option, dest=setting.key, type=value, metavar=metavar, help=setting.help)
 
 

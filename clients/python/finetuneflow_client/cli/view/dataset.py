@@ -114,6 +114,10 @@ def example_panel(example: example_pb2.Example) -> Panel:
     grid.add_row("evidence", Text(example.evidence, "italic"))
     source = ", ".join(part for part in (example.file_display_name, place(example.place)) if part)
     grid.add_row("source", Text(source or example.chunk))
+    if example.flags:
+        grid.add_row("flags", Text(", ".join(example.flags), "magenta"))
+    if example.scores:
+        grid.add_row("scores", Text(", ".join(f"{name} {example.scores[name]:.3g}" for name in sorted(example.scores))))
     if not example.accepted:
         grid.add_row("dropped", Text(f"{example.drop_reason} {example.drop_detail}".strip(), "yellow"))
     title = names.short(example.name) or ("accepted" if example.accepted else "dropped")

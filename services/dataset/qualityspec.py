@@ -1,0 +1,42 @@
+"""The settings of a dataset that say what an example must be: defaults and ranges."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from finetuneflow.dataset.v1 import dataset_pb2
+from services.common.errors import InvalidArgument
+from services.dataset.core.pii import KINDS
+from services.dataset.core.screening import OTHERS
+
+MAX_CANARIES = 100
+MIN_CANARY = 6
+MAX_CANARY = 500
+
+
+def quality(wanted: dataset_pb2.DatasetSpec) -> dict[str, Any]:
+    """Return the settings of the gates; those that are not set are left out, for their defaults may change.
+
+    Raises:
+        InvalidArgument: a kind, an action or a canary is none; the message says what is.
+    """
+    found: dict[str, Any] = {}
+    for kind, action in sorted(wanted.pii_policy.items()):
+        if kind not in (*KINDS, OTHERS):
+            known = ", ".join((*KINDS, OTHERS))
+            raise InvalidArgument(f'"{kind[:50]}" is no kind of personal data. Use {known}.', field="spec.pii_policy")
+        if action not in dataset_pb2.PiiAction.values():
+            raise InvalidArgument(f"{action} is no action: FLAG, MASK, DROP or IGNORE.", field="spec.pii_policy")
+        if action:
+            found.setdefault("pii_policy", {})[kind] = dataset_pb2.PiiAction.Name(action)
+    if len(wanted.canaries) > MAX_CANARIES:
+        raise InvalidArgument(f"There are more than {MAX_CANARIES} canaries.", field="spec.canaries")
+    for canary in wanted.canaries:
+        if not MIN_CANARY <= len(canary.strip()) <= MAX_CANARY:
+            raise InvalidArgument(
+                f"A canary has {len(canary.strip())} characters; use {MIN_CANARY} to {MAX_CANARY}.",
+                field="spec.canaries",
+            )
+    if wanted.canaries:
+        found["canaries"] = [canary.strip() for canary in wanted.canaries]
+    return found
