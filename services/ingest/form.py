@@ -19,7 +19,7 @@ _CHANGEABLE = {
     "meta.annotations": "annotations",
 }
 
-_STRATEGIES: dict[int, Strategy] = {
+_STRATEGIES: dict[file_pb2.ChunkStrategy.ValueType, Strategy] = {
     file_pb2.CHUNK_STRATEGY_UNSPECIFIED: "structure",
     file_pb2.CHUNK_STRATEGY_STRUCTURE: "structure",
     file_pb2.CHUNK_STRATEGY_MARKDOWN: "markdown",

@@ -84,7 +84,7 @@ class Cutter:
         if strategy == "code":
             self._cuts = CodeCuts(self._text, self._bounds, tokens, sizes)
         else:
-            apart = document.headings_to(heading_depth) if strategy == "markdown" else ()
+            apart = document.headings_to(heading_depth) if strategy == "markdown" else frozenset()
             self._cuts = StructureCuts(self._text, self._bounds, tokens, sizes, apart)
 
     @property

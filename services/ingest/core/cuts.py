@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Set
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -59,7 +59,7 @@ class StructureCuts:
     """
 
     def __init__(
-        self, text: str, bounds: Boundaries, tokens: TokenMap, sizes: Sizes, apart: Container[int] = ()
+        self, text: str, bounds: Boundaries, tokens: TokenMap, sizes: Sizes, apart: Set[int] = frozenset()
     ) -> None:
         self._text = text
         self._bounds = bounds

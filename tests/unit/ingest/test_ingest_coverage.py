@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from services.ingest.core.chunks import Chunk, Cutter
 from services.ingest.core.coverage import Coverage, Gap, Uncovered
-from services.ingest.core.document import ExtractedDocument, Removed, from_json, to_json
+from services.ingest.core.document import ExtractedDocument, Kind, Removed, from_json, to_json
 from services.ingest.core.plain import markdown_document, plain_document
 from services.ingest.core.settings import ChunkRules, Strategy, chunk_rules
 from services.ingest.core.writer import DocumentWriter, Segment
@@ -21,8 +21,8 @@ from services.ingest.sandbox.cut import with_gaps
 
 CODE = (
     "import os\n\n\n# Opens it.\n@cached\ndef first(a, b):\n    if a:\n        return b\n\n    return a\n\n\n"
-    "class Pump(Machine):\n    def start(self):\n        self.on = True\n\n"
-    "    def stop(self):\n        self.on = False\n"
+    "class Pump(Machine):\n    def start(self):\n        self.on = True\n\n    def stop(self):\n"
+    "        self.on = False\n"
 )
 WORDS = st.lists(
     st.sampled_from(["valve", "Öl", "泵", "🙂", "e\u0301", "a.b", "x" * 90, "Dr.", "end.", "\u200d", "3.5"])
@@ -36,6 +36,7 @@ PARTS = st.one_of(
     st.integers(1, 60).map(lambda n: " ".join(f"Word{i} is here." for i in range(n))),
     st.integers(1, 30).map(lambda n: "".join(f"    line_{i}(a, b)\n" for i in range(n))),
 )
+KINDS: list[Kind] = ["paragraph", "item", "table", "code", "heading"]
 SEGMENTS = st.lists(
     st.builds(
         Segment,
@@ -53,7 +54,7 @@ def written(draw: st.DrawFn) -> ExtractedDocument:
     """Return a document as the readers of pages write it."""
     writer = DocumentWriter()
     for segments in draw(st.lists(SEGMENTS, max_size=12)):
-        kind = draw(st.sampled_from(["paragraph", "item", "table", "code", "heading"]))
+        kind: Kind = draw(st.sampled_from(KINDS))
         if kind == "heading":
             writer.heading(draw(st.integers(1, 6)), segments)
         else:

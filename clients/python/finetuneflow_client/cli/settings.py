@@ -49,7 +49,9 @@ def asked(resources: resources_pb2.Resources) -> str:
 
 def chunk_settings(args: Namespace, model: str, flags: tuple[Setting, ...] = CHUNK) -> file_pb2.ChunkSettings:
     """Return how to cut: the user's settings, tokens counted by a model (empty: tiktoken)."""
-    settings = file_pb2.ChunkSettings(model=model, strategy=_STRATEGIES.get(args.strategy))
+    settings = file_pb2.ChunkSettings(model=model)
+    if args.strategy:
+        settings.strategy = _STRATEGIES[args.strategy]
     _fill(settings, flags, args)
     return settings
 
