@@ -12,7 +12,15 @@ from services.common.errors import InvalidArgument, NotReady
 from services.common.interceptors import Context
 from services.common.protoform import user_fields
 from services.ingest.files import Files
-from services.ingest.form import chunk_rules_of, chunk_to_proto, file_to_proto, project_change, project_to_proto
+from services.ingest.form import (
+    chunk_rules_of,
+    chunk_to_proto,
+    file_to_proto,
+    preview_to_proto,
+    project_change,
+    project_to_proto,
+)
+from services.ingest.previewing import Previews
 from services.ingest.projects import NewProject, Projects
 from services.ingest.store import CHUNK, ChunkStore
 from services.ingest.uploads import Header, Uploads
@@ -23,11 +31,14 @@ MAX_PART = 1_048_576
 class IngestApi(ingest_service_pb2_grpc.IngestServiceServicer):
     """IngestService."""
 
-    def __init__(self, projects: Projects, uploads: Uploads, files: Files, chunks: ChunkStore) -> None:
+    def __init__(
+        self, projects: Projects, uploads: Uploads, files: Files, chunks: ChunkStore, previews: Previews
+    ) -> None:
         self._projects = projects
         self._uploads = uploads
         self._files = files
         self._chunks = chunks
+        self._previews = previews
 
     async def CreateProject(self, request: pb.CreateProjectRequest, context: Context) -> project_pb2.Project:
         """Make a project."""
@@ -105,6 +116,11 @@ class IngestApi(ingest_service_pb2_grpc.IngestServiceServicer):
             files=[file_to_proto(doc) for doc in queued.files],
             failed_files=[file_to_proto(doc) for doc in queued.failed],
         )
+
+    async def PreviewChunks(self, request: pb.PreviewChunksRequest, context: Context) -> pb.PreviewChunksResponse:
+        """Return how a file would be cut."""
+        rules = chunk_rules_of(request.settings)
+        return preview_to_proto(await self._previews.preview(request.file, rules, request.max_chunks))
 
     async def GetChunk(self, request: pb.GetChunkRequest, context: Context) -> chunk_pb2.Chunk:
         """Return a chunk."""

@@ -15,12 +15,14 @@ from services.ingest.child import Sandbox
 from services.ingest.config import ingest_config
 from services.ingest.files import Files
 from services.ingest.peers import GrpcModels
+from services.ingest.previewing import Previews
 from services.ingest.projects import Projects
 from services.ingest.ranks import RankFiles
 from services.ingest.reading import Reading
 from services.ingest.store import CHUNK_INDEXES, FILE_INDEXES, ChunkStore
 from services.ingest.sweeping import Sweeper
 from services.ingest.uploads import Uploads
+from services.ingest.workroom import Workroom
 
 CAPABILITIES = tuple(
     f"documents:{kind}" for kind in ("csv", "docx", "html", "json", "jsonl", "markdown", "pdf", "tsv", "txt")
@@ -41,7 +43,9 @@ def compose(runtime: Runtime) -> Service:
     projects = Projects(project_docs, file_docs)
     files = Files(file_docs, projects, chunks, objects, GrpcModels(runtime.peers), ranks)
     uploads = Uploads(file_docs, projects, objects, config.max_upload_bytes)
-    reading = Reading(objects, chunks, Sandbox(config.environment), ranks, config.scratch, config.limits)
+    room, sandbox = Workroom(objects, ranks, config.scratch), Sandbox(config.environment)
+    reading = Reading(objects, chunks, sandbox, room, config.limits)
+    previews = Previews(files, sandbox, room, config.limits)
     loop = WorkLoop(
         file_docs,
         reading.handle,
@@ -50,7 +54,7 @@ def compose(runtime: Runtime) -> Service:
         lease_seconds=runtime.config.lease_seconds,
         sweep_seconds=runtime.config.sweep_seconds,
     )
-    api = IngestApi(projects, uploads, files, chunks)
+    api = IngestApi(projects, uploads, files, chunks, previews)
     return Service(
         name="ingest",
         register=lambda server: ingest_service_pb2_grpc.add_IngestServiceServicer_to_server(api, server),

@@ -127,16 +127,12 @@ class Files:
             InvalidArgument: a file is of another project.
         """
         await self._projects.get(parent, "parent")
-        tokenizer = await self._tokenizer(rules.model)
+        wish = await self.wish(rules)
         for name in names:
             ids.parse_name(name, FILE, "files")
             if not name.startswith(parent + "/"):
                 raise InvalidArgument(f"{name} is not a file of {parent}. Name files of one project.", field="files")
             await self._files.get(name)
-        wish = {
-            "settings": rules.to_document(),
-            "tokenizer": {"label": tokenizer.label, "key": tokenizer.key, "sha256": tokenizer.sha256},
-        }
         found: list[Document] = []
         failed: list[Document] = []
         for name in dict.fromkeys(names) or await self._all(parent):
@@ -148,6 +144,19 @@ class Files:
                 continue  # deleted since it was listed
             (failed if _unread(doc) else found).append(doc)
         return Queued(found, failed)
+
+    async def wish(self, rules: ChunkRules) -> Document:
+        """Return settings with the tokenizer that counts for them.
+
+        Raises:
+            NotFound: the model does not exist.
+            NotReady: the tokenizer is not to be had.
+        """
+        tokenizer = await self._tokenizer(rules.model)
+        return {
+            "settings": rules.to_document(),
+            "tokenizer": {"label": tokenizer.label, "key": tokenizer.key, "sha256": tokenizer.sha256},
+        }
 
     async def _tokenizer(self, model: str) -> ModelTokenizer:
         if model:

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from finetuneflow.ingest.v1 import chunk_pb2, file_pb2, project_pb2
+from finetuneflow.ingest.v1 import ingest_service_pb2 as pb
 from services.common.documents.port import Document
 from services.common.errors import InvalidArgument
 from services.common.protoform import artifact_to_proto, count_to_proto, meta_to_proto, user_fields, work_to_proto
 from services.ingest.core.settings import ChunkRules, Strategy, chunk_rules
+from services.ingest.previewing import Preview
 from services.ingest.projects import ProjectChange
 
 _CHANGEABLE = {
@@ -128,6 +130,15 @@ def chunk_to_proto(doc: Document) -> chunk_pb2.Chunk:
         places=[_place(place) for place in doc["places"]],
         text_sha256=doc["text_sha256"],
         gaps=[_gap(gap) for gap in doc.get("gaps", ())],
+    )
+
+
+def preview_to_proto(preview: Preview) -> pb.PreviewChunksResponse:
+    """Return a preview."""
+    return pb.PreviewChunksResponse(
+        chunking=_chunking(preview.chunking),
+        histogram=[pb.TokenBin(least=least, most=most, chunks=chunks) for least, most, chunks in preview.histogram],
+        chunks=[chunk_to_proto({**chunk, "_id": "", "text_sha256": preview.text_sha256}) for chunk in preview.chunks],
     )
 
 

@@ -209,6 +209,15 @@ class Ingest(ingest_service_pb2_grpc.IngestServiceServicer):
             file.chunking.CopyFrom(file_pb2.Chunking(settings=request.settings, chunks=2, tokens=40, tokenizer="fake"))
         return ingest_service_pb2.ChunkFilesResponse(files=good, failed_files=[f for f in mine if f not in good])
 
+    async def PreviewChunks(self, request: Any, context: Any) -> Any:
+        self.world.calls.append("PreviewChunks")
+        file = await found(context, self.world.files, request.file)
+        return ingest_service_pb2.PreviewChunksResponse(
+            chunking=file_pb2.Chunking(settings=request.settings, chunks=3, tokens=60, tokenizer="fake", gap_count=2),
+            histogram=[ingest_service_pb2.TokenBin(least=1, most=39, chunks=3)],
+            chunks=[self._chunk(file.name, index) for index in range(request.max_chunks or 2)],
+        )
+
     async def GetChunk(self, request: Any, context: Any) -> Any:
         return self._chunk(request.name.rsplit("/chunks/", 1)[0], 0)
 

@@ -162,6 +162,7 @@ async def test_the_flow_by_hand_needs_no_names_typed_twice(ftf: Ftf, tmp_path: P
             words: await ftf(server, *words.split(), "--json")
             for words in (
                 "project list", "project show", "model list", "model show smollm", "files", "files a.md", "chunks a.md",
+                "chunks a.md --gaps", "chunk --preview a.md --show 3",
                 "llm list", "dataset list", "dataset show", "dataset stats", "dataset examples", "dataset preview",
                 "hardware", "hardware --model smollm --r 4", "runs", "runs r1", "watch r1", "exports", "exports x1",
                 "trace exports/x1", "trace datasets/d1/examples/e1", "status", "train --dry-run", "cancel r1",

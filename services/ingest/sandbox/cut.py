@@ -15,6 +15,7 @@ from services.ingest.sandbox.job import Job, Progress
 from services.ingest.sandbox.tokenizer import load_tokenizer
 
 _MOST_GAPS = 100
+_BINS = 10
 
 
 def cut(job: Job, progress: Progress) -> dict[str, Any]:
@@ -36,15 +37,19 @@ def cut(job: Job, progress: Progress) -> dict[str, Any]:
     )
     coverage = Coverage(document)
     chunks = tokens = 0
+    width = -(-job.max_tokens // _BINS)
+    lengths = [0] * _BINS
     first: list[Gap] = []
     with Path(job.target).open("w", encoding="utf-8") as out:
         for chunk, gaps in with_gaps(_told(cutter, progress), coverage):
             first.extend(gaps[: _MOST_GAPS - len(first)])
             if chunk is None:
                 continue
-            out.write(_line(chunk, gaps))
+            if not job.most_chunks or chunks < job.most_chunks:
+                out.write(_line(chunk, gaps))
             chunks += 1
             tokens += chunk.tokens
+            lengths[min((chunk.tokens - 1) // width, _BINS - 1)] += 1
     return {
         "chunks": chunks,
         "tokens": tokens,
@@ -53,6 +58,7 @@ def cut(job: Job, progress: Progress) -> dict[str, Any]:
         "dropped": coverage.dropped,
         "gaps": [_row(gap) for gap in first],
         "gap_count": coverage.count,
+        "histogram": [[i * width + 1, (i + 1) * width, count] for i, count in enumerate(lengths)],
     }
 
 

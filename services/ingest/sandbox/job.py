@@ -56,6 +56,7 @@ class Job:
         overlap_tokens: cut: most tokens that a chunk repeats.
         strategy: cut: where to cut first; see core.settings.ChunkRules.
         heading_depth: cut: deepest level of heading that begins a chunk.
+        most_chunks: cut: write only the first so many chunks; 0 for all. All are counted.
     """
 
     task: Literal["extract", "cut"]
@@ -70,6 +71,7 @@ class Job:
     overlap_tokens: int = 0
     strategy: Strategy = "structure"
     heading_depth: int = 0
+    most_chunks: int = 0
 
     def write(self, path: Path) -> None:
         """Write the job to a file."""

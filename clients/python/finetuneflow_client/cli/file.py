@@ -7,8 +7,10 @@ from finetuneflow_client import names
 from finetuneflow_client.cli import exits, flow, targets, wording
 from finetuneflow_client.cli.session import Session
 from finetuneflow_client.cli.settings import chunk_settings
+from finetuneflow_client.cli.view.chunks import GAP_COLUMNS, cut_facts, gap_rows, histogram_lines, piece_lines
 from finetuneflow_client.cli.view.dataset import place, stage_rows
 from finetuneflow_client.cli.view.files import failure, tokenizer
+from finetuneflow_client.errors import FtfError
 
 _COLUMNS = ("FILE", "NAME", "STATE", "SIZE", "PAGES", "CHARACTERS", "CHUNKS", "TOKENS", "NOTE")
 
@@ -50,14 +52,21 @@ async def chunk(session: Session) -> None:
     args = session.args
     model = await targets.model(session, args.model) if args.model else ""
     wanted = await targets.files(session, args.files)
+    if args.preview:
+        await _preview(session, wanted, chunk_settings(args, model))
+        return
     cut = await flow.chunk(session, await session.project(), chunk_settings(args, model), wanted)
     _listed(session, cut)
 
 
 async def chunks(session: Session) -> None:
-    """Show a file's chunks with their places and texts."""
+    """Show a file's chunks with their places and texts, or what is in none of them."""
     name = await targets.file(session, session.args.file)
     found = [chunk async for chunk in session.flow.chunks(name)]
+    if session.args.gaps:
+        gaps = [gap for piece in found for gap in piece.gaps]
+        session.output.listing("gaps", gaps, GAP_COLUMNS, gap_rows(gaps))
+        return
     if session.output.as_json:
         session.output.listing("chunks", found, (), ())
         return
@@ -66,6 +75,23 @@ async def chunks(session: Session) -> None:
         session.output.line(f"── {names.short(piece.name)} · {wording.many(piece.tokens, 'token')} · {where}")
         session.output.line(piece.text.strip())
         session.output.line()
+
+
+async def _preview(session: Session, files: list[str], settings: file_pb2.ChunkSettings) -> None:
+    if len(files) != 1:
+        raise FtfError("a preview is of one file", "name one: `ftf chunk --preview FILE`", code="INVALID_ARGUMENT")
+    request = ingest_service_pb2.PreviewChunksRequest(file=files[0], settings=settings, max_chunks=session.args.show)
+    found = await session.flow.ingest.PreviewChunks(request)
+    if session.output.as_json:
+        session.output.message(found)
+        return
+    session.output.facts({"file": files[0], **cut_facts(found.chunking)})
+    for line in (*histogram_lines(found.histogram), *(line for piece in found.chunks for line in piece_lines(piece))):
+        session.output.line(line)
+    left = found.chunking.chunks - len(found.chunks)
+    session.output.line(
+        f"… and {wording.many(left, 'chunk')} more; nothing was stored" if left else "nothing was stored"
+    )
 
 
 def _show(session: Session, file: file_pb2.File) -> None:
@@ -90,6 +116,9 @@ def _show(session: Session, file: file_pb2.File) -> None:
             "chunks": f"{file.chunking.chunks:,}" if file.chunking.chunks else "",
             "tokens": f"{file.chunking.tokens:,} by {tokenizer(file.chunking)}" if file.chunking.tokens else "",
             "balance": "\n".join(balance),
+            "gaps": f"{file.chunking.gap_count:,}, see `ftf chunks {names.short(file.name)} --gaps`"
+            if file.chunking.gap_count
+            else "",
         }
     )
 

@@ -44,10 +44,13 @@ def _chunk(parser: ArgumentParser) -> None:
     parser.add_argument("-m", "--model", default="", metavar="MODEL", help="count tokens as this base model does")
     add_strategy(parser)
     add_flags(parser, CHUNK)
+    parser.add_argument("--preview", action="store_true", help="show how one FILE would be cut, and store nothing")
+    parser.add_argument("--show", type=int, default=0, metavar="N", help="with --preview: chunks to show, 1 to 100")
 
 
 def _chunks(parser: ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE", help="an id or a file name")
+    parser.add_argument("--gaps", action="store_true", help="show what is in no chunk, with the reason, instead")
 
 
 COMMANDS = (
@@ -69,7 +72,7 @@ COMMANDS = (
     Command(
         "chunk",
         "Cut the files into chunks.",
-        "ftf chunk --model smollm2 --max-tokens 384",
+        "ftf chunk --preview handbook.pdf --max-tokens 384",
         "file.chunk",
         _chunk,
         project=True,
