@@ -12,6 +12,8 @@ from services.common.interceptors import Context
 from services.common.objects.port import Objects
 from services.common.work import watch
 from services.dataset import form, transferform
+from services.dataset.accounts import Accounts
+from services.dataset.accounts_api import AccountsApi
 from services.dataset.core.statistics import statistics
 from services.dataset.endpoints import Endpoints
 from services.dataset.exporting import Exporter, blocks
@@ -22,12 +24,19 @@ from services.dataset.service import DATASET, Datasets
 ENDPOINT = "llmEndpoints/*"
 
 
-class DatasetApi(dataset_service_pb2_grpc.DatasetServiceServicer):
+class DatasetApi(AccountsApi, dataset_service_pb2_grpc.DatasetServiceServicer):
     """DatasetService."""
 
     def __init__(
-        self, datasets: Datasets, endpoints: Endpoints, reviewing: Reviewing, preview: Preview, objects: Objects
+        self,
+        datasets: Datasets,
+        endpoints: Endpoints,
+        reviewing: Reviewing,
+        preview: Preview,
+        objects: Objects,
+        accounts: Accounts,
     ) -> None:
+        super().__init__(datasets, reviewing, accounts)
         self._datasets = datasets
         self._endpoints = endpoints
         self._reviewing = reviewing
@@ -126,7 +135,7 @@ class DatasetApi(dataset_service_pb2_grpc.DatasetServiceServicer):
     async def FreezeDataset(self, request: pb.FreezeDatasetRequest, context: Context) -> dataset_pb2.Dataset:
         """Make a version of the examples as they are."""
         ids.parse_name(request.name, DATASET)
-        return form.dataset(await self._datasets.freeze(request.name))
+        return form.dataset(await self._datasets.freeze(request.name, request.approved_only))
 
     async def GetDatasetStatistics(
         self, request: pb.GetDatasetStatisticsRequest, context: Context

@@ -8,6 +8,7 @@ from services.common.outbox import Outbox
 from services.common.resources import INDEXES, Resources
 from services.common.runtime import Runtime, Service
 from services.common.workloop import WorkLoop
+from services.dataset.accounts import Accounts
 from services.dataset.allowlist import AllowList
 from services.dataset.api import DatasetApi
 from services.dataset.endpoints import Endpoints
@@ -34,12 +35,13 @@ def compose(runtime: Runtime) -> Service:
     examples = Examples(Resources(documents.collection("examples", EXAMPLE_INDEXES), "example", clock))
     endpoints = _endpoints(runtime, llms)
     ingest = GrpcDocuments(runtime.peers)
-    freezer = Freezer(datasets, examples, objects)
+    accounts = Accounts(ingest, examples, objects)
+    freezer = Freezer(datasets, examples, objects, accounts)
     service = Datasets(datasets, calls, examples, endpoints, ingest, objects, freezer)
     patience = float(runtime.config.settings.get("llm_patience_seconds", PATIENCE_SECONDS))
     generator = Generator(ingest, endpoints, calls, examples, freezer, patience)
     loop = _loop(runtime, datasets, generator)
-    api = DatasetApi(service, endpoints, Reviewing(datasets, examples), Preview(ingest, endpoints), objects)
+    api = DatasetApi(service, endpoints, Reviewing(datasets, examples), Preview(ingest, endpoints), objects, accounts)
 
     async def project_deleted(data: bytes) -> None:
         await service.delete_project(event_pb2.Event.FromString(data).resource)

@@ -7,9 +7,17 @@ from typing import Any
 
 from google.protobuf.json_format import ParseDict
 
-from finetuneflow.dataset.v1 import dataset_pb2, dataset_service_pb2, example_pb2, llm_endpoint_pb2
+from finetuneflow.dataset.v1 import (
+    dataset_pb2,
+    dataset_service_pb2,
+    example_pb2,
+    ledger_pb2,
+    llm_endpoint_pb2,
+    review_pb2,
+)
 from services.common.documents.port import Document
 from services.common.protoform import artifact_to_proto, count_to_proto, meta_to_proto, timestamp, work_to_proto
+from services.dataset.core import review
 
 _EXAMPLE_FIELDS = (
     "prompt", "response", "chunk", "evidence", "accepted", "drop_reason", "drop_detail", "split", "prompt_version",
@@ -63,6 +71,8 @@ def dataset(doc: Document) -> dataset_pb2.Dataset:
                 eval_examples=v["eval_examples"],
                 recall_examples=v["recall_examples"],
                 create_time=timestamp(v["create_time"]),
+                approved_only=v.get("approved_only", False),
+                ledger=[ledger_step(s) for s in v.get("ledger", ())],
             )
             for v in doc["versions"]
         ],
@@ -77,9 +87,30 @@ def example(doc: Document) -> example_pb2.Example:
     if doc["place"]:
         fields["place"] = doc["place"]
     message = ParseDict(fields, example_pb2.Example())
+    message.content_sha256 = review.content_sha256(doc)
+    if doc.get("review"):
+        message.review.CopyFrom(review_message(doc))
     if doc["_id"]:
         message.meta.CopyFrom(meta_to_proto(doc))
     return message
+
+
+def review_message(doc: Document) -> review_pb2.Review:
+    """Return what a person said of an example."""
+    said, state = review.of(doc), review.state(doc)
+    return review_pb2.Review(
+        state=review_pb2.ReviewState.Value(f"REVIEW_STATE_{state or 'UNSPECIFIED'}"),
+        by=said["by"],
+        tags=said["tags"],
+        note=said["note"],
+        content_sha256=said["content_sha256"],
+        lapsed=bool(said["state"] and not state),
+    )
+
+
+def ledger_step(step: Mapping[str, Any]) -> ledger_pb2.LedgerStep:
+    """Return one step of a ledger."""
+    return ParseDict(dict(step), ledger_pb2.LedgerStep())
 
 
 def statistics(found: Mapping[str, Any]) -> dataset_service_pb2.DatasetStatistics:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
@@ -12,7 +13,8 @@ from services.common.documents.port import Document
 from services.common.errors import NotFound, NotReady
 from services.common.objects.port import Objects
 from services.common.resources import Mutate, Resources
-from services.dataset.core import frozen
+from services.dataset.accounts import Accounts
+from services.dataset.core import frozen, review
 from services.dataset.core.split import split
 from services.dataset.store import Examples
 
@@ -20,14 +22,18 @@ from services.dataset.store import Examples
 class Freezer:
     """Makes versions of datasets."""
 
-    def __init__(self, datasets: Resources, examples: Examples, objects: Objects) -> None:
+    def __init__(self, datasets: Resources, examples: Examples, objects: Objects, accounts: Accounts) -> None:
+        self.accounts = accounts
         self._datasets = datasets
         self._examples = examples
         self._objects = objects
 
     async def first_version(self, dataset: Document, also: Mutate) -> Mutate:
         """Split and store the accepted examples; return the change that adds the version to the dataset."""
-        version = await self._version(dataset)
+        await self._inherit(dataset)
+        told = copy.deepcopy(dataset)
+        also(told)
+        version = await self._version({**dataset, "counts": told["counts"]})
 
         def add(doc: Document) -> None:
             also(doc)
@@ -35,17 +41,42 @@ class Freezer:
 
         return add
 
-    async def freeze(self, dataset: Document) -> Document:
+    async def freeze(self, dataset: Document, approved_only: bool = False) -> Document:
         """Add a version of the examples as they are, unless the newest version has the same bytes.
 
+        Args:
+            approved_only: only those that a person has approved as they are; it is then another version even with the
+                same bytes, for it says so.
+
         Raises:
-            NotReady: no example is accepted (NO_ACCEPTED_EXAMPLES).
+            NotReady: no example is accepted (NO_ACCEPTED_EXAMPLES), or none approved (NO_APPROVED_EXAMPLES).
         """
-        version = await self._version(dataset)
+        version = await self._version(dataset, approved_only)
         return await self._datasets.change(dataset["_id"], lambda doc: _append(doc, version))
 
-    async def _version(self, dataset: Document) -> Document:
+    async def _inherit(self, dataset: Document) -> None:
+        """Let examples take over what was said of the same texts in another dataset; what has a review keeps it."""
+        source = dataset["spec"].get("inherit_reviews_from", "")
+        if not source:
+            return
+        try:
+            said = review.inherited(await self._examples.all(await self._datasets.get(source)))
+        except NotFound:
+            return  # deleted meanwhile
+
+        def take(doc: Document) -> None:
+            found = said.get(review.content_sha256(doc))
+            if found and not doc.get("review"):
+                review.take_over(doc, found)
+
+        for example in await self._examples.all(dataset):
+            if not example.get("review") and review.content_sha256(example) in said:
+                await self._examples.resources.change(example["_id"], take)
+
+    async def _version(self, dataset: Document, approved_only: bool = False) -> Document:
         examples = await self._examples.all(dataset, accepted=True)
+        if approved_only:
+            examples = await self._approved(dataset, examples)
         if not examples:
             raise NotReady(
                 f"{dataset['_id']} has no accepted example. See the drops by reason with `ftf dataset stats`.",
@@ -63,7 +94,27 @@ class Freezer:
             "eval_examples": sides["SPLIT_EVAL"],
             "recall_examples": sides["SPLIT_RECALL"],
             "create_time": self._datasets.clock.now(),
+            "approved_only": approved_only,
+            "ledger": await self.accounts.frozen(dataset, approved_only),
         }
+
+    async def _approved(self, dataset: Document, examples: Sequence[Document]) -> list[Document]:
+        """Return the approved ones; the others have no side while the newest version leaves them out."""
+        approved = [e for e in examples if review.approved(e)]
+        if not approved:
+            raise NotReady(
+                f"{dataset['_id']} has no approved example. Approve some with `ftf dataset review --approve`.",
+                reason="NO_APPROVED_EXAMPLES",
+            )
+
+        def leave(doc: Document) -> None:
+            doc["split"] = "SPLIT_UNSPECIFIED"
+
+        for example in examples:
+            if not review.approved(example) and example["split"] != "SPLIT_UNSPECIFIED":
+                with contextlib.suppress(NotFound):
+                    await self._examples.resources.change(example["_id"], leave)
+        return approved
 
     async def _assign(self, dataset: Document, examples: Sequence[Document]) -> list[Document]:
         """Write each example's side; the same examples get the same sides every time."""
@@ -94,6 +145,10 @@ def _short(example: Document) -> str:
 
 def _append(doc: Document, version: Document) -> None:
     newest = doc["versions"][-1] if doc["versions"] else None
-    if newest and newest["artifact"]["sha256"] == version["artifact"]["sha256"]:
+    if newest and _alike(newest) == _alike(version):
         return
     doc["versions"] = [*doc["versions"], {**version, "version": len(doc["versions"]) + 1}]
+
+
+def _alike(version: Document) -> tuple[str, bool]:
+    return version["artifact"]["sha256"], bool(version.get("approved_only", False))

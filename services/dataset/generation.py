@@ -19,6 +19,7 @@ from services.common.resources import Mutate
 from services.common.work import Claim, OnHold, Superseded
 from services.dataset.core.checks import check
 from services.dataset.core.example import Verdict
+from services.dataset.core.ledger import UNREADABLE
 from services.dataset.core.replies import parse
 from services.dataset.endpoints import Endpoints
 from services.dataset.freezing import Freezer
@@ -78,6 +79,7 @@ class Generator:
         files = [File(f["name"], f["display_name"], f["sha256"]) for f in claim.doc["files"]]
         sources = [source for file in files async for source in self._documents.chunks(file)]
         planned = await asyncio.to_thread(plan, spec, client.endpoint.model, sources)
+        await self._freezer.accounts.keep(claim, planned, [source.chunk for source in sources])
         run = _Run(claim, client, planned, self._calls, self._examples, self._patience)
         await run.to_the_end()
         if not run.tally.accepted:
@@ -111,8 +113,8 @@ class Tally:
         """Return the stages; each one's in is the out of the one before, and in = out + dropped."""
         answered = self.judged
         waiting = len(self._plan.calls) - answered - sum(self.calls_dropped.values())
-        unread = {k: v for k, v in self.dropped.items() if k in _UNREADABLE}
-        judged = {k: v for k, v in self.dropped.items() if k not in _UNREADABLE}
+        unread = {k: v for k, v in self.dropped.items() if k in UNREADABLE}
+        judged = {k: v for k, v in self.dropped.items() if k not in UNREADABLE}
         read = answered - sum(unread.values())
         bare = {"NO_PASSAGE": self._plan.bare}
         return [
@@ -133,9 +135,6 @@ class Tally:
             f"None of {self.judged} replies was accepted ({drops}). See them with `ftf dataset examples --filter '*'`; "
             "use a stronger LLM or other documents."
         )
-
-
-_UNREADABLE = frozenset({"EMPTY_REPLY", "REFUSAL_REPLY", "INVALID_JSON", "TRUNCATED", "INVALID_SCHEMA"})
 
 
 class _Run:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from google.protobuf.json_format import MessageToDict
 
+from finetuneflow.common.v1 import work_pb2
 from finetuneflow.ingest.v1 import chunk_pb2, file_pb2, ingest_service_pb2, ingest_service_pb2_grpc
 from services.common.channels import Peers
-from services.common.errors import NotReady
+from services.common.errors import NotFound, NotReady
+from services.common.statuses import from_status
 from services.dataset.core.example import Source
 from services.dataset.core.marks import neutral
 from services.dataset.ports import Document
@@ -53,6 +56,15 @@ class GrpcDocuments:
             if not token:
                 return
 
+    async def facts(self, project: str, names: Sequence[str], everything: bool) -> list[dict[str, Any]]:
+        """Return what reading and cutting made of files."""
+        found = {f.name: f async for f in self._all(project)} if everything else {}
+        for name in names:
+            if name not in found:
+                with contextlib.suppress(NotFound):
+                    found[name] = await self._stub.GetFile(ingest_service_pb2.GetFileRequest(name=name))
+        return [_facts(file) for file in found.values()]
+
     async def chunks(self, file: Document) -> AsyncIterator[Source]:
         """Yield the chunks of a file in order."""
         token = ""
@@ -64,6 +76,26 @@ class GrpcDocuments:
             token = page.next_page_token
             if not token:
                 return
+
+
+def _facts(file: file_pb2.File) -> dict[str, Any]:
+    cut = file.HasField("chunking")
+    return {
+        "name": file.name,
+        "display_name": file.display_name,
+        "reason": "" if cut else _why(file),
+        "text": _balance(file.text.count) if file.text.count.stage else None,
+        "characters": _balance(file.chunking.count) if cut and file.chunking.count.stage else None,
+    }
+
+
+def _why(file: file_pb2.File) -> str:
+    return (from_status(file.work.error).reason if file.work.HasField("error") else "") or "NOT_CHUNKED"
+
+
+def _balance(count: work_pb2.StageCount) -> dict[str, Any]:
+    dropped = {drop.reason: drop.count for drop in count.dropped}
+    return {"stage": count.stage, "in": getattr(count, "in"), "out": count.out, "dropped": dropped}
 
 
 def _source(chunk: chunk_pb2.Chunk, file: Document) -> Source:

@@ -71,6 +71,18 @@ class Documents(Protocol):
         """
         ...
 
+    async def facts(self, project: str, names: Sequence[str], everything: bool) -> list[dict[str, Any]]:
+        """Return what reading and cutting made of files, for the ledger; a file that is gone is left out.
+
+        Args:
+            everything: all files of the project, not only the named ones.
+
+        Returns:
+            For each {"name", "display_name", "reason", "text", "characters"}: why it is not cut, "" for one that is; and
+            the balances {"stage", "in", "out", "dropped"} of its reading and its cutting, or None.
+        """
+        ...
+
     def chunks(self, file: Document) -> AsyncIterator[Source]:
         """Yield the chunks of a file in order. Raises NotFound, NotReady, Unavailable."""
         ...

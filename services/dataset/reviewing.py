@@ -1,20 +1,33 @@
-"""Examples after generation: listed, read, changed, removed."""
+"""Examples after generation: listed, read, changed, reviewed, removed."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 
 from finetuneflow.dataset.v1 import example_pb2
 from services.common.documents.port import Document
-from services.common.errors import InvalidArgument
-from services.common.resources import Resources
-from services.dataset.core import filters
+from services.common.errors import InvalidArgument, NotFound
+from services.common.resources import DEFAULT_PAGE, Resources
+from services.dataset.core import filters, review
 from services.dataset.core.checks import MAX_PROMPT, MAX_RESPONSE
 from services.dataset.store import Examples
 
 EXAMPLE = "projects/*/datasets/*/examples/*"
 CHANGEABLE = ("prompt", "response", "accepted")
-REVIEWED = "REJECTED_BY_REVIEW"
+REVIEWED = review.REASON
+MAX_SCANNED = 5000
+"""Examples looked at for one page of a filter that the store cannot answer; a page may then be short, or empty."""
+
+
+@dataclass
+class Reviewed:
+    """What a review did: how many examples were meant, how many changed, which could not be approved."""
+
+    matched: int = 0
+    changed: int = 0
+    skipped: list[str] = dataclasses.field(default_factory=list)
 
 
 class Reviewing:
@@ -37,11 +50,24 @@ class Reviewing:
             InvalidArgument: a bad filter, size or token.
         """
         doc = await self._datasets.get(dataset)
-        where = {"dataset_uid": doc["uid"], **filters.parse(text)}
-        return await self._examples.page(where, size, token)
+        meant = filters.read(text)
+        where = {"dataset_uid": doc["uid"], **meant.where}
+        if not meant.tests:
+            return await self._examples.page(where, size, token)
+        found: list[Document] = []
+        scanned, wanted = 0, size or DEFAULT_PAGE
+        while True:
+            # As many as are still wanted, so that the token stands right behind the last that was looked at.
+            docs, token = await self._examples.page(where, size if size < 0 else wanted - len(found), token)
+            scanned += len(docs)
+            found += [d for d in docs if meant.matches(d)]
+            if not token or len(found) >= wanted or scanned >= MAX_SCANNED:
+                return found, token
 
     async def update(self, wanted: example_pb2.Example, paths: Sequence[str]) -> Document:
         """Change prompt, response or accepted; the example counts as edited from then on.
+
+        A decision about the old texts no longer holds.
 
         Raises:
             NotFound: there is no such example.
@@ -76,10 +102,72 @@ class Reviewing:
 
         return await self._examples.change(wanted.name, change, etag=wanted.meta.etag, user=True)
 
+    async def review(
+        self, dataset: str, names: Sequence[str], text: str, word: review.Word, validate_only: bool
+    ) -> Reviewed:
+        """Say something of examples: of those named, or of all that a filter means. Repeating it changes nothing more.
+
+        Raises:
+            NotFound: the dataset or a named example does not exist.
+            InvalidArgument: neither names nor a filter, a bad filter, tag or note.
+        """
+        _check(names, text, word)
+        doc = await self._datasets.get(dataset)
+        done = Reviewed()
+        async for example in self._meant(doc, names, text):
+            done.matched += 1
+            if not word.fits(example):
+                done.skipped.append(example["_id"])
+                continue
+            trial = {**example}
+            word.say(trial)
+            if trial == example:
+                continue
+            done.changed += 1
+            if not validate_only:
+                await self._say(example["_id"], word)
+        return done
+
+    async def _say(self, name: str, word: review.Word) -> None:
+        def say(doc: Document) -> None:
+            if word.fits(doc):
+                word.say(doc)
+
+        try:
+            await self._examples.change(name, say, user=True)
+        except NotFound:
+            return  # removed since it was listed
+
+    async def _meant(self, dataset: Document, names: Sequence[str], text: str) -> AsyncIterator[Document]:
+        if names:
+            for name in dict.fromkeys(names):
+                yield await self._examples.get(name)
+            return
+        token = ""
+        while True:
+            # All are read before any is changed: a change may take an example out of the filter, not out of the order.
+            docs, token = await self.page(dataset["_id"], text, 500, token)
+            for doc in docs:
+                yield doc
+            if not token:
+                return
+
     async def delete(self, name: str) -> None:
         """Remove an example. It stays away when generation is resumed."""
         await self.get(name)
         await self._examples.delete(name)
+
+
+def _check(names: Sequence[str], text: str, word: review.Word) -> None:
+    if not names and not text.strip():
+        raise InvalidArgument('Name examples or give a filter; "*" means all.', field="filter")
+    for tag in (*word.add_tags, *word.remove_tags):
+        if not 0 < len(tag) <= review.MAX_TAG or tag != tag.strip():
+            raise InvalidArgument(f'"{tag[:80]}" is no tag. Use 1 to {review.MAX_TAG} characters.', field="add_tags")
+    if len(word.add_tags) > review.MAX_TAGS:
+        raise InvalidArgument(f"There are {len(word.add_tags)} tags; use up to {review.MAX_TAGS}.", field="add_tags")
+    if word.note is not None and len(word.note) > review.MAX_NOTE:
+        raise InvalidArgument(f"The note is longer than {review.MAX_NOTE} characters.", field="note")
 
 
 def _dataset(name: str) -> str:

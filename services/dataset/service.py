@@ -7,7 +7,7 @@ from typing import Any
 from finetuneflow.dataset.v1 import dataset_pb2
 from services.common import ids
 from services.common.documents.port import Document
-from services.common.errors import NotFound, NotReady
+from services.common.errors import InvalidArgument, NotFound, NotReady
 from services.common.objects.port import Objects
 from services.common.protoform import user_fields
 from services.common.resources import Resources
@@ -55,6 +55,7 @@ class Datasets:
         for name in wanted.files:
             ids.parse_name(name, "projects/*/files/*", "spec.files")
         spec = complete(wanted)
+        spec["inherit_reviews_from"] = await self._inherits(parent, wanted.inherit_reviews_from)
         await self._documents.project(parent)
         spec["llm_endpoint"] = await self._endpoints.resolve(wanted.llm_endpoint)
         files = await self._documents.files(parent, list(wanted.files))
@@ -62,6 +63,16 @@ class Datasets:
         records = [{"name": f.name, "display_name": f.display_name, "sha256": f.sha256} for f in files]
         endpoint = await self._endpoints.resources.get(spec["llm_endpoint"])
         return {"spec": spec, "files": records, "llm": f"{endpoint['_id']} {endpoint['model']}"}
+
+    async def _inherits(self, parent: str, source: str) -> str:
+        if source:
+            ids.parse_name(source, DATASET, "spec.inherit_reviews_from")
+            if not source.startswith(parent + "/"):
+                raise InvalidArgument(
+                    f"{source} is not of {parent}. Use one of its datasets.", field="spec.inherit_reviews_from"
+                )
+            await self.resources.get(source)
+        return source
 
     async def create(
         self, parent: str, wanted: dataset_pb2.Dataset, dataset_id: str, request_id: str, creator: str
@@ -84,6 +95,7 @@ class Datasets:
             "counts": [],
             "usage": dict(NO_USAGE),
             "versions": [],
+            "whole_project": not wanted.spec.files,
         }
         return await self.resources.create(name, fields, request_id=request_id, body=body, creator=creator)
 
@@ -109,16 +121,16 @@ class Datasets:
 
         return await self.resources.change(name, again)
 
-    async def freeze(self, name: str) -> Document:
+    async def freeze(self, name: str, approved_only: bool = False) -> Document:
         """Make a version of the examples as they are; the newest is returned if nothing changed.
 
         Raises:
-            NotReady: generation goes on (DATASET_NOT_READY), or NO_ACCEPTED_EXAMPLES.
+            NotReady: generation goes on (DATASET_NOT_READY), NO_ACCEPTED_EXAMPLES or NO_APPROVED_EXAMPLES.
         """
         doc = await self.resources.get(name)
         if not at_rest(doc["work"]):
             raise NotReady(f"{name} is still being generated. Wait for it, or pause it.", reason="DATASET_NOT_READY")
-        return await self._freezer.freeze(doc)
+        return await self._freezer.freeze(doc, approved_only)
 
     async def version(self, name: str, number: int) -> dict[str, Any]:
         """Return a frozen version's record; 0 for the newest.

@@ -98,13 +98,22 @@ class Examples:
         where = {"dataset_uid": dataset["uid"], "delete_time": None, **conditions}
         return [doc async for doc in _all(self.resources.collection, where, "order")]
 
+    async def every(self, dataset: Document) -> list[Document]:
+        """Return all examples of a dataset in order, deleted ones too."""
+        return [doc async for doc in _all(self.resources.collection, {"dataset_uid": dataset["uid"]}, "order")]
+
     async def delete(self, uid: str) -> None:
         """Remove the examples of a dataset. Repeating it does nothing."""
         await _delete_all(self.resources.collection, {"dataset_uid": uid})
 
 
 def _name(dataset: Document, call: Call) -> str:
-    return f"{dataset['_id']}/examples/{ids.derived_id('e', call.id)}"
+    return f"{dataset['_id']}/examples/{example_id(call)}"
+
+
+def example_id(call: Call) -> str:
+    """Return the id of the example that a call gives: the last part of its name."""
+    return ids.derived_id("e", call.id)
 
 
 def describe(source: Source, verdict: Verdict) -> Document:

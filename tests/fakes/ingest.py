@@ -60,8 +60,17 @@ class Ingest:
         chunks = self.files[name]
         found = file_pb2.File(name=name, display_name=name.rpartition("/")[2] + ".md")
         found.content.sha256 = hashlib.sha256(name.encode()).hexdigest()
+        count = found.text.count
+        count.stage, count.out = "pages", max(1, len(chunks))
+        setattr(count, "in", count.out + 1)
+        count.dropped.add(reason="NO_TEXT", count=1)
         if chunks:
             found.chunking.chunks = len(chunks)
+            covered = found.chunking.count
+            covered.stage, covered.out = "characters", sum(map(len, chunks))
+            setattr(covered, "in", covered.out + 2 * (len(chunks) - 1))
+            if len(chunks) > 1:
+                covered.dropped.add(reason="WHITE_SPACE", count=2 * (len(chunks) - 1))
         return found
 
     def chunks(self, name: str) -> list[chunk_pb2.Chunk]:

@@ -103,7 +103,12 @@ async def stats(session: Session) -> None:
 
 async def freeze(session: Session) -> None:
     """Make a version of the examples as they are."""
-    _shown(session, await flow.freeze(session, await targets.dataset(session, session.args.dataset)))
+    name = await targets.dataset(session, session.args.dataset)
+    if not session.args.approved_only:
+        _shown(session, await flow.freeze(session, name))
+        return
+    request = dataset_service_pb2.FreezeDatasetRequest(name=name, approved_only=True)
+    _shown(session, await session.flow.dataset.FreezeDataset(request, timeout=600))
 
 
 async def cancel(session: Session) -> None:
@@ -145,7 +150,10 @@ async def download(session: Session) -> None:
 async def _spec(session: Session) -> dataset_pb2.DatasetSpec:
     args = session.args
     llm = names.full("llmEndpoints", args.llm) if args.llm else ""
-    return dataset_spec(args, await targets.files(session, args.files), llm)
+    spec = dataset_spec(args, await targets.files(session, args.files), llm)
+    if spec.inherit_reviews_from:
+        spec.inherit_reviews_from = await targets.dataset(session, spec.inherit_reviews_from)
+    return spec
 
 
 async def _finished(session: Session, dataset: dataset_pb2.Dataset) -> None:
@@ -176,7 +184,7 @@ def _shown(session: Session, dataset: dataset_pb2.Dataset) -> None:
             "flags": wording.drops(sorted(dataset.flags.items())),
             "versions": "\n".join(
                 f"{v.version}: {v.train_examples} train, {v.eval_examples} held out, {v.recall_examples} recall, "
-                f"sha256 {v.artifact.sha256}"
+                f"{'approved only, ' if v.approved_only else ''}sha256 {v.artifact.sha256}"
                 for v in dataset.versions
             ),
         }

@@ -56,6 +56,11 @@ def _generate(parser: ArgumentParser) -> None:
     spec_flags(parser)
 
 
+def _freeze(parser: ArgumentParser) -> None:
+    _dataset(parser)
+    parser.add_argument("--approved-only", action="store_true", help="take only examples that a person has approved")
+
+
 def _resume(parser: ArgumentParser) -> None:
     _dataset(parser)
     parser.add_argument("--no-watch", action="store_true", help="return at once")
@@ -159,7 +164,7 @@ COMMANDS = (
         "Make a version of the examples as they are now.",
         "ftf dataset freeze",
         "dataset.freeze",
-        _dataset,
+        _freeze,
         project=True,
     ),
     Command(

@@ -76,6 +76,7 @@ DATASET = (
     Setting("system_prompt", str, "system message of each example", metavar="TEXT"),
     Setting("pii_policy", dict, "personal data: EMAIL=mask,*=drop; flag, mask, drop or ignore by kind", flag="pii"),
     Setting("canaries", list, "texts that no example may hold, by comma"),
+    Setting("inherit_reviews_from", str, "dataset whose reviews the same texts take over", metavar="DATASET"),
 )
 
 CHUNK = (

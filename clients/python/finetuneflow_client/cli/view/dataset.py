@@ -120,8 +120,24 @@ def example_panel(example: example_pb2.Example) -> Panel:
         grid.add_row("scores", Text(", ".join(f"{name} {example.scores[name]:.3g}" for name in sorted(example.scores))))
     if not example.accepted:
         grid.add_row("dropped", Text(f"{example.drop_reason} {example.drop_detail}".strip(), "yellow"))
+    if said := _said(example):
+        grid.add_row("review", Text(said))
+    if example.flags:
+        grid.add_row("flags", Text(", ".join(example.flags)))
+    if example.scores:
+        grid.add_row("scores", Text(", ".join(f"{name} {value:g}" for name, value in sorted(example.scores.items()))))
     title = names.short(example.name) or ("accepted" if example.accepted else "dropped")
     return Panel(grid, title=title, title_align="left", border_style="green" if example.accepted else "yellow")
+
+
+def _said(example: example_pb2.Example) -> str:
+    """Return what a person said of an example, in words."""
+    review = example.review
+    state = {1: f"approved by {review.by}", 2: f"rejected by {review.by}"}.get(review.state, "")
+    if review.lapsed:
+        state = f"decided by {review.by} about other texts"
+    tags = " ".join(f"#{tag}" for tag in review.tags)
+    return "; ".join(part for part in (state, tags, review.note) if part)
 
 
 def _figures(dataset: dataset_pb2.Dataset) -> list[tuple[str, str]]:

@@ -1,0 +1,54 @@
+"""Words about what became of things: ledgers, reviews, versions."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+
+from finetuneflow_client.cli.grammar.command import Command
+
+
+def _dataset(parser: ArgumentParser) -> None:
+    parser.add_argument("dataset", nargs="?", default="", metavar="DATASET", help="its id; otherwise the newest")
+
+
+def _ledger(parser: ArgumentParser) -> None:
+    _dataset(parser)
+    parser.add_argument("--version", type=int, default=0, metavar="N", help="that of a frozen version; otherwise as now")
+    parser.add_argument("--step", default="", metavar="S", help="list what this step dropped: files, chunks, checks, …")
+    parser.add_argument("--reason", default="", metavar="R", help="list what was dropped for this reason")
+
+
+def _review(parser: ArgumentParser) -> None:
+    parser.add_argument("examples", nargs="*", metavar="EXAMPLE", help="ids, or DATASET/EXAMPLE; or else --filter")
+    parser.add_argument("-d", "--dataset", default="", metavar="DATASET", help="their dataset; otherwise the newest")
+    parser.add_argument(
+        "--filter", default="", metavar="F", help="'state = UNREVIEWED AND scores.judge >= 4', 'text : \"tax\"', '*', …"
+    )
+    decision = parser.add_mutually_exclusive_group()
+    decision.add_argument("--approve", action="store_true", help="they are good as they are")
+    decision.add_argument("--reject", action="store_true", help="they do not belong into the dataset")
+    decision.add_argument("--reset", action="store_true", help="take a decision back")
+    parser.add_argument("--tag", action="append", default=[], metavar="TAG", help="add a tag; may be repeated")
+    parser.add_argument("--untag", action="append", default=[], metavar="TAG", help="remove a tag; may be repeated")
+    parser.add_argument("--note", metavar="TEXT", help='a note; "" removes it')
+    parser.add_argument("--dry-run", action="store_true", help="only count")
+
+
+COMMANDS = (
+    Command(
+        "dataset ledger",
+        "Show what became of everything: files, pages, chunks, calls, replies, examples, sides; and why things were dropped.",
+        "ftf dataset ledger --step checks --reason DUPLICATE",
+        "ledger.ledger",
+        _ledger,
+        project=True,
+    ),
+    Command(
+        "dataset review",
+        "Approve, reject, tag or note examples, one or many.",
+        "ftf dataset review --filter 'state = UNREVIEWED AND scores.judge >= 4' --approve",
+        "ledger.review",
+        _review,
+        project=True,
+    ),
+)

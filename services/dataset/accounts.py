@@ -1,0 +1,111 @@
+"""The accounts of a dataset: the plan that generation followed, kept as a file, and the ledger made from it."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import json
+from collections.abc import Sequence
+
+from services.common.documents.port import Document
+from services.common.errors import InvalidArgument
+from services.common.objects.port import Objects
+from services.common.resources import DEFAULT_PAGE, MAX_PAGE
+from services.common.work import Claim
+from services.dataset.core.ledger import Planned, Row, Step, ledger
+from services.dataset.ports import Documents
+from services.dataset.spec import Plan
+from services.dataset.store import Examples, example_id
+
+
+class Accounts:
+    """Keeps plans and makes ledgers."""
+
+    def __init__(self, documents: Documents, examples: Examples, objects: Objects) -> None:
+        self._documents = documents
+        self._examples = examples
+        self._objects = objects
+
+    async def keep(self, claim: Claim, plan: Plan, chunks: Sequence[str]) -> None:
+        """Keep what is there to generate from and what is to be asked. Repeating it keeps the same.
+
+        Args:
+            chunks: names of all chunks, in order.
+
+        Raises:
+            Unavailable: the ingest service does not answer.
+            Superseded, Cancelled: as Claim.update.
+        """
+        doc = claim.doc
+        used = {f["name"] for f in doc["files"]}
+        everything = doc.get("whole_project", False)
+        files = await self._documents.facts(doc["parent"], sorted(used), everything)
+        for file in files:
+            file["used"] = file["name"] in used
+            file["reason"] = "" if file["used"] else file["reason"] or "ADDED_LATER"
+        calls: dict[str, list[str]] = {name: [] for name in chunks}
+        for call in plan.calls:
+            calls.setdefault(call.source.chunk, []).append(example_id(call))
+        kept = {
+            "files": files,
+            "chunks": [{"chunk": name, "calls": ids} for name, ids in calls.items()],
+            "order": [example_id(call) for call in plan.calls],
+        }
+        content = await asyncio.to_thread(lambda: json.dumps(kept, sort_keys=True).encode())
+        key = f"datasets/{doc['uid']}/plan-{hashlib.sha256(content).hexdigest()}.json"
+        if doc.get("plan_key") != key:
+            await self._objects.put(key, content)
+            await claim.update(lambda d: d.update(plan_key=key))
+
+    async def steps(self, dataset: Document) -> list[Step]:
+        """Return the ledger of a dataset as it is now."""
+        examples = await self._examples.every(dataset)
+        newest = dataset["versions"][-1] if dataset["versions"] else {}
+        planned = await self._planned(dataset)
+        return await asyncio.to_thread(
+            ledger, planned, dataset["counts"], examples, bool(newest.get("approved_only", False))
+        )
+
+    async def frozen(self, dataset: Document, approved_only: bool) -> list[Document]:
+        """Return the ledger that a version keeps; the examples have their sides already."""
+        examples = await self._examples.every(dataset)
+        planned = await self._planned(dataset)
+        steps = await asyncio.to_thread(ledger, planned, dataset["counts"], examples, approved_only)
+        return [step.to_document() for step in steps]
+
+    async def rows(self, dataset: Document, name: str, reason: str, size: int, token: str) -> tuple[list[Row], str]:
+        """Return a page of what one step dropped, and the next page's token ("" on the last).
+
+        Raises:
+            InvalidArgument: there is no such step, or a bad size or token.
+        """
+        steps = await self.steps(dataset)
+        step = next((s for s in steps if s.name == name), None)
+        if step is None:
+            known = ", ".join(s.name for s in steps)
+            raise InvalidArgument(f'There is no step "{name[:50]}". The steps are {known}.', field="step")
+        if not 0 <= size <= MAX_PAGE:
+            raise InvalidArgument(f"page_size is {size}; use 1 to {MAX_PAGE}, or 0.", field="page_size")
+        found = [row for row in step.rows if reason in ("", row.reason)]
+        start = _start(token)
+        end = start + (size or DEFAULT_PAGE)
+        return found[start:end], base64.urlsafe_b64encode(f"row{end}".encode()).decode() if end < len(found) else ""
+
+    async def _planned(self, dataset: Document) -> Planned | None:
+        key = dataset.get("plan_key")
+        if not key:
+            return None
+        content = b"".join([part async for part in self._objects.get(key)])
+        kept = await asyncio.to_thread(json.loads, content)
+        return Planned(kept["files"], kept["chunks"], kept["order"])
+
+
+def _start(token: str) -> int:
+    try:
+        text = base64.urlsafe_b64decode(token.encode()).decode() if token else "row0"
+        return int(text.removeprefix("row"))
+    except ValueError as error:
+        raise InvalidArgument(
+            "page_token is not one that this list returned. Begin without it.", field="page_token"
+        ) from error

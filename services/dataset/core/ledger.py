@@ -1,0 +1,195 @@
+"""The ledger: what became of everything from the files to the sides of a dataset, so that nothing is lost in silence.
+
+Each thing that came into a step either went on or has one row of what was dropped, with its reason: in = out + dropped.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+UNREADABLE = frozenset({"EMPTY_REPLY", "REFUSAL_REPLY", "INVALID_JSON", "TRUNCATED", "INVALID_SCHEMA"})
+"""Why there was nothing to read in a reply; every other reason is a check's or a person's."""
+REVIEWED = frozenset({"REJECTED_BY_REVIEW", "DELETED_BY_REVIEW", "DOCUMENT_DELETED"})
+"""What a person decided."""
+SHOWN = 20
+"""Rows of one reason that a ledger itself names."""
+FROM_PLAN = ("files", "pages", "characters", "chunks", "calls")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One thing that was dropped, or as many things of one file as `count` says."""
+
+    reason: str
+    name: str
+    count: int = 1
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step: came = went + the counts of the rows.
+
+    Args:
+        unit: what is counted.
+        rows: what was dropped, in order.
+        parts: what `went` is made of, where it goes several ways.
+    """
+
+    name: str
+    unit: str
+    came: int
+    went: int
+    rows: Sequence[Row] = ()
+    parts: Mapping[str, int] = field(default_factory=dict)
+
+    def dropped(self) -> dict[str, int]:
+        """Return how many were dropped by reason, in alphabetical order."""
+        found: Counter[str] = Counter()
+        for row in self.rows:
+            found[row.reason] += row.count
+        return dict(sorted(found.items()))
+
+    def to_document(self) -> dict[str, Any]:
+        """Return the step as a document keeps it, with the first rows of each reason."""
+        names: dict[str, list[str]] = {}
+        for row in self.rows:
+            shown = names.setdefault(row.reason, [])
+            if len(shown) < SHOWN:
+                shown.append(row.name)
+        drops = [{"reason": r, "count": n, "rows": names[r]} for r, n in self.dropped().items()]
+        parts = [{"name": name, "count": count} for name, count in self.parts.items()]
+        base = {"step": self.name, "unit": self.unit, "in": self.came, "out": self.went}
+        return {**base, "dropped": drops, "parts": parts}
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What was there to generate from, and what was to be asked.
+
+    Args:
+        files: of every file that was there, {"name", "display_name", "used", "reason", "text", "characters"}; the last
+            two are balances {"stage", "in", "out", "dropped"} or None where they are not known.
+        chunks: of every chunk of the files used, {"chunk", "calls"}: its name, and the ids of the examples that its
+            calls are to give, in order.
+        order: those ids in the order of the calls.
+    """
+
+    files: Sequence[Mapping[str, Any]]
+    chunks: Sequence[Mapping[str, Any]]
+    order: Sequence[str]
+
+
+def fate(example: Mapping[str, Any]) -> tuple[str, str]:
+    """Return at which step an example was dropped and why; ("", "") for one that is in the dataset."""
+    if example.get("delete_time") is not None:
+        gone = example["drop_reason"] == "DOCUMENT_DELETED"
+        return "review", "DOCUMENT_DELETED" if gone else "DELETED_BY_REVIEW"
+    if example["accepted"]:
+        return "", ""
+    reason = example["drop_reason"] or "REJECTED_BY_REVIEW"
+    if reason in REVIEWED:
+        return "review", reason
+    return ("replies" if reason in UNREADABLE else "checks"), reason
+
+
+def ledger(
+    planned: Planned | None,
+    earlier: Sequence[Mapping[str, Any]],
+    examples: Sequence[Mapping[str, Any]],
+    approved_only: bool = False,
+) -> list[Step]:
+    """Return the steps from files to sides.
+
+    Args:
+        planned: None for datasets that keep no plan: their first steps are then those of `earlier`, without rows.
+        earlier: the balances {"stage", "in", "out", "dropped"} that generation or an import told, which know why calls
+            were not made.
+        examples: every example, deleted ones too, in order.
+        approved_only: whether the newest version takes approved examples alone.
+    """
+    if planned:
+        steps = [*_documents(planned), _chunks(planned), _calls(planned, earlier, examples)]
+    else:
+        steps = [_told(count) for count in earlier if count["stage"] not in ("replies", "examples")]
+    return [*steps, *_examples(examples), _split(examples, approved_only)]
+
+
+def _documents(planned: Planned) -> Iterable[Step]:
+    left = [Row(f["reason"], f["name"], 1, f["display_name"]) for f in planned.files if not f["used"]]
+    used = [f for f in planned.files if f["used"]]
+    yield Step("files", "files", len(planned.files), len(used), left)
+    texts = [f for f in used if f["text"]]
+    for unit in dict.fromkeys(f["text"]["stage"] for f in texts):
+        yield _balance(unit, unit, [f for f in texts if f["text"]["stage"] == unit], "text")
+    cut = [f for f in used if f["characters"]]
+    if cut:
+        yield _balance("characters", "characters", cut, "characters")
+
+
+def _balance(name: str, unit: str, files: Sequence[Mapping[str, Any]], key: str) -> Step:
+    rows = [
+        Row(reason, f["name"], count, f["display_name"]) for f in files for reason, count in f[key]["dropped"].items()
+    ]
+    return Step(name, unit, sum(f[key]["in"] for f in files), sum(f[key]["out"] for f in files), rows)
+
+
+def _chunks(planned: Planned) -> Step:
+    bare = [Row("NO_PASSAGE", c["chunk"]) for c in planned.chunks if not c["calls"]]
+    return Step("chunks", "chunks", len(planned.chunks), sum(bool(c["calls"]) for c in planned.chunks), bare)
+
+
+def _calls(planned: Planned, earlier: Sequence[Mapping[str, Any]], examples: Sequence[Mapping[str, Any]]) -> Step:
+    judged = {short(e) for e in examples}
+    # The last calls of the plan are those that a limit cut off.
+    waiting = [id for id in planned.order if id not in judged]
+    why: list[str] = []
+    for count in earlier:
+        if count["stage"] == "calls":
+            why += [r for r, n in count["dropped"].items() if r != "NOT_MADE_YET" for _ in range(n)]
+    why = [*["NOT_MADE_YET"] * (len(waiting) - len(why)), *why][: len(waiting)]
+    chunk_of = {id: c["chunk"] for c in planned.chunks for id in c["calls"]}
+    rows = [Row(reason, id, 1, chunk_of[id]) for reason, id in zip(why, waiting, strict=True)]
+    # Examples of an earlier plan, or written by a person, came without a call of this one.
+    others = judged - set(planned.order)
+    return Step("calls", "calls", len(planned.order) + len(others), len(judged), rows)
+
+
+def _told(count: Mapping[str, Any]) -> Step:
+    rows = [Row(reason, "", n) for reason, n in count["dropped"].items()]
+    return Step(count["stage"], count["stage"], count["in"], count["out"], rows)
+
+
+def _examples(examples: Sequence[Mapping[str, Any]]) -> Iterable[Step]:
+    left = list(examples)
+    for name, unit in (("replies", "replies"), ("checks", "examples"), ("review", "examples")):
+        rows, went = [], []
+        for example in left:
+            step, reason = fate(example)
+            if step == name:
+                rows.append(Row(reason, example["_id"], 1, example["drop_detail"]))
+            else:
+                went.append(example)
+        yield Step(name, unit, len(left), len(went), rows)
+        left = went
+
+
+def _split(examples: Sequence[Mapping[str, Any]], approved_only: bool) -> Step:
+    accepted = [e for e in examples if fate(e) == ("", "")]
+    parts = dict.fromkeys(("TRAIN", "EVAL", "RECALL"), 0)
+    rows = []
+    for example in accepted:
+        side = example["split"].removeprefix("SPLIT_")
+        if side in parts:
+            parts[side] += 1
+        else:
+            rows.append(Row("NOT_APPROVED" if approved_only else "NOT_FROZEN", example["_id"]))
+    return Step("split", "examples", len(accepted), sum(parts.values()), rows, parts)
+
+
+def short(example: Mapping[str, Any]) -> str:
+    """Return an example's id: its name without the dataset's."""
+    return str(example["_id"]).rpartition("/")[2]
