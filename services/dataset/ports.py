@@ -78,7 +78,7 @@ class Documents(Protocol):
             everything: all files of the project, not only the named ones.
 
         Returns:
-            For each {"name", "display_name", "reason", "text", "characters"}: why it is not cut, "" for one that is; and
+            For each {"name", "display_name", "reason", "text", "characters"}: why it is not cut, "" for one that is;
             the balances {"stage", "in", "out", "dropped"} of its reading and its cutting, or None.
         """
         ...

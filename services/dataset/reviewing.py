@@ -12,6 +12,7 @@ from services.common.errors import InvalidArgument, NotFound
 from services.common.resources import DEFAULT_PAGE, Resources
 from services.dataset.core import filters, review
 from services.dataset.core.checks import MAX_PROMPT, MAX_RESPONSE
+from services.dataset.core.review import Word
 from services.dataset.store import Examples
 
 EXAMPLE = "projects/*/datasets/*/examples/*"
@@ -103,7 +104,7 @@ class Reviewing:
         return await self._examples.change(wanted.name, change, etag=wanted.meta.etag, user=True)
 
     async def review(
-        self, dataset: str, names: Sequence[str], text: str, word: review.Word, validate_only: bool
+        self, dataset: str, names: Sequence[str], text: str, word: Word, validate_only: bool
     ) -> Reviewed:
         """Say something of examples: of those named, or of all that a filter means. Repeating it changes nothing more.
 
@@ -128,7 +129,7 @@ class Reviewing:
                 await self._say(example["_id"], word)
         return done
 
-    async def _say(self, name: str, word: review.Word) -> None:
+    async def _say(self, name: str, word: Word) -> None:
         def say(doc: Document) -> None:
             if word.fits(doc):
                 word.say(doc)
@@ -158,7 +159,7 @@ class Reviewing:
         await self._examples.delete(name)
 
 
-def _check(names: Sequence[str], text: str, word: review.Word) -> None:
+def _check(names: Sequence[str], text: str, word: Word) -> None:
     if not names and not text.strip():
         raise InvalidArgument('Name examples or give a filter; "*" means all.', field="filter")
     for tag in (*word.add_tags, *word.remove_tags):

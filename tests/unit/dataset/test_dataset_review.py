@@ -120,7 +120,7 @@ def test_filters_choose_by_state_tag_flag_score_and_text(text: str, meant: bool)
 
 @pytest.mark.parametrize(
     "text",
-    ["what", "size = 3", "scores.judge = good", "state = MAYBE", "accepted = perhaps", "accepted = true AND ", "text"],
+    ["what", "size = 3", "scores.judge = good", "state = MAYBE", "accepted = perhaps", "accepted = true AND "],
 )
 def test_a_filter_that_cannot_be_read_is_refused(text: str) -> None:
     """With the fields that there are."""

@@ -69,4 +69,4 @@ async def review(session: Session) -> None:
     verb = "would change" if args.dry_run else "changed"
     session.output.line(f"{wording.many(done.matched, 'example')} meant, {done.changed:,} {verb}")
     for name in done.skipped:
-        session.output.line(f"skipped {names.short(name)}: it has no prompt or no response; write them with `ftf dataset edit`")
+        session.output.line(f"skipped {names.short(name)}: write its prompt and response with `ftf dataset edit`")

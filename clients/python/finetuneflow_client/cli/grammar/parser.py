@@ -13,7 +13,13 @@ from finetuneflow_client.cli import exits
 from finetuneflow_client.cli.grammar import documents, examples, models, reviews, server
 from finetuneflow_client.cli.grammar.command import Command
 
-COMMANDS: tuple[Command, ...] = (*server.COMMANDS, *documents.COMMANDS, *examples.COMMANDS, *reviews.COMMANDS, *models.COMMANDS)
+COMMANDS: tuple[Command, ...] = (
+    *server.COMMANDS,
+    *documents.COMMANDS,
+    *examples.COMMANDS,
+    *reviews.COMMANDS,
+    *models.COMMANDS,
+)
 
 _NOUNS = {
     "model": "Base models: pinned, hashed, described from their files.",

@@ -13,7 +13,9 @@ def _dataset(parser: ArgumentParser) -> None:
 
 def _ledger(parser: ArgumentParser) -> None:
     _dataset(parser)
-    parser.add_argument("--version", type=int, default=0, metavar="N", help="that of a frozen version; otherwise as now")
+    parser.add_argument(
+        "--version", type=int, default=0, metavar="N", help="that of a frozen version; otherwise as now"
+    )
     parser.add_argument("--step", default="", metavar="S", help="list what this step dropped: files, chunks, checks, …")
     parser.add_argument("--reason", default="", metavar="R", help="list what was dropped for this reason")
 
@@ -37,7 +39,7 @@ def _review(parser: ArgumentParser) -> None:
 COMMANDS = (
     Command(
         "dataset ledger",
-        "Show what became of everything: files, pages, chunks, calls, replies, examples, sides; and why things were dropped.",
+        "Show what became of everything, from files to sides, and why things were dropped.",
         "ftf dataset ledger --step checks --reason DUPLICATE",
         "ledger.ledger",
         _ledger,
