@@ -9,10 +9,10 @@ import json
 from collections.abc import Sequence
 
 from services.common.documents.port import Document
-from services.common.errors import InvalidArgument
+from services.common.errors import InvalidArgument, NotFound
 from services.common.objects.port import Objects
 from services.common.resources import DEFAULT_PAGE, MAX_PAGE
-from services.common.work import Claim
+from services.common.work import Claim, Superseded
 from services.dataset.core.ledger import Planned, Row, Step, ledger
 from services.dataset.ports import Documents
 from services.dataset.spec import Plan
@@ -56,7 +56,12 @@ class Accounts:
         key = f"datasets/{doc['uid']}/plan-{hashlib.sha256(content).hexdigest()}.json"
         if doc.get("plan_key") != key:
             await self._objects.put(key, content)
-            await claim.update(lambda d: d.update(plan_key=key))
+            try:
+                await claim.update(lambda d: d.update(plan_key=key))
+            except Superseded as error:
+                if isinstance(error.__cause__, NotFound):
+                    await self._objects.delete(key)  # deleted meanwhile: what was written after the purge goes too
+                raise
 
     async def steps(self, dataset: Document) -> list[Step]:
         """Return the ledger of a dataset as it is now."""

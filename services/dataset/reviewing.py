@@ -103,9 +103,7 @@ class Reviewing:
 
         return await self._examples.change(wanted.name, change, etag=wanted.meta.etag, user=True)
 
-    async def review(
-        self, dataset: str, names: Sequence[str], text: str, word: Word, validate_only: bool
-    ) -> Reviewed:
+    async def review(self, dataset: str, names: Sequence[str], text: str, word: Word, validate_only: bool) -> Reviewed:
         """Say something of examples: of those named, or of all that a filter means. Repeating it changes nothing more.
 
         Raises:
