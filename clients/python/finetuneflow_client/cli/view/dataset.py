@@ -122,10 +122,6 @@ def example_panel(example: example_pb2.Example) -> Panel:
         grid.add_row("dropped", Text(f"{example.drop_reason} {example.drop_detail}".strip(), "yellow"))
     if said := _said(example):
         grid.add_row("review", Text(said))
-    if example.flags:
-        grid.add_row("flags", Text(", ".join(example.flags)))
-    if example.scores:
-        grid.add_row("scores", Text(", ".join(f"{name} {value:g}" for name, value in sorted(example.scores.items()))))
     title = names.short(example.name) or ("accepted" if example.accepted else "dropped")
     return Panel(grid, title=title, title_align="left", border_style="green" if example.accepted else "yellow")
 
