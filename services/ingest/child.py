@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib.metadata
 import json
 import logging
 import os
@@ -16,12 +17,15 @@ from typing import Any
 
 from services.common.errors import Exhausted, FineTuneFlowError, from_document
 from services.ingest.core.extraction import corrupt
-from services.ingest.core.filenames import PDF
+from services.ingest.core.filenames import PDF, XLSX
 from services.ingest.sandbox.job import Job
 
 log = logging.getLogger(__name__)
 
 Progress = Callable[[str, int, int, str], Awaitable[None]]
+
+READERS = {PDF: ("pypdfium2", "pypdf"), XLSX: ("python-calamine", "openpyxl")}
+"""Formats with two readers: the second is tried where the first breaks the process."""
 
 _MOST_ANSWER = 64 * 1024
 _MOST_LOG = 8 * 1024
@@ -45,7 +49,8 @@ class Sandbox:
     async def run(self, job: Job, progress: Progress, variables: Mapping[str, str] | None = None) -> dict[str, Any]:
         """Do a job and return its result. Being cancelled kills the process and waits for its end.
 
-        A process that somebody else killed is started once more; a PDF at which PDFium broke is read by pypdf.
+        A process that somebody else killed is started once more; a document at which its first reader broke goes to the
+        second, if its format has one.
 
         Args:
             progress: awaited for each progress that the process tells.
@@ -60,9 +65,11 @@ class Sandbox:
             except Killed:
                 log.warning("sandbox: the process was killed from outside (attempt %d of 2)", attempt)
             except _Crashed as error:
-                if job.mime_type == PDF and job.task == "extract" and not job.reader:
-                    log.warning("sandbox: PDFium broke (%s), trying pypdf", error)
-                    job = replace(job, reader="pypdf")
+                first, second = READERS.get(job.mime_type, ("", ""))
+                if second and job.task == "extract" and not job.reader:
+                    log.warning("sandbox: %s broke (%s), trying %s", first, error, second)
+                    left = f"{first} {importlib.metadata.version(first)}"
+                    job = replace(job, reader=second, left=left, left_because=str(error))
                     continue
                 raise corrupt(f"broke the program that reads it ({error})") from error
         raise Exhausted(

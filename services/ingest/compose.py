@@ -24,9 +24,8 @@ from services.ingest.sweeping import Sweeper
 from services.ingest.uploads import Uploads
 from services.ingest.workroom import Workroom
 
-CAPABILITIES = tuple(
-    f"documents:{kind}" for kind in ("csv", "docx", "html", "json", "jsonl", "markdown", "pdf", "tsv", "txt")
-)
+_KINDS = "csv docx epub html json jsonl markdown ods odt pdf pptx rtf tsv txt xlsx"
+CAPABILITIES = tuple(f"documents:{kind}" for kind in _KINDS.split())
 
 
 def compose(runtime: Runtime) -> Service:

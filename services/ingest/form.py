@@ -77,6 +77,10 @@ def _text(text: Document) -> file_pb2.ExtractedText:
         pages=text["pages"],
         count=count_to_proto(text["count"]),
         extractor=text["extractor"],
+        failed_extractor=text.get("left", ""),
+        failed_because=text.get("left_because", ""),
+        pages_without_text=text.get("textless", ()),
+        pages_by_ocr=text.get("recognised", ()),
     )
 
 

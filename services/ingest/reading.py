@@ -76,6 +76,10 @@ class Reading:
             "pages": found["pages"],
             "count": count_to_document(found["stage"], found["came"], found["went"], found["dropped"]),
             "extractor": found["extractor"],
+            "left": found["left"],
+            "left_because": found["left_because"],
+            "textless": found["textless"],
+            "recognised": found["recognised"],
         }
         await claim.update(lambda doc: doc.update(text=text))
 

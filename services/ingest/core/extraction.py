@@ -21,6 +21,10 @@ class Extraction:
         came: how many there were.
         went: how many gave text.
         dropped: how many did not, by reason.
+        left: the program that was tried first and failed, with its version; "" if the first one succeeded.
+        left_because: reason, exception or signal for which it was left.
+        textless: pages of a PDF without text, because they hold pictures alone, are blank or cannot be read.
+        recognised: pages of a PDF whose text comes from OCR.
     """
 
     document: ExtractedDocument
@@ -30,6 +34,10 @@ class Extraction:
     came: int
     went: int
     dropped: Mapping[str, int] = field(default_factory=dict)
+    left: str = ""
+    left_because: str = ""
+    textless: Sequence[int] = ()
+    recognised: Sequence[int] = ()
 
 
 def corrupt(problem: str) -> InvalidArgument:

@@ -59,7 +59,9 @@ ARCHIVES = frozenset({".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar
 """Extensions of archives, which cannot be read as a document."""
 
 _OFFICE = frozenset({DOCX, PPTX, XLSX})
-_ZIPPED = frozenset({*_OFFICE, ODT, ODS, EPUB})
+OFFICE = frozenset({*_OFFICE, ODT, ODS, EPUB})
+"""Kinds of documents that come in a zip archive."""
+
 _TEXTS = frozenset({HTML, CSV, TSV, JSON, JSONL, MARKDOWN, PLAIN})
 _KINDS = "PDF, DOCX, PPTX, XLSX, ODT, ODS, RTF, EPUB, HTML, CSV, TSV, JSON, JSONL, Markdown or text"
 
@@ -148,7 +150,7 @@ def _zipped(head: bytes, name: str) -> str:
             if said.startswith(kind.encode() + b"PK"):
                 return kind
     wanted = EXTENSIONS.get(extension(name), ZIP)
-    return wanted if wanted in _ZIPPED else ZIP
+    return wanted if wanted in OFFICE else ZIP
 
 
 def expected(name: str) -> str:

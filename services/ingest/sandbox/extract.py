@@ -8,8 +8,26 @@ from typing import Any
 
 from services.ingest.core.document import to_json
 from services.ingest.core.extraction import Extraction
-from services.ingest.core.filenames import CSV, DOCX, HTML, JSON, JSONL, OLE, PDF, TSV, mismatch
+from services.ingest.core.filenames import (
+    CSV,
+    DOCX,
+    EPUB,
+    HTML,
+    JSON,
+    JSONL,
+    ODT,
+    OFFICE,
+    PDF,
+    PPTX,
+    RTF,
+    TSV,
+    expected,
+    mismatch,
+)
 from services.ingest.sandbox.job import Job, Progress
+
+MOST_LISTED = 2_000
+"""Page numbers that are listed at most, so that an answer stays short."""
 
 
 def extract(job: Job, progress: Progress) -> dict[str, Any]:
@@ -38,6 +56,10 @@ def extract(job: Job, progress: Progress) -> dict[str, Any]:
         "came": found.came,
         "went": found.went,
         "dropped": dict(found.dropped),
+        "left": found.left or job.left,
+        "left_because": found.left_because or job.left_because,
+        "textless": list(found.textless)[:MOST_LISTED],
+        "recognised": list(found.recognised)[:MOST_LISTED],
     }
 
 
@@ -48,10 +70,8 @@ def _read(job: Job, progress: Progress) -> Extraction:
         from services.ingest.sandbox.pdf import read_pdf
 
         return read_pdf(source, job.reader, progress)
-    if job.mime_type in (DOCX, OLE):
-        from services.ingest.sandbox.word import read_word
-
-        return read_word(source, progress)
+    if expected(job.filename) in OFFICE:
+        return _office(source, job, progress)
     if job.mime_type == HTML:
         from services.ingest.sandbox.html import read_html
 
@@ -60,6 +80,34 @@ def _read(job: Job, progress: Progress) -> Extraction:
         from services.ingest.sandbox.data import read_data
 
         return read_data(source, job.mime_type, progress)
+    if job.mime_type == RTF:
+        from services.ingest.sandbox.richtext import read_rich_text
+
+        return read_rich_text(source, progress)
     from services.ingest.sandbox.plaintext import read_text
 
     return read_text(source, job.mime_type, progress)
+
+
+def _office(source: Path, job: Job, progress: Progress) -> Extraction:
+    """Read what comes in an archive; an encrypted one comes in another container and is told by its name."""
+    kind = expected(job.filename)
+    if kind == DOCX:
+        from services.ingest.sandbox.word import read_word
+
+        return read_word(source, progress)
+    if kind == PPTX:
+        from services.ingest.sandbox.slides import read_slides
+
+        return read_slides(source, progress)
+    if kind == EPUB:
+        from services.ingest.sandbox.epub import read_epub
+
+        return read_epub(source, progress)
+    if kind == ODT:
+        from services.ingest.sandbox.opendocument import read_opendocument
+
+        return read_opendocument(source, progress)
+    from services.ingest.sandbox.sheets import read_sheets
+
+    return read_sheets(source, kind, job.reader, progress)

@@ -50,7 +50,9 @@ class Job:
         limits: what may be used.
         filename: extract: the document's own name.
         mime_type: extract: what its first bytes are.
-        reader: extract: "pypdf" to leave PDFium out.
+        reader: extract: the second reader of a format, to leave out the first.
+        left: extract: the reader that was left out, with its version.
+        left_because: extract: why.
         tokenizer: cut: path of a tokenizer.json; "" for cl100k_base out of TIKTOKEN_CACHE_DIR.
         max_tokens: cut: most tokens in a chunk.
         overlap_tokens: cut: most tokens that a chunk repeats.
@@ -66,6 +68,8 @@ class Job:
     filename: str = ""
     mime_type: str = ""
     reader: str = ""
+    left: str = ""
+    left_because: str = ""
     tokenizer: str = ""
     max_tokens: int = 0
     overlap_tokens: int = 0

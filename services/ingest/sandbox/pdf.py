@@ -1,4 +1,4 @@
-"""PDF documents: PDFium first, pypdf where PDFium cannot open the file."""
+"""PDF documents: PDFium first, pypdf where PDFium fails or finds no text."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from services.ingest.core.layout.assemble import assemble
 from services.ingest.core.layout.loose import from_texts
 from services.ingest.core.layout.page import Page
 from services.ingest.sandbox import pdfium
+from services.ingest.sandbox.fallback import first_or_second
 from services.ingest.sandbox.job import Progress
 
 # What pypdf raises on damaged files besides its own errors.
@@ -37,12 +38,16 @@ def read_pdf(path: Path, reader: str, progress: Progress) -> Extraction:
     """
     if reader == "pypdf":
         return _by_pypdf(path, progress)
+    return first_or_second(lambda: _by_pdfium(path, progress), lambda: _by_pypdf(path, progress), pdfium.NAME)
+
+
+def _by_pdfium(path: Path, progress: Progress) -> Extraction:
     try:
         document = pdfium.PdfiumDocument(path)
     except pypdfium2.PdfiumError as error:
         if pdfium.error_code(error) in (pdfium.PASSWORD, pdfium.SECURITY):
             raise encrypted() from error
-        return _by_pypdf(path, progress)
+        raise corrupt("is damaged") from error
     if ends_early(path):
         raise corrupt("ends in the middle: a part of it is missing")
     pages: list[Page] = []
@@ -97,6 +102,7 @@ class _Tally:
             came=self._pages,
             went=len(pages),
             dropped={reason: len(numbers) for reason, numbers in self._dropped.items()},
+            textless=sorted(number for numbers in self._dropped.values() for number in numbers),
         )
 
     def _nothing(self) -> Exception:

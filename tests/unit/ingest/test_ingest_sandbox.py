@@ -130,6 +130,7 @@ async def test_where_pdfium_crashes_pypdf_reads(sandbox: Sandbox, tmp_path: Path
 
     assert str(found["extractor"]).startswith("pypdf ")
     assert found["pages"] == 60
+    assert (str(found["left"]).split()[0], found["left_because"]) == ("pypdfium2", "SIGSEGV")
 
 
 @pytest.mark.parametrize(

@@ -111,6 +111,11 @@ def _show(session: Session, file: file_pb2.File) -> None:
             "state": wording.state(file.work),
             "error": error or "",
             "read by": file.text.extractor,
+            "tried first": f"{file.text.failed_extractor}: {file.text.failed_because}"
+            if file.text.failed_extractor
+            else "",
+            "without text": wording.numbers(file.text.pages_without_text),
+            "by OCR": wording.numbers(file.text.pages_by_ocr),
             "pages": file.text.pages or "",
             "characters": f"{file.text.characters:,}" if file.text.characters else "",
             "chunks": f"{file.chunking.chunks:,}" if file.chunking.chunks else "",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -102,6 +103,17 @@ def took(work: work_pb2.Work) -> str:
 def drops(dropped: list[tuple[str, int]]) -> str:
     """Return what was dropped, most first: "DUPLICATE 3, TOO_SHORT 1"."""
     return ", ".join(f"{reason} {count:,}" for reason, count in sorted(dropped, key=lambda d: (-d[1], d[0])) if count)
+
+
+def numbers(found: Sequence[int]) -> str:
+    """Return rising numbers as people write them: "1-3, 7"; "" for none."""
+    runs: list[list[int]] = []
+    for number in found:
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return ", ".join(f"{a}" if a == b else f"{a}-{b}" for a, b in runs)
 
 
 def artifact(found: artifact_pb2.Artifact) -> tuple[str, str, str]:

@@ -1,0 +1,98 @@
+"""Presentations, workbooks, books and OpenDocument texts made on the spot."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import openpyxl
+import pptx
+
+EPUB = "application/epub+zip"
+ODT = "application/vnd.oasis.opendocument.text"
+ODS = "application/vnd.oasis.opendocument.spreadsheet"
+
+
+def zipped(entries: Mapping[str, str | bytes], mimetype: str = "") -> bytes:
+    """Return an archive; mimetype, if given, is its first entry and not packed."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        if mimetype:
+            archive.writestr("mimetype", mimetype, zipfile.ZIP_STORED)
+        for name, data in entries.items():
+            archive.writestr(name, data)
+    return out.getvalue()
+
+
+def pptx_file(notes: str = "") -> bytes:
+    """Return a presentation: a title and a list, a slide that is hidden, a table and a text box without a title."""
+    deck = pptx.Presentation()
+    first = deck.slides.add_slide(deck.slide_layouts[1])
+    first.shapes.title.text = "The Kestrel pump"
+    frame = first.placeholders[1].text_frame
+    frame.text = "It moves coolant"
+    nested = frame.add_paragraph()
+    nested.text, nested.level = "through lasers", 1
+    if notes:
+        first.notes_slide.notes_text_frame.text = notes
+    hidden = deck.slides.add_slide(deck.slide_layouts[5])
+    hidden.shapes.title.text = "Draft"
+    hidden.element.set("show", "0")
+    third = deck.slides.add_slide(deck.slide_layouts[6])
+    size = pptx.util.Inches(1)
+    third.shapes.add_textbox(0, 0, size, size).text_frame.text = "Prices of 2026"
+    table = third.shapes.add_table(2, 2, 0, size, size, size).table
+    for cell, text in zip(table.iter_cells(), ("Part", "Price", "Lid", "12"), strict=True):
+        cell.text = text
+    out = io.BytesIO()
+    deck.save(out)
+    return out.getvalue()
+
+
+def xlsx_file(sheets: Mapping[str, Sequence[Sequence[Any]]], hidden: Sequence[str] = ()) -> bytes:
+    """Return a workbook with rows for each sheet."""
+    book = openpyxl.Workbook()
+    book.remove(book.active)
+    for name, rows in sheets.items():
+        sheet = book.create_sheet(name)
+        for row in rows:
+            sheet.append(list(row))
+        if name in hidden:
+            sheet.sheet_state = "hidden"
+    out = io.BytesIO()
+    book.save(out)
+    return out.getvalue()
+
+
+def epub_file(*chapters: str) -> bytes:
+    """Return a book with a table of contents and a document for each chapter's body."""
+    kind = 'media-type="application/xhtml+xml"'
+    items = [f'<item id="c{n}" href="text/c{n}.xhtml" {kind}/>' for n in range(len(chapters))]
+    nav = f'<item id="nav" href="nav.xhtml" {kind} properties="nav"/>'
+    spine = "".join(f'<itemref idref="{id}"/>' for id in ("nav", *(f"c{n}" for n in range(len(chapters)))))
+    page = '<html xmlns="http://www.w3.org/1999/xhtml"><head><title/></head><body>{}</body></html>'
+    return zipped(
+        {
+            "META-INF/container.xml": '<container xmlns="urn:oasis:names:tc:opendocument:xmlns:container"><rootfiles>'
+            '<rootfile full-path="OPS/book.opf"/></rootfiles></container>',
+            "OPS/book.opf": '<package xmlns="http://www.idpf.org/2007/opf"><manifest>'
+            f"{nav}{''.join(items)}</manifest><spine>{spine}</spine></package>",
+            "OPS/nav.xhtml": page.format("<nav><ol><li>One</li></ol></nav>"),
+            **{f"OPS/text/c{n}.xhtml": page.format(body) for n, body in enumerate(chapters)},
+        },
+        EPUB,
+    )
+
+
+def odt_file(body: str, head: str = "", **entries: str) -> bytes:
+    """Return an OpenDocument text. body: what is inside office:text; head: declarations before the root element."""
+    spaces = " ".join(
+        f'xmlns:{name}="urn:oasis:names:tc:opendocument:xmlns:{name if name != "draw" else "drawing"}:1.0"'
+        for name in ("office", "text", "table", "draw", "style")
+    )
+    content = f"{head}<office:document-content {spaces}><office:automatic-styles>"
+    content += '<style:style style:name="P1" style:parent-style-name="Preformatted_20_Text"/></office:automatic-styles>'
+    content += f"<office:body><office:text>{body}</office:text></office:body></office:document-content>"
+    return zipped({"content.xml": content, **entries}, ODT)
