@@ -4,27 +4,28 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from finetuneflow.dataset.v1 import dataset_pb2, dataset_service_pb2_grpc, example_pb2, llm_endpoint_pb2, transfer_pb2
+from finetuneflow.dataset.v1 import dataset_pb2, dataset_service_pb2_grpc, example_pb2, llm_endpoint_pb2
 from finetuneflow.dataset.v1 import dataset_service_pb2 as pb
 from services.common import ids
 from services.common.auth import current_principal
 from services.common.interceptors import Context
 from services.common.objects.port import Objects
 from services.common.work import watch
-from services.dataset import form, transferform
+from services.dataset import form
 from services.dataset.accounts import Accounts
 from services.dataset.accounts_api import AccountsApi
 from services.dataset.core.statistics import statistics
 from services.dataset.endpoints import Endpoints
-from services.dataset.exporting import Exporter, blocks
+from services.dataset.importing import Imports
 from services.dataset.preview import Preview
 from services.dataset.reviewing import EXAMPLE, Reviewing
 from services.dataset.service import DATASET, Datasets
+from services.dataset.transfers_api import TransfersApi
 
 ENDPOINT = "llmEndpoints/*"
 
 
-class DatasetApi(AccountsApi, dataset_service_pb2_grpc.DatasetServiceServicer):
+class DatasetApi(AccountsApi, TransfersApi, dataset_service_pb2_grpc.DatasetServiceServicer):
     """DatasetService."""
 
     def __init__(
@@ -35,14 +36,15 @@ class DatasetApi(AccountsApi, dataset_service_pb2_grpc.DatasetServiceServicer):
         preview: Preview,
         objects: Objects,
         accounts: Accounts,
+        imports: Imports,
     ) -> None:
-        super().__init__(datasets, reviewing, accounts)
+        AccountsApi.__init__(self, datasets, reviewing, accounts)
+        TransfersApi.__init__(self, datasets, imports, objects)
         self._datasets = datasets
         self._endpoints = endpoints
         self._reviewing = reviewing
         self._preview = preview
         self._objects = objects
-        self._exporter = Exporter(objects)
 
     async def CreateLlmEndpoint(
         self, request: pb.CreateLlmEndpointRequest, context: Context
@@ -153,19 +155,6 @@ class DatasetApi(AccountsApi, dataset_service_pb2_grpc.DatasetServiceServicer):
         version = await self._datasets.version(request.name, request.version)
         async for data in self._objects.get(version["artifact"]["key"]):
             yield pb.DownloadDatasetResponse(data=data)
-
-    async def ExportDataset(
-        self, request: transfer_pb2.ExportDatasetRequest, context: Context
-    ) -> AsyncIterator[transfer_pb2.ExportDatasetResponse]:
-        """Send a frozen version in the form of another program."""
-        ids.parse_name(request.name, DATASET)
-        wish = transferform.wish(request)
-        version = await self._datasets.version(request.name, request.version)
-        async with self._exporter.export(version["artifact"]["key"], wish) as made:
-            file = transferform.exported(request.name, version["version"], wish, made)
-            yield transfer_pb2.ExportDatasetResponse(file=file)
-            async for data in blocks(made.path):
-                yield transfer_pb2.ExportDatasetResponse(data=data)
 
     async def GetExample(self, request: pb.GetExampleRequest, context: Context) -> example_pb2.Example:
         """Return an example."""

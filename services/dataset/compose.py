@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 from finetuneflow.common.v1 import event_pb2
 from finetuneflow.dataset.v1 import dataset_service_pb2_grpc
+from services.common import confined
 from services.common.outbox import Outbox
 from services.common.resources import INDEXES, Resources
 from services.common.runtime import Runtime, Service
@@ -14,6 +18,8 @@ from services.dataset.api import DatasetApi
 from services.dataset.endpoints import Endpoints
 from services.dataset.freezing import Freezer
 from services.dataset.generation import Generator
+from services.dataset.importing import Imports
+from services.dataset.importingwork import Handler, Importer, by_origin
 from services.dataset.keys import Keys
 from services.dataset.llm import PATIENCE_SECONDS
 from services.dataset.peers import GrpcDocuments
@@ -40,8 +46,11 @@ def compose(runtime: Runtime) -> Service:
     service = Datasets(datasets, calls, examples, endpoints, ingest, objects, freezer)
     patience = float(runtime.config.settings.get("llm_patience_seconds", PATIENCE_SECONDS))
     generator = Generator(ingest, endpoints, calls, examples, freezer, patience)
-    loop = _loop(runtime, datasets, generator)
-    api = DatasetApi(service, endpoints, Reviewing(datasets, examples), Preview(ingest, endpoints), objects, accounts)
+    importer = Importer(examples, objects, freezer, _scratch(runtime), confined.Limits())
+    imports = Imports(datasets, ingest, objects, runtime.config.max_upload_bytes)
+    loop = _loop(runtime, datasets, by_origin(generator, importer))
+    reviewing = Reviewing(datasets, examples)
+    api = DatasetApi(service, endpoints, reviewing, Preview(ingest, endpoints), objects, accounts, imports)
 
     async def project_deleted(data: bytes) -> None:
         await service.delete_project(event_pb2.Event.FromString(data).resource)
@@ -52,6 +61,7 @@ def compose(runtime: Runtime) -> Service:
         full_names=["finetuneflow.dataset.v1.DatasetService"],
         tasks=[
             loop.run,
+            imports.keep_sweeping,
             Outbox(datasets, bus, service.purge).run,
             Outbox(llms, bus).run,
             lambda: bus.consume("dataset-project-deleted", ["ftf.events.project.deleted"], project_deleted),
@@ -68,11 +78,19 @@ def _endpoints(runtime: Runtime, llms: Resources) -> Endpoints:
     return Endpoints(llms, keys, AllowList(config.llm_allow))
 
 
-def _loop(runtime: Runtime, datasets: Resources, generator: Generator) -> WorkLoop:
+def _scratch(runtime: Runtime) -> Path:
+    """Return an empty folder for child processes; what an earlier process left there died with it."""
+    folder = runtime.config.state / "dataset" / "scratch"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, mode=0o700)
+    return folder
+
+
+def _loop(runtime: Runtime, datasets: Resources, handler: Handler) -> WorkLoop:
     config = runtime.config
     return WorkLoop(
         datasets,
-        generator,
+        handler,
         instance=config.instance,
         done_event="dataset.ready",
         parallel=PARALLEL,

@@ -17,6 +17,7 @@ from finetuneflow.dataset.v1 import (
 )
 from services.common.documents.port import Document
 from services.common.protoform import artifact_to_proto, count_to_proto, meta_to_proto, timestamp, work_to_proto
+from services.dataset import transferform
 from services.dataset.core import review
 
 _EXAMPLE_FIELDS = (
@@ -76,6 +77,8 @@ def dataset(doc: Document) -> dataset_pb2.Dataset:
             )
             for v in doc["versions"]
         ],
+        kind=dataset_pb2.DatasetKind.Value(doc.get("kind") or "DATASET_KIND_SFT"),
+        imported=transferform.imported(doc),
     )
 
 
@@ -86,6 +89,7 @@ def example(doc: Document) -> example_pb2.Example:
     fields.update(flags=doc.get("flags", []), scores=doc.get("scores", {}))
     if doc["place"]:
         fields["place"] = doc["place"]
+    fields.update(transferform.example_fields(doc))
     message = ParseDict(fields, example_pb2.Example())
     message.content_sha256 = review.content_sha256(doc)
     if doc.get("review"):

@@ -15,7 +15,7 @@ from services.common.objects.port import Objects
 from services.common.resources import Mutate, Resources
 from services.dataset.accounts import Accounts
 from services.dataset.core import frozen, review
-from services.dataset.core.split import split
+from services.dataset.core.split import document, split
 from services.dataset.store import Examples
 
 
@@ -119,11 +119,12 @@ class Freezer:
     async def _assign(self, dataset: Document, examples: Sequence[Document]) -> list[Document]:
         """Write each example's side; the same examples get the same sides every time."""
         hashes: dict[str, str] = {f["name"]: f["sha256"] for f in dataset["files"]}
-        documents: dict[str, str] = {e["file"]: hashes.get(e["file"]) or e["file"] for e in examples}
+        documents = {document(e): hashes.get(e["file"]) or document(e) for e in examples}
         spec = dataset["spec"]
         # The id without the dataset's name: the same examples are split alike in every dataset.
-        pairs = [(_short(e), e["file"]) for e in examples]
+        pairs = [(_short(e), document(e)) for e in examples]
         sides = split(pairs, documents, spec["eval_fraction"], spec["recall_fraction"])
+        sides.update({_short(e): e["given_split"] for e in examples if e.get("given_split")})
 
         def put(doc: Document) -> None:
             doc["split"] = sides[_short(doc)]

@@ -104,17 +104,27 @@ class Datasets:
         return await self.resources.change(name, lambda d: cancel(d["work"], self.resources.clock.now()))
 
     async def pause(self, name: str) -> Document:
-        """Ask generation to pause; everything made is kept. One that is at rest is returned as it is."""
-        return await self.resources.change(name, lambda d: pause(d["work"]))
+        """Ask generation to pause; everything made is kept. One that is at rest is returned as it is.
+
+        Raises:
+            NotReady: it is imported (IMPORT_NOT_RESUMABLE).
+        """
+
+        def rest(doc: Document) -> None:
+            _not_imported(doc)
+            pause(doc["work"])
+
+        return await self.resources.change(name, rest)
 
     async def resume(self, name: str) -> Document:
         """Queue generation again; one that is still going on is returned as it is.
 
         Raises:
-            NotReady: it has succeeded (WORK_ENDED).
+            NotReady: it has succeeded (WORK_ENDED), or is imported (IMPORT_NOT_RESUMABLE).
         """
 
         def again(doc: Document) -> None:
+            _not_imported(doc)
             if doc["work"]["state"] == "SUCCEEDED":
                 raise NotReady(f"{name} is complete. Make another dataset for more.", reason="WORK_ENDED")
             doc["work"] = resume(doc["work"], self.resources.clock.now())
@@ -130,6 +140,8 @@ class Datasets:
         doc = await self.resources.get(name)
         if not at_rest(doc["work"]):
             raise NotReady(f"{name} is still being generated. Wait for it, or pause it.", reason="DATASET_NOT_READY")
+        if doc.get("import") and doc["work"]["state"] != "SUCCEEDED":
+            raise NotReady(f"{name} was not imported whole. Import the file again.", reason="DATASET_NOT_READY")
         return await self._freezer.freeze(doc, approved_only)
 
     async def version(self, name: str, number: int) -> dict[str, Any]:
@@ -166,6 +178,16 @@ class Datasets:
         await self.examples.delete(doc["uid"])
         async for key in self._objects.list(f"datasets/{doc['uid']}/"):
             await self._objects.delete(key)
+        if doc.get("import"):
+            await self._objects.delete(doc["import"]["key"])
+
+
+def _not_imported(doc: Document) -> None:
+    if doc.get("import"):
+        raise NotReady(
+            f"{doc['_id']} is imported: it is read whole or not at all, and no LLM is asked. Import the file again.",
+            reason="IMPORT_NOT_RESUMABLE",
+        )
 
 
 def _made_up(project: str, request_id: str) -> str:

@@ -2,32 +2,38 @@
 
 from __future__ import annotations
 
-from finetuneflow.dataset.v1 import example_pb2
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from finetuneflow.dataset.v1 import dataset_pb2, example_pb2
 from finetuneflow.dataset.v1 import transfer_pb2 as pb
-from services.common.protoform import count_to_proto
+from services.common.documents.port import Document
+from services.common.protoform import artifact_to_proto, count_to_proto
 from services.dataset.exporting import Exported, Wish
+from services.dataset.importing import Header
 
 _FORMAT, _ENCODING = "DATASET_FORMAT_", "DATASET_ENCODING_"
 
 
-def format_name(value: pb.DatasetFormat.ValueType) -> str:
+def format_name(value: dataset_pb2.DatasetFormat.ValueType) -> str:
     """Return a format's name as files and people have it, or "" for none."""
-    return "" if not value else pb.DatasetFormat.Name(value).removeprefix(_FORMAT).lower().replace("_", "-")
+    return "" if not value else dataset_pb2.DatasetFormat.Name(value).removeprefix(_FORMAT).lower().replace("_", "-")
 
 
-def format_value(name: str) -> pb.DatasetFormat.ValueType:
+def format_value(name: str) -> dataset_pb2.DatasetFormat.ValueType:
     """Return the value of a format's name."""
-    return pb.DatasetFormat.Value(_FORMAT + (name.upper().replace("-", "_") or "UNSPECIFIED"))
+    return dataset_pb2.DatasetFormat.Value(_FORMAT + (name.upper().replace("-", "_") or "UNSPECIFIED"))
 
 
-def encoding_name(value: pb.DatasetEncoding.ValueType) -> str:
+def encoding_name(value: dataset_pb2.DatasetEncoding.ValueType) -> str:
     """Return an encoding's name as files and people have it, or "" for none."""
-    return "" if not value else pb.DatasetEncoding.Name(value).removeprefix(_ENCODING).lower()
+    return "" if not value else dataset_pb2.DatasetEncoding.Name(value).removeprefix(_ENCODING).lower()
 
 
-def encoding_value(name: str) -> pb.DatasetEncoding.ValueType:
+def encoding_value(name: str) -> dataset_pb2.DatasetEncoding.ValueType:
     """Return the value of an encoding's name."""
-    return pb.DatasetEncoding.Value(_ENCODING + (name.upper() or "UNSPECIFIED"))
+    return dataset_pb2.DatasetEncoding.Value(_ENCODING + (name.upper() or "UNSPECIFIED"))
 
 
 def wish(request: pb.ExportDatasetRequest) -> Wish:
@@ -52,3 +58,58 @@ def exported(name: str, version: int, wish: Wish, made: Exported) -> pb.Exported
         columns=made.columns,
         count=count_to_proto(made.count),
     )
+
+
+def header(asked: pb.ImportHeader) -> Header:
+    """Return what an import is going to be."""
+    return Header(
+        parent=asked.parent,
+        filename=asked.filename,
+        dataset=asked.dataset,
+        dataset_id=asked.dataset_id,
+        request_id=asked.request_id,
+        sha256=asked.sha256,
+        size_bytes=asked.size_bytes,
+        format=format_name(asked.format),
+        encoding=encoding_name(asked.encoding),
+        mapping=dict(asked.mapping),
+        split_column=asked.split_column,
+        strict=asked.strict,
+        body=asked.SerializeToString(deterministic=True),
+    )
+
+
+def imported(doc: Document) -> dataset_pb2.ImportedFile | None:
+    """Return the file that a dataset was made of, or None for a generated one."""
+    found = doc.get("import")
+    if not found:
+        return None
+    return dataset_pb2.ImportedFile(
+        filename=found["filename"],
+        size_bytes=found["size_bytes"],
+        sha256=found["sha256"],
+        format=format_value(found["format"]),
+        encoding=encoding_value(found["encoding"]),
+        mapping=found["mapping"],
+        split_column=found["split_column"],
+        strict=found["strict"],
+        ignored_columns=found["ignored"],
+        problems=[dataset_pb2.RowProblem(**problem) for problem in found["problems"]],
+        report=artifact_to_proto(found["report"]) if found["report"] else None,
+    )
+
+
+def example_fields(doc: Document) -> dict[str, Any]:
+    """Return what only imported examples have, as JSON of the contract."""
+    fields: dict[str, Any] = {name: doc[name] for name in ("imported", "tools", "label") if name in doc}
+    for name, field in (("messages", "turns"), ("rejected", "rejected")):
+        if doc.get(name) and doc.get("imported"):
+            fields[field] = _turns(doc[name])
+    return fields
+
+
+def _turns(messages: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
+    return [
+        {k: v if isinstance(v, str) else json.dumps(v, ensure_ascii=False) for k, v in message.items()}
+        for message in messages
+    ]

@@ -59,7 +59,7 @@ class Training:
             AlreadyExists: run_id is taken.
             InvalidArgument: a setting is out of range, resources are not to be had here, or the request_id was used
                 for another run.
-            NotReady: DATASET_NOT_READY, NO_CHAT_TEMPLATE or INSUFFICIENT_MEMORY.
+            NotReady: DATASET_NOT_READY, DATASET_KIND_NOT_TRAINABLE, NO_CHAT_TEMPLATE or INSUFFICIENT_MEMORY.
         """
         (project,) = ids.parse_name(parent, "projects/*", "parent")
         name = f"{parent}/runs/{_run_id(run_id, request_id, project)}"
@@ -81,7 +81,9 @@ class Training:
             raise InvalidArgument(f"{wanted.dataset} is not of {parent}. Use one of its datasets.", field="run.dataset")
         asked = checked(MessageToDict(wanted.resources, preserving_proto_field_name=True))
         self._check(asked)
-        version = _version(await self._datasets.get(wanted.dataset), wanted.dataset_version)
+        dataset = await self._datasets.get(wanted.dataset)
+        _check_kind(dataset)
+        version = _version(dataset, wanted.dataset_version)
         model = await self._hardware.model(wanted.model)
         if not model.has_chat_template:
             raise NotReady(
@@ -181,6 +183,19 @@ def _run_id(run_id: str, request_id: str, project: str) -> str:
     if run_id:
         return ids.check_id(run_id, "run_id")
     return ids.derived_id("run", project, request_id) if request_id else ids.new_id("run")
+
+
+def _check_kind(dataset: dataset_pb2.Dataset) -> None:
+    if dataset.kind in (dataset_pb2.DATASET_KIND_UNSPECIFIED, dataset_pb2.DATASET_KIND_SFT):
+        return
+    kind = dataset_pb2.DatasetKind.Name(dataset.kind).removeprefix("DATASET_KIND_")
+    raise NotReady(
+        f"{dataset.name} is a {kind} dataset; the trainer learns from conversations only. Use a dataset of those, or "
+        "fetch this one with `ftf dataset download --format` for a trainer that can.",
+        reason="DATASET_KIND_NOT_TRAINABLE",
+        metadata={"kind": kind},
+        field="run.dataset",
+    )
 
 
 def _version(dataset: dataset_pb2.Dataset, wanted: int) -> dataset_pb2.DatasetVersion:

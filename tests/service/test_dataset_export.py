@@ -13,7 +13,7 @@ import grpc
 import pytest
 import pytest_asyncio
 
-from finetuneflow.dataset.v1 import example_pb2
+from finetuneflow.dataset.v1 import dataset_pb2, example_pb2
 from finetuneflow.dataset.v1 import transfer_pb2 as pb
 from tests.fakes.datasets import NAME, dataset_service, generated, rows
 from tests.fakes.llm_server import llm
@@ -76,7 +76,7 @@ async def test_a_split_of_it_has_those_examples_only(stub: Any) -> None:
 async def test_csv_has_a_header_and_provenance_beside_the_texts(stub: Any) -> None:
     """Line breaks, commas and quotes come back as they were."""
     file, data = await exported(
-        stub, format=pb.DATASET_FORMAT_ALPACA, encoding=pb.DATASET_ENCODING_CSV, with_source=True
+        stub, format=dataset_pb2.DATASET_FORMAT_ALPACA, encoding=dataset_pb2.DATASET_ENCODING_CSV, with_source=True
     )
     found = list(csv.DictReader(io.StringIO(data.decode(), newline="")))
     frozen = await rows(stub)
@@ -88,8 +88,10 @@ async def test_csv_has_a_header_and_provenance_beside_the_texts(stub: Any) -> No
 
 
 @pytest.mark.asyncio(loop_scope="module")
-@pytest.mark.parametrize("format", [pb.DATASET_FORMAT_PREFERENCE, pb.DATASET_FORMAT_KTO])
-async def test_what_a_dataset_does_not_have_is_not_made_up(stub: Any, format: pb.DatasetFormat.ValueType) -> None:
+@pytest.mark.parametrize("format", [dataset_pb2.DATASET_FORMAT_PREFERENCE, dataset_pb2.DATASET_FORMAT_KTO])
+async def test_what_a_dataset_does_not_have_is_not_made_up(
+    stub: Any, format: dataset_pb2.DatasetFormat.ValueType
+) -> None:
     """Preferences and verdicts come from people or from a file, never from nothing."""
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await exported(stub, format=format)
@@ -101,7 +103,7 @@ async def test_what_a_dataset_does_not_have_is_not_made_up(stub: Any, format: pb
 @pytest.mark.asyncio(loop_scope="module")
 async def test_parquet_begins_and_ends_as_such(stub: Any) -> None:
     """It is a whole file, smaller than the JSON Lines beside it would be when it grows."""
-    file, data = await exported(stub, encoding=pb.DATASET_ENCODING_PARQUET)
+    file, data = await exported(stub, encoding=dataset_pb2.DATASET_ENCODING_PARQUET)
 
     assert (data[:4], data[-4:]) == (b"PAR1", b"PAR1")
     assert list(file.columns) == ["messages"]

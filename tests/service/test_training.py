@@ -17,6 +17,7 @@ import grpc
 
 from finetuneflow.common.v1 import work_pb2, worker_service_pb2_grpc
 from finetuneflow.common.v1 import worker_service_pb2 as worker
+from finetuneflow.dataset.v1 import dataset_pb2
 from finetuneflow.training.v1 import config_pb2, run_pb2, training_service_pb2_grpc
 from finetuneflow.training.v1 import training_service_pb2 as pb
 from services.common.auth import Principal, Signer
@@ -136,6 +137,19 @@ async def test_the_same_request_id_starts_one_run(tmp_path: Path) -> None:
 
     assert first.meta.uid == again.meta.uid
     assert len(listed.runs) == 1
+
+
+async def test_a_dataset_that_the_trainer_cannot_learn_from_is_refused(tmp_path: Path) -> None:
+    """It learns from conversations; preferences and verdicts are for other trainers."""
+    upstream = usual()
+    dataset = upstream.datasets["projects/p/datasets/d"]
+    refused = []
+    async with training(tmp_path, upstream, steps=1) as (stub, _):
+        for kind in (dataset_pb2.DATASET_KIND_PREFERENCE, dataset_pb2.DATASET_KIND_KTO):
+            dataset.kind = kind
+            refused.append(await refusal(stub.CreateRun(request())))
+
+    assert refused == [(grpc.StatusCode.FAILED_PRECONDITION, "DATASET_KIND_NOT_TRAINABLE")] * 2
 
 
 async def test_bad_requests_are_refused_with_their_reason(tmp_path: Path) -> None:

@@ -10,13 +10,10 @@ from typing import Any
 def line(example: Mapping[str, Any], system_prompt: str) -> str:
     """Return one example's line, without its end.
 
-    Form: {"id", "split": "TRAIN" | "EVAL" | "RECALL", "messages": [{"role", "content"}], "source": {…}}.
+    Form: {"id", "split": "TRAIN" | "EVAL" | "RECALL", "messages": [{"role", "content"}], "source": {…}}; where there is
+    such a thing also "tools", "chosen" and "rejected", "label", "answer": how many messages at the end are the answer.
     """
-    messages = [{"role": "system", "content": system_prompt}] if system_prompt else []
-    messages += [
-        {"role": "user", "content": example["prompt"]},
-        {"role": "assistant", "content": example["response"]},
-    ]
+    messages = conversation(example, system_prompt)
     row = {
         "id": example["_id"],
         "split": example["split"].removeprefix("SPLIT_"),
@@ -30,9 +27,37 @@ def line(example: Mapping[str, Any], system_prompt: str) -> str:
             "place": example["place"],
             "prompt_version": example["prompt_version"],
             "llm": example["llm"],
+            **example.get("imported", {}),
         },
+        **_more(example, messages),
     }
     return json.dumps(row, ensure_ascii=False, sort_keys=True)
+
+
+def conversation(example: Mapping[str, Any], system_prompt: str) -> list[dict[str, Any]]:
+    """Return an example's messages; its prompt and response, which people edit, stand where they were."""
+    messages = [dict(m) for m in example.get("messages") or ()]
+    if not messages:
+        messages = [{"role": "user", "content": ""}, {"role": "assistant", "content": ""}]
+    next(m for m in messages if m["role"] == "user")["content"] = example["prompt"]
+    next(m for m in reversed(messages) if m["role"] == "assistant")["content"] = example["response"]
+    if system_prompt and messages[0]["role"] != "system":
+        messages.insert(0, {"role": "system", "content": system_prompt})
+    return messages
+
+
+def _more(example: Mapping[str, Any], messages: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return what imported examples may say beside their conversation."""
+    found: dict[str, Any] = {}
+    if example.get("tools"):
+        found["tools"] = json.loads(example["tools"])
+    if example.get("rejected"):
+        found["chosen"], found["rejected"] = messages[-example.get("answer", 1) :], example["rejected"]
+    elif example.get("answer", 1) != 1:
+        found["answer"] = example["answer"]
+    if "label" in example:
+        found["label"] = example["label"]
+    return found
 
 
 def content(examples: Iterable[Mapping[str, Any]], system_prompt: str) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 TRAIN, EVAL, RECALL = "SPLIT_TRAIN", "SPLIT_EVAL", "SPLIT_RECALL"
 ENOUGH_FOR_RECALL = 10
@@ -13,6 +14,11 @@ ENOUGH_FOR_RECALL = 10
 def _share(text: str) -> float:
     """Return a number in [0, 1) that the text alone decides."""
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") / 2**64
+
+
+def document(example: Mapping[str, Any]) -> str:
+    """Return what an example may not be parted from: its file, or for an imported one all with the same prompt."""
+    return example["file"] or "prompt " + hashlib.sha256(example["prompt"].encode()).hexdigest()
 
 
 def held_out(documents: Mapping[str, str], eval_fraction: float) -> frozenset[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from finetuneflow.dataset.v1 import example_pb2, transfer_pb2
+from finetuneflow.dataset.v1 import dataset_pb2, example_pb2, transfer_pb2
 from finetuneflow_client.cli import wording
 from finetuneflow_client.cli.session import Session
 from finetuneflow_client.cli.view.dataset import stage_rows
@@ -45,11 +45,11 @@ async def download(session: Session, name: str) -> None:
     session.output.table(("STAGE", "IN", "OUT", "DROPPED"), stage_rows([file.count]))
 
 
-def format_value(name: str) -> transfer_pb2.DatasetFormat.ValueType:
+def format_value(name: str) -> dataset_pb2.DatasetFormat.ValueType:
     """Return the contract's value for a format's name."""
-    return transfer_pb2.DatasetFormat.Value("DATASET_FORMAT_" + (name.upper().replace("-", "_") or "UNSPECIFIED"))
+    return dataset_pb2.DatasetFormat.Value("DATASET_FORMAT_" + (name.upper().replace("-", "_") or "UNSPECIFIED"))
 
 
-def encoding_value(name: str) -> transfer_pb2.DatasetEncoding.ValueType:
+def encoding_value(name: str) -> dataset_pb2.DatasetEncoding.ValueType:
     """Return the contract's value for an encoding's name."""
-    return transfer_pb2.DatasetEncoding.Value("DATASET_ENCODING_" + (name.upper() or "UNSPECIFIED"))
+    return dataset_pb2.DatasetEncoding.Value("DATASET_ENCODING_" + (name.upper() or "UNSPECIFIED"))

@@ -82,7 +82,7 @@ def tools(value: Any) -> tuple[dict[str, Any], ...]:
     """Return tools: a list of objects, or the same as JSON in a text; empty for none.
 
     Raises:
-        Refused: BAD_TOOLS.
+        Refused: BAD_TOOLS or BAD_CHARACTER.
     """
     if isinstance(value, str):
         value = _json(value, "tools", "BAD_TOOLS") if value.strip() else []
@@ -91,6 +91,7 @@ def tools(value: Any) -> tuple[dict[str, Any], ...]:
     good = isinstance(value, list) and all(isinstance(tool, dict) and tool for tool in value)
     if not good:
         raise Refused("BAD_TOOLS", "tools is not a list of objects. Write them as OpenAI does, or as JSON.", "tools")
+    sound(json.dumps(value, ensure_ascii=False), "tools")
     return tuple(value)
 
 

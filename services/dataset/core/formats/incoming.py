@@ -1,0 +1,205 @@
+"""Rows that somebody brings, as examples: columns mapped, values checked, doubles told."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from services.common.errors import InvalidArgument
+from services.dataset.core.formats import frozenrow
+from services.dataset.core.formats.catalog import FORMATS, Format, detect
+from services.dataset.core.formats.decoding import Numbered, listed, nested
+from services.dataset.core.formats.record import Record, Refused, Row
+
+MAX_ROWS = 200_000
+MAX_STORED_BYTES = 900_000
+LOOKED_AT = 100
+DUPLICATE = "DUPLICATE"
+TARGETS = tuple(sorted({c for f in FORMATS.values() for c in f.columns} | {"response", "question", "answer"}))
+"""Names that a column may be mapped to: those of the formats, and prompt and response in words of one's own."""
+
+_SIDES = {
+    "train": "TRAIN", "training": "TRAIN", "eval": "EVAL", "evaluation": "EVAL", "test": "EVAL", "dev": "EVAL",
+    "valid": "EVAL", "validation": "EVAL", "val": "EVAL", "recall": "RECALL",
+}  # fmt: skip
+_OTHER_WORDS = {"question": "prompt", "answer": "completion", "response": "completion"}
+_ALPACA_WORDS = {"prompt": "instruction", "completion": "output"}
+
+
+@dataclass(frozen=True)
+class Terms:
+    """How rows are to be understood.
+
+    Args:
+        format: a name of FORMATS, or "" to tell it by the columns.
+        mapping: a format's column → the file's.
+        split_column: the file's column that says train or test, or "".
+        in_cells: whether what is nested may be JSON in a text, as in CSV and Parquet.
+    """
+
+    format: str = ""
+    mapping: Mapping[str, str] = field(default_factory=dict)
+    split_column: str = ""
+    in_cells: bool = False
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why a row was left out.
+
+    Args:
+        row: its number in the file, from 1.
+        column: the one at fault, or "".
+        message: what is wrong, then the remedy; never the row's own text.
+    """
+
+    row: int
+    column: str
+    reason: str
+    message: str
+
+
+class Incoming:
+    """Reads rows. What was seen is in `format`, `rows`, `good`, `dropped` and `ignored` afterwards."""
+
+    def __init__(self, terms: Terms) -> None:
+        self._terms = terms
+        self._seen: dict[bytes, int] = {}
+        self.format = terms.format
+        self.rows = 0
+        self.good = 0
+        self.dropped: Counter[str] = Counter()
+        self.ignored: set[str] = set()
+
+    def read(self, rows: Iterator[Numbered]) -> Iterator[tuple[int, Record] | Problem]:
+        """Yield each row as a record, or as the problem that it has.
+
+        Raises:
+            InvalidArgument: IMPORT_FORMAT_UNKNOWN if the columns tell no format, or IMPORT_REFUSED for too many rows.
+        """
+        first: list[Numbered] = []
+        for numbered in rows:
+            first.append(numbered)
+            if len(first) == LOOKED_AT:
+                break
+        if not self.format:
+            self.format = self._detected([row for _, row in first if not isinstance(row, Refused)])
+        for source in (first, rows):
+            for number, row in source:
+                yield self._one(number, row)
+
+    def _one(self, number: int, row: Row | Refused) -> tuple[int, Record] | Problem:
+        self.rows += 1
+        if self.rows > MAX_ROWS:
+            raise InvalidArgument(
+                f"The file has more than {MAX_ROWS:,} rows. Split it into several datasets.", reason="IMPORT_REFUSED"
+            )
+        try:
+            record = self._record(row)
+            self._single(number, record)
+        except Refused as error:
+            self.dropped[error.reason] += 1
+            return Problem(number, error.field, error.reason, error.message)
+        self.good += 1
+        return number, record
+
+    def _record(self, row: Row | Refused) -> Record:
+        if isinstance(row, Refused):
+            raise row
+        known = FORMATS[self.format]
+        named = _named(row, self._terms, self.format)
+        if self._terms.in_cells:
+            named = {name: _uncelled(name, value) for name, value in named.items()}
+        record = known.read(named)
+        side = _side(row, self._terms.split_column)
+        self._note_ignored(row, known)
+        return Record(record.messages, record.tools, record.answer, record.rejected, record.label, side)
+
+    def _single(self, number: int, record: Record) -> None:
+        stored = json.dumps(frozenrow.fields(record), sort_keys=True, ensure_ascii=False).encode()
+        texts = len(record.messages[-1]["content"]) + len(stored)
+        if len(stored) > MAX_STORED_BYTES or texts > MAX_STORED_BYTES:
+            raise Refused("ROW_TOO_LARGE", f"The example has more than {MAX_STORED_BYTES:,} bytes. Shorten it.")
+        digest = hashlib.sha256(stored).digest()[:16]
+        earlier = self._seen.setdefault(digest, number)
+        if earlier != number:
+            raise Refused(DUPLICATE, f"The row says the same as row {earlier:,}. Nothing needs to be done.")
+
+    def _note_ignored(self, row: Row, known: Format) -> None:
+        if len(self.ignored) < LOOKED_AT:
+            used = {*known.columns, *self._terms.mapping.values(), self._terms.split_column, *_OTHER_WORDS}
+            self.ignored.update(_shown(name) for name in row if name not in used)
+
+    def _detected(self, rows: list[Row]) -> str:
+        columns = {name for row in rows for name in _named(row, self._terms, "")}
+        found = detect(columns)
+        if not found:
+            shown = ", ".join(sorted(_shown(name) for row in rows[:1] for name in row)[:20]) or "none"
+            raise InvalidArgument(
+                f"The columns ({shown}) are those of no format. Name the format, or map columns, such as "
+                "`--map prompt=question,response=answer`.",
+                reason="IMPORT_FORMAT_UNKNOWN",
+                field="header.format",
+            )
+        return found
+
+
+def _named(row: Row, terms: Terms, format: str) -> Row:
+    """Return a row with the format's names for its columns."""
+    mapped = {target: row.get(source) for target, source in terms.mapping.items() if source in row}
+    named = {**{name: value for name, value in row.items() if name not in terms.mapping.values()}, **mapped}
+    for word, name in _OTHER_WORDS.items():
+        # Words of one's own count where they were mapped to, and "response" where a prompt stands beside it.
+        if word in named and name not in named and (word in mapped or (word == "response" and "prompt" in named)):
+            named[name] = named.pop(word)
+    if format == "alpaca":
+        for word, name in _ALPACA_WORDS.items():
+            if word in named and name not in named:
+                named[name] = named.pop(word)
+    return named
+
+
+def _shown(name: str) -> str:
+    """Return a stranger's name of a column, fit to be told."""
+    return name[:60].encode("utf-8", "replace").decode()
+
+
+def _uncelled(name: str, value: Any) -> Any:
+    if name in ("messages", "conversations", "history"):
+        return listed(value)
+    return nested(value) if name in ("prompt", "completion", "chosen", "rejected") else value
+
+
+def _side(row: Row, column: str) -> str:
+    if not column:
+        return ""
+    side = _SIDES.get(str(row.get(column, "")).strip().lower().removeprefix("split_"))
+    if side is None:
+        raise Refused(
+            "BAD_SPLIT", "The split is none of train, eval, test, validation, recall. Write one.", column[:100]
+        )
+    return side
+
+
+def fields(number: int, record: Record) -> dict[str, Any]:
+    """Return what an example's document says of a record: the whole conversation only where two texts do not say it."""
+    questions = [m["content"] for m in record.messages if m["role"] == "user"]
+    plain = [set(m) for m in record.messages] == [{"role", "content"}] * 2 and len(record.messages) == 2
+    found: dict[str, Any] = {"row": number, "prompt": questions[0], "response": record.messages[-1]["content"]}
+    if not plain:
+        found["messages"] = list(record.messages)
+    if record.tools:
+        found["tools"] = json.dumps(list(record.tools), ensure_ascii=False)
+    if record.answer != 1:
+        found["answer"] = record.answer
+    if record.rejected:
+        found["rejected"] = list(record.rejected)
+    if record.label is not None:
+        found["label"] = record.label
+    if record.split:
+        found["given_split"] = "SPLIT_" + record.split
+    return found

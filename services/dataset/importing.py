@@ -1,0 +1,209 @@
+"""Datasets of one's own: bytes into the object store, then a dataset whose reading is queued."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import re
+import unicodedata
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+
+from finetuneflow.dataset.v1 import dataset_pb2
+from services.common import ids
+from services.common.documents.port import Document
+from services.common.errors import InvalidArgument, NotReady
+from services.common.objects.port import Objects, Stored
+from services.common.protoform import user_fields
+from services.common.resources import Resources
+from services.common.sweeping import keep_sweeping
+from services.common.work import queued
+from services.dataset.core.formats.incoming import TARGETS
+from services.dataset.ports import Documents
+from services.dataset.spec import complete
+
+log = logging.getLogger(__name__)
+
+MAX_NAME_BYTES = 255
+MAX_COLUMN = 200
+AGE_SECONDS = 86_400.0
+SWEEP_SECONDS = 3_600.0
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+# What an imported dataset has no use for, and shows as 0.
+_UNUSED = ("examples_per_chunk", "max_examples", "temperature", "max_tokens", "seed")
+
+
+@dataclass(frozen=True)
+class Header:
+    """What an import is going to be; see ImportHeader of the contract."""
+
+    parent: str
+    filename: str
+    dataset: dataset_pb2.Dataset
+    dataset_id: str = ""
+    request_id: str = ""
+    sha256: str = ""
+    size_bytes: int = 0
+    format: str = ""
+    encoding: str = ""
+    mapping: Mapping[str, str] = field(default_factory=dict)
+    split_column: str = ""
+    strict: bool = False
+    body: bytes = b""
+
+    def check(self) -> None:
+        """Raises InvalidArgument for what cannot be meant."""
+        bad = any(unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") or c in "/\\" for c in self.filename)
+        if not self.filename.strip() or bad or len(self.filename.encode()) > MAX_NAME_BYTES:
+            raise InvalidArgument(
+                f"The file name {self.filename[:100]!r} is empty, a path, too long, or has invisible characters. "
+                "Rename the file.",
+                reason="BAD_FILE_NAME",
+                field="header.filename",
+            )
+        if self.sha256 and not _SHA256.fullmatch(self.sha256):
+            raise InvalidArgument("sha256 is not 64 lower-case hexadecimal digits.", field="header.sha256")
+        for target, source in self.mapping.items():
+            if target not in TARGETS:
+                raise InvalidArgument(
+                    f'"{target[:80]}" is no column of a format. Map one of {", ".join(TARGETS)}.',
+                    field="header.mapping",
+                )
+            if not 0 < len(source) <= MAX_COLUMN:
+                raise InvalidArgument(f"{target} is mapped to no column. Name one.", field="header.mapping")
+        if len(self.split_column) > MAX_COLUMN:
+            raise InvalidArgument("split_column is too long. Name one of the file's.", field="header.split_column")
+
+
+class Imports:
+    """Takes in files of examples.
+
+    Args:
+        limit: largest file in bytes.
+    """
+
+    def __init__(self, datasets: Resources, documents: Documents, objects: Objects, limit: int) -> None:
+        self._datasets = datasets
+        self._documents = documents
+        self._objects = objects
+        self._limit = limit
+
+    async def begin(self, header: Header, data: AsyncIterator[bytes], creator: str) -> Document:
+        """Store a file and queue its reading; the same request_id and bytes give the dataset that is there.
+
+        Raises:
+            NotFound: the project does not exist.
+            AlreadyExists: the id is taken.
+            InvalidArgument: BAD_FILE_NAME, FILE_TOO_LARGE, EMPTY_FILE, HASH_MISMATCH, or a setting is out of range.
+            Exhausted: DISK_FULL.
+        """
+        (project,) = ids.parse_name(header.parent, "projects/*", "header.parent")
+        header.check()
+        chosen = ids.check_id(header.dataset_id, "header.dataset_id") if header.dataset_id else ""
+        if not chosen:
+            made = ids.derived_id("dataset", project, header.request_id) if header.request_id else ""
+            chosen = made or ids.new_id("dataset")
+        name = f"{header.parent}/datasets/{chosen}"
+        fields = {
+            **user_fields(header.dataset.display_name, header.dataset.meta, "header.dataset"),
+            "parent": header.parent,
+            "spec": _spec(header.dataset.spec),
+        }
+        await self._documents.project(header.parent)
+        key = f"imports/{project}/{chosen}/{ids.sortable(self._datasets.clock.now())}"
+        stored = await self._objects.put(key, self._counted(header, data))
+        kept = False
+        try:
+            fields.update(self._fresh(header, stored))
+            body = header.body + stored.sha256.encode()
+            doc = await self._datasets.create(name, fields, request_id=header.request_id, body=body, creator=creator)
+            kept = doc["import"]["key"] == key
+            return doc
+        finally:
+            if not kept:
+                await asyncio.shield(self._objects.delete(key))
+
+    def _fresh(self, header: Header, stored: Stored) -> Document:
+        return {
+            "work": queued(self._datasets.clock.now()),
+            "files": [],
+            "llm": "",
+            "counts": [],
+            "usage": {"calls": 0, "retries": 0, "prompt_tokens": 0, "completion_tokens": 0, "seconds": 0.0},
+            "versions": [],
+            "import": {
+                "filename": header.filename,
+                "key": stored.key,
+                "size_bytes": stored.size,
+                "sha256": stored.sha256,
+                "format": header.format,
+                "encoding": header.encoding,
+                "mapping": dict(header.mapping),
+                "split_column": header.split_column,
+                "strict": header.strict,
+                "kind": "",
+                "ignored": [],
+                "problems": [],
+                "report": None,
+                "read": False,
+            },
+        }
+
+    async def _counted(self, header: Header, data: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """Yield the bytes as they come; raising here leaves nothing in the store."""
+        digest, size = hashlib.sha256(), 0
+        async for block in data:
+            size += len(block)
+            if max(size, header.size_bytes) > self._limit:
+                raise InvalidArgument(
+                    f"{header.filename!r} is larger than {self._limit / 1e6:,.0f} MB, the limit. Split it.",
+                    reason="FILE_TOO_LARGE",
+                    metadata={"limit_bytes": str(self._limit)},
+                )
+            digest.update(block)
+            yield block
+        if not size:
+            raise InvalidArgument(f"{header.filename!r} is empty. Send one with examples in it.", reason="EMPTY_FILE")
+        if header.size_bytes not in (0, size) or header.sha256 not in ("", digest.hexdigest()):
+            raise InvalidArgument(
+                f"{header.filename!r} did not arrive as announced. Send it again.", reason="HASH_MISMATCH"
+            )
+
+    async def keep_sweeping(self) -> None:
+        """Sweep at the start and every hour, until cancelled."""
+        await keep_sweeping("sweeping imports", self.sweep, asyncio.Event(), SWEEP_SECONDS, log)
+
+    async def sweep(self) -> None:
+        """Remove files older than a day that no dataset names, such as those of a process that was killed meanwhile."""
+        before = ids.sortable(self._datasets.clock.now() - AGE_SECONDS)
+        old = [key async for key in self._objects.list("imports/") if key.rpartition("/")[2] < before]
+        for key in old:
+            _, project, dataset, _ = key.split("/")
+            doc = await self._datasets.collection.get(f"projects/{project}/datasets/{dataset}")
+            if doc is None or (doc.get("import") or {}).get("key") != key:
+                await self._objects.delete(key)
+
+
+def _spec(wanted: dataset_pb2.DatasetSpec) -> Document:
+    """Return the settings that an imported dataset has: its split and its system prompt."""
+    given = dataset_pb2.DatasetSpec(system_prompt=wanted.system_prompt)
+    if wanted.HasField("eval_fraction"):
+        given.eval_fraction = wanted.eval_fraction
+    given.recall_fraction = wanted.recall_fraction
+    spec = complete(given)
+    return {**spec, "task_type": "TASK_TYPE_UNSPECIFIED", **{name: 0 for name in _UNUSED if name in spec}}
+
+
+def report_of(doc: Document) -> Document | None:
+    """Return the record of an import's report; None if no row was left out.
+
+    Raises:
+        NotReady: the dataset was not imported, or is not read yet (DATASET_NOT_READY).
+    """
+    found: Document = doc.get("import") or {}
+    if not found.get("read"):
+        remedy = "Wait for the import." if found else "See its drops with `ftf dataset stats`."
+        raise NotReady(f"{doc['_id']} has no report of an import. {remedy}", reason="DATASET_NOT_READY")
+    report: Document | None = found["report"]
+    return report

@@ -1,0 +1,210 @@
+"""The work of an import: the file is read by a confined process, its good rows are stored, and the dataset frozen."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from services.common import confined, ids
+from services.common.documents.port import Document
+from services.common.errors import AlreadyExists, Exhausted, InvalidArgument, NotFound, NotReady
+from services.common.objects.port import BLOCK, Objects
+from services.common.protoform import count_to_document
+from services.common.resources import Mutate
+from services.common.work import Cancelled, Claim, Superseded
+from services.dataset.core.formats.catalog import FORMATS
+from services.dataset.core.formats.incoming import DUPLICATE
+from services.dataset.freezing import Freezer
+from services.dataset.store import Examples
+
+READER = "services.dataset.reader"
+
+Handler = Callable[[Claim], Awaitable[Mutate]]
+
+
+class Importer:
+    """Does the work of an imported dataset; see services.common.workloop.Handler.
+
+    Args:
+        scratch: an existing folder for the files of running child processes.
+        limits: what one of them may use.
+    """
+
+    def __init__(
+        self, examples: Examples, objects: Objects, freezer: Freezer, scratch: Path, limits: confined.Limits
+    ) -> None:
+        self._examples = examples
+        self._objects = objects
+        self._freezer = freezer
+        self._scratch = scratch
+        self._limits = limits
+
+    async def __call__(self, claim: Claim) -> Mutate:
+        """Read, store and freeze. An attempt that takes over from a killed one stores the same examples.
+
+        Raises:
+            InvalidArgument: IMPORT_REFUSED or IMPORT_FORMAT_UNKNOWN.
+            NotReady: no row is good (NO_ACCEPTED_EXAMPLES).
+            Exhausted: IMPORT_LIMIT.
+        """
+        await claim.progress("read", 0, 0, "rows")
+        async with self._folder() as folder:
+            found = await self._read(claim.doc, folder)
+            report = await self._keep_report(claim.doc, folder / "report") if found["dropped"] else None
+            counts = _counts(found)
+            kind = "DATASET_KIND_" + FORMATS[found["format"]].kind
+
+            def tell(doc: Document) -> None:
+                doc["counts"], doc["kind"] = counts, kind
+                doc["import"] = {
+                    **doc["import"],
+                    **{name: found[name] for name in ("format", "encoding", "ignored", "problems")},
+                    "report": report,
+                    "read": True,
+                }
+
+            await claim.update(tell)
+            _refuse(claim.doc, found)
+            await self._store(claim, folder / "rows", found["good"])
+        return await self._freezer.first_version(claim.doc, tell)
+
+    async def _read(self, doc: Document, folder: Path) -> dict[str, Any]:
+        source = folder / "source"
+        with source.open("wb") as file:
+            async for block in self._objects.get(doc["import"]["key"]):
+                await asyncio.to_thread(file.write, block)
+        names = ("filename", "format", "encoding", "mapping", "split_column")
+        job = {
+            **{name: doc["import"][name] for name in names},
+            **{name: str(folder / name) for name in ("source", "rows", "report")},
+            "limits": asdict(self._limits),
+        }
+        try:
+            return await confined.run(READER, job, folder, self._limits, os.environ)
+        except confined.Overrun as error:
+            raise Exhausted(f"Reading the file took more {error}. Split it.", reason="IMPORT_LIMIT") from error
+        except confined.Broken as error:
+            raise InvalidArgument(
+                f"The file broke the program that reads it ({error}). Write it in another encoding.",
+                reason="IMPORT_REFUSED",
+            ) from error
+
+    async def _keep_report(self, doc: Document, path: Path) -> Document:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            sha256 = (await asyncio.to_thread(hashlib.file_digest, file, "sha256")).hexdigest()
+        key = f"datasets/{doc['uid']}/report-{sha256}.jsonl"
+        await self._objects.put(key, _blocks(path))
+        return {"filename": "report.jsonl", "size_bytes": size, "sha256": sha256, "key": key}
+
+    async def _store(self, claim: Claim, path: Path, total: int) -> None:
+        done = 0
+        try:
+            for row in _rows(path):
+                await self._add(claim.doc, row)
+                done += 1
+                await claim.progress("store", done, total, "rows")
+        except (Cancelled, Superseded) as error:
+            # Nothing half-done stays: neither of a cancelled import, nor of one that was deleted meanwhile.
+            if isinstance(error, Cancelled) or isinstance(error.__cause__, NotFound):
+                await self._examples.delete(claim.doc["uid"])
+            raise
+
+    async def _add(self, dataset: Document, row: dict[str, Any]) -> None:
+        own = json.dumps(row, sort_keys=True)
+        name = f"{dataset['_id']}/examples/{ids.derived_id('e', own)}"
+        try:
+            await self._examples.resources.create(name, _example(dataset, row), creator=dataset["creator"])
+        except AlreadyExists:
+            return  # stored by an attempt that was killed
+
+    @asynccontextmanager
+    async def _folder(self) -> AsyncIterator[Path]:
+        folder = Path(await asyncio.to_thread(tempfile.mkdtemp, dir=self._scratch))
+        try:
+            yield folder
+        finally:
+            await asyncio.shield(asyncio.to_thread(shutil.rmtree, folder, True))
+
+
+def by_origin(generate: Handler, read: Handler) -> Handler:
+    """Return the handler of datasets of either kind: generated, or imported."""
+
+    async def handle(claim: Claim) -> Mutate:
+        return await (read if claim.doc.get("import") else generate)(claim)
+
+    return handle
+
+
+def _counts(found: dict[str, Any]) -> list[Document]:
+    dropped: Counter[str] = Counter(found["dropped"])
+    doubles = dropped.pop(DUPLICATE, 0)
+    valid = found["good"] + doubles
+    return [
+        count_to_document("rows", found["rows"], valid, dict(dropped)),
+        count_to_document("examples", valid, found["good"], {DUPLICATE: doubles} if doubles else {}),
+    ]
+
+
+def _refuse(doc: Document, found: dict[str, Any]) -> None:
+    """Refuse what is not to be taken."""
+    bad = {reason: n for reason, n in found["dropped"].items() if reason != DUPLICATE}
+    drops = ", ".join(f"{reason} {count:,}" for reason, count in sorted(bad.items()))
+    report = f"See them with `ftf dataset problems {doc['_id'].rpartition('/')[2]}`"
+    if doc["import"]["strict"] and bad:
+        raise InvalidArgument(
+            f"{sum(bad.values()):,} of {found['rows']:,} rows are bad ({drops}). {report}; correct them, or import "
+            "without strict to take the others.",
+            reason="IMPORT_REFUSED",
+        )
+    if not found["good"]:
+        why = f" ({drops}). {report}, correct them" if drops else ". Choose another file"
+        raise NotReady(f"None of {found['rows']:,} rows is good{why}.", reason="NO_ACCEPTED_EXAMPLES")
+
+
+def _example(dataset: Document, row: dict[str, Any]) -> Document:
+    source = dataset["import"]
+    number = row["row"]
+    return {
+        **{name: value for name, value in row.items() if name != "row"},
+        "parent": dataset["_id"],
+        "dataset_uid": dataset["uid"],
+        "call_index": number,
+        "chunk": "",
+        "file": "",
+        "file_name": source["filename"],
+        "evidence": "",
+        "evidence_span": {"start": 0, "end": 0},
+        "place": None,
+        "accepted": True,
+        "drop_reason": "",
+        "drop_detail": "",
+        "split": "SPLIT_UNSPECIFIED",
+        "edited": False,
+        "prompt_version": "",
+        "llm": "",
+        "reply_tokens": 0,
+        "imported": {"filename": source["filename"], "sha256": source["sha256"], "row": number},
+    }
+
+
+def _rows(path: Path) -> Iterator[dict[str, Any]]:
+    with path.open("rb") as lines:
+        for line in lines:
+            yield json.loads(line)
+
+
+async def _blocks(path: Path) -> AsyncIterator[bytes]:
+    with path.open("rb") as file:
+        while block := await asyncio.to_thread(file.read, BLOCK):
+            yield block

@@ -1,0 +1,129 @@
+"""Reads a file of examples, writes those that are good, and a report of those that are not."""
+
+from __future__ import annotations
+
+import errno
+import json
+import sys
+import traceback
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from services.common.confined import Limits, answered, confine
+from services.common.errors import Exhausted, FineTuneFlowError, InvalidArgument, to_document
+from services.dataset import parquet
+from services.dataset.core.formats import decoding
+from services.dataset.core.formats.incoming import Incoming, Problem, Terms, fields
+
+FAILED = 3
+SHOWN = 20
+CSV, JSONL, JSON_LIST, PARQUET = "csv", "jsonl", "json", "parquet"
+_BY_SUFFIX = {".csv": CSV, ".tsv": CSV, ".jsonl": JSONL, ".ndjson": JSONL, ".parquet": PARQUET}
+
+
+def main(arguments: list[str]) -> int:
+    """Do the job that the first argument names; the second is the parent's process id."""
+    job: dict[str, Any] = json.loads(Path(arguments[0]).read_text(encoding="utf-8"))
+    limits = Limits(**job["limits"])
+    confine(limits, parent=int(arguments[1]))
+    try:
+        answered("result", read(job))
+        return 0
+    except FineTuneFlowError as error:
+        answered("error", to_document(error))
+    except MemoryError:
+        answered("error", to_document(_too_much("memory", f"{limits.memory_bytes >> 20} MiB")))
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # a stranger's file may break a reader in any way, Rust's panics included
+        traceback.print_exc()
+        answered("error", to_document(_explained(error, limits)))
+    return FAILED
+
+
+def read(job: dict[str, Any]) -> dict[str, Any]:
+    """Read job["source"]; write good rows to job["rows"] and problems to job["report"], as JSON Lines.
+
+    Raises:
+        InvalidArgument: the file as a whole cannot be taken (IMPORT_REFUSED, IMPORT_FORMAT_UNKNOWN).
+    """
+    source = Path(job["source"])
+    encoding = job["encoding"] or _encoding(source, job["filename"])
+    terms = Terms(job["format"], job["mapping"], job["split_column"], in_cells=encoding in (CSV, PARQUET))
+    incoming = Incoming(terms)
+    shown: list[dict[str, Any]] = []
+    with Path(job["rows"]).open("wb") as rows, Path(job["report"]).open("wb") as report:
+        for found in incoming.read(_rows(source, encoding)):
+            if isinstance(found, Problem):
+                report.write(_line(asdict(found)))
+                if len(shown) < SHOWN:
+                    shown.append(asdict(found))
+            else:
+                rows.write(_line(fields(*found)))
+    return {
+        "format": incoming.format,
+        "encoding": JSONL if encoding == JSON_LIST else encoding,
+        "rows": incoming.rows,
+        "good": incoming.good,
+        "dropped": dict(incoming.dropped),
+        "ignored": sorted(incoming.ignored),
+        "problems": shown,
+    }
+
+
+def _rows(source: Path, encoding: str) -> Iterator[decoding.Numbered]:
+    if encoding == PARQUET:
+        flat = source.with_name("flat")
+        with flat.open("wb") as target:
+            parquet.read(source, target)
+        source = flat
+    with source.open("rb") as file:
+        first = file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
+        file.seek(0)
+        if encoding == CSV:
+            yield from decoding.comma_separated(file)
+        elif encoding == JSON_LIST or (encoding == JSONL and first == b"["):
+            yield from decoding.json_list(file)
+        else:
+            yield from decoding.json_lines(file)
+
+
+def _encoding(source: Path, filename: str) -> str:
+    with source.open("rb") as file:
+        first = file.read(64)
+    if first.startswith(b"PAR1"):
+        return PARQUET
+    start = first.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
+    return _BY_SUFFIX.get(Path(filename).suffix.lower()) or {b"{": JSONL, b"[": JSON_LIST}.get(start, CSV)
+
+
+def _line(value: dict[str, Any]) -> bytes:
+    return (json.dumps(value, ensure_ascii=False) + "\n").encode()
+
+
+def _too_much(what: str, limit: str) -> Exhausted:
+    return Exhausted(
+        f"Reading the file took more {what} than the {limit} allowed. Split it.",
+        reason="IMPORT_LIMIT",
+        metadata={"limit": limit},
+    )
+
+
+def _explained(error: BaseException, limits: Limits) -> FineTuneFlowError:
+    number = error.errno if isinstance(error, OSError) else None
+    if number == errno.EFBIG:
+        return _too_much("output", f"{limits.output_bytes >> 20} MiB")
+    if number == errno.ENOMEM:
+        return _too_much("memory", f"{limits.memory_bytes >> 20} MiB")
+    if number in (errno.ENOSPC, errno.EDQUOT):
+        return Exhausted("The disk is full. Free space there, then import the file again.")
+    return InvalidArgument(
+        f"The file cannot be read ({type(error).__name__}). Check that it is whole, and name its encoding.",
+        reason="IMPORT_REFUSED",
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,71 @@
+"""The door for datasets that come from other programs, or go to them. Translates, and decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from finetuneflow.dataset.v1 import dataset_pb2
+from finetuneflow.dataset.v1 import transfer_pb2 as pb
+from services.common import ids
+from services.common.auth import current_principal
+from services.common.errors import InvalidArgument
+from services.common.interceptors import Context
+from services.common.objects.port import Objects
+from services.dataset import form, transferform
+from services.dataset.exporting import Exporter, blocks
+from services.dataset.importing import Imports, report_of
+from services.dataset.service import DATASET, Datasets
+
+MAX_PART = 1 << 20
+
+
+class TransfersApi:
+    """The part of DatasetService that is about files of examples."""
+
+    def __init__(self, datasets: Datasets, imports: Imports, objects: Objects) -> None:
+        self.__datasets = datasets
+        self.__imports = imports
+        self.__objects = objects
+        self.__exporter = Exporter(objects)
+
+    async def ExportDataset(
+        self, request: pb.ExportDatasetRequest, context: Context
+    ) -> AsyncIterator[pb.ExportDatasetResponse]:
+        """Send a frozen version in the form of another program."""
+        ids.parse_name(request.name, DATASET)
+        wish = transferform.wish(request)
+        version = await self.__datasets.version(request.name, request.version)
+        async with self.__exporter.export(version["artifact"]["key"], wish) as made:
+            yield pb.ExportDatasetResponse(file=transferform.exported(request.name, version["version"], wish, made))
+            async for data in blocks(made.path):
+                yield pb.ExportDatasetResponse(data=data)
+
+    async def ImportDataset(
+        self, request: AsyncIterator[pb.ImportDatasetRequest], context: Context
+    ) -> dataset_pb2.Dataset:
+        """Store a file of examples and queue its reading."""
+        parts = aiter(request)
+        first = await anext(parts, None)
+        if first is None or first.WhichOneof("part") != "header":
+            raise InvalidArgument("An import begins with a header. Send it before the bytes.", field="header")
+        header = transferform.header(first.header)
+        return form.dataset(await self.__imports.begin(header, _bytes(parts), current_principal().name))
+
+    async def DownloadImportReport(
+        self, request: pb.DownloadImportReportRequest, context: Context
+    ) -> AsyncIterator[pb.DownloadImportReportResponse]:
+        """Send every row that an import left out."""
+        ids.parse_name(request.name, DATASET)
+        report = report_of(await self.__datasets.resources.get(request.name))
+        if report:
+            async for data in self.__objects.get(report["key"]):
+                yield pb.DownloadImportReportResponse(data=data)
+
+
+async def _bytes(parts: AsyncIterator[pb.ImportDatasetRequest]) -> AsyncIterator[bytes]:
+    async for part in parts:
+        if part.WhichOneof("part") != "data":
+            raise InvalidArgument("An import has one header. Send bytes after it.", field="header")
+        if len(part.data) > MAX_PART:
+            raise InvalidArgument(f"A part has more than {MAX_PART:,} bytes. Send less at once.", field="data")
+        yield part.data
