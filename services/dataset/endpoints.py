@@ -11,11 +11,13 @@ from services.common.errors import InvalidArgument, NotFound, NotReady
 from services.common.protoform import user_fields
 from services.common.resources import Resources
 from services.dataset.allowlist import AllowList
+from services.dataset.core.budget import Prices
 from services.dataset.keys import Keys
 from services.dataset.llm import Endpoint, LlmClient
 
 DEFAULT_CONCURRENCY = 4
 DEFAULT_TIMEOUT_SECONDS = 120
+MAX_PRICE = 1e6
 _ALIVE = {"delete_time": None}
 
 
@@ -49,6 +51,8 @@ class Endpoints:
             "json_mode": llm_endpoint_pb2.JsonMode.Name(wanted.json_mode),
             "has_api_key": bool(api_key or wanted.api_key_secret),
             "api_key_secret": wanted.api_key_secret,
+            "prompt_price": _price(wanted.prompt_price, "prompt_price"),
+            "completion_price": _price(wanted.completion_price, "completion_price"),
         }
         if not wanted.model:
             raise InvalidArgument(
@@ -109,6 +113,7 @@ class Endpoints:
                 max_concurrency=doc["max_concurrency"],
                 timeout_seconds=doc["timeout_seconds"],
                 json_mode="" if mode == "UNSPECIFIED" else mode,
+                prices=prices(doc),
             )
             self._clients[doc["uid"]] = LlmClient(endpoint, self._keys.of(doc))
         return self._clients[doc["uid"]]
@@ -146,6 +151,17 @@ def _within(value: int, default: int, most: int, field: str) -> int:
     if not 0 <= value <= most:
         raise InvalidArgument(f"{field} is {value}; use 1 to {most}, or 0.", field=f"llm_endpoint.{field}")
     return value or default
+
+
+def prices(endpoint: Document) -> Prices:
+    """Return an endpoint's prices."""
+    return Prices(endpoint.get("prompt_price", 0.0), endpoint.get("completion_price", 0.0))
+
+
+def _price(value: float, field: str) -> float:
+    if not 0 <= value <= MAX_PRICE:
+        raise InvalidArgument(f"{field} is {value:g}; use 0 to {MAX_PRICE:g}.", field=f"llm_endpoint.{field}")
+    return value
 
 
 def _made_up(request_id: str) -> str:

@@ -39,6 +39,8 @@ def endpoint(doc: Document) -> llm_endpoint_pb2.LlmEndpoint:
         json_mode=llm_endpoint_pb2.JsonMode.Value(doc["json_mode"]),
         has_api_key=doc["has_api_key"],
         api_key_secret=doc.get("api_key_secret", ""),
+        prompt_price=doc.get("prompt_price", 0.0),
+        completion_price=doc.get("completion_price", 0.0),
     )
 
 
@@ -50,6 +52,7 @@ def usage(doc: Mapping[str, float]) -> dataset_pb2.Usage:
         prompt_tokens=int(doc["prompt_tokens"]),
         completion_tokens=int(doc["completion_tokens"]),
         seconds=doc["seconds"],
+        cost=doc.get("cost", 0.0),
     )
 
 
@@ -64,6 +67,7 @@ def dataset(doc: Document) -> dataset_pb2.Dataset:
         counts=[count_to_proto(c) for c in doc["counts"]],
         usage=usage(doc["usage"]),
         flags=doc.get("flags", {}),
+        stop_reason=doc.get("stop_reason", ""),
         versions=[
             dataset_pb2.DatasetVersion(
                 version=v["version"],

@@ -17,6 +17,8 @@ from services.common.errors import FineTuneFlowError, NotFound, NotReady
 from services.common.protoform import count_to_document
 from services.common.resources import Mutate
 from services.common.work import Claim, OnHold, Superseded
+from services.dataset import rounds
+from services.dataset.asking import Asker, BudgetReached
 from services.dataset.core.checks import check
 from services.dataset.core.example import Verdict
 from services.dataset.core.ledger import UNREADABLE
@@ -24,13 +26,15 @@ from services.dataset.core.replies import parse
 from services.dataset.endpoints import Endpoints
 from services.dataset.freezing import Freezer
 from services.dataset.gates import Gates
-from services.dataset.llm import PATIENCE_SECONDS, LlmClient
+from services.dataset.llm import PATIENCE_SECONDS
 from services.dataset.ports import Document as File
 from services.dataset.ports import Documents
+from services.dataset.rounds import specs
 from services.dataset.spec import Call, Plan, plan
 from services.dataset.store import Calls, Examples
 
 TELL_SECONDS = 0.4
+ACCEPTED = "ACCEPTED_REACHED"
 MAX_AHEAD = 4
 """Replies waiting to be judged, per call in flight: bounds the memory when an early call is slow."""
 
@@ -78,13 +82,30 @@ class Generator:
         client = await self._endpoints.client(spec["llm_endpoint"])
         files = [File(f["name"], f["display_name"], f["sha256"]) for f in claim.doc["files"]]
         sources = [source for file in files async for source in self._documents.chunks(file)]
-        planned = await asyncio.to_thread(plan, spec, client.endpoint.model, sources)
-        await self._freezer.accounts.keep(claim, planned, [source.chunk for source in sources])
-        run = _Run(claim, client, planned, self._calls, self._examples, self._patience)
-        await run.to_the_end()
+
+        def make(settings: dict[str, Any]) -> Plan:
+            return plan(settings, client.endpoint.model, sources)
+
+        for turn in range(claim.doc.get("rounds", 1), len(specs(spec)) + 1):
+            await claim.update(_round(turn))
+            planned = await asyncio.to_thread(rounds.planned, spec, turn, make)
+            await self._freezer.accounts.keep(claim, planned, [source.chunk for source in sources])
+            run = _Run(claim, Asker(client, self._calls, claim.doc, self._patience), planned, self._examples)
+            await run.to_the_end()
+            if run.stop_reason or not spec.get("accepted_examples"):
+                break
+        else:
+            run.stop_reason = "NOTHING_MORE_TO_ASK"
         if not run.tally.accepted:
             raise NotReady(run.tally.nothing_accepted(), reason="NO_ACCEPTED_EXAMPLES")
         return await self._freezer.first_version(claim.doc, run.final)
+
+
+def _round(turn: int) -> Mutate:
+    def note(doc: Document) -> None:
+        doc["rounds"] = turn
+
+    return note
 
 
 class Tally:
@@ -131,6 +152,8 @@ class Tally:
         drops = ", ".join(f"{reason} {count}" for reason, count in self.dropped.most_common())
         if not self._plan.calls:
             return "No chunk has a sentence to ask about. Use documents with more text in them."
+        if not self.judged:
+            return f"No call was made: the first could pass the budget ({', '.join(self.calls_dropped)}). Allow more."
         return (
             f"None of {self.judged} replies was accepted ({drops}). See them with `ftf dataset examples --filter '*'`; "
             "use a stronger LLM or other documents."
@@ -140,38 +163,41 @@ class Tally:
 class _Run:
     """One attempt at one dataset."""
 
-    def __init__(
-        self, claim: Claim, client: LlmClient, planned: Plan, calls: Calls, examples: Examples, patience: float
-    ) -> None:
+    def __init__(self, claim: Claim, asker: Asker, planned: Plan, examples: Examples) -> None:
         self._claim = claim
-        self._client = client
+        self._asker = asker
         self._plan = planned
-        self._calls = calls
         self._examples = examples
-        self._patience = patience
-        self._unrecorded = asyncio.Semaphore(client.endpoint.max_concurrency)
         self._spec: dict[str, Any] = claim.doc["spec"]
         self._gates = Gates(self._spec)
         self._began = time.monotonic()
         self._earlier = float(claim.doc["usage"]["seconds"])
         self._told = 0.0
-        self.usage: dict[str, float] = {}
         self.tally = Tally(planned)
+        self.stop_reason = ""
 
     async def to_the_end(self) -> None:
         """Make what calls are missing and judge every reply, until the plan or the limit is reached."""
-        self.usage = await self._calls.usage(self._claim.doc["uid"])
+        await self._asker.begin()
         await self._examples.keep_only(self._claim.doc, self._plan.calls)
         pending: list[asyncio.Task[Document]] = []
         try:
             for index, call in enumerate(self._plan.calls):
                 if self._enough():
-                    self.tally.calls_dropped["LIMIT_REACHED"] = len(self._plan.calls) - index
+                    self.tally.calls_dropped[self.stop_reason] += len(self._plan.calls) - index
                     break
                 ahead = self._plan.calls[len(pending) : index + self._window()]
-                pending += [asyncio.create_task(self._answer(c)) for c in ahead]
-                await _to_its_end(self._judge(call, await pending[index]))
+                pending += [asyncio.create_task(self._asker.answer(c)) for c in ahead]
+                try:
+                    reply = await pending[index]
+                except BudgetReached as reached:
+                    # Later calls may have been answered before a restart: what was paid for is used.
+                    self.stop_reason = reached.reason
+                    self.tally.calls_dropped[reached.reason] += 1
+                    continue
+                await _to_its_end(self._judge(call, reply))
                 await self._tell()
+            self._enough()
         finally:
             for task in pending:
                 task.cancel()
@@ -186,41 +212,23 @@ class _Run:
         except Superseded as error:
             if isinstance(error.__cause__, NotFound):
                 # Deleted meanwhile: what was written after the purge goes too.
-                await self._calls.delete(uid)
+                await self._asker.forget()
                 await self._examples.delete(uid)
 
     def _window(self) -> int:
         """Return how many replies may wait or be on their way; never more than could still be wanted."""
-        window = MAX_AHEAD * self._client.endpoint.max_concurrency
-        most = self._spec["max_examples"]
-        return min(window, most - self.tally.accepted) if most else window
+        most = [n - self.tally.accepted for n, _ in self._limits()]
+        return min([MAX_AHEAD * self._asker.at_once, *most])
+
+    def _limits(self) -> list[tuple[int, str]]:
+        found = ((self._spec["max_examples"], "LIMIT_REACHED"), (self._spec.get("accepted_examples", 0), ACCEPTED))
+        return [(most, reason) for most, reason in found if most]
 
     def _enough(self) -> bool:
-        most = self._spec["max_examples"]
-        return bool(most and self.tally.accepted >= most)
-
-    async def _answer(self, call: Call) -> Document:
-        """Return the record of a call, made now if it was not made before."""
-        uid = self._claim.doc["uid"]
-        known = await self._calls.get(uid, call)
-        if known:
-            return known
-        # Answered calls are recorded before others are made, so that a kill loses max_concurrency of them at most.
-        async with self._unrecorded:
-            began = time.monotonic()
-            reply = await self._client.complete(
-                call.messages,
-                call.schema,
-                temperature=self._spec["temperature"],
-                max_tokens=self._spec["max_tokens"],
-                seed=self._spec["seed"] + call.index,
-                patience=self._patience,
-            )
-            record = await self._calls.record(uid, call, reply, time.monotonic() - began)
-        self.usage["calls"] += 1
-        for field in ("retries", "prompt_tokens", "completion_tokens"):
-            self.usage[field] += record[field]
-        return record
+        """Whether there are as many examples as are wanted; stop_reason then says by which setting."""
+        reached = [reason for most, reason in self._limits() if self.tally.accepted >= most]
+        self.stop_reason = reached[0] if reached else self.stop_reason
+        return bool(reached)
 
     async def _judge(self, call: Call, reply: Document) -> None:
         self.tally.note(await self._example(call, reply))
@@ -234,14 +242,16 @@ class _Run:
         checked = await asyncio.to_thread(judge, self._plan, call, reply["text"])
         verdict = await self._gates.judge(checked, call)
         version = self._plan.template.version
-        llm = f"{self._client.endpoint.name} {self._client.endpoint.model}"
-        return await self._examples.add(self._claim.doc, call, verdict, reply, version, llm)
+        return await self._examples.add(self._claim.doc, call, verdict, reply, version, self._asker.llm)
 
     def final(self, doc: Document) -> None:
         """Write the counts and the usage as they are now."""
         doc["counts"] = self.tally.counts()
         doc["flags"] = dict(self.tally.flags)
-        doc["usage"] = {**self.usage, "seconds": self._earlier + time.monotonic() - self._began}
+        usage = self._asker.usage
+        cost = self._asker.prices.cost(usage["prompt_tokens"], usage["completion_tokens"]) if usage else 0.0
+        doc["usage"] = {**usage, "cost": cost, "seconds": self._earlier + time.monotonic() - self._began}
+        doc["stop_reason"] = self.stop_reason
         done, total = self.tally.judged, len(self._plan.calls)
         doc["work"]["progress"] = {"phase": "generate", "done": done, "total": total, "unit": "calls"}
 

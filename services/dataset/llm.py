@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 
 from services.common.errors import FineTuneFlowError, Unavailable
+from services.dataset.core.budget import NO_PRICES, Prices
 from services.dataset.ports import Reply
 
 TRIES = 5
@@ -40,6 +41,7 @@ class Endpoint:
 
     Args:
         json_mode: SCHEMA, OBJECT, TEXT; "" begins with SCHEMA and falls back as the server refuses.
+        prices: what its tokens cost.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Endpoint:
     max_concurrency: int
     timeout_seconds: float
     json_mode: str = ""
+    prices: Prices = NO_PRICES
 
 
 class _Again(Exception):

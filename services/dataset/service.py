@@ -12,7 +12,8 @@ from services.common.objects.port import Objects
 from services.common.protoform import user_fields
 from services.common.resources import Resources
 from services.common.work import at_rest, cancel, pause, queued, resume
-from services.dataset.endpoints import Endpoints
+from services.dataset.core.budget import NO_PRICES
+from services.dataset.endpoints import Endpoints, prices
 from services.dataset.freezing import Freezer
 from services.dataset.ports import Documents
 from services.dataset.spec import complete
@@ -48,7 +49,7 @@ class Datasets:
 
         Raises:
             NotFound: the project, a file or the endpoint does not exist.
-            InvalidArgument: a setting is out of range.
+            InvalidArgument: a setting is out of range, or max_cost is set for an endpoint without prices.
             NotReady: NOT_CHUNKED or NO_LLM_ENDPOINT.
         """
         ids.parse_name(parent, "projects/*", "parent")
@@ -62,6 +63,12 @@ class Datasets:
         spec["files"] = [f.name for f in files]
         records = [{"name": f.name, "display_name": f.display_name, "sha256": f.sha256} for f in files]
         endpoint = await self._endpoints.resources.get(spec["llm_endpoint"])
+        if spec["max_cost"] and prices(endpoint) == NO_PRICES:
+            raise InvalidArgument(
+                f"{endpoint['_id']} has no prices, so max_cost cannot be kept. Make it again with its prices, or leave "
+                "max_cost out.",
+                field="spec.max_cost",
+            )
         return {"spec": spec, "files": records, "llm": f"{endpoint['_id']} {endpoint['model']}"}
 
     async def _inherits(self, parent: str, source: str) -> str:

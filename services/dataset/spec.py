@@ -26,6 +26,9 @@ _RANGES: dict[str, tuple[float, float, float]] = {
     "recall_fraction": (0.1, 0, 0.5),
     "temperature": (0.3, 0, 2),
     "max_tokens": (512, 16, 8192),
+    "accepted_examples": (0, 0, 1_000_000),
+    "max_tokens_total": (0, 0, 10**15),
+    "max_cost": (0, 0, 10**9),
 }
 _OPTIONAL = ("eval_fraction", "recall_fraction", "temperature")
 MAX_SYSTEM_PROMPT = 8192
@@ -46,7 +49,7 @@ def complete(wanted: dataset_pb2.DatasetSpec) -> dict[str, Any]:
         value = getattr(wanted, field) if given else default
         if not least <= value <= most:
             raise InvalidArgument(f"{field} is {value:g}; use {least:g} to {most:g}.", field=f"spec.{field}")
-        spec[field] = float(value) if field in _OPTIONAL else int(value)
+        spec[field] = float(value) if field in (*_OPTIONAL, "max_cost") else int(value)
     if len(wanted.system_prompt) > MAX_SYSTEM_PROMPT:
         raise InvalidArgument(
             f"system_prompt is longer than {MAX_SYSTEM_PROMPT} characters.", field="spec.system_prompt"

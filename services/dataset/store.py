@@ -24,34 +24,44 @@ class Calls:
     def __init__(self, collection: Collection) -> None:
         self._collection = collection
 
-    async def get(self, uid: str, call: Call) -> Document | None:
+    async def get(self, uid: str, id: str) -> Document | None:
         """Return the record of a call, or None."""
-        return await self._collection.get(f"{uid}/{call.id}")
+        return await self._collection.get(f"{uid}/{id}")
 
-    async def record(self, uid: str, call: Call, reply: Reply, seconds: float) -> Document:
-        """Record an answered call. Repeating it returns the first record."""
+    async def record(self, uid: str, id: str, reply: Reply, seconds: float, charged: tuple[float, float]) -> Document:
+        """Record an answered call. Repeating it returns the first record.
+
+        Args:
+            charged: tokens of the prompt and of the reply that count against budgets.
+        """
         doc: Document = {
-            "_id": f"{uid}/{call.id}",
+            "_id": f"{uid}/{id}",
             "dataset_uid": uid,
             "text": reply.text[:200_000],
             "prompt_tokens": reply.prompt_tokens,
             "completion_tokens": reply.completion_tokens,
             "retries": reply.retries,
             "seconds": seconds,
+            "charged": list(charged),
         }
         try:
             return await self._collection.insert(doc)
         except AlreadyExists:
             return await self._collection.get(doc["_id"]) or doc
 
-    async def usage(self, uid: str) -> dict[str, float]:
-        """Return what all recorded calls of a dataset used."""
-        total = {"calls": 0, "retries": 0, "prompt_tokens": 0, "completion_tokens": 0}
+    async def recorded(self, uid: str) -> tuple[dict[str, float], tuple[float, float], set[str]]:
+        """Return what all recorded calls of a dataset used, what they count for against budgets, and their ids."""
+        total: dict[str, float] = {"calls": 0, "retries": 0, "prompt_tokens": 0, "completion_tokens": 0}
+        prompt = completion = 0.0
+        ids_: set[str] = set()
         async for doc in _all(self._collection, {"dataset_uid": uid}, "_id"):
             total["calls"] += 1
             for field in ("retries", "prompt_tokens", "completion_tokens"):
                 total[field] += doc[field]
-        return dict(total)
+            charged = doc.get("charged") or (doc["prompt_tokens"], doc["completion_tokens"])
+            prompt, completion = prompt + charged[0], completion + charged[1]
+            ids_.add(doc["_id"].partition("/")[2])
+        return total, (prompt, completion), ids_
 
     async def delete(self, uid: str) -> None:
         """Remove the calls of a dataset. Repeating it does nothing."""

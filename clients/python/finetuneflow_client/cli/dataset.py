@@ -180,8 +180,10 @@ def _shown(session: Session, dataset: dataset_pb2.Dataset) -> None:
             "files": wording.many(len(dataset.spec.files), "file"),
             "llm": dataset.spec.llm_endpoint,
             "usage": f"{wording.many(usage.calls, 'call')}, {usage.prompt_tokens:,} prompt and "
-            f"{usage.completion_tokens:,} reply tokens, {wording.duration(usage.seconds)}",
+            f"{usage.completion_tokens:,} reply tokens, {wording.duration(usage.seconds)}"
+            + (f", cost {usage.cost:,.4f}" if usage.cost else ""),
             "flags": wording.drops(sorted(dataset.flags.items())),
+            "stopped": dataset.stop_reason,
             "versions": "\n".join(
                 f"{v.version}: {v.train_examples} train, {v.eval_examples} held out, {v.recall_examples} recall, "
                 f"{'approved only, ' if v.approved_only else ''}sha256 {v.artifact.sha256}"

@@ -23,6 +23,8 @@ async def create(session: Session) -> None:
         max_concurrency=args.max_concurrency,
         timeout_seconds=args.timeout_seconds,
         api_key_secret=args.api_key_secret,
+        prompt_price=args.prompt_price,
+        completion_price=args.reply_price,
     )
     request = dataset_service_pb2.CreateLlmEndpointRequest(llm_endpoint=endpoint, llm_endpoint_id=args.id)
     # A key of the server's own is named instead; one that happens to be in the environment is then not meant.

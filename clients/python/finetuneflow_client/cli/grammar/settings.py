@@ -68,6 +68,9 @@ TRAINING = (
 DATASET = (
     Setting("examples_per_chunk", int, "examples to ask for per chunk, 1 to 20"),
     Setting("max_examples", int, "stop after this many accepted examples"),
+    Setting("accepted_examples", int, "go on, with further passages and seeds, until so many are accepted"),
+    Setting("max_tokens_total", int, "most tokens of prompts and replies together; never passed"),
+    Setting("max_cost", float, "most that the calls may cost, by the endpoint's prices; never passed"),
     Setting("eval_fraction", float, "share of documents held out: does the model generalise? 0 to 0.9"),
     Setting("recall_fraction", float, "share of questions kept back about trained documents, 0 to 0.5"),
     Setting("temperature", float, "sampling temperature, 0 to 2"),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from finetuneflow.ingest.v1 import chunk_pb2
 
 # What the balance calls a call that has not been made: not yet, or because there are examples enough.
-_NOT_MADE = ("NOT_MADE_YET", "LIMIT_REACHED")
+_NOT_MADE = ("NOT_MADE_YET", "LIMIT_REACHED", "ACCEPTED_REACHED", "MAX_TOKENS_TOTAL", "MAX_COST")
 
 
 class DatasetView:

@@ -1,0 +1,73 @@
+"""What generation may use at most: tokens and money, never passed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+PER_MESSAGE = 16
+"""Tokens that a chat template may put round one message."""
+
+
+@dataclass(frozen=True)
+class Prices:
+    """Price of a million tokens, in whatever currency the user counts in; 0 where it is not known."""
+
+    prompt: float = 0.0
+    completion: float = 0.0
+
+    def cost(self, prompt_tokens: float, completion_tokens: float) -> float:
+        """Return what some tokens cost."""
+        return (prompt_tokens * self.prompt + completion_tokens * self.completion) / 1e6
+
+
+NO_PRICES = Prices()
+
+
+def most_prompt_tokens(messages: Sequence[dict[str, str]]) -> int:
+    """Return more tokens than some messages can have: no tokenizer of bytes makes more than one token of a byte."""
+    return sum(len(m["content"].encode()) + PER_MESSAGE for m in messages)
+
+
+class Budget:
+    """Tokens and money: what was used, and what calls in flight may still use.
+
+    Args:
+        max_tokens, max_cost: 0 for no limit.
+        prompt_tokens, completion_tokens: used before.
+    """
+
+    def __init__(
+        self, max_tokens: int, max_cost: float, prices: Prices, prompt_tokens: float = 0, completion_tokens: float = 0
+    ) -> None:
+        self._max_tokens = max_tokens
+        self._max_cost = max_cost
+        self._prices = prices
+        self._prompt = prompt_tokens
+        self._completion = completion_tokens
+        self._held: list[tuple[int, int]] = []
+
+    @property
+    def in_flight(self) -> int:
+        """Calls that have reserved and not settled."""
+        return len(self._held)
+
+    def refuses(self, prompt_tokens: int, completion_tokens: int) -> str:
+        """Return which limit a call of so many tokens at most could pass: MAX_TOKENS_TOTAL, MAX_COST; "" if none."""
+        prompt = self._prompt + prompt_tokens + sum(p for p, _ in self._held)
+        completion = self._completion + completion_tokens + sum(c for _, c in self._held)
+        if self._max_tokens and prompt + completion > self._max_tokens:
+            return "MAX_TOKENS_TOTAL"
+        if self._max_cost and self._prices.cost(prompt, completion) > self._max_cost:
+            return "MAX_COST"
+        return ""
+
+    def reserve(self, prompt_tokens: int, completion_tokens: int) -> None:
+        """Set aside what a call may use at most; only after refuses said "" to the same."""
+        self._held.append((prompt_tokens, completion_tokens))
+
+    def settle(self, reserved: tuple[int, int], used: tuple[float, float] = (0, 0)) -> None:
+        """Give back what was set aside and count what was used instead."""
+        self._held.remove(reserved)
+        self._prompt += used[0]
+        self._completion += used[1]

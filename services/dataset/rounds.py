@@ -1,0 +1,42 @@
+"""Rounds: what is asked beyond the plan until enough examples are accepted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from services.dataset.spec import Call, Plan
+
+MOST_PER_CHUNK = 20
+SEEDS = 3
+"""Times that a passage may be asked about again, with another seed each."""
+
+Make = Callable[[dict[str, Any]], Plan]
+
+
+def specs(spec: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the settings of each round: twice as many passages of a chunk each time, then other seeds."""
+    first = {**spec, "max_examples": spec["max_examples"] or spec.get("accepted_examples", 0)}
+    if not spec.get("accepted_examples"):
+        return [first]
+    found, per = [first], spec["examples_per_chunk"]
+    while per < MOST_PER_CHUNK:
+        per = min(2 * per, MOST_PER_CHUNK)
+        found.append({**first, "examples_per_chunk": per})
+    if spec["temperature"]:
+        found += [{**found[-1], "seed": spec["seed"] + turn * 1_000_003} for turn in range(1, SEEDS + 1)]
+    return found
+
+
+def planned(spec: dict[str, Any], rounds: int, make: Make) -> Plan:
+    """Return the plan of the first rounds together, each call once. CPU work: that of `make`, for each round."""
+    whole = make(specs(spec)[0])
+    calls: list[Call] = list(whole.calls)
+    known = {call.id for call in calls}
+    for further in specs(spec)[1:rounds]:
+        for call in make(further).calls:
+            if call.id not in known:
+                known.add(call.id)
+                calls.append(replace(call, index=len(calls)))
+    return replace(whole, calls=calls)
