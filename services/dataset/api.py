@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from finetuneflow.dataset.v1 import dataset_pb2, dataset_service_pb2_grpc, example_pb2, llm_endpoint_pb2
+from finetuneflow.dataset.v1 import dataset_pb2, example_pb2, llm_endpoint_pb2
 from finetuneflow.dataset.v1 import dataset_service_pb2 as pb
 from services.common import ids
 from services.common.auth import current_principal
@@ -18,14 +18,16 @@ from services.dataset.core.statistics import statistics
 from services.dataset.endpoints import Endpoints
 from services.dataset.importing import Imports
 from services.dataset.preview import Preview
+from services.dataset.prompttemplates import PromptTemplates
 from services.dataset.reviewing import EXAMPLE, Reviewing
 from services.dataset.service import DATASET, Datasets
+from services.dataset.templateapi import PromptTemplateApi
 from services.dataset.transfers_api import TransfersApi
 
 ENDPOINT = "llmEndpoints/*"
 
 
-class DatasetApi(AccountsApi, TransfersApi, dataset_service_pb2_grpc.DatasetServiceServicer):
+class DatasetApi(AccountsApi, TransfersApi, PromptTemplateApi):
     """DatasetService."""
 
     def __init__(
@@ -37,9 +39,11 @@ class DatasetApi(AccountsApi, TransfersApi, dataset_service_pb2_grpc.DatasetServ
         objects: Objects,
         accounts: Accounts,
         imports: Imports,
+        templates: PromptTemplates,
     ) -> None:
         AccountsApi.__init__(self, datasets, reviewing, accounts)
         TransfersApi.__init__(self, datasets, imports, objects)
+        self._templates = templates
         self._datasets = datasets
         self._endpoints = endpoints
         self._reviewing = reviewing

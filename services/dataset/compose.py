@@ -24,9 +24,11 @@ from services.dataset.keys import Keys
 from services.dataset.llm import PATIENCE_SECONDS
 from services.dataset.peers import GrpcDocuments
 from services.dataset.preview import Preview
+from services.dataset.prompttemplates import TEMPLATE_INDEXES, PromptTemplates
 from services.dataset.reviewing import Reviewing
 from services.dataset.service import Datasets
 from services.dataset.store import CALL_INDEXES, EXAMPLE_INDEXES, Calls, Examples
+from services.dataset.templates import CURRENT
 
 PARALLEL = 4
 """Datasets generated side by side; the calls of one endpoint share its limit all the same."""
@@ -43,14 +45,18 @@ def compose(runtime: Runtime) -> Service:
     ingest = GrpcDocuments(runtime.peers)
     accounts = Accounts(ingest, examples, objects)
     freezer = Freezer(datasets, examples, objects, accounts)
-    service = Datasets(datasets, calls, examples, endpoints, ingest, objects, freezer)
+    templates = PromptTemplates(
+        Resources(documents.collection("prompt_templates", (*INDEXES, *TEMPLATE_INDEXES)), "prompt template", clock)
+    )
+    service = Datasets(datasets, calls, examples, endpoints, ingest, objects, freezer, templates)
     patience = float(runtime.config.settings.get("llm_patience_seconds", PATIENCE_SECONDS))
     generator = Generator(ingest, endpoints, calls, examples, freezer, patience)
     importer = Importer(examples, objects, freezer, _scratch(runtime), confined.Limits())
     imports = Imports(datasets, ingest, objects, runtime.config.max_upload_bytes)
     loop = _loop(runtime, datasets, by_origin(generator, importer))
     reviewing = Reviewing(datasets, examples)
-    api = DatasetApi(service, endpoints, reviewing, Preview(ingest, endpoints), objects, accounts, imports)
+    preview = Preview(ingest, endpoints)
+    api = DatasetApi(service, endpoints, reviewing, preview, objects, accounts, imports, templates)
 
     async def project_deleted(data: bytes) -> None:
         await service.delete_project(event_pb2.Event.FromString(data).resource)
@@ -66,7 +72,7 @@ def compose(runtime: Runtime) -> Service:
             Outbox(llms, bus).run,
             lambda: bus.consume("dataset-project-deleted", ["ftf.events.project.deleted"], project_deleted),
         ],
-        capabilities=["task:QUESTION_ANSWER", "task:INSTRUCTION"],
+        capabilities=[task.replace("TASK_TYPE_", "task:") for task in CURRENT] + ["task:TEMPLATE"],
         close=endpoints.close,
     )
 

@@ -24,6 +24,7 @@ _EXAMPLE_FIELDS = (
     "prompt", "response", "chunk", "evidence", "accepted", "drop_reason", "drop_detail", "split", "prompt_version",
     "llm", "reply_tokens", "edited", "evidence_span",
 )  # fmt: skip
+_TASK_FIELDS = ("reasoning", "task_type", "language", "persona")
 
 
 def endpoint(doc: Document) -> llm_endpoint_pb2.LlmEndpoint:
@@ -90,6 +91,10 @@ def example(doc: Document) -> example_pb2.Example:
     """Return an example; one of a preview has no name."""
     fields: dict[str, Any] = {name: doc[name] for name in _EXAMPLE_FIELDS}
     fields.update(name=doc["_id"], file_display_name=doc["file_name"])
+    fields.update({name: doc[name] for name in _TASK_FIELDS if doc.get(name)})
+    fields["messages"] = [{"role": m["role"], "content": m.get("content") or ""} for m in doc.get("messages") or ()]
+    if doc.get("question_type"):
+        fields["question_type"] = "QUESTION_TYPE_" + doc["question_type"]
     fields.update(flags=doc.get("flags", []), scores=doc.get("scores", {}))
     if doc["place"]:
         fields["place"] = doc["place"]

@@ -83,7 +83,9 @@ class Freezer:
                 reason="NO_ACCEPTED_EXAMPLES",
             )
         examples = await self._assign(dataset, examples)
-        content = await asyncio.to_thread(frozen.content, examples, dataset["spec"]["system_prompt"])
+        spec = dataset["spec"]
+        reasoned = spec.get("include_reasoning", False)
+        content = await asyncio.to_thread(frozen.content, examples, spec["system_prompt"], reasoned)
         sha256 = hashlib.sha256(content).hexdigest()
         key = f"datasets/{dataset['uid']}/{sha256}.jsonl"
         await self._objects.put(key, content)

@@ -19,7 +19,8 @@ from services.common.resources import Mutate
 from services.common.work import Claim, OnHold, Superseded
 from services.dataset import rounds
 from services.dataset.asking import Asker, BudgetReached
-from services.dataset.core.checks import check
+from services.dataset.core import tasks
+from services.dataset.core.asked import Asked
 from services.dataset.core.example import Verdict
 from services.dataset.core.ledger import UNREADABLE
 from services.dataset.core.replies import parse
@@ -32,6 +33,7 @@ from services.dataset.ports import Documents
 from services.dataset.rounds import specs
 from services.dataset.spec import Call, Plan, plan
 from services.dataset.store import Calls, Examples
+from services.dataset.templates import template_of
 
 TELL_SECONDS = 0.4
 ACCEPTED = "ACCEPTED_REACHED"
@@ -84,7 +86,7 @@ class Generator:
         sources = [source for file in files async for source in self._documents.chunks(file)]
 
         def make(settings: dict[str, Any]) -> Plan:
-            return plan(settings, client.endpoint.model, sources)
+            return plan(settings, client.endpoint.model, sources, template_of(claim.doc))
 
         for turn in range(claim.doc.get("rounds", 1), len(specs(spec)) + 1):
             await claim.update(_round(turn))
@@ -277,4 +279,4 @@ def judge(planned: Plan, call: Call, text: str) -> Verdict:
     found, reason, detail = parse(text, planned.template.schema)
     if found is None:
         return Verdict(drop_reason="REFUSAL_REPLY" if reason == "REFUSAL" else reason, detail=detail)
-    return check(found, call.source, planned.template.asks, call.fact)
+    return tasks.check(found, Asked(planned.template, call.source, call.passage, call.aim, call.fact))

@@ -18,6 +18,7 @@ from services.dataset.ports import Document as File
 from services.dataset.ports import Documents, Reply
 from services.dataset.spec import Call, plan
 from services.dataset.store import describe
+from services.dataset.templates import template_of
 
 MAX_CALLS = 10
 DEFAULT_CALLS = 3
@@ -43,7 +44,7 @@ class Preview:
         client = await self._endpoints.client(spec["llm_endpoint"])
         wanted = calls or DEFAULT_CALLS
         sources = await self._sources(resolved["files"], wanted)
-        planned = await asyncio.to_thread(plan, spec, client.endpoint.model, sources)
+        planned = await asyncio.to_thread(plan, spec, client.endpoint.model, sources, template_of(resolved))
         made = min(wanted, len(planned.calls))
         chosen = [planned.calls[i * len(planned.calls) // made] for i in range(made)]
         began = time.monotonic()
@@ -52,7 +53,7 @@ class Preview:
         examples = []
         for call, reply in zip(chosen, replies, strict=True):
             verdict = await gates.judge(judge(planned, call, reply.text), call)
-            described = describe(call.source, verdict)
+            described = describe(call, verdict, planned.template.name)
             extra: dict[str, Any] = {"prompt_version": planned.template.version, "llm": resolved["llm"]}
             examples.append({**described, **extra, "_id": "", "reply_tokens": reply.completion_tokens})
         return examples, {

@@ -16,8 +16,11 @@ from services.dataset.core.budget import NO_PRICES
 from services.dataset.endpoints import Endpoints, prices
 from services.dataset.freezing import Freezer
 from services.dataset.ports import Documents
+from services.dataset.prompttemplates import PromptTemplates, resource_name
 from services.dataset.spec import complete
 from services.dataset.store import Calls, Examples
+from services.dataset.tasksettings import task_settings
+from services.dataset.templates import template_of
 
 DATASET = "projects/*/datasets/*"
 NO_USAGE: dict[str, float] = {"calls": 0, "retries": 0, "prompt_tokens": 0, "completion_tokens": 0, "seconds": 0.0}
@@ -35,7 +38,9 @@ class Datasets:
         documents: Documents,
         objects: Objects,
         freezer: Freezer,
+        templates: PromptTemplates,
     ) -> None:
+        self._templates = templates
         self.resources = resources
         self.examples = examples
         self._calls = calls
@@ -58,6 +63,9 @@ class Datasets:
         spec = complete(wanted)
         spec["inherit_reviews_from"] = await self._inherits(parent, wanted.inherit_reviews_from)
         await self._documents.project(parent)
+        kept = await self._templates.resolve(wanted)
+        spec.update(task_settings(wanted, template_of({"prompt_template": kept})))
+        spec["template"] = resource_name(kept["version"])
         spec["llm_endpoint"] = await self._endpoints.resolve(wanted.llm_endpoint)
         files = await self._documents.files(parent, list(wanted.files))
         spec["files"] = [f.name for f in files]
@@ -69,7 +77,12 @@ class Datasets:
                 "max_cost out.",
                 field="spec.max_cost",
             )
-        return {"spec": spec, "files": records, "llm": f"{endpoint['_id']} {endpoint['model']}"}
+        return {
+            "spec": spec,
+            "prompt_template": kept,
+            "files": records,
+            "llm": f"{endpoint['_id']} {endpoint['model']}",
+        }
 
     async def _inherits(self, parent: str, source: str) -> str:
         if source:

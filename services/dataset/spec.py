@@ -11,9 +11,10 @@ from typing import Any
 
 from finetuneflow.dataset.v1 import dataset_pb2
 from services.common.errors import InvalidArgument
+from services.dataset.core.aim import Aim, aims
 from services.dataset.core.cues import cue
 from services.dataset.core.example import Passage, Source
-from services.dataset.core.focus import passages
+from services.dataset.core.focus import places
 from services.dataset.core.prompts import Template
 from services.dataset.qualityspec import quality
 from services.dataset.templates import CURRENT, template
@@ -37,12 +38,12 @@ MAX_SYSTEM_PROMPT = 8192
 def complete(wanted: dataset_pb2.DatasetSpec) -> dict[str, Any]:
     """Return the settings with every default filled in; files and llm_endpoint stay as they are.
 
+    Those of its task come with its template: see tasksettings.
+
     Raises:
         InvalidArgument: a setting is out of range; the message names it and the range.
     """
     spec: dict[str, Any] = {"files": list(wanted.files), "llm_endpoint": wanted.llm_endpoint, "seed": wanted.seed}
-    task = wanted.task_type or dataset_pb2.TASK_TYPE_QUESTION_ANSWER
-    spec["task_type"] = dataset_pb2.TaskType.Name(task)
     present = {field.name for field, _ in wanted.ListFields()}
     for field, (default, least, most) in _RANGES.items():
         given = field in present if field in _OPTIONAL else getattr(wanted, field) != 0
@@ -68,6 +69,8 @@ class Call:
         index: place in the plan.
         schema: what the server is asked to keep the reply to; narrower than what is accepted.
         fact: what the passage was chosen for, and the question asks for; "" for nothing in particular.
+        passage: the part of the chunk that it is about.
+        aim: what it is to bring beyond that.
     """
 
     id: str
@@ -76,6 +79,8 @@ class Call:
     messages: Sequence[dict[str, str]]
     schema: dict[str, Any]
     fact: str
+    passage: Passage
+    aim: Aim
 
 
 @dataclass(frozen=True)
@@ -93,19 +98,29 @@ class Plan:
     bare: int
 
 
-def plan(spec: dict[str, Any], model: str, sources: Sequence[Source]) -> Plan:
+def plan(spec: dict[str, Any], model: str, sources: Sequence[Source], chosen: Template | None = None) -> Plan:
     """Return the calls for some chunks, the same ones every time. CPU work: about 1 ms a chunk.
 
     They are in the order of the chunks. With max_examples, each file's first chunk comes before any file's second one,
     and every chunk's first passage before any second one, so that all documents have their share of a small dataset.
+
+    Args:
+        chosen: the prompt template; None for the task type's own.
     """
-    chosen = template(CURRENT[spec["task_type"]])
-    found = [(source, passages(source.text, spec["examples_per_chunk"])) for source in sources]
-    places = [(turn, source, passage) for source, some in found for turn, passage in enumerate(some)]
+    chosen = chosen or template(CURRENT[spec["task_type"]])
+    if spec.get("extraction_schema") and chosen.task == "EXTRACTION":
+        chosen = chosen.with_response(json.loads(spec["extraction_schema"]))
+    kinds = max(1, len(spec.get("question_types", ())))
+    found = [(source, places(source.text, spec["examples_per_chunk"], chosen.scope, kinds)) for source in sources]
+    wanted = [(turn, source, passage) for source, some in found for turn, passage in enumerate(some)]
     if spec["max_examples"]:
         rank = _ranks(sources)
-        places.sort(key=lambda place: (place[0], rank[place[1].chunk]))
-    calls = [_call(index, spec, model, chosen, source, passage) for index, (_, source, passage) in enumerate(places)]
+        wanted.sort(key=lambda place: (place[0], rank[place[1].chunk]))
+    turns = aims(spec, [(source.chunk, passage.start) for _, source, passage in wanted])
+    calls = [
+        _call(index, spec, model, chosen, source, passage, aim)
+        for index, ((_, source, passage), aim) in enumerate(zip(wanted, turns, strict=True))
+    ]
     return Plan(chosen, calls, len(sources), sum(not some for _, some in found))
 
 
@@ -119,12 +134,15 @@ def _ranks(sources: Sequence[Source]) -> dict[str, int]:
     return ranks
 
 
-def _call(index: int, spec: dict[str, Any], model: str, chosen: Template, source: Source, passage: Passage) -> Call:
-    messages = chosen.messages(source, passage)
+def _call(
+    index: int, spec: dict[str, Any], model: str, chosen: Template, source: Source, passage: Passage, aim: Aim
+) -> Call:
+    messages = chosen.messages(source, passage, aim)
     identity = _identity(spec, model, chosen, source, passage, messages)
-    known = cue(source.text[passage.start : passage.end])
-    schema = chosen.schema_for(source, passage)
-    return Call(identity, index, source, messages, schema, known.fact if known else "")
+    asked = chosen.scope == "PASSAGE" and ("{cue}" in chosen.user or "{asking}" in chosen.user)
+    known = cue(source.text[passage.start : passage.end]) if asked and aim.language in ("", "en") else None
+    schema = chosen.schema_for(source, passage, aim)
+    return Call(identity, index, source, messages, schema, known.fact if known else "", passage, aim)
 
 
 def _identity(

@@ -9,7 +9,7 @@ from services.common import ids
 from services.common.documents.port import Collection, Document
 from services.common.errors import AlreadyExists
 from services.common.resources import Resources
-from services.dataset.core.example import Source, Verdict
+from services.dataset.core.example import Verdict
 from services.dataset.ports import Reply
 from services.dataset.spec import Call
 
@@ -83,7 +83,7 @@ class Examples:
     ) -> Document:
         """Keep what the checks said of a call's reply. Repeating it returns what is there."""
         fields = {
-            **describe(call.source, verdict),
+            **describe(call, verdict, version.partition("/")[0]),
             "parent": dataset["_id"],
             "dataset_uid": dataset["uid"],
             "call_index": call.index,
@@ -126,8 +126,13 @@ def example_id(call: Call) -> str:
     return ids.derived_id("e", call.id)
 
 
-def describe(source: Source, verdict: Verdict) -> Document:
-    """Return an example's own fields: its texts, its evidence and where that stands, and what the checks said."""
+def describe(call: Call, verdict: Verdict, task_type: str) -> Document:
+    """Return an example's own fields: its texts, its evidence and where that stands, and what the checks said.
+
+    Args:
+        task_type: its template's name, without the version.
+    """
+    source = call.source
     start, end = source.in_document(*verdict.evidence_range) if verdict.evidence else (0, 0)
     return {
         "prompt": verdict.prompt,
@@ -141,6 +146,12 @@ def describe(source: Source, verdict: Verdict) -> Document:
         "accepted": verdict.accepted,
         "drop_reason": verdict.drop_reason,
         "drop_detail": verdict.detail,
+        "messages": [dict(message) for message in verdict.messages],
+        "reasoning": verdict.reasoning,
+        "task_type": task_type,
+        "language": call.aim.language,
+        "persona": call.aim.persona,
+        "question_type": call.aim.question_type,
         "split": "SPLIT_UNSPECIFIED",
         "edited": False,
         "flags": list(verdict.flags),

@@ -63,8 +63,47 @@ def example(request: Request) -> dict[str, str]:
 
 
 def good(request: Request) -> Answer:
-    """The example as JSON."""
-    return Answer(json.dumps(example(request)))
+    """A good reply as JSON, whatever the task."""
+    return Answer(json.dumps(good_reply(request)))
+
+
+def good_reply(request: Request) -> dict[str, Any]:
+    """Return a reply that passes the checks of its task type, the same for the same prompt.
+
+    The task is told by the schema that comes with the call; without one it is a question or an instruction.
+    """
+    wanted = request.body.get("response_format", {}).get("json_schema", {}).get("schema", {}).get("properties", {})
+    if set(wanted) <= {"question", "instruction", "evidence", "answer"} and "Kind:" not in request.asked:
+        return example(request)
+    text = re.split(r"^(?:Passage|Text):\s", request.asked, flags=re.M)[-1].split("\nKind:")[0].strip()
+    sentences = re.split(r"(?<=[.])\s+", text)
+    subject = " ".join(sentences[0].split()[1:3])
+    if "turns" in wanted:
+        turns = [
+            {"user": f"What is known of the {subject}, number {n}?", "assistant": s} for n, s in enumerate(sentences)
+        ]
+        return {"evidence": sentences[0], "turns": turns}
+    if "label" in wanted:
+        labels = wanted["label"]["enum"]
+        return {"label": labels[len(text) % len(labels)]}
+    if "found" in wanted:
+        number = re.findall(r"\d+", text)[0]
+        return {"found": dict.fromkeys(wanted["found"].get("properties", {"number": {}}), number)}
+    if "summary" in wanted:
+        return {"summary": f"{sentences[0].rstrip('.')} and {sentences[1][0].lower()}{sentences[1][1:]}"}
+    kind = re.search(r"^Kind: (\w+)", request.asked, re.M)
+    if kind and kind.group(1) == "unanswerable":
+        return {
+            "question": f"Who repaired the {subject} after the flood?",
+            "evidence": sentences[0],
+            "answer": "not in the passage",
+        }
+    word = kind.group(1).capitalize() if kind else "What"
+    last = sentences[-1]
+    rest = last[0].lower() + " ".join(last.rstrip(".").split()[:-1])[1:]
+    reply = {"question": f"{word} does it hold that {rest}?", "evidence": last, "answer": last}
+    thought = f"The {subject} is what is asked about. {sentences[0]} {last}"
+    return {**reply, "reasoning": thought} if "reasoning" in wanted else reply
 
 
 def fenced(request: Request) -> Answer:

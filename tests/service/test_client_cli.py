@@ -186,6 +186,7 @@ async def test_every_command_that_lists_or_shows_can_answer_in_json() -> None:
 
     assert without == {
         "up", "down", "logs", "report", "model delete", "project delete", "llm delete", "dataset delete",
+        "template delete",
     }  # fmt: skip
 
 

@@ -34,7 +34,9 @@ def scalars(message: Descriptor, prefix: str = "") -> dict[str, type]:
     """Return the fields of a message that a flag can set, those of messages in it by a dotted path."""
     found: dict[str, type] = {}
     for field in message.fields:
-        if field.message_type is not None:
+        if field.message_type is not None and field.message_type.GetOptions().map_entry:
+            found[prefix + field.name] = dict
+        elif field.message_type is not None:
             found |= scalars(field.message_type, f"{field.name}.")
         elif field.enum_type is None:
             found[prefix + field.name] = list if field.is_repeated else KINDS[field.cpp_type]
@@ -59,7 +61,7 @@ def test_every_command_leads_to_a_function_and_its_example_parses(command: Comma
     ("settings", "message", "apart"),
     [
         (TRAINING, config_pb2.TrainingConfig, set()),
-        (DATASET, dataset_pb2.DatasetSpec, {"files", "llm_endpoint"}),
+        (DATASET, dataset_pb2.DatasetSpec, {"files", "llm_endpoint", "template", "personas", "extraction_schema"}),
         (CHUNK, file_pb2.ChunkSettings, {"model"}),
     ],
     ids=["training", "dataset", "chunk"],

@@ -20,7 +20,7 @@ from finetuneflow_client.connection import open_channel, ready
 from finetuneflow_client.discovery import Server, find_server
 
 if TYPE_CHECKING:
-    from finetuneflow.dataset.v1 import dataset_pb2, example_pb2, llm_endpoint_pb2
+    from finetuneflow.dataset.v1 import dataset_pb2, example_pb2, llm_endpoint_pb2, prompt_template_pb2
     from finetuneflow.export.v1 import export_pb2
     from finetuneflow.hardware.v1 import model_pb2
     from finetuneflow.ingest.v1 import chunk_pb2, file_pb2, project_pb2
@@ -129,6 +129,11 @@ class FineTuneFlow:
         """Yield every LLM endpoint."""
         request = dataset_service_pb2.ListLlmEndpointsRequest()
         return items(self.dataset.ListLlmEndpoints, request, lambda page: page.llm_endpoints)
+
+    def prompt_templates(self) -> AsyncIterator[prompt_template_pb2.PromptTemplate]:
+        """Yield every version of every prompt template, those that come with the service first."""
+        request = dataset_service_pb2.ListPromptTemplatesRequest()
+        return items(self.dataset.ListPromptTemplates, request, lambda page: page.prompt_templates)
 
     def datasets(self, project: str) -> AsyncIterator[dataset_pb2.Dataset]:
         """Yield every dataset of a project, oldest first."""

@@ -70,32 +70,32 @@ def check(found: dict[str, Any], source: Source, asks: bool, fact: str = "") -> 
         asks: whether the prompt must be a question.
         fact: what the prompt was to ask for, "" for nothing in particular.
     """
-    prompt = _tidy(found.get("question") or found.get("instruction") or "")
+    prompt = tidy(found.get("question") or found.get("instruction") or "")
     if asks and prompt.count("?") == 1:
         # A statement after the question is left off: it mostly gives the answer away.
         prompt = prompt[: prompt.index("?") + 1]
-    response = _tidy(found.get("answer") or "")
+    response = tidy(found.get("answer") or "")
     where = find(str(found.get("evidence") or ""), source.text)
     evidence = source.text[where[0] : where[1]] if where else ""
-    reason, detail = _texts(prompt, response)
+    reason, detail = of_texts(prompt, response)
     if not reason and asks:
-        reason, detail = _question(prompt, response)
+        reason, detail = of_question(prompt, response)
     if not reason and where is None:
         reason, detail = "EVIDENCE_NOT_FOUND", str(found.get("evidence") or "")[:200]
     if not reason:
-        reason, detail = _answer(response, evidence, source)
+        reason, detail = of_answer(response, evidence, source)
     if not reason:
-        reason, detail = _prompt(prompt, response, where or (0, 0), source)
+        reason, detail = of_prompt(prompt, response, where or (0, 0), source)
     if not reason:
         reason, detail = _told(prompt, response, fact)
     return Verdict(prompt, response, evidence, where or (0, 0), reason, detail)
 
 
-def _tidy(text: object) -> str:
+def tidy(text: object) -> str:
     return re.sub(r"\s+", " ", str(text)).strip().strip('"').strip()
 
 
-def _texts(prompt: str, response: str) -> tuple[str, str]:
+def of_texts(prompt: str, response: str) -> tuple[str, str]:
     """What the two texts alone give away."""
     if not prompt or not response:
         return "EMPTY_FIELD", "prompt" if not prompt else "response"
@@ -103,6 +103,11 @@ def _texts(prompt: str, response: str) -> tuple[str, str]:
         return "TOO_SHORT", prompt if len(prompt) < MIN_PROMPT else response
     if len(prompt) > MAX_PROMPT or len(response) > MAX_RESPONSE:
         return "TOO_LONG", f"{len(prompt)} and {len(response)} characters"
+    return of_wording(prompt, response)
+
+
+def of_wording(prompt: str, response: str) -> tuple[str, str]:
+    """What the wording of two texts gives away, whatever their lengths."""
     if found := _SELF_REFERENCE.search(prompt) or _SELF_REFERENCE.search(response):
         return "SELF_REFERENCE", found.group()
     if found := _GAP.search(prompt + response):
@@ -116,7 +121,7 @@ def _texts(prompt: str, response: str) -> tuple[str, str]:
     return "", ""
 
 
-def _question(prompt: str, response: str) -> tuple[str, str]:
+def of_question(prompt: str, response: str) -> tuple[str, str]:
     """What a question must be beyond that, and whether its answer is of the kind that it asks for."""
     if not prompt.endswith("?"):
         return "NOT_A_QUESTION", prompt[:200]
@@ -132,9 +137,17 @@ def _question(prompt: str, response: str) -> tuple[str, str]:
     return "", ""
 
 
-def _answer(response: str, evidence: str, source: Source) -> tuple[str, str]:
-    """Whether the answer stands in the source: every number, every name, every "not", most of the other words."""
-    whole = source.text + " " + source.topic
+def of_answer(
+    response: str, evidence: str, source: Source, share: float = GROUNDED_SHARE, also: str = ""
+) -> tuple[str, str]:
+    """Whether the answer stands in the source: every number, every name, every "not", most of the other words.
+
+    Args:
+        evidence: the quote that the answer rests on; "" where there is none.
+        share: least share of its words that must stand there.
+        also: a text whose words count as the source's own.
+    """
+    whole = f"{source.text} {source.topic} {also}"
     known = stems(whole)
     strange = numbers(response) - known_numbers(whole)
     if not strange and names(source.text):
@@ -144,7 +157,7 @@ def _answer(response: str, evidence: str, source: Source) -> tuple[str, str]:
         return "ANSWER_NOT_GROUNDED", "not in the source: " + ", ".join(sorted(strange))[:180]
     told = content(response)
     missing = [w for w in told if stem(w) not in known]
-    if told and 1 - len(missing) / len(told) < GROUNDED_SHARE:
+    if told and 1 - len(missing) / len(told) < share:
         return "ANSWER_NOT_GROUNDED", "not in the source: " + ", ".join(missing)[:180]
     quoted = stems(evidence)
     alike = len(stems(response) & quoted) >= SAME_SHARE * max(1, len(quoted))
@@ -153,7 +166,7 @@ def _answer(response: str, evidence: str, source: Source) -> tuple[str, str]:
     return "", ""
 
 
-def _prompt(prompt: str, response: str, place: tuple[int, int], source: Source) -> tuple[str, str]:
+def of_prompt(prompt: str, response: str, place: tuple[int, int], source: Source) -> tuple[str, str]:
     """Whether the prompt is about the evidence, and can be understood by itself."""
     whole = source.text + " " + source.topic
     found = _LEAK.search(prompt)

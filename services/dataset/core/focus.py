@@ -10,6 +10,10 @@ from services.dataset.core.example import Passage
 MIN_CHARACTERS = 20
 """Shortest sentence worth a question."""
 MIN_WORDS = 5
+TOGETHER = 4
+"""Most sentences that one call is about, where it is about several."""
+MIN_CHUNK_WORDS = 8
+"""Fewest words of a chunk that is asked about as a whole."""
 MAX_CHARACTERS = 600
 """Longest sentence that is asked about."""
 
@@ -37,6 +41,23 @@ def passages(text: str, wanted: int) -> list[Passage]:
     chosen = _spread(facts, wanted)
     chosen += _spread(others, wanted - len(chosen))
     return sorted(chosen, key=lambda p: p.start)
+
+
+def places(text: str, wanted: int, scope: str, kinds: int = 1) -> list[Passage]:
+    """Return what up to `wanted` calls are about, in order, the same every time.
+
+    Args:
+        scope: PASSAGE: one sentence; PASSAGES: sentences that follow each other, four at most; CHUNK: all of it, once.
+        kinds: how often the same few sentences may be asked about: once for each kind of question.
+    """
+    if scope == "PASSAGE":
+        return passages(text, wanted)
+    if scope == "CHUNK":
+        return [Passage(0, len(text), 0)] if len(text.split()) >= MIN_CHUNK_WORDS else []
+    found = [p for p in _sentences(text) if _worth(text[p.start : p.end])]
+    groups = [found[i : i + TOGETHER] for i in range(0, len(found), TOGETHER)]
+    chosen = _spread([Passage(g[0].start, g[-1].end, g[0].shown_from) for g in groups], wanted)
+    return (chosen * kinds)[:wanted]
 
 
 def _spread(found: list[Passage], wanted: int) -> list[Passage]:

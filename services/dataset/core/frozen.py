@@ -6,15 +6,27 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+_WHERE_SET = ("reasoning", "language", "persona", "question_type")
 
-def line(example: Mapping[str, Any], system_prompt: str) -> str:
+
+def line(example: Mapping[str, Any], system_prompt: str, include_reasoning: bool = False) -> str:
     """Return one example's line, without its end.
 
-    Form: {"id", "split": "TRAIN" | "EVAL" | "RECALL", "messages": [{"role", "content"}], "source": {…}}; where there is
-    such a thing also "tools", "chosen" and "rejected", "label", "answer": how many messages at the end are the answer.
+    Form: {"id", "split": "TRAIN" | "EVAL" | "RECALL", "messages": [{"role", "content"}], "task_type", "source": {…}};
+    where there is such a thing also "reasoning", "language", "persona", "question_type", "tools", "chosen" and
+    "rejected", "label", "answer": how many messages at the end are the answer.
+
+    Args:
+        include_reasoning: whether the reasoning also stands before the last answer, in <think> tags.
     """
     messages = conversation(example, system_prompt)
+    reasoning = example.get("reasoning", "")
+    if include_reasoning and reasoning:
+        last = messages[-1]
+        messages[-1] = {**last, "content": f"<think>\n{reasoning}\n</think>\n\n{last['content']}"}
     row = {
+        **{name: example[name] for name in _WHERE_SET if example.get(name)},
+        "task_type": example.get("task_type") or example["prompt_version"].partition("/")[0],
         "id": example["_id"],
         "split": example["split"].removeprefix("SPLIT_"),
         "messages": messages,
@@ -60,6 +72,6 @@ def _more(example: Mapping[str, Any], messages: list[dict[str, Any]]) -> dict[st
     return found
 
 
-def content(examples: Iterable[Mapping[str, Any]], system_prompt: str) -> bytes:
+def content(examples: Iterable[Mapping[str, Any]], system_prompt: str, include_reasoning: bool = False) -> bytes:
     """Return the whole file; the same examples give the same bytes, whatever their order."""
-    return "".join(sorted(line(e, system_prompt) + "\n" for e in examples)).encode()
+    return "".join(sorted(line(e, system_prompt, include_reasoning) + "\n" for e in examples)).encode()

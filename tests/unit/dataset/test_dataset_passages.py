@@ -15,7 +15,7 @@ from services.dataset.core.evidence import find
 from services.dataset.core.example import Source
 from services.dataset.core.focus import passages
 from services.dataset.core.prompts import parse
-from services.dataset.templates import CURRENT, template
+from services.dataset.templates import BUILT_IN, template
 
 TEXT = """# Pump manual
 
@@ -134,7 +134,7 @@ def source(text: str, *context: str) -> Source:
     return Source("projects/p/files/f/chunks/c", "projects/p/files/f", "manual.md", text, context)
 
 
-@pytest.mark.parametrize("version", CURRENT.values())
+@pytest.mark.parametrize("version", ["question-answer/1", "instruction/1"])
 def test_a_prompt_shows_topic_passage_and_gap_last(version: str) -> None:
     """The parts that never change come first, so that a server can keep them; the passage stands on one line."""
     chunk = source("The manual has\n36 pages.", "Pump", "Papers")
@@ -178,13 +178,13 @@ def test_the_servers_schema_allows_the_passage_alone_as_evidence() -> None:
 
 def test_every_worked_example_is_what_it_asks_for() -> None:
     """The shots of the templates are JSON of the template's own schema, with a quote of their own passage."""
-    for version in CURRENT.values():
+    for version in BUILT_IN:
         known = template(version)
-        assert known.shots
+        assert known.shots or known.task in ("CLASSIFICATION", "EXTRACTION")
         for user, assistant in known.shots:
             shot = json.loads(assistant)
             jsonschema.validate(shot, known.schema)
-            assert shot["evidence"] in user
+            assert shot.get("evidence", "") in user
 
 
 @pytest.mark.parametrize("text", ["", "## system\nx", "## user\nx", "## system\na\n\n## assistant\nb\n\n## user\nc"])

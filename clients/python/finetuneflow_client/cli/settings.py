@@ -10,15 +10,12 @@ from finetuneflow.ingest.v1 import file_pb2
 from finetuneflow.training.v1 import config_pb2, resources_pb2
 from finetuneflow_client.cli.grammar.resources import RESOURCES
 from finetuneflow_client.cli.grammar.settings import CHUNK, DATASET, TRAINING, Setting
+from finetuneflow_client.cli.tasks import question_types, read_text, template_name
 from finetuneflow_client.errors import FtfError
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
 
-_TASKS = {
-    "question-answer": dataset_pb2.TASK_TYPE_QUESTION_ANSWER,
-    "instruction": dataset_pb2.TASK_TYPE_INSTRUCTION,
-}
 _STRATEGIES = {
     "structure": file_pb2.CHUNK_STRATEGY_STRUCTURE,
     "markdown": file_pb2.CHUNK_STRATEGY_MARKDOWN,
@@ -60,7 +57,14 @@ def dataset_spec(
     args: Namespace, files: list[str], llm_endpoint: str, flags: tuple[Setting, ...] = DATASET
 ) -> dataset_pb2.DatasetSpec:
     """Return what to generate: the user's settings; no files means all of the project."""
-    spec = dataset_pb2.DatasetSpec(files=files, task_type=_TASKS[args.task], llm_endpoint=llm_endpoint)
+    spec = dataset_pb2.DatasetSpec(files=files, llm_endpoint=llm_endpoint, personas=args.persona)
+    if args.task:
+        spec.task_type = dataset_pb2.TaskType.Value("TASK_TYPE_" + args.task.upper().replace("-", "_"))
+    if args.template:
+        spec.template = template_name(args.template)
+    spec.question_types.extend(question_types(args.question_types))
+    if args.extract:
+        spec.extraction_schema = read_text(args.extract)
     _fill(spec, flags, args)
     return spec
 

@@ -8,7 +8,7 @@ from finetuneflow_client.cli.grammar.command import Command
 from finetuneflow_client.cli.grammar.settings import DATASET, Setting, add_flags
 from finetuneflow_client.cli.grammar.transfers import form_flags
 
-TASKS = ("question-answer", "instruction")
+TASKS = ("question-answer", "instruction", "chat", "summary", "classification", "extraction", "reasoning")
 
 
 def _llm_create(parser: ArgumentParser) -> None:
@@ -40,7 +40,16 @@ def _named_dataset(parser: ArgumentParser) -> None:
 
 def spec_flags(parser: ArgumentParser, settings: tuple[Setting, ...] = DATASET) -> None:
     """Add the flags that say what to generate."""
-    parser.add_argument("--task", choices=TASKS, default=TASKS[0], help="kind of example (%(default)s)")
+    parser.add_argument("--task", choices=TASKS, help=f"kind of example ({TASKS[0]})")
+    parser.add_argument("--template", default="", metavar="NAME", help="prompt template instead, or NAME/VERSION")
+    parser.add_argument(
+        "--question-types",
+        default="",
+        metavar="A,B",
+        help="kinds of question, by comma: fact, why, how, compare, unanswerable",
+    )
+    parser.add_argument("--persona", action="append", default=[], metavar="TEXT", help="who asks; may be repeated")
+    parser.add_argument("--extract", default="", metavar="FILE", help="JSON schema of what is to be extracted")
     parser.add_argument("--llm", default="", metavar="NAME", help="LLM endpoint; otherwise the only one there is")
     add_flags(parser, settings)
 

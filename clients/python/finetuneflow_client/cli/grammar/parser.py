@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from finetuneflow_client.cli import exits
-from finetuneflow_client.cli.grammar import documents, examples, models, reviews, server
+from finetuneflow_client.cli.grammar import documents, examples, models, reviews, server, templates
 from finetuneflow_client.cli.grammar.command import Command
 
 COMMANDS: tuple[Command, ...] = (
     *server.COMMANDS,
     *documents.COMMANDS,
+    *templates.COMMANDS,
     *examples.COMMANDS,
     *reviews.COMMANDS,
     *models.COMMANDS,
@@ -24,6 +25,7 @@ COMMANDS: tuple[Command, ...] = (
 _NOUNS = {
     "model": "Base models: pinned, hashed, described from their files.",
     "project": "Projects: what belongs together.",
+    "template": "Prompt templates: what an LLM is asked, in versions that never change.",
     "llm": "LLM servers that write examples.",
     "dataset": "Training examples made from documents, each with its evidence.",
 }

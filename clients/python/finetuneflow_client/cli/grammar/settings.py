@@ -80,6 +80,10 @@ DATASET = (
     Setting("pii_policy", dict, "personal data: EMAIL=mask,*=drop; flag, mask, drop or ignore by kind", flag="pii"),
     Setting("canaries", list, "texts that no example may hold, by comma"),
     Setting("inherit_reviews_from", str, "dataset whose reviews the same texts take over", metavar="DATASET"),
+    Setting("language", str, "language to write in, as de; otherwise the document's", metavar="CODE"),
+    Setting("labels", list, "labels to classify with, by comma"),
+    Setting("include_reasoning", bool, "put the reasoning into the answer too, in <think> tags"),
+    Setting("refusal_response", str, "answer to what the document does not tell", metavar="TEXT"),
 )
 
 CHUNK = (

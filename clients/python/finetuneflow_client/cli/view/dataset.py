@@ -9,13 +9,14 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from finetuneflow.dataset.v1 import example_pb2
 from finetuneflow_client import names
 from finetuneflow_client.cli import wording
 from finetuneflow_client.cli.view.files import bar
 
 if TYPE_CHECKING:
     from finetuneflow.common.v1 import work_pb2
-    from finetuneflow.dataset.v1 import dataset_pb2, example_pb2
+    from finetuneflow.dataset.v1 import dataset_pb2
     from finetuneflow.ingest.v1 import chunk_pb2
 
 # What the balance calls a call that has not been made: not yet, or because there are examples enough.
@@ -109,9 +110,16 @@ def example_panel(example: example_pb2.Example) -> Panel:
     grid = Table.grid(padding=(0, 1))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column()
-    grid.add_row("prompt", Text(example.prompt, "bold"))
-    grid.add_row("response", Text(example.response))
+    for message in example.messages:
+        grid.add_row(message.role, Text(message.content, "bold" if message.role == "user" else ""))
+    if not example.messages:
+        grid.add_row("prompt", Text(example.prompt, "bold"))
+        if example.reasoning:
+            grid.add_row("reasoning", Text(example.reasoning, "dim"))
+        grid.add_row("response", Text(example.response))
     grid.add_row("evidence", Text(example.evidence, "italic"))
+    if asked := _asked(example):
+        grid.add_row("asked", Text(asked))
     source = ", ".join(part for part in (example.file_display_name, place(example.place)) if part)
     grid.add_row("source", Text(source or example.chunk))
     if example.flags:
@@ -134,6 +142,17 @@ def _said(example: example_pb2.Example) -> str:
         state = f"decided by {review.by} about other texts"
     tags = " ".join(f"#{tag}" for tag in review.tags)
     return "; ".join(part for part in (state, tags, review.note) if part)
+
+
+def _asked(example: example_pb2.Example) -> str:
+    """Return what was asked for beyond the task: the kind of question, the language, by whom."""
+    kind = example_pb2.QuestionType.Name(example.question_type).removeprefix("QUESTION_TYPE_").lower()
+    parts = [
+        kind if example.question_type else "",
+        example.language,
+        f"by {example.persona}" if example.persona else "",
+    ]
+    return ", ".join(part for part in parts if part)
 
 
 def _figures(dataset: dataset_pb2.Dataset) -> list[tuple[str, str]]:
