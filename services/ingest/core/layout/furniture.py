@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from services.ingest.core.layout.page import Page, Run, joined, rows_of
@@ -72,29 +72,39 @@ def furniture(pages: Sequence[Page]) -> dict[int, list[Edge]]:
         places[row.top, row.height].append(row)
     offset = _offset(rows, len(pages))
     found: dict[int, list[Edge]] = defaultdict(list)
+    known: dict[tuple[bool, int], _Beside] = {}
     for row in rows:
-        beside = [other for step in (-1, 0, 1) for other in places.get((row.top, row.height + step), ())]
-        reason = _reason(row, beside, offset, len(pages))
+        place = (row.top, row.height)
+        if place not in known:
+            known[place] = _Beside(
+                other for step in (-1, 0, 1) for other in places.get((row.top, row.height + step), ())
+            )
+        reason = _reason(row, known[place], offset, len(pages))
         if reason:
             found[row.page].append(Edge(row.text, reason, row.top, row.runs))
     return dict(found)
 
 
-def _reason(row: _Row, beside: Sequence[_Row], offset: int | None, pages: int) -> str:
+class _Beside:
+    """Rows at about one height: on how many pages there is one, and how often each of their texts occurs."""
+
+    def __init__(self, rows: Iterable[_Row]) -> None:
+        found = list(rows)
+        self.pages = len({row.page for row in found})
+        self.words = Counter(row.words for row in found)
+
+
+def _reason(row: _Row, beside: _Beside, offset: int | None, pages: int) -> str:
     bears_number = offset is not None and offset in row.numbers()
     if row.words == "#" and (bears_number or not _DIGITS.search(row.text)):
         return "PAGE_NUMBER"
-    usual = len({other.page for other in beside})
+    usual = beside.pages
     if usual < _LEAST_PAGES or usual < _LEAST_SHARE * pages:
         return ""
-    repeats = _count(beside)[row.words] >= (2 if usual >= 2 * _LEAST_PAGES else _LEAST_PAGES)
+    repeats = beside.words[row.words] >= (2 if usual >= 2 * _LEAST_PAGES else _LEAST_PAGES)
     if not repeats and not bears_number:
         return ""
     return "PAGE_HEADER" if row.top else "PAGE_FOOTER"
-
-
-def _count(rows: Sequence[_Row]) -> Mapping[str, int]:
-    return Counter(row.words for row in rows)
 
 
 def _margins(page: Page) -> list[_Row]:
