@@ -9,10 +9,11 @@ from finetuneflow_client import names
 from finetuneflow_client.cli import flow, targets, transfer, wording
 from finetuneflow_client.cli.session import Session
 from finetuneflow_client.cli.settings import dataset_spec
-from finetuneflow_client.cli.view.dataset import accepted, all_drops, example_panel, stage_rows
+from finetuneflow_client.cli.view.dataset import accepted, all_drops, example_panel
+from finetuneflow_client.cli.view.datasetfacts import show_dataset
 from finetuneflow_client.cli.view.files import TransferView
 from finetuneflow_client.downloads import download_dataset
-from finetuneflow_client.errors import FtfError, from_work
+from finetuneflow_client.errors import FtfError
 
 _COLUMNS = ("DATASET", "STATE", "PROGRESS", "ACCEPTED", "DROPPED", "VERSION", "TRAIN", "HELD OUT", "RECALL", "AGE")
 
@@ -74,7 +75,9 @@ async def list_datasets(session: Session) -> None:
 async def show(session: Session) -> None:
     """Show a dataset: its balance from chunks to examples, and its versions."""
     name = await targets.dataset(session, session.args.dataset)
-    _shown(session, await session.flow.dataset.GetDataset(dataset_service_pb2.GetDatasetRequest(name=name)))
+    show_dataset(
+        session.output, await session.flow.dataset.GetDataset(dataset_service_pb2.GetDatasetRequest(name=name))
+    )
 
 
 async def stats(session: Session) -> None:
@@ -105,16 +108,18 @@ async def freeze(session: Session) -> None:
     """Make a version of the examples as they are."""
     name = await targets.dataset(session, session.args.dataset)
     if not session.args.approved_only:
-        _shown(session, await flow.freeze(session, name))
+        show_dataset(session.output, await flow.freeze(session, name))
         return
     request = dataset_service_pb2.FreezeDatasetRequest(name=name, approved_only=True)
-    _shown(session, await session.flow.dataset.FreezeDataset(request, timeout=600))
+    show_dataset(session.output, await session.flow.dataset.FreezeDataset(request, timeout=600))
 
 
 async def cancel(session: Session) -> None:
     """Stop generating."""
     name = await targets.dataset(session, session.args.dataset)
-    _shown(session, await session.flow.dataset.CancelDataset(dataset_service_pb2.CancelDatasetRequest(name=name)))
+    show_dataset(
+        session.output, await session.flow.dataset.CancelDataset(dataset_service_pb2.CancelDatasetRequest(name=name))
+    )
 
 
 async def delete(session: Session) -> None:
@@ -164,35 +169,7 @@ async def _finished(session: Session, dataset: dataset_pb2.Dataset) -> None:
     elif not session.output.as_json:
         session.output.line(dataset.name)
         return
-    _shown(session, dataset)
-
-
-def _shown(session: Session, dataset: dataset_pb2.Dataset) -> None:
-    if session.output.as_json:
-        session.output.message(dataset)
-        return
-    usage = dataset.usage
-    session.output.facts(
-        {
-            "dataset": dataset.name,
-            "state": f"{wording.state(dataset.work)} {wording.progress(dataset.work)}".strip(),
-            "error": from_work(dataset.work, names.short(dataset.name)) or "",
-            "files": wording.many(len(dataset.spec.files), "file"),
-            "llm": dataset.spec.llm_endpoint,
-            "usage": f"{wording.many(usage.calls, 'call')}, {usage.prompt_tokens:,} prompt and "
-            f"{usage.completion_tokens:,} reply tokens, {wording.duration(usage.seconds)}"
-            + (f", cost {usage.cost:,.4f}" if usage.cost else ""),
-            "flags": wording.drops(sorted(dataset.flags.items())),
-            "stopped": dataset.stop_reason,
-            "versions": "\n".join(
-                f"{v.version}: {v.train_examples} train, {v.eval_examples} held out, {v.recall_examples} recall, "
-                f"{'approved only, ' if v.approved_only else ''}sha256 {v.artifact.sha256}"
-                for v in dataset.versions
-            ),
-        }
-    )
-    session.output.line()
-    session.output.table(("STAGE", "IN", "OUT", "DROPPED"), stage_rows(list(dataset.counts)))
+    show_dataset(session.output, dataset)
 
 
 def _row(dataset: dataset_pb2.Dataset) -> tuple[str, ...]:

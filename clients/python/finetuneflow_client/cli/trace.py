@@ -74,12 +74,16 @@ async def _example(session: Session, name: str, found: Found) -> None:
             "example": name,
             "prompt": example.prompt,
             "response": example.response,
-            "asked by": f"{example.prompt_version}, {example.llm}",
-            "evidence": f"“{example.evidence}”",
+            "asked by": f"{example.prompt_version}, {example.llm}" if example.llm else "",
+            "evidence": f"“{example.evidence}”" if example.evidence else "",
             "chunk": example.chunk,
             "place": place(example.place),
         }
     )
+    if example.HasField("imported"):
+        row = example.imported
+        output.line(f"imported  row {row.row} of {row.filename}, sha256 {row.sha256}")
+        return
     file_name = names.parent(example.chunk)
     try:
         chunk = await session.flow.ingest.GetChunk(ingest_service_pb2.GetChunkRequest(name=example.chunk))

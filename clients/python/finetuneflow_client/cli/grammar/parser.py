@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from finetuneflow_client.cli import exits
-from finetuneflow_client.cli.grammar import documents, examples, models, reviews, server, templates
+from finetuneflow_client.cli.grammar import documents, examples, models, reviews, server, templates, transfers
 from finetuneflow_client.cli.grammar.command import Command
 
 COMMANDS: tuple[Command, ...] = (
@@ -19,6 +19,7 @@ COMMANDS: tuple[Command, ...] = (
     *templates.COMMANDS,
     *examples.COMMANDS,
     *reviews.COMMANDS,
+    *transfers.COMMANDS,
     *models.COMMANDS,
 )
 

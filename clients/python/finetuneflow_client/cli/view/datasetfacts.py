@@ -1,0 +1,55 @@
+"""A dataset in full: what it was made of, its balance, its versions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from finetuneflow_client import names
+from finetuneflow_client.cli import wording
+from finetuneflow_client.cli.view.dataset import stage_rows
+from finetuneflow_client.errors import from_work
+
+if TYPE_CHECKING:
+    from finetuneflow.dataset.v1 import dataset_pb2
+    from finetuneflow_client.cli.output import Output
+
+
+def show_dataset(output: Output, dataset: dataset_pb2.Dataset) -> None:
+    """Write a dataset: for programs as it is, for people in figures."""
+    if output.as_json:
+        output.message(dataset)
+        return
+    output.facts(
+        {
+            "dataset": dataset.name,
+            "state": f"{wording.state(dataset.work)} {wording.progress(dataset.work)}".strip(),
+            "error": from_work(dataset.work, names.short(dataset.name)) or "",
+            **_origin(dataset),
+            "flags": wording.drops(sorted(dataset.flags.items())),
+            "versions": "\n".join(
+                f"{v.version}: {v.train_examples} train, {v.eval_examples} held out, {v.recall_examples} recall, "
+                f"{'approved only, ' if v.approved_only else ''}sha256 {v.artifact.sha256}"
+                for v in dataset.versions
+            ),
+        }
+    )
+    output.line()
+    output.table(("STAGE", "IN", "OUT", "DROPPED"), stage_rows(list(dataset.counts)))
+
+
+def _origin(dataset: dataset_pb2.Dataset) -> dict[str, str]:
+    if dataset.HasField("imported"):
+        file = dataset.imported
+        return {
+            "imported": f"{file.filename}, {wording.size(file.size_bytes)}, sha256 {file.sha256}",
+            "kind": {2: "preference", 3: "KTO"}.get(dataset.kind, "conversations"),
+        }
+    usage = dataset.usage
+    return {
+        "files": wording.many(len(dataset.spec.files), "file"),
+        "llm": dataset.spec.llm_endpoint,
+        "usage": f"{wording.many(usage.calls, 'call')}, {usage.prompt_tokens:,} prompt and "
+        f"{usage.completion_tokens:,} reply tokens, {wording.duration(usage.seconds)}"
+        + (f", cost {usage.cost:,.4f}" if usage.cost else ""),
+        "stopped": dataset.stop_reason,
+    }
