@@ -16,6 +16,7 @@ from services.dataset.accounts import Accounts
 from services.dataset.accounts_api import AccountsApi
 from services.dataset.core.statistics import statistics
 from services.dataset.endpoints import Endpoints
+from services.dataset.estimating import Estimator
 from services.dataset.importing import Imports
 from services.dataset.preview import Preview
 from services.dataset.prompttemplates import PromptTemplates
@@ -40,6 +41,7 @@ class DatasetApi(AccountsApi, TransfersApi, PromptTemplateApi):
         accounts: Accounts,
         imports: Imports,
         templates: PromptTemplates,
+        estimator: Estimator,
     ) -> None:
         AccountsApi.__init__(self, datasets, reviewing, accounts)
         TransfersApi.__init__(self, datasets, imports, objects)
@@ -49,6 +51,7 @@ class DatasetApi(AccountsApi, TransfersApi, PromptTemplateApi):
         self._reviewing = reviewing
         self._preview = preview
         self._objects = objects
+        self._estimator = estimator
 
     async def CreateLlmEndpoint(
         self, request: pb.CreateLlmEndpointRequest, context: Context
@@ -90,8 +93,11 @@ class DatasetApi(AccountsApi, TransfersApi, PromptTemplateApi):
         return pb.PreviewExamplesResponse(examples=[form.example(e) for e in examples], usage=form.usage(usage))
 
     async def CreateDataset(self, request: pb.CreateDatasetRequest, context: Context) -> dataset_pb2.Dataset:
-        """Queue generation."""
+        """Queue generation, or say what it would take."""
         creator = current_principal().name
+        if request.validate_only:
+            planned = await self._datasets.planned(request.parent, request.dataset, request.dataset_id)
+            return form.dataset({**planned, "creator": creator, "estimate": await self._estimator.of(planned)})
         doc = await self._datasets.create(
             request.parent, request.dataset, request.dataset_id, request.request_id, creator
         )

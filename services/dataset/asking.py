@@ -13,7 +13,7 @@ from services.dataset.core.budget import Budget, Prices, most_prompt_tokens
 from services.dataset.llm import LlmClient
 from services.dataset.ports import Reply
 from services.dataset.spec import Call
-from services.dataset.store import Calls
+from services.dataset.store import USAGE, Calls
 
 
 class BudgetReached(Exhausted):
@@ -117,7 +117,8 @@ class Asker:
                     messages, schema, temperature=temperature, max_tokens=max_tokens, seed=seed, patience=self._patience
                 )
                 used = _charge(reply, worst)
-                record = await self._calls.record(self._uid, id, reply, time.monotonic() - began, used)
+                size = sum(len(m["content"].encode()) for m in messages)
+                record = await self._calls.record(self._uid, id, reply, time.monotonic() - began, used, size)
             finally:
                 self._budget.settle(worst, used)
                 self._settled.set()
@@ -139,8 +140,8 @@ class Asker:
     def _count(self, id: str, record: Document) -> None:
         self._recorded.add(id)
         self.usage["calls"] += 1
-        for field in ("retries", "prompt_tokens", "completion_tokens"):
-            self.usage[field] += record[field]
+        for field in USAGE:
+            self.usage[field] += record.get(field, 0)
 
 
 def _charge(reply: Reply, worst: tuple[int, int]) -> tuple[float, float]:

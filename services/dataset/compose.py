@@ -16,6 +16,7 @@ from services.dataset.accounts import Accounts
 from services.dataset.allowlist import AllowList
 from services.dataset.api import DatasetApi
 from services.dataset.endpoints import Endpoints
+from services.dataset.estimating import Estimator
 from services.dataset.freezing import Freezer
 from services.dataset.generation import Generator
 from services.dataset.importing import Imports
@@ -49,14 +50,15 @@ def compose(runtime: Runtime) -> Service:
         Resources(documents.collection("prompt_templates", (*INDEXES, *TEMPLATE_INDEXES)), "prompt template", clock)
     )
     service = Datasets(datasets, calls, examples, endpoints, ingest, objects, freezer, templates)
+    estimator = Estimator(ingest, endpoints, datasets)
     patience = float(runtime.config.settings.get("llm_patience_seconds", PATIENCE_SECONDS))
-    generator = Generator(ingest, endpoints, calls, examples, freezer, patience)
+    generator = Generator(ingest, endpoints, calls, examples, freezer, estimator, patience)
     importer = Importer(examples, objects, freezer, _scratch(runtime), confined.Limits())
     imports = Imports(datasets, ingest, objects, runtime.config.max_upload_bytes)
     loop = _loop(runtime, datasets, by_origin(generator, importer))
     reviewing = Reviewing(datasets, examples)
     preview = Preview(ingest, endpoints)
-    api = DatasetApi(service, endpoints, reviewing, preview, objects, accounts, imports, templates)
+    api = DatasetApi(service, endpoints, reviewing, preview, objects, accounts, imports, templates, estimator)
 
     async def project_deleted(data: bytes) -> None:
         await service.delete_project(event_pb2.Event.FromString(data).resource)

@@ -63,12 +63,13 @@ def dataset(doc: Document) -> dataset_pb2.Dataset:
         name=doc["_id"],
         display_name=doc["display_name"],
         meta=meta_to_proto(doc),
-        work=work_to_proto(doc["work"]),
+        work=work_to_proto(doc["work"]) if doc["work"] else None,
         spec=ParseDict(doc["spec"], dataset_pb2.DatasetSpec()),
         counts=[count_to_proto(c) for c in doc["counts"]],
         usage=usage(doc["usage"]),
         flags=doc.get("flags", {}),
         stop_reason=doc.get("stop_reason", ""),
+        estimate=ParseDict(doc["estimate"], dataset_pb2.Estimate()) if doc.get("estimate") else None,
         versions=[
             dataset_pb2.DatasetVersion(
                 version=v["version"],

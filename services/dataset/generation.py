@@ -25,15 +25,15 @@ from services.dataset.core.example import Verdict
 from services.dataset.core.ledger import UNREADABLE
 from services.dataset.core.replies import parse
 from services.dataset.endpoints import Endpoints
+from services.dataset.estimating import Estimator
 from services.dataset.freezing import Freezer
 from services.dataset.gates import Gates
 from services.dataset.llm import PATIENCE_SECONDS
 from services.dataset.ports import Document as File
 from services.dataset.ports import Documents
 from services.dataset.rounds import specs
-from services.dataset.spec import Call, Plan, plan
+from services.dataset.spec import Call, Plan
 from services.dataset.store import Calls, Examples
-from services.dataset.templates import template_of
 
 TELL_SECONDS = 0.4
 ACCEPTED = "ACCEPTED_REACHED"
@@ -58,6 +58,7 @@ class Generator:
         calls: Calls,
         examples: Examples,
         freezer: Freezer,
+        estimator: Estimator,
         patience: float = PATIENCE_SECONDS,
     ) -> None:
         self._documents = documents
@@ -65,6 +66,7 @@ class Generator:
         self._calls = calls
         self._examples = examples
         self._freezer = freezer
+        self._estimator = estimator
         self._patience = patience
 
     async def __call__(self, claim: Claim) -> Mutate:
@@ -84,13 +86,12 @@ class Generator:
         client = await self._endpoints.client(spec["llm_endpoint"])
         files = [File(f["name"], f["display_name"], f["sha256"]) for f in claim.doc["files"]]
         sources = [source for file in files async for source in self._documents.chunks(file)]
-
-        def make(settings: dict[str, Any]) -> Plan:
-            return plan(settings, client.endpoint.model, sources, template_of(claim.doc))
-
+        make = rounds.maker(claim.doc, client.endpoint.model, sources)
         for turn in range(claim.doc.get("rounds", 1), len(specs(spec)) + 1):
             await claim.update(_round(turn))
             planned = await asyncio.to_thread(rounds.planned, spec, turn, make)
+            if "estimate" not in claim.doc:
+                await self._keep_estimate(claim, planned, make)
             await self._freezer.accounts.keep(claim, planned, [source.chunk for source in sources])
             run = _Run(claim, Asker(client, self._calls, claim.doc, self._patience), planned, self._examples)
             await run.to_the_end()
@@ -101,6 +102,15 @@ class Generator:
         if not run.tally.accepted:
             raise NotReady(run.tally.nothing_accepted(), reason="NO_ACCEPTED_EXAMPLES")
         return await self._freezer.first_version(claim.doc, run.final)
+
+    async def _keep_estimate(self, claim: Claim, planned: Plan, make: rounds.Make) -> None:
+        endpoint = await self._endpoints.resources.get(claim.doc["spec"]["llm_endpoint"])
+        found = await self._estimator.of_plan(claim.doc, planned, endpoint, make)
+
+        def keep(doc: Document) -> None:
+            doc["estimate"] = found
+
+        await claim.update(keep)
 
 
 def _round(turn: int) -> Mutate:

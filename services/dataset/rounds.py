@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from services.dataset.spec import Call, Plan
+from services.common.documents.port import Document
+from services.dataset.core.example import Source
+from services.dataset.spec import Call, Plan, plan
+from services.dataset.templates import template_of
 
 MOST_PER_CHUNK = 20
 SEEDS = 3
 """Times that a passage may be asked about again, with another seed each."""
 
 Make = Callable[[dict[str, Any]], Plan]
+
+
+def maker(dataset: Document, model: str, sources: Sequence[Source]) -> Make:
+    """Return what makes a plan for a dataset's chunks from settings."""
+    return lambda settings: plan(settings, model, sources, template_of(dataset))
 
 
 def specs(spec: dict[str, Any]) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from typing import Any
 from finetuneflow.dataset.v1 import dataset_pb2
 from services.common import ids
 from services.common.documents.port import Document
-from services.common.errors import InvalidArgument, NotFound, NotReady
+from services.common.errors import AlreadyExists, InvalidArgument, NotFound, NotReady
 from services.common.objects.port import Objects
 from services.common.protoform import user_fields
 from services.common.resources import Resources
@@ -93,6 +93,24 @@ class Datasets:
                 )
             await self.resources.get(source)
         return source
+
+    async def planned(self, parent: str, wanted: dataset_pb2.Dataset, dataset_id: str) -> Document:
+        """Return the dataset that create would make, without a name of its own if none is chosen; nothing is made.
+
+        Raises: as create.
+        """
+        name = f"{parent}/datasets/{ids.check_id(dataset_id, 'dataset_id')}" if dataset_id else ""
+        fields = {
+            **user_fields(wanted.display_name, wanted.meta, "dataset"),
+            **await self.resolve(parent, wanted.spec),
+            "counts": [],
+            "usage": dict(NO_USAGE),
+            "versions": [],
+        }
+        if name and await self.resources.collection.get(name):
+            raise AlreadyExists(f"dataset {name} exists already. Choose another id.")
+        nothing = {"uid": "", "creator": "", "create_time": None, "update_time": None, "etag": "", "work": None}
+        return {**nothing, **fields, "_id": name}
 
     async def create(
         self, parent: str, wanted: dataset_pb2.Dataset, dataset_id: str, request_id: str, creator: str

@@ -16,6 +16,8 @@ from services.dataset.spec import Call
 CALL_INDEXES = ("dataset_uid",)
 EXAMPLE_INDEXES = ("dataset_uid,order", "parent,accepted,order", "order")
 _PAGE = 500
+USAGE = ("retries", "prompt_tokens", "completion_tokens", "prompt_bytes")
+"""What is added up over the calls of a dataset."""
 
 
 class Calls:
@@ -28,11 +30,14 @@ class Calls:
         """Return the record of a call, or None."""
         return await self._collection.get(f"{uid}/{id}")
 
-    async def record(self, uid: str, id: str, reply: Reply, seconds: float, charged: tuple[float, float]) -> Document:
+    async def record(
+        self, uid: str, id: str, reply: Reply, seconds: float, charged: tuple[float, float], prompt_bytes: int
+    ) -> Document:
         """Record an answered call. Repeating it returns the first record.
 
         Args:
             charged: tokens of the prompt and of the reply that count against budgets.
+            prompt_bytes: UTF-8 bytes of its messages.
         """
         doc: Document = {
             "_id": f"{uid}/{id}",
@@ -43,6 +48,7 @@ class Calls:
             "retries": reply.retries,
             "seconds": seconds,
             "charged": list(charged),
+            "prompt_bytes": prompt_bytes,
         }
         try:
             return await self._collection.insert(doc)
@@ -51,13 +57,13 @@ class Calls:
 
     async def recorded(self, uid: str) -> tuple[dict[str, float], tuple[float, float], set[str]]:
         """Return what all recorded calls of a dataset used, what they count for against budgets, and their ids."""
-        total: dict[str, float] = {"calls": 0, "retries": 0, "prompt_tokens": 0, "completion_tokens": 0}
+        total: dict[str, float] = {"calls": 0, **dict.fromkeys(USAGE, 0)}
         prompt = completion = 0.0
         ids_: set[str] = set()
         async for doc in _all(self._collection, {"dataset_uid": uid}, "_id"):
             total["calls"] += 1
-            for field in ("retries", "prompt_tokens", "completion_tokens"):
-                total[field] += doc[field]
+            for field in USAGE:
+                total[field] += doc.get(field, 0)
             charged = doc.get("charged") or (doc["prompt_tokens"], doc["completion_tokens"])
             prompt, completion = prompt + charged[0], completion + charged[1]
             ids_.add(doc["_id"].partition("/")[2])

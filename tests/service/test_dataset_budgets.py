@@ -100,3 +100,28 @@ async def test_a_restart_within_a_later_round_repeats_no_answered_call(tmp_path:
 
         assert (state(paused), state(dataset)) == ("PAUSED", "SUCCEEDED")
         assert (dataset.stop_reason, dataset.counts[-1].out, dataset.usage.calls) == ("ACCEPTED_REACHED", 12, 12)
+
+
+async def test_an_estimate_before_and_what_it_took_after_stand_side_by_side(tmp_path: Path) -> None:
+    """validate_only makes nothing; the second dataset is expected to take what the first one took."""
+    async with llm() as server, dataset_service(tmp_path, server, library(8)) as (stub, _):
+        request = wanted(examples_per_chunk=2)
+        request.validate_only = True
+        before = await stub.CreateDataset(request)
+        first = await generated(stub, examples_per_chunk=2)
+        taken = await refusal(stub.CreateDataset(request))
+        request.dataset_id = "e"
+        second = (await stub.CreateDataset(request)).estimate
+        listed = await stub.ListDatasets(pb.ListDatasetsRequest(parent="projects/p"))
+
+        assert (before.estimate.calls.low, before.estimate.calls.high) == (32, 32)
+        assert before.estimate.measured_calls == before.estimate.seconds.high == 0
+        assert before.spec.files
+        assert not before.HasField("work")
+        assert first.estimate == before.estimate
+        assert first.usage.calls == 32
+        assert second.measured_calls == 32
+        assert second.prompt_tokens.low < first.usage.prompt_tokens < second.prompt_tokens.high
+        assert second.seconds.low < first.usage.seconds < second.seconds.high
+        assert taken == (grpc.StatusCode.ALREADY_EXISTS, "ALREADY_EXISTS")
+        assert [d.name for d in listed.datasets] == [first.name]

@@ -15,6 +15,7 @@ from finetuneflow_client.cli.output import aligned, breadth, clipped
 from finetuneflow_client.cli.screen import Screen
 from finetuneflow_client.cli.view import curve
 from finetuneflow_client.cli.view.dataset import DatasetView
+from finetuneflow_client.cli.view.estimate import estimate_basis, estimate_rows
 from finetuneflow_client.cli.view.evaluation import evaluation_table
 from finetuneflow_client.cli.view.hardware import inventory_lines, node_table
 from finetuneflow_client.cli.view.run import RunView
@@ -200,3 +201,20 @@ def test_a_clusters_nodes_are_shown_with_what_is_free_and_why_one_takes_no_runs(
     assert "12.5 of 96.0" in lines[1]
     assert lines[1].rstrip().endswith("yes")
     assert lines[2].rstrip().endswith("no: not ready")
+
+
+def test_what_was_expected_stands_beside_what_was_measured() -> None:
+    """Ranges where they are some; nothing where nothing is known, and no cost without prices."""
+    expected = dataset_pb2.Estimate()
+    expected.calls.low, expected.calls.high = 100, 100
+    expected.prompt_tokens.low, expected.prompt_tokens.high = 1000, 2500
+    usage = dataset_pb2.Usage(calls=100, prompt_tokens=1800, completion_tokens=900, seconds=75)
+    dataset = dataset_pb2.Dataset(estimate=expected, usage=usage)
+
+    assert estimate_rows(dataset) == [
+        ("calls", "100", "100"),
+        ("prompt tokens", "1,000 to 2,500", "1,800"),
+        ("reply tokens", "", "900"),
+        ("time", "", "75 s"),
+    ]
+    assert "not known" in estimate_basis(dataset)

@@ -11,6 +11,7 @@ from finetuneflow_client.cli.session import Session
 from finetuneflow_client.cli.settings import dataset_spec
 from finetuneflow_client.cli.view.dataset import accepted, all_drops, example_panel
 from finetuneflow_client.cli.view.datasetfacts import show_dataset
+from finetuneflow_client.cli.view.estimate import estimate_basis, estimate_rows
 from finetuneflow_client.cli.view.files import TransferView
 from finetuneflow_client.downloads import download_dataset
 from finetuneflow_client.errors import FtfError
@@ -45,8 +46,16 @@ async def generate(session: Session) -> None:
         parent=await session.project(),
         dataset=dataset_pb2.Dataset(display_name=args.id, spec=await _spec(session)),
         dataset_id=args.id,
+        validate_only=args.dry_run,
     )
-    await _finished(session, await session.flow.dataset.CreateDataset(request))
+    made = await session.flow.dataset.CreateDataset(request)
+    if not args.dry_run:
+        await _finished(session, made)
+    elif session.output.as_json:
+        session.output.message(made)
+    else:
+        session.output.table(("", "EXPECTED"), [row[:2] for row in estimate_rows(made)])
+        session.screen.say(estimate_basis(made))
 
 
 async def pause(session: Session) -> None:

@@ -64,6 +64,7 @@ def _generate(parser: ArgumentParser) -> None:
     parser.add_argument("files", nargs="*", metavar="FILE", help="use these files only")
     parser.add_argument("--id", default="", metavar="ID", help="id to give it; otherwise made up")
     parser.add_argument("--no-watch", action="store_true", help="return at once")
+    parser.add_argument("--dry-run", action="store_true", help="say what it would take; make nothing, ask nothing")
     spec_flags(parser)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from finetuneflow_client import names
 from finetuneflow_client.cli import wording
 from finetuneflow_client.cli.view.dataset import stage_rows
+from finetuneflow_client.cli.view.estimate import estimate_rows
 from finetuneflow_client.errors import from_work
 
 if TYPE_CHECKING:
@@ -35,6 +36,9 @@ def show_dataset(output: Output, dataset: dataset_pb2.Dataset) -> None:
     )
     output.line()
     output.table(("STAGE", "IN", "OUT", "DROPPED"), stage_rows(list(dataset.counts)))
+    if dataset.HasField("estimate"):
+        output.line()
+        output.table(("", "EXPECTED", "MEASURED"), estimate_rows(dataset))
 
 
 def _origin(dataset: dataset_pb2.Dataset) -> dict[str, str]:
