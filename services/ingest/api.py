@@ -11,6 +11,7 @@ from services.common.auth import current_principal
 from services.common.errors import InvalidArgument, NotReady
 from services.common.interceptors import Context
 from services.common.protoform import user_fields
+from services.ingest.archives import Archives
 from services.ingest.files import Files
 from services.ingest.form import (
     chunk_rules_of,
@@ -19,6 +20,7 @@ from services.ingest.form import (
     preview_to_proto,
     project_change,
     project_to_proto,
+    unpacked_to_proto,
 )
 from services.ingest.previewing import Previews
 from services.ingest.projects import NewProject, Projects
@@ -32,10 +34,17 @@ class IngestApi(ingest_service_pb2_grpc.IngestServiceServicer):
     """IngestService."""
 
     def __init__(
-        self, projects: Projects, uploads: Uploads, files: Files, chunks: ChunkStore, previews: Previews
+        self,
+        projects: Projects,
+        uploads: Uploads,
+        archives: Archives,
+        files: Files,
+        chunks: ChunkStore,
+        previews: Previews,
     ) -> None:
         self._projects = projects
         self._uploads = uploads
+        self._archives = archives
         self._files = files
         self._chunks = chunks
         self._previews = previews
@@ -77,13 +86,17 @@ class IngestApi(ingest_service_pb2_grpc.IngestServiceServicer):
 
     async def UploadFile(self, request: AsyncIterator[pb.UploadFileRequest], context: Context) -> file_pb2.File:
         """Store a document."""
-        parts = aiter(request)
-        first = await anext(parts, None)
-        if first is None or first.WhichOneof("part") != "header":
-            raise InvalidArgument("An upload begins with a header. Send it before the bytes.", field="header")
-        head = first.header
-        header = Header(head.parent, head.filename, head.sha256, head.size_bytes)
+        parts: _Parts = aiter(request)
+        header = await _header(parts)
         return file_to_proto(await self._uploads.upload(header, _bytes(parts), current_principal().name))
+
+    async def UploadArchive(
+        self, request: AsyncIterator[pb.UploadArchiveRequest], context: Context
+    ) -> pb.UploadArchiveResponse:
+        """Make files of an archive's documents."""
+        parts: _Parts = aiter(request)
+        header = await _header(parts)
+        return unpacked_to_proto(await self._archives.upload(header, _bytes(parts), current_principal().name))
 
     async def GetFile(self, request: pb.GetFileRequest, context: Context) -> file_pb2.File:
         """Return a file."""
@@ -137,7 +150,19 @@ class IngestApi(ingest_service_pb2_grpc.IngestServiceServicer):
         return pb.ListChunksResponse(chunks=[chunk_to_proto(doc) for doc in docs], next_page_token=token)
 
 
-async def _bytes(parts: AsyncIterator[pb.UploadFileRequest]) -> AsyncIterator[bytes]:
+_Parts = AsyncIterator[pb.UploadFileRequest | pb.UploadArchiveRequest]
+
+
+async def _header(parts: _Parts) -> Header:
+    """Take in the first message of an upload."""
+    first = await anext(parts, None)
+    if first is None or first.WhichOneof("part") != "header":
+        raise InvalidArgument("An upload begins with a header. Send it before the bytes.", field="header")
+    head = first.header
+    return Header(head.parent, head.filename, head.sha256, head.size_bytes, head.path)
+
+
+async def _bytes(parts: _Parts) -> AsyncIterator[bytes]:
     async for part in parts:
         if part.WhichOneof("part") != "data":
             raise InvalidArgument("An upload has one header. Send bytes after it.", field="header")

@@ -11,6 +11,7 @@ from services.common.resources import INDEXES, Resources
 from services.common.runtime import Runtime, Service
 from services.common.workloop import WorkLoop
 from services.ingest.api import IngestApi
+from services.ingest.archives import Archives
 from services.ingest.child import Sandbox
 from services.ingest.config import ingest_config
 from services.ingest.files import Files
@@ -45,6 +46,7 @@ def compose(runtime: Runtime) -> Service:
     room, sandbox = Workroom(objects, ranks, config.scratch), Sandbox(config.environment)
     reading = Reading(objects, chunks, sandbox, room, config.limits)
     previews = Previews(files, sandbox, room, config.limits)
+    archives = Archives(uploads, sandbox, room, config.limits, config.max_upload_bytes)
     loop = WorkLoop(
         file_docs,
         reading.handle,
@@ -53,7 +55,7 @@ def compose(runtime: Runtime) -> Service:
         lease_seconds=runtime.config.lease_seconds,
         sweep_seconds=runtime.config.sweep_seconds,
     )
-    api = IngestApi(projects, uploads, files, chunks, previews)
+    api = IngestApi(projects, uploads, archives, files, chunks, previews)
     return Service(
         name="ingest",
         register=lambda server: ingest_service_pb2_grpc.add_IngestServiceServicer_to_server(api, server),

@@ -10,6 +10,7 @@ from finetuneflow.ingest.v1 import ingest_service_pb2 as pb
 from services.common.documents.port import Document
 from services.common.errors import InvalidArgument
 from services.common.protoform import artifact_to_proto, count_to_proto, meta_to_proto, user_fields, work_to_proto
+from services.ingest.archives import Unpacked
 from services.ingest.core.settings import ChunkRules, Strategy, chunk_rules
 from services.ingest.previewing import Preview
 from services.ingest.projects import ProjectChange
@@ -67,6 +68,18 @@ def file_to_proto(doc: Document) -> file_pb2.File:
         text=_text(doc["text"]) if doc["text"] else None,
         chunking=_chunking(doc["chunking"]) if doc["chunking"] else None,
         language=doc.get("language", ""),
+        path=doc.get("path", ""),
+    )
+
+
+def unpacked_to_proto(found: Unpacked) -> pb.UploadArchiveResponse:
+    """Return what an archive gave."""
+    return pb.UploadArchiveResponse(
+        files=[file_to_proto(doc) for doc in found.files],
+        entries=[
+            pb.ArchiveEntry(path=e.path, size_bytes=e.size, file=e.file, reason=e.reason, message=e.message)
+            for e in found.entries
+        ],
     )
 
 

@@ -59,12 +59,16 @@ def folder_time(key: str) -> float | None:
         return None
 
 
-def new_file(project: str, filename: str, mime_type: str, folder: str, stored: Stored, now: float) -> Document:
+def new_file(
+    project: str, filename: str, mime_type: str, folder: str, stored: Stored, now: float, path: str = ""
+) -> Document:
     """Return the fields of a file that was just uploaded; its extraction is queued."""
     content = {"filename": filename, "size_bytes": stored.size, "sha256": stored.sha256, "key": stored.key}
     return {
         "parent": project,
         "display_name": filename,
+        # Where it lay in the folder or archive that it came from.
+        "path": path,
         "work": queued(now),
         "content": content,
         "mime_type": mime_type,

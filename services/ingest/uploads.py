@@ -13,7 +13,8 @@ from services.common.errors import AlreadyExists, InvalidArgument, NotFound
 from services.common.objects.port import Objects, Stored
 from services.common.resources import Resources
 from services.common.work import ended
-from services.ingest.core.filenames import SNIFF_BYTES, check_filename, sniff
+from services.ingest.core.filenames import SNIFF_BYTES, check_filename, name_problem, sniff
+from services.ingest.core.members import MAX_PATH, shown
 from services.ingest.projects import Projects
 from services.ingest.store import content_key, file_name, new_file, requeue, upload_folder
 
@@ -31,15 +32,17 @@ class Header:
         filename: without folders.
         sha256: of all bytes, or "".
         size_bytes: of all bytes, or 0 if not announced.
+        path: where it lay in the folder or archive that it comes from, or "".
     """
 
     parent: str
     filename: str
     sha256: str = ""
     size_bytes: int = 0
+    path: str = ""
 
 
-class _Counted:
+class Received:
     """Bytes that pass by: counted, hashed, checked at their end. Raising there leaves nothing in the store."""
 
     def __init__(self, header: Header, limit: int) -> None:
@@ -104,9 +107,9 @@ class Uploads:
             InvalidArgument: BAD_FILE_NAME, UNSUPPORTED_FILE_TYPE, FILE_TOO_LARGE, EMPTY_FILE or HASH_MISMATCH.
             Exhausted: DISK_FULL.
         """
-        self._check(header)
-        await self._projects.get(header.parent, "header.parent")
-        counted = _Counted(header, self._limit)
+        check_filename(header.filename)
+        await self.check(header)
+        counted = Received(header, self._limit)
         folder = upload_folder(header.parent, self._files.clock.now())
         stored = await self._objects.put(content_key(folder), counted.passed(data))
         kept = False
@@ -119,6 +122,7 @@ class Uploads:
                 folder,
                 stored,
                 self._files.clock.now(),
+                header.path,
             )
             doc = await self._file(name, fields, creator)
             kept = doc["folder"] == folder
@@ -131,8 +135,11 @@ class Uploads:
     async def _remove(self, stored: Stored) -> None:
         await self._objects.delete(stored.key)
 
-    def _check(self, header: Header) -> None:
-        check_filename(header.filename)
+    async def check(self, header: Header) -> None:
+        """Refuse a header that no upload can have. Raises as upload does, for all but the type."""
+        problem = name_problem(header.filename)
+        if problem:
+            raise problem
         if header.size_bytes < 0:
             raise InvalidArgument("size_bytes is below 0. Use 0 when it is not known.", field="header.size_bytes")
         if header.size_bytes > self._limit:
@@ -142,6 +149,12 @@ class Uploads:
                 "sha256 is not 64 lower-case hexadecimal digits. Leave it out, or send the right one.",
                 field="header.sha256",
             )
+        if len(header.path) > MAX_PATH or header.path != shown(header.path):
+            raise InvalidArgument(
+                f"path has control characters, or more than {MAX_PATH:,} characters. Leave it out.",
+                field="header.path",
+            )
+        await self._projects.get(header.parent, "header.parent")
 
     async def _file(self, name: str, fields: Document, creator: str) -> Document:
         """Return the file of that name: the one that is there, or a new one."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 from finetuneflow.ingest.v1 import ingest_service_pb2
 from finetuneflow_client.errors import FtfError
@@ -20,10 +20,16 @@ _TRIES = 3
 # A link slower than this is taken for one that hangs.
 _SLOWEST_BYTES_PER_SECOND = 64 << 10
 
+_UNPACK_SECONDS = 600.0
+
 Progress = Callable[[int, int], None]
+Answer = TypeVar("Answer")
+Request = TypeVar("Request", ingest_service_pb2.UploadFileRequest, ingest_service_pb2.UploadArchiveRequest)
 
 
-async def upload_file(flow: FineTuneFlow, project: str, path: Path, progress: Progress | None = None) -> file_pb2.File:
+async def upload_file(
+    flow: FineTuneFlow, project: str, path: Path, progress: Progress | None = None, inside: str = ""
+) -> file_pb2.File:
     """Send one document and return its file, whose extraction is queued.
 
     The same bytes under the same file name return the file that is there, so a repeat is harmless; a transfer that
@@ -34,17 +40,51 @@ async def upload_file(flow: FineTuneFlow, project: str, path: Path, progress: Pr
         project: projects/{project}
         path: the document.
         progress: called with bytes sent and bytes in all.
+        inside: where it lies in the folder that is sent, kept with the file; "" if it is sent alone.
 
     Raises:
         FtfError: INVALID_ARGUMENT if the file cannot be read, or for its name, type, size or hash; NOT_FOUND without
             the project; RESOURCE_EXHAUSTED if the server's disk is full.
     """
+    header = await _header(project, path, inside)
+
+    def call(timeout: float) -> Awaitable[file_pb2.File]:
+        parts = _parts(path, header, ingest_service_pb2.UploadFileRequest, progress)
+        return flow.ingest.UploadFile(parts, timeout=timeout)
+
+    return await _sent(call, header.size_bytes)
+
+
+async def upload_archive(
+    flow: FineTuneFlow, project: str, path: Path, progress: Progress | None = None
+) -> ingest_service_pb2.UploadArchiveResponse:
+    """Send a zip archive and return the files that its documents became, and what became of every member.
+
+    Repeating it returns the same files. Args and errors are those of upload_file; the archive may also be refused as a
+    whole with CORRUPT_DOCUMENT or EXTRACTION_LIMIT.
+    """
+    header = await _header(project, path, "")
+
+    def call(timeout: float) -> Awaitable[ingest_service_pb2.UploadArchiveResponse]:
+        parts = _parts(path, header, ingest_service_pb2.UploadArchiveRequest, progress)
+        return flow.ingest.UploadArchive(parts, timeout=timeout + _UNPACK_SECONDS)
+
+    return await _sent(call, header.size_bytes)
+
+
+async def _header(project: str, path: Path, inside: str) -> ingest_service_pb2.UploadHeader:
     size, sha256 = await asyncio.to_thread(measure, path)
-    header = ingest_service_pb2.UploadHeader(parent=project, filename=path.name, sha256=sha256, size_bytes=size)
+    return ingest_service_pb2.UploadHeader(
+        parent=project, filename=path.name, sha256=sha256, size_bytes=size, path=inside
+    )
+
+
+async def _sent(call: Callable[[float], Awaitable[Answer]], size: int) -> Answer:
+    """Call, and call again if the transfer breaks off."""
     timeout = 60 + size / _SLOWEST_BYTES_PER_SECOND
     for last in [False] * (_TRIES - 1) + [True]:
         try:
-            return await flow.ingest.UploadFile(_parts(path, header, progress), timeout=timeout)
+            return await call(timeout)
         except FtfError as error:
             if last or not error.away:
                 raise
@@ -53,14 +93,14 @@ async def upload_file(flow: FineTuneFlow, project: str, path: Path, progress: Pr
 
 
 async def _parts(
-    path: Path, header: ingest_service_pb2.UploadHeader, progress: Progress | None
-) -> AsyncIterator[ingest_service_pb2.UploadFileRequest]:
+    path: Path, header: ingest_service_pb2.UploadHeader, request: type[Request], progress: Progress | None
+) -> AsyncIterator[Request]:
     """Yield the header, then the bytes; gRPC asks for the next part when there is room for it."""
-    yield ingest_service_pb2.UploadFileRequest(header=header)
+    yield request(header=header)
     sent = 0
     with _opened(path) as file:
         while data := await asyncio.to_thread(file.read, PART_BYTES):
-            yield ingest_service_pb2.UploadFileRequest(data=data)
+            yield request(data=data)
             sent += len(data)
             if progress:
                 progress(sent, header.size_bytes)

@@ -85,11 +85,9 @@ def check_filename(name: str) -> str:
         InvalidArgument: BAD_FILE_NAME for an empty name, a path, control characters or more than 255 bytes;
             UNSUPPORTED_FILE_TYPE for an extension that is not one of EXTENSIONS.
     """
-    problem = _problem(name)
-    if problem:
-        raise InvalidArgument(
-            f"The file name {name[:100]!r} {problem}. Rename the file.", reason="BAD_FILE_NAME", field="header.filename"
-        )
+    wrong = name_problem(name)
+    if wrong:
+        raise wrong
     if extension(name) not in EXTENSIONS:
         raise InvalidArgument(
             f"{name!r} is of a type that cannot be read. Send {_KINDS}.",
@@ -98,6 +96,16 @@ def check_filename(name: str) -> str:
             field="header.filename",
         )
     return name
+
+
+def name_problem(name: str) -> InvalidArgument | None:
+    """Return the error (BAD_FILE_NAME) for a name that no file may have, whatever its type, or None."""
+    problem = _problem(name)
+    if not problem:
+        return None
+    return InvalidArgument(
+        f"The file name {name[:100]!r} {problem}. Rename the file.", reason="BAD_FILE_NAME", field="header.filename"
+    )
 
 
 def extension(name: str) -> str:

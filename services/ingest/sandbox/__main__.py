@@ -41,6 +41,10 @@ def _do(job: Job) -> dict[str, object]:
         from services.ingest.sandbox.extract import extract
 
         return extract(job, reporter())
+    if job.task == "unpack":
+        from services.ingest.sandbox.unpack import unpack
+
+        return unpack(job, reporter())
     from services.ingest.sandbox.cut import cut
 
     return cut(job, reporter())
@@ -66,7 +70,7 @@ def _file_trouble(error: OSError, job: Job) -> FineTuneFlowError:
 
 
 def _broken(error: Exception, job: Job) -> FineTuneFlowError:
-    if job.task == "extract":
+    if job.task in ("extract", "unpack"):
         return corrupt(f"cannot be read ({type(error).__name__})")
     return FineTuneFlowError(
         "Cutting the text met a mistake in FineTuneFlow. Report it; the service's log has the details."

@@ -44,7 +44,7 @@ class Job:
     """One task.
 
     Args:
-        task: "extract" a document, or "cut" an extracted text.
+        task: "extract" a document, "cut" an extracted text, or "unpack" an archive.
         source: the file to read.
         target: the file to write.
         limits: what may be used.
@@ -53,6 +53,7 @@ class Job:
         reader: extract: the second reader of a format, to leave out the first.
         left: extract: the reader that was left out, with its version.
         left_because: extract: why.
+        most_bytes: unpack: largest member.
         tokenizer: cut: path of a tokenizer.json; "" for cl100k_base out of TIKTOKEN_CACHE_DIR.
         max_tokens: cut: most tokens in a chunk.
         overlap_tokens: cut: most tokens that a chunk repeats.
@@ -61,7 +62,7 @@ class Job:
         most_chunks: cut: write only the first so many chunks; 0 for all. All are counted.
     """
 
-    task: Literal["extract", "cut"]
+    task: Literal["extract", "cut", "unpack"]
     source: str
     target: str
     limits: Limits
@@ -70,6 +71,7 @@ class Job:
     reader: str = ""
     left: str = ""
     left_because: str = ""
+    most_bytes: int = 0
     tokenizer: str = ""
     max_tokens: int = 0
     overlap_tokens: int = 0

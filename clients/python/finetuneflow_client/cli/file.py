@@ -5,6 +5,7 @@ from __future__ import annotations
 from finetuneflow.ingest.v1 import file_pb2, ingest_service_pb2
 from finetuneflow_client import names
 from finetuneflow_client.cli import exits, flow, targets, wording
+from finetuneflow_client.cli.picking import pick
 from finetuneflow_client.cli.session import Session
 from finetuneflow_client.cli.settings import chunk_settings
 from finetuneflow_client.cli.view.chunks import GAP_COLUMNS, cut_facts, gap_rows, histogram_lines, piece_lines
@@ -18,7 +19,7 @@ _COLUMNS = ("FILE", "NAME", "STATE", "SIZE", "PAGES", "CHARACTERS", "CHUNKS", "T
 async def upload(session: Session) -> int:
     """Send documents and wait until they are read; one bad document does not stop the others."""
     args = session.args
-    files, refused = await flow.upload(session, await session.project(), flow.documents(args.paths))
+    files, refused = await flow.upload(session, await session.project(), pick(args.paths))
     if files and not args.no_wait:
         files = await flow.read(session, files)
     for error in refused:
@@ -105,6 +106,7 @@ def _show(session: Session, file: file_pb2.File) -> None:
         {
             "file": file.name,
             "name": file.display_name,
+            "came from": file.path,
             "type": file.mime_type,
             "size": wording.size(file.content.size_bytes),
             "sha256": file.content.sha256,

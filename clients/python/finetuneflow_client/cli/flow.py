@@ -6,7 +6,7 @@ Each step takes names, does one thing to its end, and returns what came of it; e
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,6 +18,7 @@ from finetuneflow.ingest.v1 import file_pb2, ingest_service_pb2
 from finetuneflow.training.v1 import config_pb2, run_pb2, training_service_pb2
 from finetuneflow_client import names, watch
 from finetuneflow_client.cli import wording
+from finetuneflow_client.cli.picking import ARCHIVE, Picked
 from finetuneflow_client.cli.session import Session
 from finetuneflow_client.cli.settings import described, run_resources
 from finetuneflow_client.cli.view.dataset import DatasetView
@@ -27,40 +28,26 @@ from finetuneflow_client.cli.view.hardware import recommendation_line, recommend
 from finetuneflow_client.cli.view.run import RunView
 from finetuneflow_client.downloads import download_export_artifact, download_run_artifact
 from finetuneflow_client.errors import FtfError, from_work
-from finetuneflow_client.uploads import upload_file
+from finetuneflow_client.uploads import upload_archive, upload_file
 
 _DOCUMENTS = (".pdf", ".docx", ".txt", ".md", ".markdown")
+_NO_DOCUMENTS = {"HIDDEN_ENTRY": "hidden", "UNSUPPORTED_FILE_TYPE": "not a type that is read"}
 # A run's other artifacts are the adapter and its tokenizer.
 _REPORT = (".md", ".png", "evaluation.json")
 
 Watched = TypeVar("Watched", dataset_pb2.Dataset, export_pb2.Export)
 
 
-def documents(paths: Sequence[str]) -> list[Path]:
-    """Return the documents that paths stand for: files as they are, folders as the documents below them.
+async def upload(session: Session, project: str, picked: Picked) -> tuple[list[file_pb2.File], list[FtfError]]:
+    """Send documents; return the files and, for those that the server refused, why. What concerns all is raised.
 
-    Raises:
-        FtfError: INVALID_ARGUMENT for a folder without documents.
+    What was passed over, in folders here and in archives there, is said.
     """
-    found: list[Path] = []
-    for path in map(Path, paths):
-        if not path.is_dir():
-            found.append(path)
-            continue
-        inside = [p for p in sorted(path.rglob("*")) if p.suffix.lower() in _DOCUMENTS and p.is_file()]
-        inside = [p for p in inside if not any(part.startswith(".") for part in p.relative_to(path).parts)]
-        if not inside:
-            kinds = ", ".join(_DOCUMENTS)
-            raise FtfError(f"there are no documents in {path}", f"put {kinds} files there", code="INVALID_ARGUMENT")
-        found += inside
-    return list(dict.fromkeys(found))
-
-
-async def upload(session: Session, project: str, paths: Sequence[Path]) -> tuple[list[file_pb2.File], list[FtfError]]:
-    """Send documents; return the files and, for those that the server refused, why. What concerns all is raised."""
+    paths = picked.documents
     view = TransferView("upload", sum(path.stat().st_size for path in paths if path.is_file()))
     files: dict[str, file_pb2.File] = {}
     refused: list[FtfError] = []
+    skipped = list(picked.skipped)
     with session.screen.showing(view) as changed:
 
         def progress(done: int, of: int) -> None:
@@ -70,14 +57,36 @@ async def upload(session: Session, project: str, paths: Sequence[Path]) -> tuple
         for path in paths:
             view.begin(path.name)
             try:
-                file = await upload_file(session.flow, project, path, progress)
-                files[file.name] = file
+                if path.suffix.lower() == ARCHIVE:
+                    answer = await upload_archive(session.flow, project, path, progress)
+                    files.update({file.name: file for file in answer.files})
+                    _sort(path.name, answer.entries, skipped, refused)
+                else:
+                    file = await upload_file(session.flow, project, path, progress, picked.inside.get(path, ""))
+                    files[file.name] = file
             except FtfError as error:
-                if error.code != "INVALID_ARGUMENT":
+                if error.code != "INVALID_ARGUMENT" and error.reason != "EXTRACTION_LIMIT":
                     raise
                 message = error.message if path.name in error.message else f"{path.name}: {error.message}"
                 refused.append(FtfError(message, error.remedy, code=error.code, reason=error.reason))
+    for name, why in skipped:
+        session.screen.warn(f"skipped: {name}: {why}")
     return list(files.values()), refused
+
+
+def _sort(
+    archive: str,
+    entries: Iterable[ingest_service_pb2.ArchiveEntry],
+    skipped: list[tuple[str, str]],
+    refused: list[FtfError],
+) -> None:
+    """Tell members that are no documents from those that should have been."""
+    for entry in entries:
+        name = f"{archive}/{entry.path}"
+        if entry.reason in _NO_DOCUMENTS:
+            skipped.append((name, _NO_DOCUMENTS[entry.reason]))
+        elif entry.reason:
+            refused.append(FtfError(f"{name}: {entry.message}", "", code="INVALID_ARGUMENT", reason=entry.reason))
 
 
 async def read(session: Session, files: Sequence[file_pb2.File]) -> list[file_pb2.File]:

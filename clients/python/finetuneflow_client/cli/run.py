@@ -17,6 +17,7 @@ from finetuneflow_client.cli.export import FORMATS, artifact_rows
 from finetuneflow_client.cli.grammar.settings import RUN_CHUNK, RUN_DATASET
 from finetuneflow_client.cli.llm import api_key
 from finetuneflow_client.cli.output import to_json
+from finetuneflow_client.cli.picking import Picked, pick
 from finetuneflow_client.cli.session import Session
 from finetuneflow_client.cli.settings import chunk_settings, dataset_spec, run_resources, training_config
 from finetuneflow_client.cli.training import planned, show_run
@@ -29,12 +30,12 @@ from finetuneflow_client.uploads import measure
 async def run(session: Session) -> None:
     """Do every step; each is found again by the ids of resumable."""
     args = session.args
-    paths = flow.documents(args.paths)
+    picked = pick(args.paths)
     llm = await _llm(session)
     model = await _model(session)
-    project = await _project(session, paths)
+    project = await _project(session, picked.documents)
     folder = Path(args.output or names.short(project))
-    files = await _files(session, project, paths)
+    files = await _files(session, project, picked)
     settings = chunk_settings(args, model.name, RUN_CHUNK)
     cut = await flow.chunk(session, project, settings, [file.name for file in files])
     dataset = await _dataset(session, project, cut, settings, llm)
@@ -71,9 +72,9 @@ async def _project(session: Session, paths: Sequence[Path]) -> str:
     return name
 
 
-async def _files(session: Session, project: str, paths: Sequence[Path]) -> list[file_pb2.File]:
+async def _files(session: Session, project: str, picked: Picked) -> list[file_pb2.File]:
     """Upload and read; documents that fail are named and left out."""
-    files, refused = await flow.upload(session, project, paths)
+    files, refused = await flow.upload(session, project, picked)
     for error in refused:
         session.screen.warn(f"left out: {error}")
     good = [file for file in await flow.read(session, files) if not failure(file)]

@@ -29,7 +29,11 @@ def _optional_project(parser: ArgumentParser) -> None:
 
 def _upload(parser: ArgumentParser) -> None:
     parser.add_argument(
-        "paths", nargs="+", metavar="PATH", help="documents: PDF, DOCX, Markdown, text; or folders of them"
+        "paths",
+        nargs="+",
+        metavar="PATH",
+        help="documents: PDF, DOCX, PPTX, XLSX, ODT, ODS, RTF, EPUB, HTML, CSV, JSON, JSONL, Markdown, text; "
+        "folders or zip archives of them",
     )
     parser.add_argument("--no-wait", action="store_true", help="do not wait until they are read")
 
