@@ -93,7 +93,7 @@ def example(doc: Document) -> example_pb2.Example:
     fields: dict[str, Any] = {name: doc[name] for name in _EXAMPLE_FIELDS}
     fields.update(name=doc["_id"], file_display_name=doc["file_name"])
     fields.update({name: doc[name] for name in _TASK_FIELDS if doc.get(name)})
-    fields["messages"] = [{"role": m["role"], "content": m.get("content") or ""} for m in doc.get("messages") or ()]
+    fields["messages"] = transferform.chat_messages(doc.get("messages") or ())
     if doc.get("question_type"):
         fields["question_type"] = "QUESTION_TYPE_" + doc["question_type"]
     fields.update(flags=doc.get("flags", []), scores=doc.get("scores", {}))

@@ -102,14 +102,19 @@ def imported(doc: Document) -> dataset_pb2.ImportedFile | None:
 def example_fields(doc: Document) -> dict[str, Any]:
     """Return what only imported examples have, as JSON of the contract."""
     fields: dict[str, Any] = {name: doc[name] for name in ("imported", "tools", "label") if name in doc}
-    for name, field in (("messages", "turns"), ("rejected", "rejected")):
-        if doc.get(name) and doc.get("imported"):
-            fields[field] = _turns(doc[name])
+    if doc.get("rejected"):
+        fields["rejected"] = chat_messages(doc["rejected"])
     return fields
 
 
-def _turns(messages: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
+def chat_messages(messages: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
+    """Return messages as JSON of the contract; what an assistant calls is JSON in a text."""
+    known = ("role", "content", "tool_calls", "tool_call_id", "name")
     return [
-        {k: v if isinstance(v, str) else json.dumps(v, ensure_ascii=False) for k, v in message.items()}
+        {
+            k: v if isinstance(v, str) else json.dumps(v, ensure_ascii=False)
+            for k, v in message.items()
+            if v and k in known
+        }
         for message in messages
     ]

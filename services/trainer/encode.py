@@ -8,7 +8,7 @@ from typing import Any
 
 from services.common.errors import NotReady
 from services.trainer.rows import Row
-from services.trainer.template import render, require_template, training_template
+from services.trainer.template import render, require_template, require_tools, training_template
 
 IGNORED = -100
 """Label of a token that is not trained on."""
@@ -69,6 +69,7 @@ class Encoder:
     """
 
     def __init__(self, tokenizer: Any, rows: Sequence[Row], max_length: int, assistant_only: bool) -> None:
+        require_tools(tokenizer, rows)
         self._tokenizer = tokenizer
         self._max_length = max_length
         self._assistant_only = assistant_only
@@ -78,6 +79,7 @@ class Encoder:
         """Return a row as labelled tokens, cut at max_length."""
         tokens = self._tokenizer.apply_chat_template(
             list(row.messages),
+            tools=list(row.tools) or None,
             chat_template=self.template,
             tokenize=True,
             return_dict=True,
@@ -93,7 +95,7 @@ class Encoder:
 
     def prompt_ids(self, row: Row) -> list[int]:
         """Return the tokens up to where the assistant is to answer, by the stock template."""
-        text = render(self._tokenizer, row.prompt, answer=True)
+        text = render(self._tokenizer, row.prompt, answer=True, tools=row.tools)
         ids: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"]
         return ids
 

@@ -13,7 +13,7 @@ from services.common.errors import InvalidArgument
 TRAIN, EVAL, RECALL = "TRAIN", "EVAL", "RECALL"
 """Trained on; of documents held out; kept back of documents trained on."""
 
-Message = dict[str, str]
+Message = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,15 @@ class Row:
     Args:
         id: the example's name.
         split: TRAIN, EVAL or RECALL.
-        messages: role and content each; the last is the assistant's.
+        messages: role and content each; an assistant's may call tools, a tool's answers a call; the last is the
+            assistant's.
+        tools: what the assistant may call, as chat templates take them.
     """
 
     id: str
     split: str
     messages: tuple[Message, ...]
+    tools: tuple[dict[str, Any], ...] = ()
 
     @property
     def prompt(self) -> tuple[Message, ...]:
@@ -38,7 +41,7 @@ class Row:
     @property
     def reference(self) -> str:
         """The last answer."""
-        return self.messages[-1]["content"]
+        return str(self.messages[-1]["content"])
 
 
 def read_rows(path: Path) -> list[Row]:
@@ -60,14 +63,35 @@ def _row(number: int, line: str) -> Row:
     try:
         fields: dict[str, Any] = json.loads(line)
         split = str(fields["split"]).removeprefix("SPLIT_")
-        messages = tuple({"role": str(m["role"]), "content": str(m["content"])} for m in fields["messages"])
+        messages = tuple(_message(m) for m in fields["messages"])
+        tools = tuple(dict(tool) for tool in fields.get("tools", ()))
     except (ValueError, KeyError, TypeError) as error:
         raise _bad(number, "it lacks id, split or messages with role and content") from error
     if split not in (TRAIN, EVAL, RECALL):
         raise _bad(number, "its split is none of TRAIN, EVAL, RECALL")
     if len(messages) < 2 or messages[-1]["role"] != "assistant":
         raise _bad(number, "its last message is not an answer of the assistant's")
-    return Row(str(fields.get("id", number)), split, messages)
+    if "rejected" in fields or "label" in fields:
+        raise _bad(number, "it is a preference or a verdict, which this trainer does not learn from")
+    return Row(str(fields.get("id", number)), split, messages, tools)
+
+
+def _message(fields: dict[str, Any]) -> Message:
+    message: Message = {"role": str(fields["role"]), "content": str(fields["content"])}
+    if fields.get("tool_calls"):
+        message["tool_calls"] = [_call(call) for call in fields["tool_calls"]]
+    for name in ("tool_call_id", "name"):
+        if fields.get(name):
+            message[name] = str(fields[name])
+    return message
+
+
+def _call(call: dict[str, Any]) -> dict[str, Any]:
+    """Return a call as chat templates take it: its arguments are an object, not a text."""
+    function = call["function"]
+    arguments = function["arguments"]
+    arguments = json.loads(arguments) if isinstance(arguments, str) else arguments
+    return {**call, "function": {"name": str(function["name"]), "arguments": arguments}}
 
 
 def _bad(number: int, why: str) -> InvalidArgument:

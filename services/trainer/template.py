@@ -40,7 +40,7 @@ def training_template(tokenizer: Any, rows: Sequence[Row]) -> str:
     """
     require_template(tokenizer)
     for template in _candidates(tokenizer):
-        if all(_same(tokenizer, template, row.messages) for row in rows):
+        if all(_same(tokenizer, template, row) for row in rows):
             return template
     raise NotReady(
         "The model's chat template cannot be marked for training on answers alone: no known template of its family "
@@ -63,10 +63,37 @@ def require_template(tokenizer: Any) -> str:
     return str(template)
 
 
-def render(tokenizer: Any, messages: Sequence[Message], template: str | None = None, answer: bool = False) -> str:
+def require_tools(tokenizer: Any, rows: Sequence[Row]) -> None:
+    """Refuse rows with tools for a model whose template has no place for them: nothing of them would be learnt.
+
+    Raises:
+        NotReady: with reason NO_CHAT_TEMPLATE; also if there is no template.
+    """
+    row = next((r for r in rows if r.tools or any(m.get("tool_calls") for m in r.messages)), None)
+    if row is None:
+        return
+    require_template(tokenizer)
+    called = [call["function"]["name"] for m in row.messages for call in m.get("tool_calls", ())]
+    offered = [tool.get("function", tool).get("name", "") for tool in row.tools]
+    text = render(tokenizer, row.messages, tools=row.tools)
+    if not all(name in text for name in called or offered):
+        raise NotReady(
+            "The dataset has tools, and the model's chat template has no place for them. Use a model that was made to "
+            "call tools, or a dataset without.",
+            reason="NO_CHAT_TEMPLATE",
+        )
+
+
+def render(
+    tokenizer: Any,
+    messages: Sequence[Message],
+    template: str | None = None,
+    answer: bool = False,
+    tools: Sequence[dict[str, Any]] = (),
+) -> str:
     """Return a conversation as text; with `answer`, up to where the assistant is to speak."""
     text: str = tokenizer.apply_chat_template(
-        list(messages), chat_template=template, tokenize=False, add_generation_prompt=answer
+        list(messages), tools=list(tools) or None, chat_template=template, tokenize=False, add_generation_prompt=answer
     )
     return text
 
@@ -93,10 +120,10 @@ def _preamble(tokenizer: Any) -> str:
     return text.partition(f"<|im_start|>user\n{_PROBE}")[0]
 
 
-def _same(tokenizer: Any, template: str, messages: Sequence[Message]) -> bool:
+def _same(tokenizer: Any, template: str, row: Row) -> bool:
     # A conversation that the stock template refuses raises here: the message is the template's own.
-    stock = render(tokenizer, messages)
+    stock = render(tokenizer, row.messages, tools=row.tools)
     try:
-        return render(tokenizer, messages, template) == stock
+        return render(tokenizer, row.messages, template, tools=row.tools) == stock
     except Exception:
         return False

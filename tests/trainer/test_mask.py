@@ -61,6 +61,45 @@ def test_exactly_the_assistants_tokens_are_supervised(tokenizer: Any, template: 
         )
 
 
+CALL = {"type": "function", "function": {"name": "warmth", "arguments": {"at": "noon"}}}
+WITH_TOOLS = Row(
+    "t",
+    "TRAIN",
+    (
+        {"role": "user", "content": "How warm?"},
+        {"role": "assistant", "content": "", "tool_calls": [CALL]},
+        {"role": "tool", "content": "72"},
+        {"role": "assistant", "content": "It is 72."},
+    ),
+    ({"type": "function", "function": {"name": "warmth", "description": "Tells it.", "parameters": {}}},),
+)
+
+
+def test_calls_of_tools_are_learnt_where_the_template_shows_them(tokenizer: Any) -> None:
+    """The call and the answer are supervised; what is offered, and what the tool says, is not."""
+    from trl.chat_template_utils import qwen2_5_chat_template
+
+    tokenizer.chat_template = qwen2_5_chat_template
+    encoder = Encoder(tokenizer, [WITH_TOOLS], max_length=2048, assistant_only=True)
+    encoded = encoder.encode(WITH_TOOLS)
+    supervised = tokenizer.decode([label for label in encoded.labels if label != IGNORED])
+
+    assert '{"name": "warmth", "arguments": {"at": "noon"}}' in supervised
+    assert "It is 72." in supervised
+    assert "Tells it." not in supervised
+    assert "<tool_response>" not in supervised
+    assert "Tells it." in tokenizer.decode(encoded.input_ids)
+
+
+def test_tools_are_refused_where_the_template_drops_them(tokenizer: Any) -> None:
+    """Nothing would be learnt of them, and empty answers would be."""
+    tokenizer.chat_template = CHATML
+    with pytest.raises(NotReady) as caught:
+        Encoder(tokenizer, [WITH_TOOLS], max_length=512, assistant_only=True)
+
+    assert caught.value.reason == "NO_CHAT_TEMPLATE"
+
+
 def test_a_family_that_the_library_knows_is_marked_by_it(tokenizer: Any) -> None:
     """TRL brings marked copies of well-known templates: Qwen 2.5's, for one."""
     from trl.chat_template_utils import qwen2_5_chat_template
