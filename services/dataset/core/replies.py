@@ -3,65 +3,123 @@
 from __future__ import annotations
 
 import json
+import math
 import re
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import json_repair
 import jsonschema
 
+from services.dataset.core import mending, thoughts
+
 MAX_CHARACTERS = 32_000
 """Longest reply, thinking apart, that is looked at."""
 MAX_REPAIRED = 3_000
 """Longest text that is repaired: an example is half as long, and repair takes time by the square of the length."""
+MAX_BRACES = 60
+"""Places at which an object is looked for."""
+MAX_FENCES = 5
+MAX_DEPTH = 4
+"""Wrappers round the object that are opened: {"result": {"examples": [{…}]}}."""
 
-_THINKING = re.compile(r"<(think|thinking|thought|reasoning|reflection)>.*?(</\1>|\Z)", re.DOTALL | re.IGNORECASE)
-_THOUGHT_BEFORE = re.compile(r"\A.*</(?:think|thinking|thought|reasoning)>", re.DOTALL | re.IGNORECASE)
-_FENCE = re.compile(r"```[a-zA-Z0-9_-]*\s*\n?(.*?)(```|\Z)", re.DOTALL)
-_REFUSAL = re.compile(
-    r"^\W*(i'?m sorry|i am sorry|sorry,|i cannot|i can'?t|i am unable|i'?m unable|as an ai\b|i do not have access)",
-    re.I,
-)
+_FENCE = re.compile(r"(?:```|~~~)[a-zA-Z0-9_-]*\s*\n?(.*?)(?:```|~~~|\Z)", re.DOTALL)
 _CLOSED = ("}", '"', "'", "”", ",", "]")
 """How a reply may end whose last value is whole: one cut off inside a value would teach half a sentence."""
-_SENTENCE_END = (".", "!", "?", '"', "”", "'", ")", "%")
+_SENTENCE_END = (".", "!", "?", '"', "”", "'", ")", "%", "。", "！", "？")
+_COMMENT = re.compile(r"(^|[{\[,])[ \t]*(?://|#)[^\n\"]*$|/\*[^*\"]*\*/", re.MULTILINE)
+_HALF = re.compile("[\ud800-\udfff]")
+
+
+class _Number(str):
+    """A number as it was written."""
+
+    __slots__ = ()
+
+
+def _number(text: str) -> _Number | None:
+    return _Number(text) if math.isfinite(float(text)) else None
+
+
+_DECODER = json.JSONDecoder(parse_float=_number, parse_int=_Number, parse_constant=lambda _: None, strict=False)
 
 
 def parse(reply: str, schema: dict[str, Any]) -> tuple[dict[str, Any] | None, str, str]:
     """Return the object in a reply, a drop reason, and a detail for people; the object is None if there is a reason.
 
-    Thinking is cut off, fences are opened, text around the outermost braces is left out, and what is still not JSON is
-    repaired by json_repair. Nothing is accepted that the schema refuses, nor a value that was cut off.
+    Thinking is cut off, fences and wrappers are opened, text round the object is left out. Of several objects the first
+    that the schema takes counts. What is no JSON is mended: by the fields' names if all are texts, or else by
+    json_repair. Nothing is accepted that the schema refuses, nor a value that was cut off.
 
     Reasons: EMPTY_REPLY, REFUSAL, INVALID_JSON, TRUNCATED, INVALID_SCHEMA.
     """
-    text = _THOUGHT_BEFORE.sub("", _THINKING.sub("", reply)).strip()
+    text = thoughts.answer(reply)
     if not text:
         return None, "EMPTY_REPLY", "nothing but thinking" if reply.strip() else "the reply is empty"
     if len(text) > MAX_CHARACTERS:
         return None, "INVALID_JSON", f"{len(text)} characters"
-    found = _object(text)
-    if found is None:
-        if _REFUSAL.match(text):
-            return None, "REFUSAL", text[:200]
-        return None, "TRUNCATED" if _cut_off(text) else "INVALID_JSON", text[-200:] if _cut_off(text) else text[:200]
-    found = _fit(found, schema)
-    problem = next(iter(jsonschema.Draft202012Validator(schema).iter_errors(found)), None)
-    if problem is not None:
-        return None, "INVALID_SCHEMA", problem.message[:200]
+    problem = ""
+    for value, repaired in _values(text, schema):
+        for candidate in _objects(value, 0):
+            found = _fit(candidate, schema)
+            if repaired and not found:
+                continue
+            wrong = next(iter(jsonschema.Draft202012Validator(schema).iter_errors(found)), None)
+            if wrong is None:
+                return _whole(found, schema)
+            problem = problem or wrong.message[:200]
+    if problem and not _open(text):
+        return None, "INVALID_SCHEMA", problem
+    if thoughts.refuses(text):
+        return None, "REFUSAL", text[:200]
+    return (None, "TRUNCATED", text[-200:]) if _open(text) else (None, "INVALID_JSON", text[:200])
+
+
+def _whole(found: dict[str, Any], schema: dict[str, Any]) -> tuple[dict[str, Any] | None, str, str]:
+    """Refuse an object with a text that was cut, or that holds half a character."""
     if full := _stopped_at_limit(found, schema):
         return None, "TRUNCATED", full[-200:]
+    if _HALF.search(json.dumps(found, ensure_ascii=False)):
+        return None, "INVALID_JSON", "half of a surrogate pair"
     return found, "", ""
 
 
 def _fit(found: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields that are asked for, whatever the case of their names; a bare number becomes its text."""
-    fields = {str(key).strip().lower(): value for key, value in found.items()}
-    numbers = {key: str(value) for key, value in fields.items() if type(value) in (int, float)}
-    return {key: value for key, value in {**fields, **numbers}.items() if key in schema["properties"]}
+    """Return the fields that are asked for, whatever the case of their names and the marks round them.
+
+    Where a text is asked for, a number becomes its text as it was written, and a list of one text that text.
+    """
+    names = {name.lower(): name for name in schema["properties"]}
+    fitting: dict[str, Any] = {}
+    for key, value in found.items():
+        bare = re.sub(r"^[\W_\d]+|[\W_]+$", "", str(key)).lower()
+        name = names.get(str(key).lower()) or names.get(bare)
+        if name is None:
+            continue
+        wants_text = schema["properties"][name].get("type") == "string"
+        if wants_text and isinstance(value, list) and len(value) == 1:
+            value = value[0]
+        fitting[name] = str(value) if wants_text and isinstance(value, _Number) else _counted(value)
+    return fitting
 
 
-def _cut_off(text: str) -> bool:
-    return "{" in text and not text.rstrip("` \n").endswith(_CLOSED)
+def _counted(value: Any) -> Any:
+    """Return a value with the numbers in it as numbers."""
+    if isinstance(value, _Number):
+        try:
+            return int(value)
+        except ValueError:
+            return float(value)
+    if isinstance(value, dict):
+        return {str(key): _counted(one) for key, one in value.items()}
+    return [_counted(one) for one in value] if isinstance(value, list) else value
+
+
+def _open(text: str) -> bool:
+    """Whether an object was begun and not ended."""
+    start = text.find("{")
+    return start >= 0 and text.count("{", start) > text.count("}", start)
 
 
 def _stopped_at_limit(found: dict[str, Any], schema: dict[str, Any]) -> str:
@@ -74,34 +132,68 @@ def _stopped_at_limit(found: dict[str, Any], schema: dict[str, Any]) -> str:
     return ""
 
 
-def _object(text: str) -> dict[str, Any] | None:
-    for candidate in _candidates(text):
-        value = _value(candidate)
-        if isinstance(value, list) and len(value) == 1:
-            value = value[0]
-        if isinstance(value, dict) and value:
-            return value
-    return None
+def _objects(value: Any, depth: int) -> Iterator[dict[str, Any]]:
+    """Yield the objects in a value, the outer ones first."""
+    if isinstance(value, str) and value.lstrip().startswith("{") and depth:
+        for inner in _decoded(value):
+            yield from _objects(inner, depth + 1)
+    if depth > MAX_DEPTH or not isinstance(value, dict | list):
+        return
+    if isinstance(value, dict) and value:
+        yield value
+    for inner in value.values() if isinstance(value, dict) else value:
+        yield from _objects(inner, depth + 1)
 
 
-def _value(candidate: str) -> Any:
-    """Return the JSON value in a text, repaired if need be; None if there is none, or it was cut off."""
-    try:
-        return json.loads(candidate)
-    except RecursionError:
+def _values(text: str, schema: dict[str, Any]) -> Iterator[tuple[Any, bool]]:
+    """Yield what the text may mean, the surest first, and whether it was repaired."""
+    yield from ((value, False) for value in _decoded(text))
+    properties = schema["properties"]
+    texts = all(rules.get("type") == "string" for rules in properties.values())
+    for candidate in _candidates(mending.plain(text)):
+        yield from ((value, False) for value in (_decoded(candidate) if candidate not in text else ()))
+        mended = mending.fields(candidate, list(properties)) if texts else None
+        repaired = mended or _repaired(_COMMENT.sub(r"\1", candidate))
+        if repaired is not None:
+            yield repaired, True
+
+
+def _decoded(text: str) -> Iterator[Any]:
+    """Yield the JSON values that begin with a brace or are a list or a text, one after the other."""
+    place = 0
+    for _ in range(MAX_BRACES):
+        places = [at for at in (text.find("{", place), text.find('"{', place)) if at >= 0]
+        if not places:
+            return
+        place = min(places)
+        try:
+            value, place = _DECODER.raw_decode(text, place)
+        except (ValueError, RecursionError):
+            place += 1
+            continue
+        yield [value]
+
+
+def _repaired(candidate: str) -> Any:
+    """Return the JSON value that a text was meant to be; None if there is none, it was cut off, or words were lost."""
+    closed = not _open(candidate) or candidate.rstrip("` \n").endswith(_CLOSED)
+    if "{" not in candidate or len(candidate) > MAX_REPAIRED or not closed:
         return None
-    except ValueError:
-        if "{" not in candidate or len(candidate) > MAX_REPAIRED or _cut_off(candidate):
-            return None
     try:
-        return json_repair.loads(candidate)
+        value = json_repair.loads(candidate)
     except (ValueError, RecursionError):
         return None
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    said = re.sub(r"[\W_]", "", mending.unescape(candidate))
+    told = [text for text in value.values() if isinstance(text, str)] if isinstance(value, dict) else []
+    return value if all(re.sub(r"[\W_]", "", text) in said for text in told) else None
 
 
 def _candidates(text: str) -> list[str]:
-    fenced = [m.group(1) for m in _FENCE.finditer(text)]
+    """Return the parts of a text that may be the object: fenced, from the first brace to the last, all."""
+    fenced = [m.group(1) for m in islice(_FENCE.finditer(text), MAX_FENCES)]
     start, end = text.find("{"), text.rfind("}")
     outermost = [text[start : end + 1]] if 0 <= start < end else []
     rest = [text[start:]] if start >= 0 else []
-    return list(dict.fromkeys([*fenced, *outermost, *rest]))
+    return [part for part in dict.fromkeys([*fenced, *outermost, *rest, text]) if len(part) <= MAX_CHARACTERS]
