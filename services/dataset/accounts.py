@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import hashlib
 import json
 from collections.abc import Sequence
@@ -11,12 +10,16 @@ from collections.abc import Sequence
 from services.common.documents.port import Document
 from services.common.errors import InvalidArgument, NotFound
 from services.common.objects.port import Objects
-from services.common.resources import DEFAULT_PAGE, MAX_PAGE
+from services.common.offsets import page
 from services.common.work import Claim, Superseded
+from services.dataset.core import near
+from services.dataset.core.example import Source
 from services.dataset.core.ledger import Planned, Row, Step, ledger
 from services.dataset.ports import Documents
 from services.dataset.spec import Plan
 from services.dataset.store import Examples, example_id
+
+_UNREAD: Document = {"text": None, "characters": None}
 
 
 class Accounts:
@@ -27,11 +30,11 @@ class Accounts:
         self._examples = examples
         self._objects = objects
 
-    async def keep(self, claim: Claim, plan: Plan, chunks: Sequence[str]) -> None:
+    async def keep(self, claim: Claim, plan: Plan, sources: Sequence[Source]) -> None:
         """Keep what is there to generate from and what is to be asked. Repeating it keeps the same.
 
         Args:
-            chunks: names of all chunks, in order.
+            sources: all chunks, in order.
 
         Raises:
             Unavailable: the ingest service does not answer.
@@ -44,11 +47,18 @@ class Accounts:
         for file in files:
             file["used"] = file["name"] in used
             file["reason"] = "" if file["used"] else file["reason"] or "ADDED_LATER"
-        calls: dict[str, list[str]] = {name: [] for name in chunks}
+        gone = [{**file, "used": False, "reason": "DOCUMENT_DELETED", **_UNREAD} for file in doc.get("forgotten", ())]
+        files = [*(f for f in files if f["name"] not in {g["name"] for g in gone}), *gone]
+        texts: dict[str, list[str]] = {}
+        for source in sources:
+            texts.setdefault(source.file, []).append(source.text)
+        sketches = await asyncio.to_thread(lambda: {name: near.sketch(found) for name, found in texts.items()})
+        calls: dict[str, list[str]] = {source.chunk: [] for source in sources}
         for call in plan.calls:
             calls.setdefault(call.source.chunk, []).append(example_id(call))
         kept = {
             "files": files,
+            "sketches": sketches,
             "chunks": [{"chunk": name, "calls": ids} for name, ids in calls.items()],
             "order": [example_id(call) for call in plan.calls],
         }
@@ -79,7 +89,7 @@ class Accounts:
         steps = await asyncio.to_thread(ledger, planned, dataset["counts"], examples, approved_only)
         return [step.to_document() for step in steps]
 
-    async def rows(self, dataset: Document, name: str, reason: str, size: int, token: str) -> tuple[list[Row], str]:
+    async def rows(self, dataset: Document, name: str, reason: str, size: int, token: str) -> tuple[Sequence[Row], str]:
         """Return a page of what one step dropped, and the next page's token ("" on the last).
 
         Raises:
@@ -90,27 +100,20 @@ class Accounts:
         if step is None:
             known = ", ".join(s.name for s in steps)
             raise InvalidArgument(f'There is no step "{name[:50]}". The steps are {known}.', field="step")
-        if not 0 <= size <= MAX_PAGE:
-            raise InvalidArgument(f"page_size is {size}; use 1 to {MAX_PAGE}, or 0.", field="page_size")
-        found = [row for row in step.rows if reason in ("", row.reason)]
-        start = _start(token)
-        end = start + (size or DEFAULT_PAGE)
-        return found[start:end], base64.urlsafe_b64encode(f"row{end}".encode()).decode() if end < len(found) else ""
+        return page([row for row in step.rows if reason in ("", row.reason)], size, token)
+
+    async def sketches(self, dataset: Document) -> dict[str, list[int]]:
+        """Return the sketches of a dataset's documents by file; none where they were not kept."""
+        kept = await self._kept(dataset)
+        return dict(kept.get("sketches", {}))
 
     async def _planned(self, dataset: Document) -> Planned | None:
+        kept = await self._kept(dataset)
+        return Planned(kept["files"], kept["chunks"], kept["order"]) if kept else None
+
+    async def _kept(self, dataset: Document) -> Document:
         key = dataset.get("plan_key")
         if not key:
-            return None
+            return {}
         content = b"".join([part async for part in self._objects.get(key)])
-        kept = await asyncio.to_thread(json.loads, content)
-        return Planned(kept["files"], kept["chunks"], kept["order"])
-
-
-def _start(token: str) -> int:
-    try:
-        text = base64.urlsafe_b64decode(token.encode()).decode() if token else "row0"
-        return int(text.removeprefix("row"))
-    except ValueError as error:
-        raise InvalidArgument(
-            "page_token is not one that this list returned. Begin without it.", field="page_token"
-        ) from error
+        return dict(await asyncio.to_thread(json.loads, content))

@@ -26,7 +26,7 @@ class AccountsApi(dataset_service_pb2_grpc.DatasetServiceServicer):
         """Return a dataset's ledger as it is now, or that of a version."""
         ids.parse_name(request.name, DATASET)
         if request.version:
-            steps = (await self._all.version(request.name, request.version)).get("ledger", [])
+            steps = (await self._all.version(request.name, request.version, erased_too=True)).get("ledger", [])
         else:
             doc = await self._all.resources.get(request.name)
             steps = [step.to_document() for step in await self._accounts.steps(doc)]

@@ -17,6 +17,7 @@ from services.dataset.accounts_api import AccountsApi
 from services.dataset.core.statistics import statistics
 from services.dataset.endpoints import Endpoints
 from services.dataset.estimating import Estimator
+from services.dataset.forgetting import Forgetting
 from services.dataset.importing import Imports
 from services.dataset.preview import Preview
 from services.dataset.prompttemplates import PromptTemplates
@@ -24,11 +25,13 @@ from services.dataset.reviewing import EXAMPLE, Reviewing
 from services.dataset.service import DATASET, Datasets
 from services.dataset.templateapi import PromptTemplateApi
 from services.dataset.transfers_api import TransfersApi
+from services.dataset.versions import Versions
+from services.dataset.versions_api import VersionsApi
 
 ENDPOINT = "llmEndpoints/*"
 
 
-class DatasetApi(AccountsApi, TransfersApi, PromptTemplateApi):
+class DatasetApi(AccountsApi, VersionsApi, TransfersApi, PromptTemplateApi):
     """DatasetService."""
 
     def __init__(
@@ -39,11 +42,14 @@ class DatasetApi(AccountsApi, TransfersApi, PromptTemplateApi):
         preview: Preview,
         objects: Objects,
         accounts: Accounts,
+        versions: Versions,
+        forgetting: Forgetting,
         imports: Imports,
         templates: PromptTemplates,
         estimator: Estimator,
     ) -> None:
         AccountsApi.__init__(self, datasets, reviewing, accounts)
+        VersionsApi.__init__(self, datasets, versions, forgetting)
         TransfersApi.__init__(self, datasets, imports, objects)
         self._templates = templates
         self._datasets = datasets

@@ -17,6 +17,7 @@ from services.dataset.allowlist import AllowList
 from services.dataset.api import DatasetApi
 from services.dataset.endpoints import Endpoints
 from services.dataset.estimating import Estimator
+from services.dataset.forgetting import Forgetting
 from services.dataset.freezing import Freezer
 from services.dataset.generation import Generator
 from services.dataset.importing import Imports
@@ -30,6 +31,7 @@ from services.dataset.reviewing import Reviewing
 from services.dataset.service import Datasets
 from services.dataset.store import CALL_INDEXES, EXAMPLE_INDEXES, Calls, Examples
 from services.dataset.templates import CURRENT
+from services.dataset.versions import Versions
 
 PARALLEL = 4
 """Datasets generated side by side; the calls of one endpoint share its limit all the same."""
@@ -56,9 +58,12 @@ def compose(runtime: Runtime) -> Service:
     importer = Importer(examples, objects, freezer, _scratch(runtime), confined.Limits())
     imports = Imports(datasets, ingest, objects, runtime.config.max_upload_bytes)
     loop = _loop(runtime, datasets, by_origin(generator, importer))
-    reviewing = Reviewing(datasets, examples)
-    preview = Preview(ingest, endpoints)
-    api = DatasetApi(service, endpoints, reviewing, preview, objects, accounts, imports, templates, estimator)
+    reviewing, preview = Reviewing(datasets, examples), Preview(ingest, endpoints)
+    versions = Versions(service, objects)
+    forgetting = Forgetting(service, examples.resources, versions, freezer, objects)
+    api = DatasetApi(
+        service, endpoints, reviewing, preview, objects, accounts, versions, forgetting, imports, templates, estimator
+    )
 
     async def project_deleted(data: bytes) -> None:
         await service.delete_project(event_pb2.Event.FromString(data).resource)

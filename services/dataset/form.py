@@ -14,6 +14,7 @@ from finetuneflow.dataset.v1 import (
     ledger_pb2,
     llm_endpoint_pb2,
     review_pb2,
+    versions_pb2,
 )
 from services.common.documents.port import Document
 from services.common.protoform import artifact_to_proto, count_to_proto, meta_to_proto, timestamp, work_to_proto
@@ -79,6 +80,7 @@ def dataset(doc: Document) -> dataset_pb2.Dataset:
                 recall_examples=v["recall_examples"],
                 create_time=timestamp(v["create_time"]),
                 approved_only=v.get("approved_only", False),
+                erased=v.get("erased", False),
                 ledger=[ledger_step(s) for s in v.get("ledger", ())],
             )
             for v in doc["versions"]
@@ -125,6 +127,11 @@ def review_message(doc: Document) -> review_pb2.Review:
 def ledger_step(step: Mapping[str, Any]) -> ledger_pb2.LedgerStep:
     """Return one step of a ledger."""
     return ParseDict(dict(step), ledger_pb2.LedgerStep())
+
+
+def use(found: Mapping[str, Any]) -> versions_pb2.Use:
+    """Return what a dataset has of a file."""
+    return ParseDict(dict(found), versions_pb2.Use())
 
 
 def statistics(found: Mapping[str, Any]) -> dataset_service_pb2.DatasetStatistics:

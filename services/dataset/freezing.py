@@ -14,7 +14,7 @@ from services.common.errors import NotFound, NotReady
 from services.common.objects.port import Objects
 from services.common.resources import Mutate, Resources
 from services.dataset.accounts import Accounts
-from services.dataset.core import frozen, review
+from services.dataset.core import frozen, near, review
 from services.dataset.core.split import document, split
 from services.dataset.store import Examples
 
@@ -125,7 +125,8 @@ class Freezer:
         spec = dataset["spec"]
         # The id without the dataset's name: the same examples are split alike in every dataset.
         pairs = [(_short(e), document(e)) for e in examples]
-        sides = split(pairs, documents, spec["eval_fraction"], spec["recall_fraction"])
+        sketches = await self.accounts.sketches(dataset)
+        sides = await asyncio.to_thread(_sides, examples, pairs, documents, sketches, spec)
         sides.update({_short(e): e["given_split"] for e in examples if e.get("given_split")})
 
         def put(doc: Document) -> None:
@@ -140,6 +141,23 @@ class Freezer:
                 if example["accepted"]:
                     assigned.append(example)
         return assigned
+
+
+def _sides(
+    examples: Sequence[Document],
+    pairs: Sequence[tuple[str, str]],
+    documents: dict[str, str],
+    sketches: dict[str, list[int]],
+    spec: Document,
+) -> dict[str, str]:
+    texts = {_short(e): " ".join((e["prompt"], e["response"], *_said(e))) for e in examples}
+    same = near.documents({name: sketches[name] for name in documents if name in sketches})
+    clusters = near.clusters(texts)
+    return split(pairs, documents, spec["eval_fraction"], spec["recall_fraction"], near=clusters, same=same)
+
+
+def _said(example: Document) -> list[str]:
+    return [str(message.get("content", "")) for message in example.get("messages", ())]
 
 
 def _short(example: Document) -> str:

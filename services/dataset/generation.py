@@ -92,7 +92,7 @@ class Generator:
             planned = await asyncio.to_thread(rounds.planned, spec, turn, make)
             if "estimate" not in claim.doc:
                 await self._keep_estimate(claim, planned, make)
-            await self._freezer.accounts.keep(claim, planned, [source.chunk for source in sources])
+            await self._freezer.accounts.keep(claim, planned, sources)
             run = _Run(claim, Asker(client, self._calls, claim.doc, self._patience), planned, self._examples)
             await run.to_the_end()
             if run.stop_reason or not spec.get("accepted_examples"):

@@ -175,18 +175,26 @@ class Datasets:
         Raises:
             NotReady: generation goes on (DATASET_NOT_READY), NO_ACCEPTED_EXAMPLES or NO_APPROVED_EXAMPLES.
         """
+        return await self._freezer.freeze(await self.resting(name), approved_only)
+
+    async def resting(self, name: str) -> Document:
+        """Return a dataset that nothing is generated for at the moment.
+
+        Raises:
+            NotReady: generation goes on (DATASET_NOT_READY).
+        """
         doc = await self.resources.get(name)
         if not at_rest(doc["work"]):
             raise NotReady(f"{name} is still being generated. Wait for it, or pause it.", reason="DATASET_NOT_READY")
         if doc.get("import") and doc["work"]["state"] != "SUCCEEDED":
             raise NotReady(f"{name} was not imported whole. Import the file again.", reason="DATASET_NOT_READY")
-        return await self._freezer.freeze(doc, approved_only)
+        return doc
 
-    async def version(self, name: str, number: int) -> dict[str, Any]:
+    async def version(self, name: str, number: int, *, erased_too: bool = False) -> dict[str, Any]:
         """Return a frozen version's record; 0 for the newest.
 
         Raises:
-            NotReady: there is none yet (DATASET_NOT_READY).
+            NotReady: there is none yet (DATASET_NOT_READY), or its bytes were erased (VERSION_ERASED).
             NotFound: there is none of that number.
         """
         versions = (await self.resources.get(name))["versions"]
@@ -195,6 +203,8 @@ class Datasets:
         found = [v for v in versions if number in (0, v["version"])]
         if not found:
             raise NotFound(f"{name} has no version {number}; it has 1 to {len(versions)}.")
+        if not erased_too:
+            check_there(found[-1])
         return dict(found[-1])
 
     async def delete(self, name: str, etag: str) -> None:
@@ -225,6 +235,19 @@ def _not_imported(doc: Document) -> None:
         raise NotReady(
             f"{doc['_id']} is imported: it is read whole or not at all, and no LLM is asked. Import the file again.",
             reason="IMPORT_NOT_RESUMABLE",
+        )
+
+
+def check_there(version: Document) -> None:
+    """Refuse a version whose bytes were erased.
+
+    Raises:
+        NotReady: VERSION_ERASED.
+    """
+    if version.get("erased"):
+        raise NotReady(
+            f"Version {version['version']} was erased with a document that it had rows from. Use a newer version.",
+            reason="VERSION_ERASED",
         )
 
 

@@ -136,6 +136,7 @@ def to_proto(doc: Document, last_seq: int) -> run_pb2.Run:
         work=work_to_proto(doc["work"]),
         dataset=doc["dataset"],
         dataset_version=doc["dataset_version"],
+        only_approved=doc.get("only_approved", False),
         dataset_sha256=doc["dataset_sha256"],
         model=doc["model"],
         model_revision=doc["model_revision"],

@@ -59,7 +59,8 @@ class Training:
             AlreadyExists: run_id is taken.
             InvalidArgument: a setting is out of range, resources are not to be had here, or the request_id was used
                 for another run.
-            NotReady: DATASET_NOT_READY, DATASET_KIND_NOT_TRAINABLE, NO_CHAT_TEMPLATE or INSUFFICIENT_MEMORY.
+            NotReady: DATASET_NOT_READY, DATASET_KIND_NOT_TRAINABLE, NOT_APPROVED_ONLY, VERSION_ERASED, NO_CHAT_TEMPLATE
+                or INSUFFICIENT_MEMORY.
         """
         (project,) = ids.parse_name(parent, "projects/*", "parent")
         name = f"{parent}/runs/{_run_id(run_id, request_id, project)}"
@@ -83,7 +84,7 @@ class Training:
         self._check(asked)
         dataset = await self._datasets.get(wanted.dataset)
         _check_kind(dataset)
-        version = _version(dataset, wanted.dataset_version)
+        version = _version(dataset, wanted.dataset_version, wanted.only_approved)
         model = await self._hardware.model(wanted.model)
         if not model.has_chat_template:
             raise NotReady(
@@ -104,6 +105,7 @@ class Training:
             "work": queued(self.runs.clock.now()),
             "dataset": wanted.dataset,
             "dataset_version": version.version,
+            "only_approved": wanted.only_approved,
             "dataset_sha256": version.artifact.sha256,
             "dataset_key": version.artifact.key,
             "model": wanted.model,
@@ -198,10 +200,25 @@ def _check_kind(dataset: dataset_pb2.Dataset) -> None:
     )
 
 
-def _version(dataset: dataset_pb2.Dataset, wanted: int) -> dataset_pb2.DatasetVersion:
+def _version(dataset: dataset_pb2.Dataset, wanted: int, only_approved: bool) -> dataset_pb2.DatasetVersion:
     found = [v for v in dataset.versions if wanted in (0, v.version)]
     if not found:
         remedy = "Wait for `ftf dataset generate` to end." if not dataset.versions else "List its versions."
         which = f"version {wanted}" if wanted else "frozen version yet"
         raise NotReady(f"{dataset.name} has no {which}. {remedy}", reason="DATASET_NOT_READY", field="run.dataset")
+    if only_approved:
+        found = [v for v in found if v.approved_only]
+        if not found:
+            raise NotReady(
+                f"{dataset.name} has no such version of approved examples only. Make one with "
+                "`ftf dataset freeze --approved-only`.",
+                reason="NOT_APPROVED_ONLY",
+                field="run.dataset_version",
+            )
+    if found[-1].erased:
+        raise NotReady(
+            f"Version {found[-1].version} of {dataset.name} was erased with a document. Use a newer version.",
+            reason="VERSION_ERASED",
+            field="run.dataset_version",
+        )
     return found[-1]

@@ -126,6 +126,14 @@ async def follow_dataset(session: Session, name: str) -> dataset_pb2.Dataset:
     return _succeeded(dataset, "dataset")
 
 
+async def freeze_approved(session: Session, name: str) -> int:
+    """Make a version of a dataset's approved examples, if the newest is not that already; return its number."""
+    request = dataset_service_pb2.FreezeDatasetRequest(name=name, approved_only=True)
+    version = (await session.flow.dataset.FreezeDataset(request, timeout=600)).versions[-1]
+    session.screen.say(f"version {version.version} has the {wording.many(version.train_examples, 'approved example')}")
+    return version.version
+
+
 async def freeze(session: Session, name: str) -> dataset_pb2.Dataset:
     """Make a version of a dataset's examples, and say what is in it; if nothing changed, the last version stays."""
     dataset = await session.flow.dataset.FreezeDataset(dataset_service_pb2.FreezeDatasetRequest(name=name))

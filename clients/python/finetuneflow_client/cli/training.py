@@ -24,15 +24,20 @@ _COLUMNS = ("RUN", "STATE", "PROGRESS", "LOSS", "MODEL", "DATASET", "TOOK", "AGE
 async def train(session: Session) -> None:
     """Start a run with the user's settings and the recommended ones; with --watch follow it to its end."""
     args = session.args
+    dataset = await targets.frozen_dataset(session, args.dataset)
+    version = args.dataset_version
+    if args.only_approved and not version:
+        version = await flow.freeze_approved(session, dataset)
     run = await planned(
         session,
         await targets.model(session, args.model),
-        await targets.frozen_dataset(session, args.dataset),
-        args.dataset_version,
+        dataset,
+        version,
         training_config(args),
         recommended=not args.no_recommended,
     )
     run.resources.CopyFrom(run_resources(args))
+    run.only_approved = args.only_approved
     request = training_service_pb2.CreateRunRequest(
         parent=names.parent(run.dataset), run=run, run_id=args.id, validate_only=args.dry_run
     )
@@ -189,7 +194,8 @@ def show_run(session: Session, run: run_pb2.Run) -> None:
             "waiting": wording.waiting(run.work),
             "error": from_work(run.work, names.short(run.name)) or "",
             "model": f"{run.model} at {run.model_revision[:12]}",
-            "dataset": f"{run.dataset}, version {run.dataset_version}, sha256 {run.dataset_sha256[:12]}…",
+            "dataset": f"{run.dataset}, version {run.dataset_version}, sha256 {run.dataset_sha256[:12]}…"
+            + (", approved examples only" if run.only_approved else ""),
             "settings": ", ".join(f"{name} {value}" for name, value in described(run.config)),
             "resources": asked(run.resources),
             "attempts": len(run.attempts) if len(run.attempts) > 1 else "",

@@ -17,6 +17,7 @@ def _train(parser: ArgumentParser) -> None:
     parser.add_argument("-m", "--model", default="", metavar="MODEL", help="base model: id, folder or hub id")
     parser.add_argument("-d", "--dataset", default="", metavar="DATASET", help="dataset; otherwise the newest")
     parser.add_argument("--dataset-version", type=int, default=0, metavar="N", help="otherwise the newest")
+    parser.add_argument("--only-approved", action="store_true", help="only on examples that a person has approved")
     parser.add_argument("--id", default="", metavar="ID", help="id to give the run; otherwise made up")
     parser.add_argument("--dry-run", action="store_true", help="check everything and show the settings; start nothing")
     parser.add_argument("-w", "--watch", action="store_true", help="follow it to its end")

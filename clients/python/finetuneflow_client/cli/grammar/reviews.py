@@ -36,6 +36,21 @@ def _review(parser: ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="only count")
 
 
+def _diff(parser: ArgumentParser) -> None:
+    said = "DATASET:N, a version's number, or a dataset for its newest"
+    parser.add_argument("base", nargs="?", default="", metavar="A", help=f"{said}; otherwise the one before B")
+    parser.add_argument("other", nargs="?", default="", metavar="B", help=f"{said}; otherwise the newest")
+    parser.add_argument("-d", "--dataset", default="", metavar="DATASET", help="whose numbers; otherwise the newest")
+
+
+def _unlearn(parser: ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help="an id or a file name; the id if it is deleted already")
+    parser.add_argument("-y", "--yes", action="store_true", help="do it; otherwise only show what used the document")
+    parser.add_argument(
+        "--erase", action="store_true", help="with --yes: also erase the frozen versions that have rows from it"
+    )
+
+
 COMMANDS = (
     Command(
         "dataset ledger",
@@ -51,6 +66,22 @@ COMMANDS = (
         "ftf dataset review --filter 'state = UNREVIEWED AND scores.judge >= 4' --approve",
         "ledger.review",
         _review,
+        project=True,
+    ),
+    Command(
+        "dataset diff",
+        "Compare two frozen versions: rows added, removed, changed, moved to another side.",
+        "ftf dataset diff d1:1 d1:3",
+        "versions.diff",
+        _diff,
+        project=True,
+    ),
+    Command(
+        "unlearn",
+        "Show all that used a document; with --yes delete it and rebuild the datasets without it.",
+        "ftf unlearn handbook.pdf --yes",
+        "unlearn.unlearn",
+        _unlearn,
         project=True,
     ),
 )

@@ -1,0 +1,111 @@
+"""Which texts are nearly the same: exact, so that nothing similar enough is missed.
+
+Two texts are near duplicates if the Jaccard similarity of their word pairs is at least a threshold; a cluster is what
+hangs together by such pairs, directly or over others.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+
+NEAR = 0.7
+"""Jaccard similarity of word pairs from which two examples are near duplicates."""
+NEAR_DOCUMENT = 0.7
+"""Estimated Jaccard similarity from which two documents are nearly identical."""
+SKETCH = 256
+"""Hashes of a document's sketch; the error of a similarity estimated from it is about 0.03."""
+_WORD = re.compile(r"\w+")
+
+
+def shingles(text: str) -> frozenset[str]:
+    """Return the word pairs of a text, in lower case; its only word if it has one."""
+    words = _WORD.findall(text.lower())
+    return frozenset(map(" ".join, pairwise(words))) or frozenset(words)
+
+
+def similarity(a: frozenset[str], b: frozenset[str]) -> float:
+    """Return the Jaccard similarity; 0 for two empty sets."""
+    return len(a & b) / len(a | b) if a or b else 0.0
+
+
+def pairs(sets: Mapping[str, frozenset[str]], threshold: float) -> Iterable[tuple[str, str]]:
+    """Yield every pair of names whose sets are similar enough, each once, by prefix filtering.
+
+    Two sets that are similar enough share an element among the rarest of each: of n elements the n - ⌈tn⌉ + 1 rarest.
+    """
+    rarity: Counter[str] = Counter(item for found in sets.values() for item in found)
+    index: dict[str, list[str]] = {}
+    for name in sorted(sets, key=lambda n: (len(sets[n]), n)):
+        found = sets[name]
+        least = math.ceil(threshold * len(found) - 1e-9)
+        prefix = sorted(found, key=lambda item: (rarity[item], item))[: len(found) - least + 1]
+        candidates = {other for item in prefix for other in index.get(item, ())}
+        for other in sorted(candidates):
+            if len(sets[other]) >= threshold * len(found) - 1e-9 and similarity(sets[other], found) >= threshold:
+                yield other, name
+        for item in prefix:
+            index.setdefault(item, []).append(name)
+
+
+class Groups:
+    """Names that belong together: union-find; a group is named by its least member."""
+
+    def __init__(self) -> None:
+        self._above: dict[str, str] = {}
+
+    def of(self, name: str) -> str:
+        """Return the least member of a name's group."""
+        root = name
+        while (above := self._above.get(root, root)) != root:
+            root = above
+        while (above := self._above.get(name, name)) != root:
+            self._above[name], name = root, above
+        return root
+
+    def join(self, a: str, b: str) -> None:
+        """Put two groups together."""
+        first, second = sorted((self.of(a), self.of(b)))
+        self._above[second] = first
+
+
+def clusters(texts: Mapping[str, str], threshold: float = NEAR) -> Groups:
+    """Return the clusters of some texts by name. CPU work: about 0.1 ms a text."""
+    groups = Groups()
+    for a, b in pairs({name: shingles(text) for name, text in texts.items()}, threshold):
+        groups.join(a, b)
+    return groups
+
+
+def sketch(texts: Iterable[str]) -> list[int]:
+    """Return a document's sketch: the least hashes of its word pairs, sorted. CPU work: about 1 ms a page."""
+    found: set[int] = set()
+    for text in texts:
+        for item in shingles(text):
+            found.add(int.from_bytes(hashlib.blake2b(item.encode(), digest_size=6).digest(), "big"))
+    return sorted(found)[:SKETCH]
+
+
+def alike(a: Sequence[int], b: Sequence[int]) -> float:
+    """Return the Jaccard similarity of two documents, estimated from their sketches."""
+    least = sorted(set(a) | set(b))[:SKETCH]
+    return len(set(a) & set(b) & set(least)) / len(least) if least else 0.0
+
+
+def documents(sketches: Mapping[str, Sequence[int]], threshold: float = NEAR_DOCUMENT) -> Groups:
+    """Return the groups of nearly identical documents."""
+    groups = Groups()
+    index: dict[int, list[str]] = {}
+    for name in sorted(sketches):
+        shared = Counter(other for item in sketches[name] for other in index.get(item, ()))
+        # Documents that are alike share a good part of their sketches; others are not worth the look.
+        for other, count in shared.items():
+            if count * 4 >= len(sketches[name]) and alike(sketches[other], sketches[name]) >= threshold:
+                groups.join(other, name)
+        for item in sketches[name]:
+            index.setdefault(item, []).append(name)
+    return groups

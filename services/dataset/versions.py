@@ -1,0 +1,80 @@
+"""Frozen versions read again: compared with each other, and searched for the rows of a file."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from services.common.documents.port import Document
+from services.common.errors import NotFound
+from services.common.objects.port import Objects
+from services.dataset.core.diff import Change, Line, diff, lines
+from services.dataset.service import Datasets, check_there
+
+
+class Versions:
+    """Frozen versions as rows."""
+
+    def __init__(self, datasets: Datasets, objects: Objects) -> None:
+        self._datasets = datasets
+        self._objects = objects
+
+    async def read(self, version: Document) -> list[Line]:
+        """Return a version's rows.
+
+        Raises:
+            NotReady: its bytes were erased (VERSION_ERASED).
+        """
+        check_there(version)
+        content = b"".join([part async for part in self._objects.get(version["artifact"]["key"])])
+        return await asyncio.to_thread(lines, content)
+
+    async def compare(
+        self, base: str, base_version: int, other: str, other_version: int
+    ) -> tuple[Document, Document, list[Change], int]:
+        """Return two versions' records, what differs from the first to the second, and how many rows are the same.
+
+        Args:
+            base_version: 0: of one dataset the version before the other, or the only one; of two, its newest.
+            other: "" for the same dataset.
+            other_version: 0 for the newest.
+
+        Raises:
+            NotFound: a dataset or a version does not exist.
+            NotReady: DATASET_NOT_READY or VERSION_ERASED.
+        """
+        second = await self._datasets.version(other or base, other_version)
+        if not base_version and other in ("", base):
+            base_version = max(1, second["version"] - 1)
+        first = await self._datasets.version(base, base_version)
+        before, after = await self.read(first), await self.read(second)
+        changes, same = await asyncio.to_thread(diff, before, after)
+        return first, second, changes, same
+
+    async def uses(self, dataset: Document, file: str) -> Document | None:
+        """Return what a dataset has of a file; None if it never used it."""
+        examples = await self._datasets.examples.every(dataset)
+        found = [e for e in examples if e["file"] == file]
+        versions = [use for version in dataset["versions"] if (use := await self._use(version, file))]
+        named = any(f["name"] == file for f in dataset["files"])
+        if not (found or versions or named):
+            return None
+        return {
+            "dataset": dataset["_id"],
+            "examples": sum(e["drop_reason"] != "DOCUMENT_DELETED" for e in found),
+            "accepted": sum(e["accepted"] and e["delete_time"] is None for e in found),
+            "chunks": sorted({e["chunk"] for e in found}),
+            "versions": versions,
+        }
+
+    async def _use(self, version: Document, file: str) -> Document | None:
+        record = {"version": version["version"], "sha256": version["artifact"]["sha256"]}
+        if version.get("erased"):
+            gone: Sequence[str] = version.get("erased_for", ())
+            return {**record, "rows": 0, "train_rows": 0, "erased": True} if file in gone else None
+        try:
+            rows = [line for line in await self.read(version) if line.file == file]
+        except NotFound:
+            return None  # purged meanwhile
+        trained = sum(line.split == "TRAIN" for line in rows)
+        return {**record, "rows": len(rows), "train_rows": trained, "erased": False} if rows else None

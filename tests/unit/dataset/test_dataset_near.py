@@ -1,0 +1,88 @@
+"""Near duplicates are found exactly, and never stand on different sides."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.dataset.core.near import NEAR, alike, clusters, documents, pairs, shingles, similarity, sketch
+from services.dataset.core.split import split
+
+WORDS = [
+    "the",
+    "pump",
+    "weighs",
+    "nine",
+    "kilograms",
+    "and",
+    "costs",
+    "forty",
+    "crowns",
+    "without",
+    "tax",
+    "in",
+    "spring",
+]
+# Few words, so that many texts are alike.
+texts = st.lists(st.sampled_from(WORDS), min_size=1, max_size=9).map(" ".join)
+
+
+@given(st.lists(texts, max_size=14), st.sampled_from([0.3, 0.5, NEAR, 0.9, 1.0]))
+@settings(max_examples=300, deadline=None)
+def test_the_pairs_found_are_those_of_comparing_all_with_all(found: list[str], threshold: float) -> None:
+    """Prefix filtering misses none and adds none."""
+    sets = {str(n): shingles(text) for n, text in enumerate(found)}
+    expected = {frozenset((a, b)) for a, b in combinations(sets, 2) if similarity(sets[a], sets[b]) >= threshold}
+
+    assert {frozenset(pair) for pair in pairs(sets, threshold)} == expected
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 7), texts), max_size=20),
+    st.sampled_from([0.15, 0.3, 0.6]),
+    st.sampled_from([0.0, 0.1, 0.4]),
+)
+@settings(max_examples=300, deadline=None)
+def test_no_near_duplicate_stands_on_another_side(
+    rows: list[tuple[int, str]], eval_fraction: float, recall_fraction: float
+) -> None:
+    """Training sees nothing that evaluation or the recall check asks, nearly word for word; and no page of theirs."""
+    examples = [(f"e{n}", f"f{file}") for n, (file, _) in enumerate(rows)]
+    said = {f"e{n}": text for n, (_, text) in enumerate(rows)}
+    hashes = {f"f{file}": f"{file * 7919:064x}" for file, _ in rows}
+
+    sides = split(examples, hashes, eval_fraction, recall_fraction, near=clusters(said))
+
+    sets = {id: shingles(text) for id, text in said.items()}
+    apart = [(a, b) for a, b in combinations(sets, 2) if sides[a] != sides[b]]
+    assert not [pair for pair in apart if similarity(sets[pair[0]], sets[pair[1]]) >= NEAR]
+    held = {file for id, file in examples if sides[id] == "SPLIT_EVAL"}
+    assert not held & {file for id, file in examples if sides[id] != "SPLIT_EVAL"}
+    assert sides == split(examples[::-1], hashes, eval_fraction, recall_fraction, near=clusters(said))
+
+
+def test_without_near_duplicates_a_split_is_as_if_nothing_were_grouped() -> None:
+    """What was split before is split alike."""
+    said = {f"e{n}": f"word{n} is word{n + 1} of word{n + 2}" for n in range(60)}
+    examples = [(id, f"f{n % 12}") for n, id in enumerate(said)]
+    hashes = {f"f{n}": f"{n * 7919:064x}" for n in range(12)}
+
+    assert split(examples, hashes, 0.3, 0.2, near=clusters(said)) == split(examples, hashes, 0.3, 0.2)
+
+
+def test_nearly_identical_documents_go_together() -> None:
+    """A second edition with a page changed is told from another document; on one side with the first."""
+    words = [f"word{n * n % 997}" for n in range(3000)]
+    first, second = " ".join(words), " ".join([*words[:2800], *(f"new{n}" for n in range(200))])
+    other = " ".join(f"thing{n * n % 991}" for n in range(3000))
+    sketches = {"a": sketch([first]), "b": sketch([second]), "c": sketch([other])}
+    groups = documents(sketches)
+    hashes = {"a": "0" * 64, "b": "1" * 64, "c": "2" * 64}
+
+    assert abs(alike(sketches["a"], sketches["b"]) - similarity(shingles(first), shingles(second))) < 0.1
+    assert groups.of("a") == groups.of("b") != groups.of("c")
+    for fraction in (0.1, 0.4, 0.7):
+        sides = split([("x", "a"), ("y", "b"), ("z", "c")], hashes, fraction, 0, same=groups)
+        assert sides["x"] == sides["y"] != sides["z"]
