@@ -183,6 +183,26 @@ async def test_bad_requests_are_refused_with_their_reason(tmp_path: Path) -> Non
     assert list(listed.runs) == []
 
 
+async def test_a_run_on_approved_examples_only_takes_a_version_of_those(tmp_path: Path) -> None:
+    """The newest such version, whatever newer ones there are; without one, or for an erased one, it is refused."""
+    upstream = usual()
+    versions = upstream.datasets["projects/p/datasets/d"].versions
+    async with training(tmp_path, upstream, steps=1) as (stub, _):
+        without = await refusal(stub.CreateRun(request(only_approved=True)))
+        versions.add(version=2, approved_only=True).artifact.CopyFrom(versions[0].artifact)
+        versions.add(version=3).artifact.CopyFrom(versions[0].artifact)
+        wanted = request(only_approved=True)
+        wanted.validate_only = True
+        run = await stub.CreateRun(wanted)
+        named = await refusal(stub.CreateRun(request(only_approved=True, dataset_version=3)))
+        versions[1].erased = True
+        erased = await refusal(stub.CreateRun(request(only_approved=True)))
+
+    assert (run.dataset_version, run.only_approved) == (2, True)
+    assert without == named == (grpc.StatusCode.FAILED_PRECONDITION, "NOT_APPROVED_ONLY")
+    assert erased == (grpc.StatusCode.FAILED_PRECONDITION, "VERSION_ERASED")
+
+
 async def test_a_killed_trainer_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
     """The points after the checkpoint come again under the next attempt; none is lost, seqs never repeat."""
     async with training(tmp_path, steps=12, save_steps=5, crash_at=8) as (stub, _):

@@ -116,9 +116,7 @@ def _advised(
 ) -> None:
     """Say what has been done and what is left to do."""
     if not session.args.yes:
-        session.screen.say(
-            "nothing was changed; --yes deletes the file and freezes these datasets without it"
-        )
+        session.screen.say("nothing was changed; --yes deletes the file and freezes these datasets without it")
         return
     session.output.line()
     session.output.line("the file is deleted")
