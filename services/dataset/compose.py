@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from finetuneflow.common.v1 import event_pb2
 from finetuneflow.dataset.v1 import dataset_service_pb2_grpc
 from services.common import confined
+from services.common.bus import Bus
 from services.common.outbox import Outbox
 from services.common.resources import INDEXES, Resources
 from services.common.runtime import Runtime, Service
@@ -64,24 +66,24 @@ def compose(runtime: Runtime) -> Service:
     api = DatasetApi(
         service, endpoints, reviewing, preview, objects, accounts, versions, forgetting, imports, templates, estimator
     )
-
-    async def project_deleted(data: bytes) -> None:
-        await service.delete_project(event_pb2.Event.FromString(data).resource)
-
+    tasks = [loop.run, imports.keep_sweeping, Outbox(datasets, bus, service.purge).run, Outbox(llms, bus).run]
     return Service(
         name="dataset",
         register=lambda server: dataset_service_pb2_grpc.add_DatasetServiceServicer_to_server(api, server),
         full_names=["finetuneflow.dataset.v1.DatasetService"],
-        tasks=[
-            loop.run,
-            imports.keep_sweeping,
-            Outbox(datasets, bus, service.purge).run,
-            Outbox(llms, bus).run,
-            lambda: bus.consume("dataset-project-deleted", ["ftf.events.project.deleted"], project_deleted),
-        ],
+        tasks=[*tasks, _follower(bus, service)],
         capabilities=[task.replace("TASK_TYPE_", "task:") for task in CURRENT] + ["task:TEMPLATE"],
         close=endpoints.close,
     )
+
+
+def _follower(bus: Bus, service: Datasets) -> Callable[[], Awaitable[None]]:
+    """Return the task that deletes the datasets of deleted projects."""
+
+    async def project_deleted(data: bytes) -> None:
+        await service.delete_project(event_pb2.Event.FromString(data).resource)
+
+    return lambda: bus.consume("dataset-project-deleted", ["ftf.events.project.deleted"], project_deleted)
 
 
 def _endpoints(runtime: Runtime, llms: Resources) -> Endpoints:
