@@ -17,6 +17,7 @@ from services.dataset.llm import Endpoint, LlmClient
 
 DEFAULT_CONCURRENCY = 4
 DEFAULT_TIMEOUT_SECONDS = 120
+MOST_AT_ONCE = 256
 MAX_PRICE = 1e6
 _ALIVE = {"delete_time": None}
 
@@ -46,7 +47,10 @@ class Endpoints:
             **user_fields(wanted.display_name, wanted.meta, "llm_endpoint"),
             "base_url": self._url(wanted.base_url),
             "model": wanted.model,
-            "max_concurrency": _within(wanted.max_concurrency, DEFAULT_CONCURRENCY, 256, "max_concurrency"),
+            "max_concurrency": _within(
+                wanted.max_concurrency, MOST_AT_ONCE if wanted.adaptive else DEFAULT_CONCURRENCY, 256, "max_concurrency"
+            ),
+            "adaptive": wanted.adaptive,
             "timeout_seconds": _within(wanted.timeout_seconds, DEFAULT_TIMEOUT_SECONDS, 3600, "timeout_seconds"),
             "json_mode": llm_endpoint_pb2.JsonMode.Name(wanted.json_mode),
             "has_api_key": bool(api_key or wanted.api_key_secret),
@@ -114,6 +118,7 @@ class Endpoints:
                 timeout_seconds=doc["timeout_seconds"],
                 json_mode="" if mode == "UNSPECIFIED" else mode,
                 prices=prices(doc),
+                adaptive=doc.get("adaptive", False),
             )
             self._clients[doc["uid"]] = LlmClient(endpoint, self._keys.of(doc))
         return self._clients[doc["uid"]]

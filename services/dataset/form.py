@@ -41,6 +41,7 @@ def endpoint(doc: Document) -> llm_endpoint_pb2.LlmEndpoint:
         json_mode=llm_endpoint_pb2.JsonMode.Value(doc["json_mode"]),
         has_api_key=doc["has_api_key"],
         api_key_secret=doc.get("api_key_secret", ""),
+        adaptive=doc.get("adaptive", False),
         prompt_price=doc.get("prompt_price", 0.0),
         completion_price=doc.get("completion_price", 0.0),
     )

@@ -10,12 +10,14 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
-
-import httpx
+from urllib.parse import urlsplit
 
 from services.common.errors import FineTuneFlowError, Unavailable
 from services.dataset.core.budget import NO_PRICES, Prices
+from services.dataset.core.pace import Pace
 from services.dataset.ports import Reply
+from services.dataset.slots import Slot, Slots
+from services.dataset.transport import Answer, NoAnswer, Transport
 
 TRIES = 5
 """Calls made for one reply, at least where there is patience, else at most."""
@@ -24,9 +26,11 @@ PATIENCE_SECONDS = 60.0
 BACKOFF_SECONDS = 0.5
 """Pause after the first failure; doubled after each, with full jitter (Brooker, "Exponential Backoff And Jitter")."""
 MAX_PAUSE_SECONDS = 30.0
-MAX_REPLY_BYTES = 4 * 1024 * 1024
+START = 4
+"""Calls in flight at first where the number is to be found."""
 
 _AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
+_BUSY = frozenset({429, 503, 529})
 _REFUSED = {
     401: "the key is missing or wrong",
     403: "the key is not allowed to",
@@ -42,6 +46,7 @@ class Endpoint:
     Args:
         json_mode: SCHEMA, OBJECT, TEXT; "" begins with SCHEMA and falls back as the server refuses.
         prices: what its tokens cost.
+        adaptive: whether the number of calls in flight is found by trying, from few up to max_concurrency.
     """
 
     name: str
@@ -51,18 +56,27 @@ class Endpoint:
     timeout_seconds: float
     json_mode: str = ""
     prices: Prices = NO_PRICES
+    adaptive: bool = False
 
 
 class _Again(Exception):
-    """This call failed in a way that another may not; pause: seconds that the server asks for, or 0."""
+    """This call failed in a way that another may not.
 
-    def __init__(self, words: str, pause: float = 0) -> None:
+    Args:
+        pause: seconds that the server asks for, or 0.
+        busy: whether the server had no room for it.
+        late: whether it ran into its time limit.
+    """
+
+    def __init__(self, words: str, pause: float = 0, busy: bool = False, late: bool = False) -> None:
         super().__init__(words)
-        self.pause = pause
+        self.pause = min(pause, MAX_PAUSE_SECONDS)
+        self.busy = busy
+        self.late = late
 
 
 class LlmClient:
-    """Calls one endpoint, at most max_concurrency at a time; redirects are not followed. Close it at the end.
+    """Calls one endpoint, at most max_concurrency at a time, fewer where it refuses. Close it at the end.
 
     Args:
         key: gives the key for each call, for it may be replaced; "" for none.
@@ -74,17 +88,13 @@ class LlmClient:
         self.endpoint = endpoint
         self._mode = endpoint.json_mode or "SCHEMA"
         self._proven = bool(endpoint.json_mode)
-        self._slots = asyncio.Semaphore(endpoint.max_concurrency)
+        most = endpoint.max_concurrency
+        self.slots = Slots(Pace(most, START if endpoint.adaptive else most), most)
         self._backoff_seconds = backoff_seconds
         self._key = key
         self._sent = ""
-        self._http = httpx.AsyncClient(
-            # The list of URLs that may be called would mean little if a server could send its callers elsewhere.
-            follow_redirects=False,
-            timeout=httpx.Timeout(endpoint.timeout_seconds, connect=min(10.0, endpoint.timeout_seconds)),
-            limits=httpx.Limits(max_connections=endpoint.max_concurrency),
-            trust_env=not _is_loopback(endpoint.base_url),
-        )
+        url = endpoint.base_url.rstrip("/") + "/chat/completions"
+        self._http = Transport(url, proxies=not _is_loopback(url))
 
     @property
     def json_mode(self) -> str:
@@ -93,7 +103,7 @@ class LlmClient:
 
     async def close(self) -> None:
         """Close the connections; calls then fail."""
-        await self._http.aclose()
+        await self._http.close()
 
     async def complete(
         self,
@@ -121,24 +131,35 @@ class LlmClient:
             "seed": seed,
             "stream": False,
         }
-        async with self._slots:
-            began, attempt = time.monotonic(), 0
-            while True:
-                try:
-                    return await self._call(body, schema, attempt)
-                except _Again as error:
-                    attempt += 1
-                    if attempt >= TRIES and time.monotonic() - began >= patience:
-                        raise self._unavailable(f"{error}, {attempt} times in a row") from error
-                    longest = self._backoff_seconds * 2 ** min(attempt - 1, 16)
-                    pause = error.pause or random.uniform(0, longest)  # noqa: S311 - jitter
-                await asyncio.sleep(min(pause, MAX_PAUSE_SECONDS))
+        began, attempt = time.monotonic(), 0
+        while True:
+            try:
+                async with self.slots.one() as slot:
+                    return await self._tried(slot, body, schema, attempt)
+            except _Again as error:
+                attempt += 1
+                if attempt >= TRIES and time.monotonic() - began >= patience:
+                    raise self._unavailable(f"{error}, {attempt} times in a row") from error
+                longest = self._backoff_seconds * 2 ** min(attempt - 1, 16)
+                pause = error.pause or random.uniform(0, min(longest, MAX_PAUSE_SECONDS))  # noqa: S311 - jitter
+            await asyncio.sleep(pause)
+
+    async def _tried(self, slot: Slot, body: dict[str, Any], schema: dict[str, Any], attempt: int) -> Reply:
+        """Make a call and let the endpoint's pace know what came of it."""
+        try:
+            reply = await self._call(body, schema, attempt)
+        except _Again as error:
+            if error.busy or error.late:
+                slot.refused(error.pause, error.late)
+            raise
+        slot.answered()
+        return reply
 
     async def _call(self, body: dict[str, Any], schema: dict[str, Any], attempt: int) -> Reply:
         while True:
             mode = self._mode
             answer = await self._post({**body, **_format(mode, schema)})
-            if self._refuses_mode(answer.status_code, attempt) and mode in _FALLBACK:
+            if self._refuses_mode(answer.status, attempt) and mode in _FALLBACK:
                 if mode == self._mode:
                     self._mode = _FALLBACK[mode]
                 continue
@@ -150,31 +171,21 @@ class LlmClient:
         """Whether a status may be about response_format: some servers answer 500 to one that they do not know."""
         return not self._proven and (code in (400, 422) or (code in (500, 501) and attempt > 0))
 
-    async def _post(self, body: dict[str, Any]) -> httpx.Response:
+    async def _post(self, body: dict[str, Any]) -> Answer:
         """Return the whole answer, of limited length, within the time that a call may take."""
-        if self._http.is_closed:
+        if self._http.closed:
             raise self._unavailable("no answer, for the endpoint was deleted")
-        url = self.endpoint.base_url.rstrip("/") + "/chat/completions"
-        seconds = self.endpoint.timeout_seconds
         key = self._sent = self._key()
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         try:
-            async with asyncio.timeout(seconds), self._http.stream("POST", url, json=body, headers=headers) as answer:
-                content = bytearray()
-                async for block in answer.aiter_bytes():
-                    content += block
-                    if len(content) > MAX_REPLY_BYTES:
-                        raise _Again(f"a reply of more than {MAX_REPLY_BYTES} bytes")
-                return httpx.Response(answer.status_code, headers=_kept(answer.headers), content=bytes(content))
-        except (httpx.TimeoutException, TimeoutError) as error:
-            raise _Again(f"no answer within {seconds:g} s") from error
-        except httpx.HTTPError as error:
-            raise _Again(f"no connection ({type(error).__name__})") from error
+            return await self._http.post(body, headers, self.endpoint.timeout_seconds)
+        except NoAnswer as error:
+            raise _Again(str(error), late=error.late) from error
 
-    def _read(self, answer: httpx.Response, attempt: int) -> Reply:
-        code = answer.status_code
+    def _read(self, answer: Answer, attempt: int) -> Reply:
+        code = answer.status
         if code in _AGAIN:
-            raise _Again(f"status {code}", _retry_after(answer))
+            raise _Again(f"status {code}", _retry_after(answer.retry_after), busy=code in _BUSY)
         if code != 200:
             raise self._unavailable(f"status {code}: {_REFUSED.get(code) or self._scrub(answer.text)[:200]}")
         with contextlib.suppress(ValueError, TypeError, LookupError, AttributeError, RecursionError):
@@ -204,10 +215,6 @@ def _format(mode: str, schema: dict[str, Any]) -> dict[str, Any]:
     return {"response_format": {"type": "json_object"}} if mode == "OBJECT" else {}
 
 
-def _kept(headers: httpx.Headers) -> dict[str, str]:
-    return {name: headers[name] for name in ("content-type", "retry-after") if name in headers}
-
-
 def _reply(answer: Any, retries: int) -> Reply:
     """Read a chat completion. Raises ValueError, TypeError, LookupError or AttributeError if it is none."""
     message = answer["choices"][0]["message"]
@@ -215,7 +222,9 @@ def _reply(answer: Any, retries: int) -> Reply:
     if not isinstance(content, str):
         content = "".join(part.get("text", "") for part in content)
     usage = answer.get("usage") or {}
+    thought = message.get("reasoning_content") or message.get("reasoning") or ""
     return Reply(
+        reasoning=thought if isinstance(thought, str) else "",
         text=content,
         prompt_tokens=int(usage.get("prompt_tokens") or 0),
         completion_tokens=int(usage.get("completion_tokens") or 0),
@@ -223,9 +232,8 @@ def _reply(answer: Any, retries: int) -> Reply:
     )
 
 
-def _retry_after(answer: httpx.Response) -> float:
+def _retry_after(text: str) -> float:
     """Return the seconds of a Retry-After header, as a number or a date (RFC 9110, 10.2.3); 0 without one."""
-    text = answer.headers.get("retry-after", "")
     with contextlib.suppress(ValueError):
         return max(0.0, float(text))
     with contextlib.suppress(TypeError, ValueError):
@@ -234,4 +242,4 @@ def _retry_after(answer: httpx.Response) -> float:
 
 
 def _is_loopback(url: str) -> bool:
-    return httpx.URL(url).host in ("127.0.0.1", "localhost", "::1")
+    return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")

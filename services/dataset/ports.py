@@ -17,12 +17,14 @@ class Reply:
         text: the reply as it came.
         prompt_tokens, completion_tokens: as the server counted them; 0 where it does not.
         retries: calls that failed before this one.
+        reasoning: what a thinking model thought, where the server keeps it apart from the text.
     """
 
     text: str
     prompt_tokens: int
     completion_tokens: int
     retries: int
+    reasoning: str = ""
 
 
 class Llm(Protocol):

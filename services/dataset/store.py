@@ -43,6 +43,7 @@ class Calls:
             "_id": f"{uid}/{id}",
             "dataset_uid": uid,
             "text": reply.text[:200_000],
+            "reasoning": reply.reasoning[:100_000],
             "prompt_tokens": reply.prompt_tokens,
             "completion_tokens": reply.completion_tokens,
             "retries": reply.retries,

@@ -251,3 +251,49 @@ async def test_a_redirect_is_not_followed() -> None:
             await ask(server, api_key=KEY, json_mode="TEXT")
 
         assert not other.requests
+
+
+async def test_what_a_model_thought_is_kept_apart_from_its_reply() -> None:
+    """As vLLM, llama.cpp and others send it: beside the content."""
+    message = {"content": "{}", "reasoning_content": "Let me see."}
+    raw = json.dumps({"choices": [{"message": message}], "usage": {}}).encode()
+    async with llm(lambda r: fake.Answer(raw=raw)) as server:
+        reply = await ask(server)
+
+        assert (reply.text, reply.reasoning) == ("{}", "Let me see.")
+
+
+async def test_retry_after_holds_for_every_caller_of_the_endpoint() -> None:
+    """One is told to wait; the others do not try in the meantime."""
+    async with llm(fake.first(fake.status(429, retry_after="0.4"))) as server:
+        one = client(server, max_concurrency=2)
+        began = time.monotonic()
+        first = asyncio.create_task(one.complete(MESSAGES, SCHEMA, temperature=0, max_tokens=9, seed=1))
+        while not server.requests or server.at_once:  # noqa: ASYNC110 - what is waited for is in a fake's plain list
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)
+        await one.complete(MESSAGES, SCHEMA, temperature=0, max_tokens=9, seed=2)
+        waited = time.monotonic() - began
+        await first
+        await one.close()
+
+        assert waited >= 0.4
+
+
+async def test_a_server_that_refuses_more_than_some_calls_is_found_out() -> None:
+    """With adaptive, from four calls in flight up to what it takes, and hardly beyond."""
+
+    def limited(request: fake.Request) -> fake.Answer:
+        if server.at_once > 12:
+            return fake.status(429)(request)
+        return fake.Answer(fake.good(request).text, hang=0.03)
+
+    async with llm(limited) as server:
+        one = client(server, max_concurrency=256, adaptive=True, json_mode="TEXT")
+        calls = (one.complete(MESSAGES, SCHEMA, temperature=0, max_tokens=9, seed=n, patience=30) for n in range(800))
+        replies = await asyncio.gather(*calls)
+        limit = one.slots.pace.limit
+        await one.close()
+
+        assert abs(limit - 12) <= 2
+        assert sum(r.retries for r in replies) <= 0.04 * 800

@@ -23,6 +23,7 @@ async def create(session: Session) -> None:
         max_concurrency=args.max_concurrency,
         timeout_seconds=args.timeout_seconds,
         api_key_secret=args.api_key_secret,
+        adaptive=args.adaptive,
         prompt_price=args.prompt_price,
         completion_price=args.reply_price,
     )

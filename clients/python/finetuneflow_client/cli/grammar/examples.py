@@ -21,6 +21,7 @@ def _llm_create(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--ask-key", action="store_true", help="ask for the key in the terminal")
     parser.add_argument("--max-concurrency", type=int, default=0, metavar="N", help="calls in flight at most, 1 to 256")
+    parser.add_argument("--adaptive", action="store_true", help="find by trying how many calls at once it takes")
     parser.add_argument("--prompt-price", type=float, default=0, metavar="X", help="price of a million prompt tokens")
     parser.add_argument("--reply-price", type=float, default=0, metavar="X", help="price of a million reply tokens")
     parser.add_argument("--timeout-seconds", type=int, default=0, metavar="N", help="seconds that a call may take")

@@ -1,0 +1,99 @@
+"""Slots: whoever calls an endpoint takes one, and waits where the endpoint's pace or this replica's share says so."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from services.dataset.core.pace import Pace
+
+
+class Slot:
+    """One call's right to be in flight; it says what came of it."""
+
+    def __init__(self, pace: Pace, at_once: int) -> None:
+        self._pace = pace
+        self._at_once = at_once
+        self._began = time.monotonic()
+
+    def answered(self) -> None:
+        """The server answered."""
+        self._pace.answered(self._at_once)
+
+    def refused(self, retry_after: float, late: bool) -> None:
+        """The server had no room, or was too late."""
+        self._pace.refused(time.monotonic(), self._began, self._at_once, retry_after, late)
+
+
+class Slots:
+    """The slots of one endpoint in this process, given in the order of asking.
+
+    Args:
+        share: calls that this replica may have in flight; changed by whoever shares with the others.
+    """
+
+    def __init__(self, pace: Pace, share: int) -> None:
+        self.pace = pace
+        self._share = share
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self.in_flight = 0
+        self.used = 0.0
+
+    @property
+    def share(self) -> int:
+        """Calls that this replica may have in flight."""
+        return self._share
+
+    @share.setter
+    def share(self, value: int) -> None:
+        self._share = value
+        self._wake()
+
+    @asynccontextmanager
+    async def one(self) -> AsyncIterator[Slot]:
+        """Hold a slot for a call."""
+        await self._taken()
+        try:
+            yield Slot(self.pace, self.in_flight)
+        finally:
+            self.in_flight -= 1
+            self.used = time.monotonic()
+            self._wake()
+
+    async def _taken(self) -> None:
+        self.used = time.monotonic()
+        if not self._waiting and self._free():
+            self.in_flight += 1
+            return
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        self._wake()
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self.in_flight -= 1
+                self._wake()
+            raise
+
+    def _free(self) -> bool:
+        room = self.in_flight < min(self.pace.limit, self._share)
+        return room and time.monotonic() >= self.pace.resume_at
+
+    def _wake(self) -> None:
+        while self._waiting and self._free():
+            turn = self._waiting.popleft()
+            if not turn.done():
+                self.in_flight += 1
+                turn.set_result(None)
+        pause = self.pace.resume_at - time.monotonic()
+        if self._waiting and pause > 0 and self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(pause, self._timed)
+
+    def _timed(self) -> None:
+        self._timer = None
+        self._wake()
