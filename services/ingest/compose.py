@@ -15,6 +15,7 @@ from services.ingest.archives import Archives
 from services.ingest.child import Sandbox
 from services.ingest.config import ingest_config
 from services.ingest.files import Files
+from services.ingest.languages import LangidLanguages
 from services.ingest.peers import GrpcModels
 from services.ingest.previewing import Previews
 from services.ingest.projects import Projects
@@ -44,7 +45,7 @@ def compose(runtime: Runtime) -> Service:
     files = Files(file_docs, projects, chunks, objects, GrpcModels(runtime.peers), ranks)
     uploads = Uploads(file_docs, projects, objects, config.max_upload_bytes)
     room, sandbox = Workroom(objects, ranks, config.scratch), Sandbox(config.environment)
-    reading = Reading(objects, chunks, sandbox, room, config.limits)
+    reading = Reading(objects, chunks, sandbox, room, config.limits, LangidLanguages(), config.ocr)
     previews = Previews(files, sandbox, room, config.limits)
     archives = Archives(uploads, sandbox, room, config.limits, config.max_upload_bytes)
     loop = WorkLoop(

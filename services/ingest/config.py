@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,7 +12,7 @@ from pathlib import Path
 from services.common.config import Config
 from services.common.errors import InvalidArgument
 from services.ingest.child import child_environment
-from services.ingest.sandbox.job import Limits
+from services.ingest.sandbox.job import Limits, Ocr
 
 _MOST_PARALLEL = 4
 
@@ -24,6 +27,7 @@ class IngestConfig:
         given_ranks: TIKTOKEN_CACHE_DIR, or "".
         max_upload_bytes: largest upload.
         limits: what one child process may use.
+        ocr: how pictures of pages are read.
         parallel: child processes at once.
         environment: what child processes see of the environment.
     """
@@ -33,15 +37,17 @@ class IngestConfig:
     given_ranks: str
     max_upload_bytes: int
     limits: Limits
+    ocr: Ocr
     parallel: int
     environment: Mapping[str, str]
 
 
 def ingest_config(config: Config, environ: Mapping[str, str], cores: int) -> IngestConfig:
-    """Return the settings; Config.settings may hold ingest.memory_bytes, ingest.cpu_seconds and ingest.wall_seconds.
+    """Return the settings; Config.settings may hold ingest.memory_bytes, cpu_seconds and wall_seconds, and ocr,
+    ocr_languages, ocr_pages and ocr_page_seconds of the same beginning.
 
     Raises:
-        InvalidArgument: one of them is not a whole number over 0.
+        InvalidArgument: one of them is not a whole number over 0, or not one of its words.
     """
     limits = Limits()
     for name in ("memory_bytes", "cpu_seconds", "wall_seconds"):
@@ -54,9 +60,27 @@ def ingest_config(config: Config, environ: Mapping[str, str], cores: int) -> Ing
         given_ranks=environ.get("TIKTOKEN_CACHE_DIR", ""),
         max_upload_bytes=config.max_upload_bytes,
         limits=limits,
+        ocr=_ocr(config.settings, environ),
         parallel=max(2, min(cores, _MOST_PARALLEL)),
         environment=child_environment(environ),
     )
+
+
+def _ocr(settings: Mapping[str, str], environ: Mapping[str, str]) -> Ocr:
+    """Return how pictures of pages are read: by tesseract where it is installed, unless ingest.ocr is "off"."""
+    wanted = settings.get("ingest.ocr", "auto")
+    if wanted not in ("auto", "off"):
+        raise InvalidArgument(f'The setting ingest.ocr is "{wanted}". Use auto or off.')
+    languages = settings.get("ingest.ocr_languages", "")
+    if not re.fullmatch(r"[A-Za-z_]*(\+[A-Za-z_]+)*", languages):
+        raise InvalidArgument(f'The setting ingest.ocr_languages is "{languages}". Use codes of tesseract: eng+deu.')
+    found = Ocr(languages=languages)
+    if text := settings.get("ingest.ocr_pages", ""):
+        found = replace(found, pages=_whole(text, "ingest.ocr_pages"))
+    if text := settings.get("ingest.ocr_page_seconds", ""):
+        found = replace(found, page_seconds=_whole(text, "ingest.ocr_page_seconds"))
+    program = shutil.which("tesseract", path=environ.get("PATH", os.defpath)) if wanted == "auto" else None
+    return replace(found, program=program or "")
 
 
 def _whole(text: str, name: str) -> int:

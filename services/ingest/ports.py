@@ -48,6 +48,14 @@ class Worker(Protocol):
         ...
 
 
+class Languages(Protocol):
+    """Tells languages."""
+
+    async def language(self, text: str) -> str:
+        """Return the language of a text as an ISO 639 code, such as "en"; "und" if it is too short or too mixed."""
+        ...
+
+
 class Ranks(Protocol):
     """Where cl100k_base is."""
 

@@ -13,8 +13,8 @@ from services.common.protoform import count_to_document
 from services.common.resources import Mutate
 from services.common.work import Cancelled, Claim, Superseded
 from services.ingest.cutting import cut_job, lines, recorded
-from services.ingest.ports import Progress, Worker
-from services.ingest.sandbox.job import Job, Limits
+from services.ingest.ports import Languages, Progress, Worker
+from services.ingest.sandbox.job import Job, Limits, Ocr
 from services.ingest.store import ChunkStore, text_key
 from services.ingest.workroom import Workroom
 
@@ -28,12 +28,23 @@ class Reading:
         room: where the files of running child processes are.
     """
 
-    def __init__(self, objects: Objects, chunks: ChunkStore, worker: Worker, room: Workroom, limits: Limits) -> None:
+    def __init__(
+        self,
+        objects: Objects,
+        chunks: ChunkStore,
+        worker: Worker,
+        room: Workroom,
+        limits: Limits,
+        languages: Languages,
+        ocr: Ocr,
+    ) -> None:
         self._objects = objects
         self._chunks = chunks
         self._worker = worker
         self._room = room
         self._limits = limits
+        self._languages = languages
+        self._ocr = ocr
 
     async def handle(self, claim: Claim) -> Mutate:
         """Work until nothing is wished any more; see workloop.WorkLoop."""
@@ -67,6 +78,7 @@ class Reading:
                 limits=self._limits,
                 filename=file["display_name"],
                 mime_type=file["mime_type"],
+                ocr=self._ocr,
             )
             found = await self._worker.run(job, _told(claim))
             artifact = await self._keep(file, target, str(found["sha256"]))
@@ -81,7 +93,8 @@ class Reading:
             "textless": found["textless"],
             "recognised": found["recognised"],
         }
-        await claim.update(lambda doc: doc.update(text=text))
+        language = await self._languages.language(found["sample"])
+        await claim.update(lambda doc: doc.update(text=text, language=language))
 
     async def _keep(self, file: Document, target: Path, sha256: str) -> Document:
         stored = await self._objects.put(text_key(file["folder"], sha256), _blocks(target))

@@ -74,6 +74,7 @@ def new_file(
         "mime_type": mime_type,
         "folder": folder,
         "text": None,
+        "language": "",
         "chunking": None,
         # What is to be cut next: settings and tokenizer; taken up by the work that runs or comes.
         "wish": None,

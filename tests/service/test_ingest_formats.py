@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,11 @@ import pytest_asyncio
 from finetuneflow.common.v1 import work_pb2
 from finetuneflow.ingest.v1 import chunk_pb2, file_pb2
 from services.common.objects.folder import FolderObjects
-from tests.fakes.documents import docx_file
+from tests.fakes.documents import PROSE, docx_file
 from tests.fakes.ingesting import balanced, chunked, chunks_of, ingest, read, reason
 from tests.fakes.office import epub_file, odt_file, pptx_file, xlsx_file, zipped
 from tests.fakes.running import Served
+from tests.fakes.scans import WORDS, scanned_pdf, stand_in
 
 FAILED, SUCCEEDED = work_pb2.WORK_STATE_FAILED, work_pb2.WORK_STATE_SUCCEEDED
 PAGE = """<!doctype html><html><head><title>Guide</title><style>p { color: red }</style></head><body>
@@ -273,3 +275,30 @@ async def test_a_bad_document_gets_a_reason(server: tuple[Any, Served], name: st
     file = await read(server[0], data, name)
 
     assert (file.work.state, reason(file)) == (FAILED, why)
+
+
+async def test_a_scan_is_read_where_tesseract_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The record names the program and the pages; with ingest.ocr off a scan has no text, and says which pages."""
+    monkeypatch.setenv("PATH", f"{stand_in(tmp_path / 'bin').parent}:{os.environ['PATH']}")
+    data = scanned_pdf(WORDS, "", WORDS)
+    async with ingest(tmp_path / "on") as (stub, _):
+        file = await read(stub, data, "scan.pdf")
+        places = [place.page for chunk in await pieces(stub, file) for place in chunk.places]
+    async with ingest(tmp_path / "off", settings={"ingest.ocr": "off"}) as (stub, _):
+        refused = await read(stub, data, "scan.pdf")
+
+    assert file.text.extractor.endswith(" + tesseract 9.8.7")
+    assert (list(file.text.pages_by_ocr), list(file.text.pages_without_text)) == ([1, 3], [2])
+    assert drops(file) == {"IMAGE_ONLY": 1}
+    assert places == [1, 3]
+    assert reason(refused) == "NO_TEXT"
+    assert "(1-3)" in refused.work.error.message
+
+
+async def test_the_language_of_each_file_is_told(server: tuple[Any, Served]) -> None:
+    """By most of its text; what is too short has none."""
+    stub, _ = server
+    german = "Die Pumpe fördert Kühlmittel durch Laser und Öfen. Ihr Gehäuse ist aus blauem Guss. " * 3
+    files = [await read(stub, text.encode(), f"{n}.txt") for n, text in enumerate((german, PROSE, "12"))]
+
+    assert [file.language for file in files] == ["de", "en", "und"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from services.ingest.core.document import to_json
 from services.ingest.core.extraction import Extraction
@@ -24,7 +24,14 @@ from services.ingest.core.filenames import (
     expected,
     mismatch,
 )
+from services.ingest.core.sample import sample
 from services.ingest.sandbox.job import Job, Progress
+
+if TYPE_CHECKING:
+    from services.ingest.sandbox.pdf import Scans
+
+_OCR_SHARE = 0.6
+"""Of the time that a job has, OCR may take so much."""
 
 MOST_LISTED = 2_000
 """Page numbers that are listed at most, so that an answer stays short."""
@@ -56,6 +63,7 @@ def extract(job: Job, progress: Progress) -> dict[str, Any]:
         "came": found.came,
         "went": found.went,
         "dropped": dict(found.dropped),
+        "sample": sample(found.document),
         "left": found.left or job.left,
         "left_because": found.left_because or job.left_because,
         "textless": list(found.textless)[:MOST_LISTED],
@@ -69,7 +77,7 @@ def _read(job: Job, progress: Progress) -> Extraction:
     if job.mime_type == PDF:
         from services.ingest.sandbox.pdf import read_pdf
 
-        return read_pdf(source, job.reader, progress)
+        return read_pdf(source, job.reader, progress, _scans(job))
     if expected(job.filename) in OFFICE:
         return _office(source, job, progress)
     if job.mime_type == HTML:
@@ -87,6 +95,18 @@ def _read(job: Job, progress: Progress) -> Extraction:
     from services.ingest.sandbox.plaintext import read_text
 
     return read_text(source, job.mime_type, progress)
+
+
+def _scans(job: Job) -> Scans | None:
+    """Return what reads the pictures of a PDF's pages, if tesseract is to be used."""
+    if not job.ocr.program:
+        return None
+    from services.ingest.sandbox.ocr import OcrBudget, Tesseract
+    from services.ingest.sandbox.pdf import Scans
+
+    program = Tesseract(job.ocr.program, job.ocr.languages, job.ocr.page_seconds)
+    budget = OcrBudget(job.ocr, job.limits.wall_seconds * _OCR_SHARE)
+    return Scans(program, budget, Path(job.target + ".pgm"))
 
 
 def _office(source: Path, job: Job, progress: Progress) -> Extraction:

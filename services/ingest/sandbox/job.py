@@ -40,6 +40,23 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class Ocr:
+    """How pictures of pages are read.
+
+    Args:
+        program: path of tesseract; "" for no OCR.
+        languages: as tesseract names them, joined by "+"; "" for its default.
+        pages: most pages of one document.
+        page_seconds: most for one page.
+    """
+
+    program: str = ""
+    languages: str = ""
+    pages: int = 200
+    page_seconds: int = 60
+
+
+@dataclass(frozen=True)
 class Job:
     """One task.
 
@@ -53,6 +70,7 @@ class Job:
         reader: extract: the second reader of a format, to leave out the first.
         left: extract: the reader that was left out, with its version.
         left_because: extract: why.
+        ocr: extract: how pictures of pages are read.
         most_bytes: unpack: largest member.
         tokenizer: cut: path of a tokenizer.json; "" for cl100k_base out of TIKTOKEN_CACHE_DIR.
         max_tokens: cut: most tokens in a chunk.
@@ -71,6 +89,7 @@ class Job:
     reader: str = ""
     left: str = ""
     left_because: str = ""
+    ocr: Ocr = Ocr()
     most_bytes: int = 0
     tokenizer: str = ""
     max_tokens: int = 0
@@ -87,7 +106,7 @@ class Job:
     def read(cls, path: Path) -> Job:
         """Return the job that write wrote."""
         fields = json.loads(path.read_text(encoding="utf-8"))
-        return cls(**{**fields, "limits": Limits(**fields["limits"])})
+        return cls(**{**fields, "limits": Limits(**fields["limits"]), "ocr": Ocr(**fields["ocr"])})
 
 
 def answer(kind: str, value: Mapping[str, Any] | list[Any]) -> None:

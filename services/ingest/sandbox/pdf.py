@@ -20,6 +20,7 @@ from services.ingest.core.layout.page import Page
 from services.ingest.sandbox import pdfium
 from services.ingest.sandbox.fallback import first_or_second
 from services.ingest.sandbox.job import Progress
+from services.ingest.sandbox.ocr import DPI, OcrBudget, Recogniser, recognised
 
 # What pypdf raises on damaged files besides its own errors.
 _BROKEN = (pypdf.errors.PyPdfError, ValueError, KeyError, TypeError, AttributeError, IndexError, OSError)
@@ -27,21 +28,22 @@ _LENGTH = re.compile(rb"/Linearized\b.{0,200}?/L\s+(\d+)", re.DOTALL)
 _START = re.compile(rb"startxref\s+\d+\s*\Z")
 
 
-def read_pdf(path: Path, reader: str, progress: Progress) -> Extraction:
+def read_pdf(path: Path, reader: str, progress: Progress, scans: Scans | None = None) -> Extraction:
     """Return the text of a PDF.
 
     Args:
         reader: "pypdf" to leave PDFium out.
+        scans: reads the pictures of pages without text; None for no OCR.
 
     Raises:
         InvalidArgument: ENCRYPTED_DOCUMENT, CORRUPT_DOCUMENT, or NO_TEXT with the pages that hold pictures alone.
     """
     if reader == "pypdf":
         return _by_pypdf(path, progress)
-    return first_or_second(lambda: _by_pdfium(path, progress), lambda: _by_pypdf(path, progress), pdfium.NAME)
+    return first_or_second(lambda: _by_pdfium(path, progress, scans), lambda: _by_pypdf(path, progress), pdfium.NAME)
 
 
-def _by_pdfium(path: Path, progress: Progress) -> Extraction:
+def _by_pdfium(path: Path, progress: Progress, scans: Scans | None) -> Extraction:
     try:
         document = pdfium.PdfiumDocument(path)
     except pypdfium2.PdfiumError as error:
@@ -61,10 +63,49 @@ def _by_pdfium(path: Path, progress: Progress) -> Extraction:
         if page.runs or page.turned:
             pages.append(page)
             tally.done(index + 1)
+        elif picture and scans is not None:
+            seen, why = scans.read(document, index)
+            if seen is not None:
+                pages.append(seen)
+                tally.recognised(index + 1)
+            else:
+                tally.without(index + 1, why)
         else:
             tally.without(index + 1, "IMAGE_ONLY" if picture else "BLANK")
     document.close()
-    return tally.extraction(assemble, pages, pdfium.NAME)
+    return tally.extraction(assemble, pages, pdfium.NAME + (f" + {scans.name}" if scans and scans.used else ""))
+
+
+class Scans:
+    """Reads the pictures of pages by OCR, as long as its budget lasts.
+
+    Args:
+        recogniser: the program.
+        budget: pages and time.
+        picture: a file for one picture at a time.
+    """
+
+    def __init__(self, recogniser: Recogniser, budget: OcrBudget, picture: Path) -> None:
+        self._recogniser = recogniser
+        self._budget = budget
+        self._picture = picture
+        self.used = False
+
+    @property
+    def name(self) -> str:
+        """The program with its version."""
+        return self._recogniser.name()
+
+    def read(self, document: pdfium.PdfiumDocument, index: int) -> tuple[Page | None, str]:
+        """Return a page with what is printed on its picture, or None and the reason why there is no text."""
+        if not self._budget.take():
+            return None, "OCR_LIMIT"
+        try:
+            found = recognised(index + 1, document.picture(index, self._picture, DPI), self._recogniser)
+        except pypdfium2.PdfiumError:
+            return None, "UNREADABLE"
+        self.used = self.used or found is not None
+        return found, "IMAGE_ONLY"
 
 
 class _Tally:
@@ -74,10 +115,16 @@ class _Tally:
         self._pages = pages
         self._progress = progress
         self._dropped: dict[str, list[int]] = {}
+        self._recognised: list[int] = []
 
     def done(self, number: int) -> None:
         """Count a page with text."""
         self._progress("extract", number, self._pages, "pages")
+
+    def recognised(self, number: int) -> None:
+        """Count a page whose text comes from its picture."""
+        self._recognised.append(number)
+        self.done(number)
 
     def without(self, number: int, reason: str) -> None:
         """Count a page without text."""
@@ -102,11 +149,12 @@ class _Tally:
             came=self._pages,
             went=len(pages),
             dropped={reason: len(numbers) for reason, numbers in self._dropped.items()},
+            recognised=self._recognised,
             textless=sorted(number for numbers in self._dropped.values() for number in numbers),
         )
 
     def _nothing(self) -> Exception:
-        pictures = self._dropped.get("IMAGE_ONLY", [])
+        pictures = sorted(self._dropped.get("IMAGE_ONLY", []) + self._dropped.get("OCR_LIMIT", []))
         if pictures:
             return no_text(f"has no text: its pages ({ranges(pictures)}) hold pictures alone", pictures)
         if self._dropped.get("UNREADABLE") or not self._pages:

@@ -9,10 +9,12 @@ import pypdfium2
 import pypdfium2.raw as raw
 
 from services.ingest.core.layout.page import Page
+from services.ingest.sandbox.ocr import Picture
 from services.ingest.sandbox.pdfchars import read_chars
 
 NAME = f"pypdfium2 {pypdfium2.PYPDFIUM_INFO}"
 
+_MOST_PIXELS = 40_000_000
 _MOST_RULES = 20_000
 _THIN = 2.5
 """Boxes thinner than this, in points, are drawn lines."""
@@ -59,6 +61,29 @@ class PdfiumDocument:
                 ),
                 pictures,
             )
+        finally:
+            page.close()
+
+    def picture(self, index: int, path: Path, dpi: float) -> Picture:
+        """Write a page as a grey picture (PGM) and return it; very large pages get fewer pixels to an inch.
+
+        Raises:
+            pypdfium2.PdfiumError: the page cannot be loaded or drawn.
+        """
+        page = self._document[index]
+        try:
+            width, height = page.get_size()
+            dpi = min(dpi, 72 * (_MOST_PIXELS / max(width * height, 1)) ** 0.5)
+            bitmap = page.render(scale=dpi / 72, grayscale=True)
+            try:
+                with path.open("wb") as file:
+                    file.write(f"P5 {bitmap.width} {bitmap.height} 255\n".encode())
+                    rows = memoryview(bitmap.buffer).cast("B")
+                    for row in range(bitmap.height):
+                        file.write(rows[row * bitmap.stride : row * bitmap.stride + bitmap.width])
+                return Picture(path, bitmap.width, bitmap.height, dpi)
+            finally:
+                bitmap.close()
         finally:
             page.close()
 

@@ -13,7 +13,7 @@ from finetuneflow_client.cli.view.dataset import place, stage_rows
 from finetuneflow_client.cli.view.files import failure, tokenizer
 from finetuneflow_client.errors import FtfError
 
-_COLUMNS = ("FILE", "NAME", "STATE", "SIZE", "PAGES", "CHARACTERS", "CHUNKS", "TOKENS", "NOTE")
+_COLUMNS = ("FILE", "NAME", "STATE", "SIZE", "LANGUAGE", "PAGES", "CHARACTERS", "CHUNKS", "TOKENS", "NOTE")
 
 
 async def upload(session: Session) -> int:
@@ -112,6 +112,7 @@ def _show(session: Session, file: file_pb2.File) -> None:
             "sha256": file.content.sha256,
             "state": wording.state(file.work),
             "error": error or "",
+            "language": file.language,
             "read by": file.text.extractor,
             "tried first": f"{file.text.failed_extractor}: {file.text.failed_because}"
             if file.text.failed_extractor
@@ -137,6 +138,7 @@ def _listed(session: Session, found: list[file_pb2.File]) -> None:
             file.display_name,
             wording.state(file.work),
             wording.size(file.content.size_bytes),
+            file.language,
             str(file.text.pages or ""),
             f"{file.text.characters:,}",
             str(file.chunking.chunks or ""),
