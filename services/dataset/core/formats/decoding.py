@@ -6,7 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Iterator
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, BinaryIO, NoReturn, TextIO
 
 from services.common.errors import InvalidArgument
 from services.dataset.core.formats.record import Refused, Row
@@ -41,7 +41,11 @@ def json_list(file: BinaryIO) -> Iterator[Numbered]:
     Raises:
         InvalidArgument: IMPORT_REFUSED where an element cannot be told from the next.
     """
-    text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
+    with _text(file) as text:
+        yield from _elements(text)
+
+
+def _elements(text: TextIO) -> Iterator[Numbered]:
     decoder = json.JSONDecoder(parse_constant=_no_constant)
     held, number, most = text.read(_BLOCK).lstrip()[1:], 0, MAX_ROW_BYTES
     while True:
@@ -74,9 +78,13 @@ def comma_separated(file: BinaryIO) -> Iterator[Numbered]:
     first = file.readline(MAX_ROW_BYTES)
     file.seek(0)
     delimiter = max(b",;\t", key=lambda c: first.count(bytes([c])))
+    with _text(file) as text:
+        yield from _records(text, chr(delimiter))
+
+
+def _records(text: TextIO, delimiter: str) -> Iterator[Numbered]:
     csv.field_size_limit(MAX_ROW_BYTES)
-    text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
-    reader = csv.reader(text, delimiter=chr(delimiter), strict=True)
+    reader = csv.reader(text, delimiter=delimiter, strict=True)
     number = 0
     try:
         header = next(reader, [])
@@ -88,6 +96,11 @@ def comma_separated(file: BinaryIO) -> Iterator[Numbered]:
                 yield number, _cells(header, cells)
     except csv.Error as error:
         raise _unreadable(number + 1, f"{error}; a quote may not be closed") from None
+
+
+def _text(file: BinaryIO) -> TextIO:
+    """Return a file's text; bytes that are not UTF-8 become halves of surrogate pairs, which are found later."""
+    return io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
 
 
 def nested(value: Any) -> Any:
