@@ -84,7 +84,7 @@ class Generator:
     async def _generate(self, claim: Claim) -> Mutate:
         spec = claim.doc["spec"]
         client = await self._endpoints.client(spec["llm_endpoint"])
-        files = [File(f["name"], f["display_name"], f["sha256"]) for f in claim.doc["files"]]
+        files = [File(**f) for f in claim.doc["files"]]
         sources = [source for file in files async for source in self._documents.chunks(file)]
         make = rounds.maker(claim.doc, client.endpoint.model, sources)
         for turn in range(claim.doc.get("rounds", 1), len(specs(spec)) + 1):

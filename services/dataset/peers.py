@@ -43,7 +43,7 @@ class GrpcDocuments:
             found = [f async for f in self._all(project) if f.HasField("chunking")]
         if not found:
             raise NotReady(f"No file of {project} has been chunked. Run `ftf chunk`.", reason="NOT_CHUNKED")
-        return [Document(f.name, f.display_name, f.content.sha256) for f in found]
+        return [Document(f.name, f.display_name, f.content.sha256, f.language.replace("und", "")) for f in found]
 
     async def _all(self, project: str) -> AsyncIterator[file_pb2.File]:
         token = ""
@@ -108,6 +108,7 @@ def _source(chunk: chunk_pb2.Chunk, file: Document) -> Source:
         spans=tuple((s.start, s.end) for s in chunk.spans),
         places=tuple(_place(p) for p in chunk.places),
         text_sha256=chunk.text_sha256,
+        language=file.language,
     )
 
 

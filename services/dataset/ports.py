@@ -50,11 +50,12 @@ class Llm(Protocol):
 
 @dataclass(frozen=True)
 class Document:
-    """A file that examples can be written from: its name, its name for people, its bytes' SHA-256."""
+    """A file that examples can be written from: its name, its name for people, its bytes' SHA-256, its language."""
 
     name: str
     display_name: str
     sha256: str
+    language: str = ""
 
 
 class Documents(Protocol):

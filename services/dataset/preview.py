@@ -92,7 +92,7 @@ class Preview:
 
     async def _first(self, file: dict[str, str], most: int) -> list[Source]:
         found: list[Source] = []
-        async for source in self._documents.chunks(File(file["name"], file["display_name"], file["sha256"])):
+        async for source in self._documents.chunks(File(**file)):
             found.append(source)
             if len(found) == most:
                 break

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from finetuneflow.dataset.v1 import dataset_pb2
@@ -69,7 +70,7 @@ class Datasets:
         spec["llm_endpoint"] = await self._endpoints.resolve(wanted.llm_endpoint)
         files = await self._documents.files(parent, list(wanted.files))
         spec["files"] = [f.name for f in files]
-        records = [{"name": f.name, "display_name": f.display_name, "sha256": f.sha256} for f in files]
+        records = [asdict(f) for f in files]
         endpoint = await self._endpoints.resources.get(spec["llm_endpoint"])
         if spec["max_cost"] and prices(endpoint) == NO_PRICES:
             raise InvalidArgument(

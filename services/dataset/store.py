@@ -156,7 +156,7 @@ def describe(call: Call, verdict: Verdict, task_type: str) -> Document:
         "messages": [dict(message) for message in verdict.messages],
         "reasoning": verdict.reasoning,
         "task_type": task_type,
-        "language": call.aim.language,
+        "language": call.aim.language or source.language,
         "persona": call.aim.persona,
         "question_type": call.aim.question_type,
         "split": "SPLIT_UNSPECIFIED",

@@ -44,6 +44,7 @@ class Ingest:
 
     files: dict[str, list[str]] = field(default_factory=dict)
     project: str = "projects/p"
+    language: str = ""
 
     def compose(self, runtime: Runtime) -> Service:
         """Return the service."""
@@ -58,7 +59,7 @@ class Ingest:
         if name not in self.files:
             raise NotFound(f"file {name} does not exist.")
         chunks = self.files[name]
-        found = file_pb2.File(name=name, display_name=name.rpartition("/")[2] + ".md")
+        found = file_pb2.File(name=name, display_name=name.rpartition("/")[2] + ".md", language=self.language)
         found.content.sha256 = hashlib.sha256(name.encode()).hexdigest()
         count = found.text.count
         count.stage, count.out = "pages", max(1, len(chunks))

@@ -75,7 +75,8 @@ def good_reply(request: Request) -> dict[str, Any]:
     wanted = request.body.get("response_format", {}).get("json_schema", {}).get("schema", {}).get("properties", {})
     if set(wanted) <= {"question", "instruction", "evidence", "answer"} and "Kind:" not in request.asked:
         return example(request)
-    text = re.split(r"^(?:Passage|Text):\s", request.asked, flags=re.M)[-1].split("\nKind:")[0].strip()
+    passage = _PASSAGE.findall(request.asked)
+    text = passage[-1] if passage else re.split(r"^Text:\s", request.asked, flags=re.M)[-1].strip()
     sentences = re.split(r"(?<=[.])\s+", text)
     subject = " ".join(sentences[0].split()[1:3])
     if "turns" in wanted:

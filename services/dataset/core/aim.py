@@ -27,6 +27,8 @@ LANGUAGES = {
 }  # fmt: skip
 """ISO 639-1 code → the language's name in English, as it stands in prompts."""
 
+THE_SAME = "the language of the text"
+
 
 @dataclass(frozen=True)
 class Aim:
@@ -53,7 +55,7 @@ class Aim:
         """What stands in a prompt for it, by placeholder."""
         return {
             "persona": self.persona,
-            "language": LANGUAGES.get(self.language, self.language),
+            "language": LANGUAGES.get(self.language, THE_SAME),
             "question_type": self.question_type.lower(),
             "asks_for": QUESTIONS.get(self.question_type, ""),
             "labels": ", ".join(self.labels),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from services.dataset.core.aim import Aim
 from services.dataset.core.example import Passage, Source
+from services.dataset.core.language import tell
 from services.dataset.core.prompts import Template
 
 
@@ -19,7 +20,6 @@ class Asked:
         passage: the part of the chunk that it is about.
         aim: what it was to bring.
         fact: what the passage was chosen for, and a question asks for; "" for nothing in particular.
-        foreign: whether the reply is to be in another language than the chunk, so that their words cannot be compared.
     """
 
     template: Template
@@ -27,7 +27,16 @@ class Asked:
     passage: Passage
     aim: Aim
     fact: str = ""
-    foreign: bool = False
+
+    @property
+    def language(self) -> str:
+        """ISO 639-1 code of the chunk's language: its file's, or else its own; "" if it cannot be told."""
+        return self.source.language or tell(self.source.text)
+
+    @property
+    def foreign(self) -> bool:
+        """Whether the reply is to be in another language than the chunk, so that their words cannot be compared."""
+        return bool(self.aim.language) and self.aim.language != self.language
 
     @property
     def shown(self) -> str:

@@ -22,6 +22,7 @@ class Source:
         places: places in the source, each {"span": {"start", "end"}, "page", "headings", "paragraph"}.
         text_sha256: SHA-256 of the extracted text.
         flags: what was found in the text and made harmless: CONTROL_TOKENS, INVISIBLE_TEXT, SUSPECTED_INJECTION.
+        language: ISO 639-1 code of most of its file; "" where it was not told.
     """
 
     chunk: str
@@ -33,6 +34,7 @@ class Source:
     places: tuple[dict[str, Any], ...] = ()
     text_sha256: str = ""
     flags: tuple[str, ...] = ()
+    language: str = ""
 
     @property
     def topic(self) -> str:

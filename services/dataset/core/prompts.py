@@ -16,7 +16,7 @@ ALWAYS = ("topic", "passage", "chunk", "file")
 PER_CALL = ("cue", "asking", "gap", "context", "persona", "question_type", "asks_for", "labels", "fields")
 """Placeholders that some calls have no value for: a line that names one is then left out."""
 PER_DATASET = ("language",)
-"""Placeholders that are the same in every call of a dataset, so that the system message may have them too."""
+"""Placeholders that the system message may have too: they have a value, the same in every call of a dataset."""
 PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 PASSAGE, PASSAGES, CHUNK = "PASSAGE", "PASSAGES", "CHUNK"
 NONE, ANSWER, EVIDENCE = "NONE", "ANSWER", "EVIDENCE"
