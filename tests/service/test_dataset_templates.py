@@ -11,7 +11,7 @@ import pytest
 
 from finetuneflow.dataset.v1 import dataset_pb2, prompt_template_pb2
 from finetuneflow.dataset.v1 import dataset_service_pb2 as pb
-from tests.fakes.datasets import PROJECT, balanced, dataset_service, drops, examples, generated, rows, state
+from tests.fakes.datasets import PROJECT, balanced, dataset_service, drops, ended, examples, generated, rows, state
 from tests.fakes.ingest import library
 from tests.fakes.llm_server import Answer, Request, llm
 from tests.fakes.running import refusal
@@ -69,8 +69,7 @@ def create(id: str = "glossary", request_id: str = "", **fields: Any) -> pb.Crea
 def glossary(request: Request) -> Answer:
     """A good reply to the template."""
     passage = request.asked.rpartition("Text: ")[2]
-    subject = " ".join(passage.split()[1:3])
-    return Answer(json.dumps({"term": f"The {subject} is", "meaning": passage, "quote": passage, "rank": 1}))
+    return Answer(json.dumps({"term": " ".join(passage.split()[:5]), "meaning": passage, "quote": passage, "rank": 1}))
 
 
 async def listed(stub: Any) -> list[str]:
@@ -100,7 +99,7 @@ async def test_a_template_and_a_schema_make_a_task_type(tmp_path: Path) -> None:
         assert (state(dataset), balanced(dataset), drops(dataset)) == ("SUCCEEDED", True, {})
         assert (dataset.spec.template, dataset.spec.task_type) == (made.name, dataset_pb2.TASK_TYPE_TEMPLATE)
         assert {(e.prompt_version, e.task_type) for e in found} == {("glossary/1", "glossary")}
-        assert all(e.evidence == e.response and e.evidence_span.end for e in found)
+        assert all(e.evidence in e.response and e.evidence_span.end for e in found)
         assert {line["task_type"] for line in lines} == {"glossary"}
         assert not [p for p in server.prompts[3:] if "For:" in p]
 
@@ -111,7 +110,7 @@ async def test_a_conversation_and_reasoning_can_be_mapped(tmp_path: Path) -> Non
 
     def script(request: Request) -> Answer:
         passage = request.asked.rpartition("Text: ")[2]
-        said = [{"user": "What is it about, then?", "assistant": passage}]
+        said = [{"user": f"What of {passage[:-1]}?", "assistant": passage}]
         return Answer(json.dumps({"talk": said} if "talk" in request.body["messages"][0]["content"] else {
             "thought": f"It says so: {passage}", "number": len(passage)
         }))  # fmt: skip
@@ -134,7 +133,7 @@ async def test_a_conversation_and_reasoning_can_be_mapped(tmp_path: Path) -> Non
         talked = await examples(stub, name=f"{PROJECT}/datasets/a")
         counted = await examples(stub, name=f"{PROJECT}/datasets/b")
 
-        assert [len(e.messages) for e in talked] == [2] * 3
+        assert [len(e.messages) for e in talked] == [2] * 6
         assert all(e.prompt == f"How long is: {e.evidence}" for e in counted)
         assert all(e.response == str(len(e.evidence)) for e in counted)
         assert all(e.reasoning.endswith(e.evidence) for e in counted)
@@ -174,8 +173,6 @@ async def test_a_dataset_keeps_to_its_version(tmp_path: Path) -> None:
         await stub.DeletePromptTemplate(pb.DeletePromptTemplateRequest(name="promptTemplates/glossary"))
         server.script, before = glossary, len(server.requests)
         await stub.ResumeDataset(pb.ResumeDatasetRequest(name=f"{PROJECT}/datasets/d"))
-        from tests.fakes.datasets import ended
-
         dataset = await ended(stub)
 
         assert state(dataset) == "SUCCEEDED"
