@@ -10,10 +10,15 @@ import asyncio
 from typing import Any
 
 from services.common.documents.port import Document
+from services.dataset.core.aim import UNANSWERABLE
 from services.dataset.core.checks import Seen
 from services.dataset.core.example import Verdict
+from services.dataset.core.gatekeeping import gate
+from services.dataset.core.grounding import LEAST
 from services.dataset.core.screening import screen
 from services.dataset.spec import Call
+
+_IN_ITS_WORDS = ("TASK_TYPE_QUESTION_ANSWER", "TASK_TYPE_INSTRUCTION")
 
 
 class Gates:
@@ -32,8 +37,15 @@ class Gates:
         return self._seen.judge(await asyncio.to_thread(self._screened, verdict, call))
 
     def _screened(self, verdict: Verdict, call: Call) -> Verdict:
+        if self._compares(verdict, call):
+            verdict = gate(verdict, call.source, self._spec.get("min_grounding", LEAST))
         policy, canaries = self._spec.get("pii_policy", {}), self._spec.get("canaries", [])
         return screen(verdict, call.source, call.messages, policy, canaries)
+
+    def _compares(self, verdict: Verdict, call: Call) -> bool:
+        """Whether the answer is to be in the words of its evidence."""
+        asks = self._spec["task_type"] in _IN_ITS_WORDS and not call.aim.language
+        return asks and bool(verdict.evidence) and call.aim.question_type != UNANSWERABLE
 
     def recall(self, example: Document) -> None:
         """Remember an example that was judged before, so that later ones are judged as they would have been."""

@@ -39,4 +39,8 @@ def quality(wanted: dataset_pb2.DatasetSpec) -> dict[str, Any]:
             )
     if wanted.canaries:
         found["canaries"] = [canary.strip() for canary in wanted.canaries]
+    if wanted.HasField("min_grounding"):
+        if not 0 <= wanted.min_grounding <= 1:
+            raise InvalidArgument(f"min_grounding is {wanted.min_grounding:g}; use 0 to 1.", field="spec.min_grounding")
+        found["min_grounding"] = wanted.min_grounding
     return found

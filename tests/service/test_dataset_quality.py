@@ -44,7 +44,7 @@ async def test_orders_of_documents_are_obeyed_in_vain(tmp_path: Path) -> None:
         assert {"SUSPECTED_INJECTION"} == {flag for e in kept for flag in e.flags}
         assert all("SUSPECTED_INJECTION" in e.flags for e in everything)
         assert dataset.flags["SUSPECTED_INJECTION"] == len(kept)
-        assert all(set(line) == {"id", "split", "messages", "source"} for line in lines)
+        assert all(set(m) == {"role", "content"} for line in lines for m in line["messages"])
 
 
 async def test_the_llm_never_sees_hidden_text_and_evidence_keeps_its_place(tmp_path: Path) -> None:

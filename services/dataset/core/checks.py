@@ -37,7 +37,16 @@ _SELF_REFERENCE = re.compile(
     r"\b(the|this|that|given|above|following|provided) "
     r"(text|passage|paragraph|document|excerpt|section|context|sentence|article|chunk|snippet)\b"
     r"|\baccording to (the|this) (author|text|passage|document)\b"
-    r"|\b(mentioned|described|stated) above\b",
+    r"|\b(mentioned|described|stated) above\b"
+    # German, French, Spanish, Portuguese, Italian, Dutch
+    r"|\b(?:in|aus|laut|nach|gemäß) (?:dem|diesem|der|dieser|obigem|obiger)(?: \w+en)? (?:text|abschnitt|"
+    r"passage|dokument|auszug)\w*\b"
+    r"|\b(?:dans|selon|d['’]après) (?:le|la|ce|cet|cette) (?:texte|passage|paragraphe|document|extrait|section)\b"
+    r"|\b(?:en|según|conforme) (?:el|la|este|esta|o|a|ao) (?:texto|pasaje|párrafo|documento|fragmento|trecho|"
+    r"passagem)\b"
+    r"|\b(?:no|na|neste|nesta|segundo o|de acordo com o) (?:texto|trecho|documento|parágrafo|passagem)\b"
+    r"|\b(?:nel|nella|secondo il|in questo) (?:testo|brano|documento|paragrafo)\b"
+    r"|\b(?:in|volgens) (?:de|deze|het|dit) (?:tekst|passage|alinea|document)\b",
     re.I,
 )
 _LEAK = re.compile(r"\b(?:json|schema|system prompt|evidence|quote the|language model)\b", re.I)
@@ -50,14 +59,17 @@ _NEGATION = re.compile(r"\b(?:not|never|no|nobody|nothing|none|neither|cannot|no
 _UNCLEAR = re.compile(r"\b(it|its|they|them|their|he|him|his|she|her|this|these|those)\b", re.I)
 _AND_WHAT = re.compile(r"\b(?:and|or),? (?:what|how|who|where|when|why|which)\b", re.I)
 _COUNTED = re.compile(
-    r"\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|\w+teen|twenty|thirty|forty|fifty|sixty|"
+    r"\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|\w+teen|twenty|thirty|forty|fifty|"
+    r"sixty|"
     r"seventy|eighty|ninety|hundreds?|thousands?|millions?|half|dozens?|no|none|nothing|both|single|once|twice|all|"
     r"free|few|several|many)\b",
     re.I,
 )
 _TIMED = re.compile(
-    r"\b(?:always|never|ever|daily|hourly|weekly|monthly|yearly|annually|every|each|when\w*|after|before|until|while|during|"
-    r"as|at|on|in|since|if|immediately|forever|second|minute|hour|day|night|week|month|year|spring|summer|autumn|winter)",
+    r"\b(?:always|never|ever|daily|hourly|weekly|monthly|yearly|annually|every|each|when\w*|after|before|until|"
+    r"while|during|"
+    r"as|at|on|in|since|if|immediately|forever|second|minute|hour|day|night|week|month|year|spring|summer|"
+    r"autumn|winter)",
     re.I,
 )
 

@@ -84,4 +84,9 @@ def names(text: str) -> frozenset[str]:
     words = _WORD.findall(text)
     if len(words) >= 8 and len(_CAPITALS.findall(text)) > max(3, CAPITALISED_LANGUAGE * len(words)):
         return frozenset()
+    return capitalised(text)
+
+
+def capitalised(text: str) -> frozenset[str]:
+    """Return the capitalised words inside sentences, in lower case, whatever the language."""
     return frozenset(m.group().lower() for m in _NAME.finditer(text))

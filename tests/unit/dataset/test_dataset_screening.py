@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from services.dataset.core.checks import of_wording
 from services.dataset.core.example import Source, Verdict
 from services.dataset.core.injection import orders
 from services.dataset.core.marks import neutral
@@ -121,3 +122,23 @@ def test_a_canary_is_found_however_it_is_written() -> None:
 
     assert found.drop_reason == "CANARY"
     assert "9q7" not in found.detail or len(found.detail) <= 21
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "What does the text say about the pump?",
+        "What is mentioned above about the pump?",
+        "Was steht in diesem Abschnitt über die Pumpe?",
+        "Wie lange dauert es laut dem Text?",
+        "Que dit-on dans ce passage sur la pompe ?",
+        "Selon le texte, combien pèse la pompe ?",
+        "¿Qué se dice en el texto sobre la bomba?",
+        "O que se diz no texto sobre a bomba?",
+        "Che cosa si dice nel testo sulla pompa?",
+        "Wat staat er in de tekst over de pomp?",
+    ],
+)
+def test_a_question_does_not_speak_of_the_text_before_it(text: str) -> None:
+    """Whoever reads it later has no text before it: in seven languages."""
+    assert of_wording(text, "It weighs 3 kilograms.")[0] == "SELF_REFERENCE"

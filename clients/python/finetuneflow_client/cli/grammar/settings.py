@@ -78,6 +78,7 @@ DATASET = (
     Setting("seed", int, "seed sent with each call"),
     Setting("system_prompt", str, "system message of each example", metavar="TEXT"),
     Setting("pii_policy", dict, "personal data: EMAIL=mask,*=drop; flag, mask, drop or ignore by kind", flag="pii"),
+    Setting("min_grounding", float, "least score of an answer against its evidence, 0 to 1"),
     Setting("canaries", list, "texts that no example may hold, by comma"),
     Setting("inherit_reviews_from", str, "dataset whose reviews the same texts take over", metavar="DATASET"),
     Setting("language", str, "language to write in, as de; otherwise the document's", metavar="CODE"),
