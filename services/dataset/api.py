@@ -14,15 +14,16 @@ from services.common.work import watch
 from services.dataset import form
 from services.dataset.accounts import Accounts
 from services.dataset.accounts_api import AccountsApi
-from services.dataset.core.statistics import statistics
 from services.dataset.endpoints import Endpoints
 from services.dataset.estimating import Estimator
 from services.dataset.forgetting import Forgetting
 from services.dataset.importing import Imports
 from services.dataset.preview import Preview
 from services.dataset.prompttemplates import PromptTemplates
+from services.dataset.reporting import Reporting
 from services.dataset.reviewing import EXAMPLE, Reviewing
 from services.dataset.service import DATASET, Datasets
+from services.dataset.statistics_api import StatisticsApi
 from services.dataset.templateapi import PromptTemplateApi
 from services.dataset.transfers_api import TransfersApi
 from services.dataset.versions import Versions
@@ -31,7 +32,7 @@ from services.dataset.versions_api import VersionsApi
 ENDPOINT = "llmEndpoints/*"
 
 
-class DatasetApi(AccountsApi, VersionsApi, TransfersApi, PromptTemplateApi):
+class DatasetApi(AccountsApi, StatisticsApi, VersionsApi, TransfersApi, PromptTemplateApi):
     """DatasetService."""
 
     def __init__(
@@ -44,11 +45,13 @@ class DatasetApi(AccountsApi, VersionsApi, TransfersApi, PromptTemplateApi):
         accounts: Accounts,
         versions: Versions,
         forgetting: Forgetting,
+        reporting: Reporting,
         imports: Imports,
         templates: PromptTemplates,
         estimator: Estimator,
     ) -> None:
         AccountsApi.__init__(self, datasets, reviewing, accounts)
+        StatisticsApi.__init__(self, reporting)
         VersionsApi.__init__(self, datasets, versions, forgetting)
         TransfersApi.__init__(self, datasets, imports, objects)
         self._templates = templates
@@ -154,14 +157,6 @@ class DatasetApi(AccountsApi, VersionsApi, TransfersApi, PromptTemplateApi):
         """Make a version of the examples as they are."""
         ids.parse_name(request.name, DATASET)
         return form.dataset(await self._datasets.freeze(request.name, request.approved_only))
-
-    async def GetDatasetStatistics(
-        self, request: pb.GetDatasetStatisticsRequest, context: Context
-    ) -> pb.DatasetStatistics:
-        """Count a dataset's examples."""
-        ids.parse_name(request.name, DATASET)
-        doc = await self._datasets.resources.get(request.name)
-        return form.statistics(statistics(await self._datasets.examples.all(doc)))
 
     async def DownloadDataset(
         self, request: pb.DownloadDatasetRequest, context: Context

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from finetuneflow.dataset.v1 import dataset_service_pb2_grpc
 from services.common import confined
 from services.common.bus import Bus
 from services.common.outbox import Outbox
+from services.common.ranks import RankFiles
 from services.common.resources import INDEXES, Resources
 from services.common.runtime import Runtime, Service
 from services.common.workloop import WorkLoop
@@ -29,10 +31,12 @@ from services.dataset.llm import PATIENCE_SECONDS
 from services.dataset.peers import GrpcDocuments
 from services.dataset.preview import Preview
 from services.dataset.prompttemplates import TEMPLATE_INDEXES, PromptTemplates
+from services.dataset.reporting import Reporting
 from services.dataset.reviewing import Reviewing
 from services.dataset.service import Datasets
 from services.dataset.store import CALL_INDEXES, EXAMPLE_INDEXES, Calls, Examples
 from services.dataset.templates import CURRENT
+from services.dataset.tokenizing import Tokenizing
 from services.dataset.versions import Versions
 
 PARALLEL = 4
@@ -63,8 +67,20 @@ def compose(runtime: Runtime) -> Service:
     reviewing, preview = Reviewing(datasets, examples), Preview(ingest, endpoints)
     versions = Versions(service, objects)
     forgetting = Forgetting(service, examples.resources, versions, freezer, objects)
+    reporting = Reporting(service, accounts, _tokenizing(runtime))
     api = DatasetApi(
-        service, endpoints, reviewing, preview, objects, accounts, versions, forgetting, imports, templates, estimator
+        service,
+        endpoints,
+        reviewing,
+        preview,
+        objects,
+        accounts,
+        versions,
+        forgetting,
+        reporting,
+        imports,
+        templates,
+        estimator,
     )
     tasks = [loop.run, imports.keep_sweeping, Outbox(datasets, bus, service.purge).run, Outbox(llms, bus).run]
     return Service(
@@ -84,6 +100,11 @@ def _follower(bus: Bus, service: Datasets) -> Callable[[], Awaitable[None]]:
         await service.delete_project(event_pb2.Event.FromString(data).resource)
 
     return lambda: bus.consume("dataset-project-deleted", ["ftf.events.project.deleted"], project_deleted)
+
+
+def _tokenizing(runtime: Runtime) -> Tokenizing:
+    ranks = RankFiles(os.environ.get("TIKTOKEN_CACHE_DIR", ""), runtime.config.state / "dataset" / "tiktoken")
+    return Tokenizing(runtime.peers, runtime.objects, ranks)
 
 
 def _endpoints(runtime: Runtime, llms: Resources) -> Endpoints:

@@ -7,6 +7,7 @@ import shutil
 
 from finetuneflow.ingest.v1 import ingest_service_pb2_grpc
 from services.common.outbox import Outbox
+from services.common.ranks import RankFiles
 from services.common.resources import INDEXES, Resources
 from services.common.runtime import Runtime, Service
 from services.common.workloop import WorkLoop
@@ -19,7 +20,6 @@ from services.ingest.languages import LangidLanguages
 from services.ingest.peers import GrpcModels
 from services.ingest.previewing import Previews
 from services.ingest.projects import Projects
-from services.ingest.ranks import RankFiles
 from services.ingest.reading import Reading
 from services.ingest.store import CHUNK_INDEXES, FILE_INDEXES, ChunkStore
 from services.ingest.sweeping import Sweeper

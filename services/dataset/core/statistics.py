@@ -6,6 +6,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from services.dataset.core.lengths import named
+from services.dataset.core.review import approved
+
 
 def distribution(values: Sequence[float]) -> dict[str, float]:
     """Return min, mean, p50, p95 and max of some values by the nearest-rank method; all 0 for none."""
@@ -18,6 +21,11 @@ def distribution(values: Sequence[float]) -> dict[str, float]:
 
     mean = sum(ranked) / len(ranked)
     return {"min": ranked[0], "mean": mean, "p50": percentile(0.5), "p95": percentile(0.95), "max": ranked[-1]}
+
+
+def _asked(example: Mapping[str, Any]) -> str:
+    """Return the task of an example that does not say it: the prompt template's name, "question-answer"."""
+    return str(example.get("prompt_version") or "").partition("/")[0]
 
 
 def statistics(examples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -42,4 +50,8 @@ def statistics(examples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "train_examples": sides["SPLIT_TRAIN"],
         "eval_examples": sides["SPLIT_EVAL"],
         "recall_examples": sides["SPLIT_RECALL"],
+        "types": named([e.get("task_type") or _asked(e) for e in accepted]),
+        "languages": named([e.get("language") or "" for e in accepted]),
+        "duplicates": sum(count for reason, count in dropped.items() if "DUPLICATE" in reason),
+        "approved": sum(map(approved, accepted)),
     }

@@ -17,10 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.common.errors import FineTuneFlowError, InvalidArgument, NotReady
+from services.common.ranks import NAME, SHA256, RankFiles
 from services.ingest.core.document import ExtractedDocument, from_json, to_json
 from services.ingest.core.filenames import DOCX, MARKDOWN, PDF, PLAIN, check_filename, mismatch, sniff
 from services.ingest.core.plain import markdown_document, plain_document
-from services.ingest.ranks import NAME, SHA256, RankFiles
 from services.ingest.sandbox.plaintext import decoded, read_text
 from services.ingest.sandbox.tokenizer import load_tokenizer
 

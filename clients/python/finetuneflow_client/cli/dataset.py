@@ -89,30 +89,6 @@ async def show(session: Session) -> None:
     )
 
 
-async def stats(session: Session) -> None:
-    """Count a dataset's examples by file, split and reason."""
-    name = await targets.dataset(session, session.args.dataset)
-    request = dataset_service_pb2.GetDatasetStatisticsRequest(name=name)
-    found = await session.flow.dataset.GetDatasetStatistics(request)
-    if session.output.as_json:
-        session.output.message(found)
-        return
-    session.output.facts(
-        {
-            "dataset": name,
-            "accepted": f"{found.accepted:,}",
-            "split": f"{found.train_examples:,} to train on, {found.eval_examples:,} of documents held out, "
-            f"{found.recall_examples:,} kept back of trained documents",
-            "dropped": wording.drops([(drop.reason, drop.count) for drop in found.dropped]),
-            "prompts": _spread(found.prompt_characters),
-            "responses": _spread(found.response_characters),
-        }
-    )
-    session.output.line()
-    rows = [(f.display_name, f"{f.accepted:,}", _split(f.split)) for f in found.files]
-    session.output.table(("FILE", "ACCEPTED", "SPLIT"), rows)
-
-
 async def freeze(session: Session) -> None:
     """Make a version of the examples as they are."""
     name = await targets.dataset(session, session.args.dataset)
@@ -196,11 +172,3 @@ def _row(dataset: dataset_pb2.Dataset) -> tuple[str, ...]:
         ),
         wording.age(dataset.meta.create_time),
     )
-
-
-def _spread(found: dataset_service_pb2.Distribution) -> str:
-    return f"{found.mean:.0f} characters on average, {found.min:.0f} to {found.max:.0f}, 95 % up to {found.p95:.0f}"
-
-
-def _split(value: int) -> str:
-    return {1: "train", 2: "held out", 3: "recall"}.get(value, "")

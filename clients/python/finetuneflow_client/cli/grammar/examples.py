@@ -69,6 +69,25 @@ def _generate(parser: ArgumentParser) -> None:
     spec_flags(parser)
 
 
+def _stats(parser: ArgumentParser) -> None:
+    _dataset(parser)
+    _counted(parser)
+    parser.add_argument("--tokens", action="store_true", help="count tokens as cl100k_base does, without a model")
+
+
+def _counted(parser: ArgumentParser) -> None:
+    parser.add_argument("-m", "--model", default="", metavar="MODEL", help="count tokens as this base model does")
+    parser.add_argument("--max-length", type=int, default=0, metavar="N", help="how many examples are longer?")
+
+
+def _dataset_report(parser: ArgumentParser) -> None:
+    _dataset(parser)
+    _counted(parser)
+    parser.add_argument(
+        "-o", "--output", default="", metavar="DIR", help="folder to write; otherwise one named after the dataset"
+    )
+
+
 def _freeze(parser: ArgumentParser) -> None:
     _dataset(parser)
     parser.add_argument("--approved-only", action="store_true", help="take only examples that a person has approved")
@@ -146,7 +165,20 @@ COMMANDS = (
         project=True,
     ),
     Command(
-        "dataset stats", "Count a dataset's examples.", "ftf dataset stats", "dataset.stats", _dataset, project=True
+        "dataset stats",
+        "Count a dataset's examples, and their tokens.",
+        "ftf dataset stats --model smollm2 --max-length 512",
+        "statistics.stats",
+        _stats,
+        project=True,
+    ),
+    Command(
+        "dataset report",
+        "Save a dataset's report: ledger, lengths, balance, drops, versions, with plots.",
+        "ftf dataset report --model smollm2 -o report",
+        "statistics.report",
+        _dataset_report,
+        project=True,
     ),
     Command(
         "dataset examples",

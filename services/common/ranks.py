@@ -21,7 +21,7 @@ _MOST_BYTES = 8 * 1024 * 1024
 
 
 class RankFiles:
-    """Finds cl100k_base; see ports.Ranks.
+    """Finds cl100k_base.
 
     Args:
         given: TIKTOKEN_CACHE_DIR, or "".
