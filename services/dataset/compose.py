@@ -65,22 +65,9 @@ def compose(runtime: Runtime) -> Service:
     imports = Imports(datasets, ingest, objects, runtime.config.max_upload_bytes)
     loop = _loop(runtime, datasets, by_origin(generator, importer))
     reviewing, preview = Reviewing(datasets, examples), Preview(ingest, endpoints)
-    versions = Versions(service, objects)
-    forgetting = Forgetting(service, examples.resources, versions, freezer, objects)
-    reporting = Reporting(service, accounts, _tokenizing(runtime))
+    afterwards = _afterwards(runtime, service, accounts, freezer)
     api = DatasetApi(
-        service,
-        endpoints,
-        reviewing,
-        preview,
-        objects,
-        accounts,
-        versions,
-        forgetting,
-        reporting,
-        imports,
-        templates,
-        estimator,
+        service, endpoints, reviewing, preview, objects, accounts, *afterwards, imports, templates, estimator
     )
     tasks = [loop.run, imports.keep_sweeping, Outbox(datasets, bus, service.purge).run, Outbox(llms, bus).run]
     return Service(
@@ -102,9 +89,15 @@ def _follower(bus: Bus, service: Datasets) -> Callable[[], Awaitable[None]]:
     return lambda: bus.consume("dataset-project-deleted", ["ftf.events.project.deleted"], project_deleted)
 
 
-def _tokenizing(runtime: Runtime) -> Tokenizing:
+def _afterwards(
+    runtime: Runtime, service: Datasets, accounts: Accounts, freezer: Freezer
+) -> tuple[Versions, Forgetting, Reporting]:
+    """Return what works on datasets that are there."""
+    objects = runtime.objects
     ranks = RankFiles(os.environ.get("TIKTOKEN_CACHE_DIR", ""), runtime.config.state / "dataset" / "tiktoken")
-    return Tokenizing(runtime.peers, runtime.objects, ranks)
+    versions = Versions(service, objects)
+    forgetting = Forgetting(service, service.examples.resources, versions, freezer, objects)
+    return versions, forgetting, Reporting(service, accounts, Tokenizing(runtime.peers, objects, ranks))
 
 
 def _endpoints(runtime: Runtime, llms: Resources) -> Endpoints:
