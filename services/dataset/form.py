@@ -20,6 +20,7 @@ from services.common.documents.port import Document
 from services.common.protoform import artifact_to_proto, count_to_proto, meta_to_proto, timestamp, work_to_proto
 from services.dataset import transferform
 from services.dataset.core import review
+from services.dataset.core.frozen import conversation
 
 _EXAMPLE_FIELDS = (
     "prompt", "response", "chunk", "evidence", "accepted", "drop_reason", "drop_detail", "split", "prompt_version",
@@ -96,7 +97,7 @@ def example(doc: Document) -> example_pb2.Example:
     fields: dict[str, Any] = {name: doc[name] for name in _EXAMPLE_FIELDS}
     fields.update(name=doc["_id"], file_display_name=doc["file_name"])
     fields.update({name: doc[name] for name in _TASK_FIELDS if doc.get(name)})
-    fields["messages"] = transferform.chat_messages(doc.get("messages") or ())
+    fields["messages"] = transferform.chat_messages(conversation(doc, "") if doc.get("messages") else ())
     if doc.get("question_type"):
         fields["question_type"] = "QUESTION_TYPE_" + doc["question_type"]
     fields.update(flags=doc.get("flags", []), scores=doc.get("scores", {}))

@@ -11,8 +11,8 @@ from services.common.documents.port import Document
 from services.common.errors import InvalidArgument, NotFound
 from services.common.resources import DEFAULT_PAGE, Resources
 from services.dataset.core import filters, review
-from services.dataset.core.checks import MAX_PROMPT, MAX_RESPONSE
 from services.dataset.core.review import Word
+from services.dataset.core.tasks.custom import MAX_TEXT
 from services.dataset.store import Examples
 
 EXAMPLE = "projects/*/datasets/*/examples/*"
@@ -79,9 +79,11 @@ class Reviewing:
         for field in fields:
             if field not in CHANGEABLE:
                 raise InvalidArgument(f"{field} cannot be changed; {', '.join(CHANGEABLE)} can.", field="update_mask")
-        for field, most in (("prompt", MAX_PROMPT), ("response", MAX_RESPONSE)):
-            if field in fields and not 0 < len(getattr(wanted, field).strip()) <= most:
-                raise InvalidArgument(f"{field} is empty or longer than {most} characters.", field=f"example.{field}")
+        for field in {"prompt", "response"} & set(fields):
+            if not 0 < len(getattr(wanted, field).strip()) <= MAX_TEXT:
+                raise InvalidArgument(
+                    f"{field} is empty or longer than {MAX_TEXT} characters.", field=f"example.{field}"
+                )
         await self.get(wanted.name)
 
         def change(doc: Document) -> None:

@@ -327,7 +327,7 @@ async def test_an_edit_that_cannot_be_is_refused(tmp_path: Path) -> None:
         assert await refusal(stub.UpdateExample(old)) == (grpc.StatusCode.ABORTED, "ETAG_MISMATCH")
         assert await refusal(stub.UpdateExample(update(name, "evidence", evidence="x"))) == INVALID
         assert await refusal(stub.UpdateExample(update(name, "prompt", prompt=" "))) == INVALID
-        assert await refusal(stub.UpdateExample(update(name, "response", response="x" * 5000))) == INVALID
+        assert await refusal(stub.UpdateExample(update(name, "response", response="x" * 33_000))) == INVALID
         assert await refusal(stub.UpdateExample(update(name + "x", prompt="What is new?"))) == ABSENT
 
 

@@ -242,3 +242,18 @@ async def test_a_preview_shows_conversations_and_reasoning(tmp_path: Path) -> No
         assert len(made[0].examples[0].messages) == 8
         assert made[1].examples[0].reasoning
         assert all(e.accepted for found in made for e in found.examples)
+
+
+async def test_an_edited_conversation_is_read_and_frozen_as_it_was_edited(tmp_path: Path) -> None:
+    """Prompt and response are its first question and its last answer; a long prompt may be edited too."""
+    async with llm() as server, dataset_service(tmp_path, server, library(1)) as (stub, _):
+        await generated(stub, **TASKS["chat"])
+        name = (await examples(stub))[0].name
+        changed = example_pb2.Example(name=name, prompt="What is it? " * 100, response="A barometer.")
+        edited = await stub.UpdateExample(pb.UpdateExampleRequest(example=changed))
+        await stub.FreezeDataset(pb.FreezeDatasetRequest(name=f"{PROJECT}/datasets/d"))
+        line = next(line for line in await rows(stub) if line["id"] == name)
+
+        assert (edited.messages[0].content, edited.messages[-1].content) == (changed.prompt.strip(), "A barometer.")
+        assert [m["content"] for m in line["messages"]] == [m.content for m in edited.messages]
+        assert len(await examples(stub, 'task_type = "chat" AND language = ""')) == 2

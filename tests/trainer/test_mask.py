@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from services.common.errors import NotReady
 from services.trainer.encode import IGNORED, Encoder, measure, require_supervision
-from services.trainer.rows import Row
+from services.trainer.rows import Row, read_rows
 from tests.fakes.tiny_model import CHATML
 
 SMOL = (
@@ -208,3 +209,29 @@ def test_packed_examples_do_not_see_each_other(model: Path, tokenizer: Any, tmp_
 
     assert len(trainer.train_dataset) < len(encoded)
     assert packed == pytest.approx(apart, rel=1e-4)
+
+
+def test_a_frozen_conversation_is_learnt_turn_by_turn_and_asked_for_its_last_answer(
+    tokenizer: Any, tmp_path: Path
+) -> None:
+    """Every answer of a line of several turns is supervised; evaluation begins before the last one.
+
+    Its reasoning, which stands apart, is not learnt.
+    """
+    turns = [
+        {"role": role, "content": f"{role} says {n}"} for n in range(3) for role in ("user", "assistant")
+    ]  # fmt: skip
+    line = {"id": "e", "split": "EVAL", "messages": turns, "task_type": "chat", "reasoning": "Nobody hears this."}
+    (tmp_path / "d.jsonl").write_text(json.dumps(line) + "\n")
+    (found,) = read_rows(tmp_path / "d.jsonl")
+    tokenizer.chat_template = CHATML
+    encoder = Encoder(tokenizer, [found], max_length=512, assistant_only=True)
+    encoded = encoder.encode(found)
+    prompt = tokenizer.decode(encoder.prompt_ids(found))
+
+    assert [m["role"] for m in found.prompt] == ["user", "assistant", "user", "assistant", "user"]
+    assert found.reference == "assistant says 2"
+    supervised = tokenizer.decode([label for label in encoded.labels if label != IGNORED])
+    assert supervised == "".join(f"assistant says {n}<|im_end|>" for n in range(3))
+    assert prompt.endswith("user says 2<|im_end|>\n<|im_start|>assistant\n")
+    assert "Nobody" not in tokenizer.decode(encoded.input_ids)

@@ -13,7 +13,7 @@ from services.dataset.core import review
 
 FIELDS = {
     "accepted": bool, "edited": bool, "split": str, "drop_reason": str, "file": str, "chunk": str, "task_type": str,
-    "language": str, "state": str, "tag": str, "flag": str, "text": str,
+    "language": str, "persona": str, "question_type": str, "state": str, "tag": str, "flag": str, "text": str,
 }  # fmt: skip
 """What can be asked for; and scores.NAME, a number."""
 SPLITS = ("TRAIN", "EVAL", "RECALL")
