@@ -112,7 +112,9 @@ def _too_much(what: str, limit: str) -> Exhausted:
 
 
 def _explained(error: BaseException, limits: Limits) -> FineTuneFlowError:
-    number = error.errno if isinstance(error, OSError) else None
+    # What Python's file says of a full one comes back through the Parquet library as the text of another error.
+    numbers = (errno.EFBIG, errno.ENOMEM, errno.ENOSPC, errno.EDQUOT)
+    number = next((n for n in numbers if f"[Errno {n}]" in str(error)), None)
     if number == errno.EFBIG:
         return _too_much("output", f"{limits.output_bytes >> 20} MiB")
     if number == errno.ENOMEM:
