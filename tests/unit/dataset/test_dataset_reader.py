@@ -16,7 +16,7 @@ from services.common.errors import FineTuneFlowError
 from services.dataset import parquet
 from services.dataset.importingwork import READER
 
-LIMITS = confined.Limits(memory_bytes=1 << 30, cpu_seconds=20, output_bytes=26 << 20, wall_seconds=60)
+LIMITS = confined.Limits(memory_bytes=1 << 30, cpu_seconds=20, output_bytes=48 << 20, wall_seconds=60)
 
 
 async def read(folder: Path, data: bytes, filename: str, limits: confined.Limits = LIMITS) -> dict[str, Any]:
@@ -28,8 +28,8 @@ async def read(folder: Path, data: bytes, filename: str, limits: confined.Limits
 
 
 def bomb(folder: Path) -> bytes:
-    """Return a Parquet file of some kB that would be 40 MB of rows."""
-    (folder / "flat").write_text((json.dumps({"instruction": "A" * 2_000, "output": "B"}) + "\n") * 20_000)
+    """Return a Parquet file of some kB that would be 60 MB of rows."""
+    (folder / "flat").write_text((json.dumps({"instruction": "A" * 2_000, "output": "B"}) + "\n") * 30_000)
     parquet.write(folder / "flat", folder / "packed", ["instruction", "output"], frozenset())
     return (folder / "packed").read_bytes()
 
@@ -41,9 +41,8 @@ def half(folder: Path) -> bytes:
 
 
 def bent(folder: Path) -> bytes:
-    """Return a Parquet file whose footer says nonsense."""
-    data = bomb(folder)
-    return data[:-40] + bytes(32) + data[-8:]
+    """Return a Parquet file whose footer is said to be longer than the file."""
+    return bomb(folder)[:-8] + b"\xf0\xff\xff\x7fPAR1"
 
 
 HOSTILE: dict[str, tuple[str, Callable[[Path], bytes], str]] = {
