@@ -43,8 +43,11 @@ class IngestConfig:
 
 
 def ingest_config(config: Config, environ: Mapping[str, str], cores: int) -> IngestConfig:
-    """Return the settings; Config.settings may hold ingest.memory_bytes, cpu_seconds and wall_seconds, and ocr,
-    ocr_languages, ocr_pages and ocr_page_seconds of the same beginning.
+    """Return the settings.
+
+    Config.settings may hold ingest.memory_bytes, ingest.cpu_seconds, ingest.wall_seconds, ingest.ocr,
+    ingest.ocr_languages, ingest.ocr_pages and ingest.ocr_page_seconds; FTF_OCR and FTF_OCR_LANGUAGES of the environment
+    stand for those of the same name.
 
     Raises:
         InvalidArgument: one of them is not a whole number over 0, or not one of its words.
@@ -67,13 +70,16 @@ def ingest_config(config: Config, environ: Mapping[str, str], cores: int) -> Ing
 
 
 def _ocr(settings: Mapping[str, str], environ: Mapping[str, str]) -> Ocr:
-    """Return how pictures of pages are read: by tesseract where it is installed, unless ingest.ocr is "off"."""
-    wanted = settings.get("ingest.ocr", "auto")
+    """Return how pictures of pages are read: by tesseract where it is installed, unless FTF_OCR is "off"."""
+    wanted = settings.get("ingest.ocr", "") or environ.get("FTF_OCR", "") or "auto"
     if wanted not in ("auto", "off"):
-        raise InvalidArgument(f'The setting ingest.ocr is "{wanted}". Use auto or off.')
-    languages = settings.get("ingest.ocr_languages", "")
+        raise InvalidArgument(f'The setting FTF_OCR is "{wanted}". Use auto or off.', reason="CONFIGURATION")
+    languages = settings.get("ingest.ocr_languages", "") or environ.get("FTF_OCR_LANGUAGES", "")
     if not re.fullmatch(r"[A-Za-z_]*(\+[A-Za-z_]+)*", languages):
-        raise InvalidArgument(f'The setting ingest.ocr_languages is "{languages}". Use codes of tesseract: eng+deu.')
+        raise InvalidArgument(
+            f'The setting FTF_OCR_LANGUAGES is "{languages}". Use codes of tesseract, such as eng+deu.',
+            reason="CONFIGURATION",
+        )
     found = Ocr(languages=languages)
     if text := settings.get("ingest.ocr_pages", ""):
         found = replace(found, pages=_whole(text, "ingest.ocr_pages"))

@@ -9,6 +9,9 @@ from typing import Any
 
 UNKNOWN = "und"
 _FEWEST_LETTERS = 24
+_NO_WORDS = "zxx"
+"""What the library says of numbers and the like."""
+
 _LOADING = threading.Lock()
 _LEAST = 0.5
 """Below this share of certainty, from 0 to 1, no language is named."""
@@ -26,7 +29,7 @@ class LangidLanguages:
 
 def _named(text: str) -> str:
     code, certainty = _model().classify(text)
-    return str(code) if certainty >= _LEAST else UNKNOWN
+    return str(code) if certainty >= _LEAST and code != _NO_WORDS else UNKNOWN
 
 
 def _model() -> Any:

@@ -96,3 +96,11 @@ def odt_file(body: str, head: str = "", **entries: str) -> bytes:
     content += '<style:style style:name="P1" style:parent-style-name="Preformatted_20_Text"/></office:automatic-styles>'
     content += f"<office:body><office:text>{body}</office:text></office:body></office:document-content>"
     return zipped({"content.xml": content, **entries}, ODT)
+
+
+def rezipped(data: bytes, old: bytes, new: bytes) -> bytes:
+    """Return an archive in whose members one thing stands in place of another."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        entries = {name: archive.read(name) for name in archive.namelist()}
+    assert any(old in found for found in entries.values())
+    return zipped({name: found.replace(old, new) for name, found in entries.items()})

@@ -17,14 +17,15 @@ from finetuneflow.ingest.v1 import chunk_pb2, file_pb2
 from services.common.objects.folder import FolderObjects
 from tests.fakes.documents import PROSE, docx_file
 from tests.fakes.ingesting import balanced, chunked, chunks_of, ingest, read, reason
-from tests.fakes.office import epub_file, odt_file, pptx_file, xlsx_file, zipped
+from tests.fakes.office import epub_file, odt_file, pptx_file, rezipped, xlsx_file, zipped
 from tests.fakes.running import Served
 from tests.fakes.scans import WORDS, scanned_pdf, stand_in
 
 FAILED, SUCCEEDED = work_pb2.WORK_STATE_FAILED, work_pb2.WORK_STATE_SUCCEEDED
 PAGE = """<!doctype html><html><head><title>Guide</title><style>p { color: red }</style></head><body>
 <header><a href="/">Home</a></header><nav><ul><li>Shop</li></ul></nav><script>track()</script>
-<main><h1>The <em>Kestrel</em> pump</h1><p>It moves <b>coolant</b>.<br>It is blue &amp; loud.</p>
+<main><h1>The <em>Kestrel</em> pump</h1><div class="toc">Care</div>
+<p>It moves <b>coolant</b>.<br>It is blue &amp; loud.</p>
 <ul><li>first<ul><li>nested</li></ul></li><li>second</li></ul><ol start="3"><li>third</li></ol>
 <table><tr><th>Part</th><th>Price</th></tr><tr><td>Lid | top</td><td>12</td></tr></table>
 <pre>def f():
@@ -88,7 +89,7 @@ async def test_html_becomes_markdown_and_what_is_no_content_is_counted(server: t
 
     assert await text_of(served, file) == PAGE_TEXT
     assert drops(file) == {
-        "SCRIPT": 1, "NAVIGATION": 2, "PAGE_HEADER": 1, "PAGE_FOOTER": 1, "HIDDEN": 1
+        "SCRIPT": 1, "NAVIGATION": 2, "TABLE_OF_CONTENTS": 1, "PAGE_HEADER": 1, "PAGE_FOOTER": 1, "HIDDEN": 1
     }  # fmt: skip
     last = (await pieces(stub, file))[-1]
     assert list(last.places[-1].headings) == ["The Kestrel pump", "Care"]
@@ -186,6 +187,18 @@ async def test_sheets_become_tables_whose_chunks_name_their_cells(server: tuple[
     assert len(table) > 3
 
 
+async def test_the_second_reader_of_workbooks_reads_what_the_first_does_not_know(server: tuple[Any, Served]) -> None:
+    """calamine knows no errors newer than itself; the file says which program was left and why."""
+    stub, served = server
+    data = rezipped(xlsx_file({"A": [["part", "price"], ["Lid", 1]]}), b'<c r="B2" t="n"><v>1</v>', SPILL)
+    file = await read(stub, data, "spill.xlsx")
+
+    assert await text_of(served, file) == "# A\n\n| part | price |\n| --- | --- |\n| Lid | #SPILL! |"
+    assert file.text.extractor.startswith("openpyxl ")
+    assert file.text.failed_extractor.startswith("python-calamine ")
+    assert file.text.failed_because == "CORRUPT_DOCUMENT"
+
+
 async def test_a_book_is_read_in_the_order_of_its_spine(server: tuple[Any, Served]) -> None:
     """Chapters are HTML; the table of contents is counted as navigation."""
     stub, served = server
@@ -233,6 +246,7 @@ LOCKED = (
     '<m:manifest xmlns:m="urn:oasis:names:tc:opendocument:xmlns:manifest:1.0"><m:file-entry><m:encryption-data/>'
     "</m:file-entry></m:manifest>"
 )
+SPILL = b'<c r="B2" t="e"><v>#SPILL!</v>'
 OLE = bytes.fromhex("d0cf11e0a1b11ae1")
 BILLION = '<!DOCTYPE d [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;&a;&a;">]>'
 FILE = '<!DOCTYPE d [<!ENTITY a SYSTEM "file:///etc/passwd">]>'
@@ -278,13 +292,14 @@ async def test_a_bad_document_gets_a_reason(server: tuple[Any, Served], name: st
 
 
 async def test_a_scan_is_read_where_tesseract_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The record names the program and the pages; with ingest.ocr off a scan has no text, and says which pages."""
+    """The record names the program and the pages; with FTF_OCR off a scan has no text, and says which pages."""
     monkeypatch.setenv("PATH", f"{stand_in(tmp_path / 'bin').parent}:{os.environ['PATH']}")
     data = scanned_pdf(WORDS, "", WORDS)
     async with ingest(tmp_path / "on") as (stub, _):
         file = await read(stub, data, "scan.pdf")
         places = [place.page for chunk in await pieces(stub, file) for place in chunk.places]
-    async with ingest(tmp_path / "off", settings={"ingest.ocr": "off"}) as (stub, _):
+    monkeypatch.setenv("FTF_OCR", "off")
+    async with ingest(tmp_path / "off") as (stub, _):
         refused = await read(stub, data, "scan.pdf")
 
     assert file.text.extractor.endswith(" + tesseract 9.8.7")

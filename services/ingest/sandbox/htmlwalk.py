@@ -47,7 +47,10 @@ _OWNED = {"article", "section", "main", "blockquote", "aside", "figure"}
 """Header and footer inside of these belong to them, not to the page."""
 
 _HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
-_PERMALINK = "headerlink"
+_CONTENTS = frozenset({"toc", "table-of-contents", "tableofcontents"})
+_MARKS = frozenset({"¶", "§", "#", "🔗"})
+"""What links from a heading to the heading itself show."""
+
 _QUIET = frozenset(
     {"head", "title", "meta", "link", "base", "wbr", "col", "colgroup", "param", "source", "track", "rp"}
 )
@@ -126,8 +129,10 @@ class HtmlWalk:
             return "HIDDEN"
         if self._whole:
             return ""
-        if tag == "a" and _PERMALINK in (node.get("class") or "").split():
+        if tag == "a" and _links_to_itself(node):
             return "NAVIGATION"
+        if _CONTENTS & {(node.get("id") or "").lower(), *(node.get("class") or "").lower().split()}:
+            return "TABLE_OF_CONTENTS"
         role = _ROLES.get((node.get("role") or "").strip().lower(), "")
         if role:
             return role
@@ -250,6 +255,10 @@ class HtmlWalk:
 def name_of(node: Any) -> str:
     """Return an element's name in lower case, without its namespace."""
     return str(node.tag).rpartition("}")[2].lower()
+
+
+def _links_to_itself(node: Any) -> bool:
+    return (node.get("href") or "").startswith("#") and "".join(node.itertext()).strip() in _MARKS
 
 
 def _owned(node: Any) -> bool:

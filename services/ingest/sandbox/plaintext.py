@@ -13,6 +13,8 @@ from services.ingest.core.writer import MAX_CHARACTERS, check_length
 from services.ingest.sandbox.job import Progress
 
 _CONTROLS = re.compile("[\x01-\x08\x0e-\x1a\x1c-\x1f\x7f]")
+_OVERSTRUCK = re.compile("[^\\n\x08]\x08")
+_ESCAPES = re.compile("\x1b\\[[0-9;:?]{0,32}[A-Za-z]|\x1b[()][A-Z0-9]|\x1b\\][^\x07\x1b\\n]{0,500}(?:\x07|\x1b\\\\)")
 _MOST_CONTROLS = 0.01
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
@@ -26,7 +28,7 @@ def read_text(path: Path, mime_type: str, progress: Progress) -> Extraction:
     """
     # A code point has at most four bytes, so a larger file need not be read.
     check_length(path.stat().st_size // 4)
-    text = decoded(path.read_bytes())
+    text = without_terminal_marks(decoded(path.read_bytes()))
     check_length(len(text))
     if len(_CONTROLS.findall(text[:MAX_CHARACTERS])) > max(8, _MOST_CONTROLS * len(text)):
         raise corrupt("is binary data, not text")
@@ -44,6 +46,13 @@ def read_text(path: Path, mime_type: str, progress: Progress) -> Extraction:
         came=len(document.blocks),
         went=len(document.blocks),
     )
+
+
+def without_terminal_marks(text: str) -> str:
+    """Return text without the letters struck over and the escape sequences by which terminals show bold and colour."""
+    if "\x08" in text:
+        text = _OVERSTRUCK.sub("", text)
+    return _ESCAPES.sub("", text) if "\x1b" in text else text
 
 
 def decoded(data: bytes) -> str:

@@ -98,14 +98,16 @@ def _calamine_rows(book: CalamineWorkbook, number: int) -> Iterator[tuple[int, S
 def _by_openpyxl(path: Path, progress: Progress) -> Extraction:
     import openpyxl
 
-    book = openpyxl.load_workbook(path, read_only=True, data_only=True, keep_links=False)
-    try:
-        sheets = [
-            Sheet(sheet.title, sheet.sheet_state != "visible", _openpyxl_rows(sheet)) for sheet in book.worksheets
-        ]
-        return _written(path, f"openpyxl {openpyxl.__version__}", sheets, progress)
-    finally:
-        book.close()
+    # By name it would refuse a file that is not called .xlsx.
+    with path.open("rb") as file:
+        book = openpyxl.load_workbook(file, read_only=True, data_only=True, keep_links=False)
+        try:
+            sheets = [
+                Sheet(sheet.title, sheet.sheet_state != "visible", _openpyxl_rows(sheet)) for sheet in book.worksheets
+            ]
+            return _written(path, f"openpyxl {openpyxl.__version__}", sheets, progress)
+        finally:
+            book.close()
 
 
 def _openpyxl_rows(sheet: Any) -> Iterator[tuple[int, Sequence[str]]]:

@@ -130,7 +130,7 @@ def test_control_characters_in_number_are_binary_data(tmp_path: Path) -> None:
         read_text(path, PLAIN, lambda *_: None)
     path.write_bytes(b"\x1b[31mred\x1b[0m \x07bell")
 
-    assert read_text(path, PLAIN, lambda *_: None).document.text == "[31mred[0m bell"
+    assert read_text(path, PLAIN, lambda *_: None).document.text == "red bell"
 
 
 @pytest.mark.parametrize(
@@ -203,3 +203,11 @@ def test_the_package_carries_the_file_that_is_expected() -> None:
 
     with gzip.open(Path(folder) / "data" / "cl100k_base.tiktoken.gz") as file:
         assert hashlib.sha256(file.read()).hexdigest() == SHA256
+
+
+def test_a_manual_page_is_read_without_the_marks_of_a_terminal(tmp_path: Path) -> None:
+    """Bold and underlined letters are struck over on a terminal; there may be as many marks as letters."""
+    path = tmp_path / "ls.txt"
+    path.write_text("N\bNA\bAM\bME\bE\n       l\bls\bs - _\bl_\bi_\bs_\bt \x1b[1mfiles\x1b[0m\n" * 40)
+
+    assert read_text(path, PLAIN, lambda *_: None).document.text.startswith("NAME\n       ls - list files\n")
