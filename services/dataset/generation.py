@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
+from collections import deque
 from collections.abc import Coroutine
 from typing import Any
 
 from services.common.documents.port import Document
 from services.common.errors import FineTuneFlowError, NotFound, NotReady
-from services.common.protoform import count_to_document
 from services.common.resources import Mutate
 from services.common.work import Claim, OnHold, Superseded
 from services.dataset import rounds
@@ -22,7 +21,6 @@ from services.dataset.asking import Asker, BudgetReached
 from services.dataset.core import tasks
 from services.dataset.core.asked import Asked
 from services.dataset.core.example import Verdict
-from services.dataset.core.ledger import UNREADABLE
 from services.dataset.core.replies import parse
 from services.dataset.endpoints import Endpoints
 from services.dataset.estimating import Estimator
@@ -34,9 +32,11 @@ from services.dataset.ports import Documents
 from services.dataset.rounds import specs
 from services.dataset.spec import Call, Plan
 from services.dataset.store import Calls, Examples
+from services.dataset.tally import Tally
 
 TELL_SECONDS = 0.4
 ACCEPTED = "ACCEPTED_REACHED"
+MOST_WRITING = 64
 MAX_AHEAD = 4
 """Replies waiting to be judged, per call in flight: bounds the memory when an early call is slow."""
 
@@ -120,58 +120,6 @@ def _round(turn: int) -> Mutate:
     return note
 
 
-class Tally:
-    """What came in, went on and was dropped, so far."""
-
-    def __init__(self, planned: Plan) -> None:
-        self._plan = planned
-        self.calls_dropped: Counter[str] = Counter()
-        self.dropped: Counter[str] = Counter()
-        self.flags: Counter[str] = Counter()
-        self.judged = 0
-        self.accepted = 0
-
-    def note(self, example: Document) -> None:
-        """Count one judged reply."""
-        self.judged += 1
-        if example["delete_time"] is not None:
-            self.dropped["DELETED_BY_REVIEW"] += 1
-        elif example["accepted"]:
-            self.accepted += 1
-            self.flags.update(example.get("flags", ()))
-        else:
-            self.dropped[example["drop_reason"] or "REJECTED_BY_REVIEW"] += 1
-
-    def counts(self) -> list[Document]:
-        """Return the stages; each one's in is the out of the one before, and in = out + dropped."""
-        answered = self.judged
-        waiting = len(self._plan.calls) - answered - sum(self.calls_dropped.values())
-        unread = {k: v for k, v in self.dropped.items() if k in UNREADABLE}
-        judged = {k: v for k, v in self.dropped.items() if k not in UNREADABLE}
-        read = answered - sum(unread.values())
-        bare = {"NO_PASSAGE": self._plan.bare}
-        return [
-            count_to_document("chunks", self._plan.chunks, self._plan.chunks - self._plan.bare, bare),
-            count_to_document(
-                "calls", len(self._plan.calls), answered, {**self.calls_dropped, "NOT_MADE_YET": waiting}
-            ),
-            count_to_document("replies", answered, read, unread),
-            count_to_document("examples", read, self.accepted, judged),
-        ]
-
-    def nothing_accepted(self) -> str:
-        """Return the message of a dataset without an accepted example."""
-        drops = ", ".join(f"{reason} {count}" for reason, count in self.dropped.most_common())
-        if not self._plan.calls:
-            return "No chunk has a sentence to ask about. Use documents with more text in them."
-        if not self.judged:
-            return f"No call was made: the first could pass the budget ({', '.join(self.calls_dropped)}). Allow more."
-        return (
-            f"None of {self.judged} replies was accepted ({drops}). See them with `ftf dataset examples --filter '*'`; "
-            "use a stronger LLM or other documents."
-        )
-
-
 class _Run:
     """One attempt at one dataset."""
 
@@ -185,35 +133,38 @@ class _Run:
         self._began = time.monotonic()
         self._earlier = float(claim.doc["usage"]["seconds"])
         self._told = 0.0
+        self._known: set[str] = set()
+        self._writing: set[asyncio.Task[Document]] = set()
         self.tally = Tally(planned)
         self.stop_reason = ""
 
     async def to_the_end(self) -> None:
         """Make what calls are missing and judge every reply, until the plan or the limit is reached."""
         await self._asker.begin()
-        await self._examples.keep_only(self._claim.doc, self._plan.calls)
-        pending: list[asyncio.Task[Document]] = []
+        self._known = await self._examples.keep_only(self._claim.doc, self._plan.calls)
+        pending: deque[asyncio.Task[tuple[Document, Verdict | None]]] = deque()
         try:
             for index, call in enumerate(self._plan.calls):
                 if self._enough():
                     self.tally.calls_dropped[self.stop_reason] += len(self._plan.calls) - index
                     break
-                ahead = self._plan.calls[len(pending) : index + self._window()]
-                pending += [asyncio.create_task(self._asker.answer(c)) for c in ahead]
+                ahead = self._plan.calls[index + len(pending) : index + self._window()]
+                pending.extend(asyncio.create_task(self._checked(c)) for c in ahead)
                 try:
-                    reply = await pending[index]
+                    reply, verdict = await pending.popleft()
                 except BudgetReached as reached:
                     # Later calls may have been answered before a restart: what was paid for is used.
                     self.stop_reason = reached.reason
                     self.tally.calls_dropped[reached.reason] += 1
                     continue
-                await _to_its_end(self._judge(call, reply))
+                await _to_its_end(self._judge(call, reply, verdict))
                 await self._tell()
             self._enough()
+            await self._written()
         finally:
             for task in pending:
                 task.cancel()
-            await asyncio.gather(*pending, return_exceptions=True)
+            await asyncio.gather(*pending, *self._writing, return_exceptions=True)
             await self._leave()
 
     async def _leave(self) -> None:
@@ -242,19 +193,38 @@ class _Run:
         self.stop_reason = reached[0] if reached else self.stop_reason
         return bool(reached)
 
-    async def _judge(self, call: Call, reply: Document) -> None:
-        self.tally.note(await self._example(call, reply))
+    async def _checked(self, call: Call) -> tuple[Document, Verdict | None]:
+        """Return a call's record and what the check says of it by itself; None if it has an example already."""
+        reply = await self._asker.answer(call)
+        if call.id in self._known:
+            return reply, None
+        # Normalising a long chunk takes more than the 10 ms that the event loop may be held.
+        return reply, await asyncio.to_thread(judge, self._plan, call, reply["text"])
 
-    async def _example(self, call: Call, reply: Document) -> Document:
-        known = await self._examples.of_call(self._claim.doc, call)
+    async def _judge(self, call: Call, reply: Document, checked: Verdict | None) -> None:
+        """Judge a reply after those before it, and begin to store the example."""
+        known = await self._examples.of_call(self._claim.doc, call) if checked is None else None
         if known:
             self._gates.recall(known)
-            return known
-        # Normalising a long chunk takes more than the 10 ms that the event loop may be held.
-        checked = await asyncio.to_thread(judge, self._plan, call, reply["text"])
+            self.tally.note(known)
+            return
+        checked = checked or await asyncio.to_thread(judge, self._plan, call, reply["text"])
         verdict = await self._gates.judge(checked, call)
         version = self._plan.template.version
-        return await self._examples.add(self._claim.doc, call, verdict, reply, version, self._asker.llm)
+        add = self._examples.add(self._claim.doc, call, verdict, reply, version, self._asker.llm)
+        # Stored side by side, so that many are committed at once; `_tell` counts none before it is stored.
+        self._writing.add(asyncio.create_task(add))
+        flags = list(verdict.flags)
+        self.tally.note(
+            {"delete_time": None, "accepted": verdict.accepted, "drop_reason": verdict.drop_reason, "flags": flags}
+        )
+        if len(self._writing) >= MOST_WRITING:
+            await self._written()
+
+    async def _written(self) -> None:
+        """Wait until every example that was judged is stored."""
+        writing, self._writing = self._writing, set()
+        await asyncio.gather(*writing)
 
     def final(self, doc: Document) -> None:
         """Write the counts and the usage as they are now."""
@@ -271,6 +241,7 @@ class _Run:
         if time.monotonic() - self._told < TELL_SECONDS:
             return
         self._told = time.monotonic()
+        await self._written()
         await self._claim.update(self.final)
 
 

@@ -103,12 +103,19 @@ class Examples:
         except AlreadyExists:
             return await self.resources.collection.get(_name(dataset, call)) or fields
 
-    async def keep_only(self, dataset: Document, calls: Sequence[Call]) -> None:
-        """Remove the examples of calls that are no longer in the plan, as after a file was cut anew."""
-        planned = {_name(dataset, call) for call in calls}
+    async def keep_only(self, dataset: Document, calls: Sequence[Call]) -> set[str]:
+        """Remove the examples of calls that are no longer in the plan, as after a file was cut anew.
+
+        Returns: the ids of the calls that have an example.
+        """
+        planned = {_name(dataset, call): call.id for call in calls}
+        kept: set[str] = set()
         async for doc in _all(self.resources.collection, {"dataset_uid": dataset["uid"]}, "order"):
-            if doc["_id"] not in planned:
+            if doc["_id"] in planned:
+                kept.add(planned[doc["_id"]])
+            else:
                 await self.resources.collection.delete(doc["_id"])
+        return kept
 
     async def all(self, dataset: Document, **conditions: Any) -> list[Document]:
         """Return the examples of a dataset that meet some conditions, in order, deleted ones left out."""

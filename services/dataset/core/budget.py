@@ -35,6 +35,9 @@ class Budget:
     Args:
         max_tokens, max_cost: 0 for no limit.
         prompt_tokens, completion_tokens: used before.
+
+    Attributes:
+        in_flight: calls that have reserved and not settled.
     """
 
     def __init__(
@@ -45,17 +48,13 @@ class Budget:
         self._prices = prices
         self._prompt = prompt_tokens
         self._completion = completion_tokens
-        self._held: list[tuple[int, int]] = []
-
-    @property
-    def in_flight(self) -> int:
-        """Calls that have reserved and not settled."""
-        return len(self._held)
+        self._held = (0, 0)
+        self.in_flight = 0
 
     def refuses(self, prompt_tokens: int, completion_tokens: int) -> str:
         """Return which limit a call of so many tokens at most could pass: MAX_TOKENS_TOTAL, MAX_COST; "" if none."""
-        prompt = self._prompt + prompt_tokens + sum(p for p, _ in self._held)
-        completion = self._completion + completion_tokens + sum(c for _, c in self._held)
+        prompt = self._prompt + prompt_tokens + self._held[0]
+        completion = self._completion + completion_tokens + self._held[1]
         if self._max_tokens and prompt + completion > self._max_tokens:
             return "MAX_TOKENS_TOTAL"
         if self._max_cost and self._prices.cost(prompt, completion) > self._max_cost:
@@ -64,10 +63,12 @@ class Budget:
 
     def reserve(self, prompt_tokens: int, completion_tokens: int) -> None:
         """Set aside what a call may use at most; only after refuses said "" to the same."""
-        self._held.append((prompt_tokens, completion_tokens))
+        self._held = (self._held[0] + prompt_tokens, self._held[1] + completion_tokens)
+        self.in_flight += 1
 
     def settle(self, reserved: tuple[int, int], used: tuple[float, float] = (0, 0)) -> None:
         """Give back what was set aside and count what was used instead."""
-        self._held.remove(reserved)
+        self._held = (self._held[0] - reserved[0], self._held[1] - reserved[1])
+        self.in_flight -= 1
         self._prompt += used[0]
         self._completion += used[1]
