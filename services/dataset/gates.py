@@ -11,7 +11,7 @@ from typing import Any
 
 from services.common.documents.port import Document
 from services.dataset.core.aim import UNANSWERABLE
-from services.dataset.core.checks import Seen
+from services.dataset.core.doubles import NEAR, Doubles
 from services.dataset.core.example import Verdict
 from services.dataset.core.gatekeeping import gate
 from services.dataset.core.grounding import LEAST
@@ -30,11 +30,11 @@ class Gates:
 
     def __init__(self, spec: dict[str, Any]) -> None:
         self._spec = spec
-        self._seen = Seen()
+        self._doubles = Doubles(spec.get("near_duplicate", NEAR))
 
     async def judge(self, verdict: Verdict, call: Call) -> Verdict:
         """Return the verdict with what the gates say of it; an accepted one is remembered."""
-        return self._seen.judge(await asyncio.to_thread(self._screened, verdict, call))
+        return self._doubles.judge(await asyncio.to_thread(self._screened, verdict, call))
 
     def _screened(self, verdict: Verdict, call: Call) -> Verdict:
         if self._compares(verdict, call):
@@ -49,4 +49,6 @@ class Gates:
 
     def recall(self, example: Document) -> None:
         """Remember an example that was judged before, so that later ones are judged as they would have been."""
-        self._seen.judge(Verdict(example["prompt"], example["response"], drop_reason=example["drop_reason"]))
+        said = tuple(example.get("messages") or ())
+        known = Verdict(example["prompt"], example["response"], drop_reason=example["drop_reason"], messages=said)
+        self._doubles.judge(known)

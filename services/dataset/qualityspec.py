@@ -43,4 +43,10 @@ def quality(wanted: dataset_pb2.DatasetSpec) -> dict[str, Any]:
         if not 0 <= wanted.min_grounding <= 1:
             raise InvalidArgument(f"min_grounding is {wanted.min_grounding:g}; use 0 to 1.", field="spec.min_grounding")
         found["min_grounding"] = wanted.min_grounding
+    if wanted.HasField("near_duplicate"):
+        if not 0.5 <= wanted.near_duplicate <= 1:
+            raise InvalidArgument(
+                f"near_duplicate is {wanted.near_duplicate:g}; use 0.5 to 1.", field="spec.near_duplicate"
+            )
+        found["near_duplicate"] = wanted.near_duplicate
     return found

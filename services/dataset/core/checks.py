@@ -230,17 +230,26 @@ class Seen:
 
     def judge(self, verdict: Verdict) -> Verdict:
         """Return the verdict, or DUPLICATE or NEAR_DUPLICATE; an accepted one is remembered."""
+        verdict = self.compared(verdict)
+        if verdict.accepted:
+            self.remember(verdict)
+        return verdict
+
+    def compared(self, verdict: Verdict) -> Verdict:
+        """Return the verdict, or DUPLICATE or NEAR_DUPLICATE; nothing is remembered."""
         if not verdict.accepted:
             return verdict
         prompt, response = _key(verdict.prompt), _key(verdict.response)
         if prompt in self._prompts:
             return _dropped(verdict, "DUPLICATE", self._prompts[prompt])
         near = self._near(prompt, self._by_response.get(response, ()))
-        if near:
-            return _dropped(verdict, "NEAR_DUPLICATE", near)
+        return _dropped(verdict, "NEAR_DUPLICATE", near) if near else verdict
+
+    def remember(self, verdict: Verdict) -> None:
+        """Remember an accepted example."""
+        prompt = _key(verdict.prompt)
         self._prompts[prompt] = verdict.prompt
-        self._by_response.setdefault(response, []).append(prompt)
-        return verdict
+        self._by_response.setdefault(_key(verdict.response), []).append(prompt)
 
     def _near(self, prompt: str, others: Iterable[str]) -> str:
         return next((o for o in others if fuzz.token_sort_ratio(prompt, o) >= NEAR_DUPLICATE), "")

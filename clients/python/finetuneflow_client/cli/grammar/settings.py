@@ -79,6 +79,7 @@ DATASET = (
     Setting("system_prompt", str, "system message of each example", metavar="TEXT"),
     Setting("pii_policy", dict, "personal data: EMAIL=mask,*=drop; flag, mask, drop or ignore by kind", flag="pii"),
     Setting("min_grounding", float, "least score of an answer against its evidence, 0 to 1"),
+    Setting("near_duplicate", float, "least similarity of two examples that count as one, 0.5 to 1"),
     Setting("canaries", list, "texts that no example may hold, by comma"),
     Setting("inherit_reviews_from", str, "dataset whose reviews the same texts take over", metavar="DATASET"),
     Setting("language", str, "language to write in, as de; otherwise the document's", metavar="CODE"),
