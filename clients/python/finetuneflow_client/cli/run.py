@@ -88,6 +88,8 @@ async def _dataset(
 ) -> dataset_pb2.Dataset:
     """Generate, or find what was generated from the same documents, cut in the same way, by the same LLM."""
     spec = dataset_spec(session.args, sorted(file.name for file in files), llm, RUN_DATASET)
+    if spec.inherit_reviews_from:
+        spec.inherit_reviews_from = await targets.dataset(session, spec.inherit_reviews_from)
     name = await resumable.dataset(session, project, spec, settings.SerializeToString(deterministic=True).hex())
     await flow.follow_dataset(session, name)
     return await flow.freeze(session, name)

@@ -27,7 +27,7 @@ async def diff(session: Session) -> None:
         changes += page.changes
     if session.output.as_json:
         whole = to_json(found)
-        session.output.json({**whole, "changes": [to_json(change) for change in changes], "nextPageToken": ""})
+        session.output.json({**whole, "changes": [to_json(change) for change in changes], "next_page_token": ""})
         return
     session.output.line(
         f"{names.short(base)}:{found.base_version} → {names.short(other)}:{found.other_version}: "

@@ -1,0 +1,96 @@
+"""The client on all five services: documents in, reviewed, trained on, and one of them unlearned."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from finetuneflow_client.cli.grammar.parser import build
+from finetuneflow_client.cli.main import connected
+from services.local import COMPOSES
+from tests.fakes.ingest import text
+from tests.fakes.llm_server import llm
+from tests.fakes.model_folder import model_files, write_folder
+from tests.fakes.running import TOKEN, serving
+from tests.service.test_training import fake_jobs
+
+TEMPLATE = "{% for m in messages %}{{ m.content }}{% endfor %}"
+
+
+class Client:
+    """Commands in this process, on the loop that the server runs on."""
+
+    def __init__(self, folder: Path, address: str, capsys: pytest.CaptureFixture[str]) -> None:
+        (folder / "client-token").write_text(TOKEN)
+        self._flags = ["--server", address, "--token-file", str(folder / "client-token"), "-q"]
+        self._capsys = capsys
+
+    async def plain(self, *words: str) -> str:
+        """Run a command that succeeds and return what it prints."""
+        args = build().parse_args([*words, *self._flags])
+        code = await connected(args.command, args)
+        out = self._capsys.readouterr().out
+        assert code == 0, out
+        return out
+
+    async def json(self, *words: str) -> Any:
+        """Return what a command prints as JSON."""
+        return json.loads(await self.plain(*words, "--json"))
+
+
+def _why(ledger: Any, name: str) -> dict[str, int]:
+    (step,) = (s for s in ledger["steps"] if s["step"] == name)
+    return {drop["reason"]: int(drop["count"]) for drop in step.get("dropped", ())}
+
+
+async def test_a_document_is_unlearned_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """All that used it is shown and nothing changed; with --yes the file goes, and a version without it is frozen."""
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    for number in range(3):
+        (docs / f"{number}.md").write_text(f"# Manual {number}\n\n{text(number, 6)}\n")
+    files = model_files()
+    files["tokenizer_config.json"] = json.dumps({"chat_template": TEMPLATE}).encode()
+    model = write_folder(tmp_path / "model", files)
+    jobs = fake_jobs(tmp_path, steps=1)
+    async with llm() as server, serving(tmp_path, COMPOSES, jobs=jobs) as served:
+        ftf = Client(tmp_path, served.address, capsys)
+        await ftf.plain("project", "create", "p")
+        await ftf.plain("upload", str(docs))
+        await ftf.plain("chunk")
+        await ftf.plain("llm", "create", "fake", "--url", server.url, "--llm-model", "m")
+        await ftf.plain("dataset", "generate", "--id", "d", "--recall-fraction", "0", "--eval-fraction", "0")
+        first = await ftf.json("dataset", "ledger")
+        await ftf.plain("dataset", "review", "--filter", "*", "--approve", "--tag", "read")
+        await ftf.plain(
+            "train", "-m", str(model), "--only-approved", "--no-recommended", "--id", "r", "--max-length", "64"
+        )
+        run = await ftf.json("runs", "r")
+        shown = await ftf.json("unlearn", "1.md")
+        before = await ftf.json("dataset", "ledger")
+        told = await ftf.plain("unlearn", "1.md", "--yes")
+        again = await ftf.json("unlearn", shown["file"].rpartition("/")[2], "--yes")
+        after = await ftf.json("dataset", "ledger")
+        difference = await ftf.json("dataset", "diff")
+        left = await ftf.json("files")
+        report = await ftf.plain("dataset", "report", "-o", str(tmp_path / "report"), "--max-length", "32")
+        for job in await jobs.list():
+            await jobs.stop(job.name, 0)
+
+    assert [s["step"] for s in first["steps"]][:4] == ["files", "paragraphs", "characters", "chunks"]
+    assert run["only_approved"] is True
+    assert (run["dataset_version"], [u["accepted"] for u in shown["uses"]]) == (2, ["3"])
+    assert [r["name"] for r in shown["runs"]] == ["projects/p/runs/r"]
+    assert shown["deleted"] is False
+    assert [(v["version"], v["rows"]) for v in shown["uses"][0]["versions"]] == [(1, "3"), (2, "3")]
+    assert _why(before, "review") == {}
+    assert "ftf train --model" in told
+    assert "version 3 without it" in told
+    assert again["uses"][0].get("accepted", "0") == "0"
+    assert _why(after, "review") == {"DOCUMENT_DELETED": 3}
+    assert (difference["removed"], difference["other_version"]) == ("3", 3)
+    assert sorted(f["display_name"] for f in left["files"]) == ["0.md", "2.md"]
+    assert len(report.splitlines()) == 5
