@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import json
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +17,9 @@ from services.common.errors import InvalidArgument, NotReady
 from services.common.objects.port import Objects
 from services.common.protoform import count_to_document
 from services.dataset import parquet
-from services.dataset.core.formats import frozenrow
+from services.dataset.core.formats import frozenrow, reviewed
 from services.dataset.core.formats.catalog import FORMATS
-from services.dataset.core.formats.record import SFT, Record
+from services.dataset.core.formats.record import KTO, PREFERENCE, SFT, Record, Refused
 from services.dataset.core.formats.table import JSON, Table, comma_separated, json_lines, shape
 
 JSONL, CSV, PARQUET = "jsonl", "csv", "parquet"
@@ -27,7 +27,7 @@ ENCODINGS = (JSONL, CSV, PARQUET)
 SPLITS = ("", "TRAIN", "EVAL", "RECALL")
 _BLOCK = 1 << 20
 
-Records = Callable[[], Iterable[Record]]
+Records = Callable[[], Iterable[Record | Refused]]
 
 
 @dataclass(frozen=True)
@@ -96,6 +96,23 @@ class Exporter:
                 async for block in self._objects.get(key):
                     await asyncio.to_thread(file.write, block)
             yield await asyncio.to_thread(build, lambda: _records(source), folder, wish)
+
+    @asynccontextmanager
+    async def export_reviews(
+        self, examples: Sequence[Document], system_prompt: str, wish: Wish
+    ) -> AsyncIterator[Exported]:
+        """Write what people decided about examples as preferences or verdicts; see export.
+
+        Raises:
+            InvalidArgument: the format is neither preference nor kto.
+            NotReady: no decision gives a row (NOTHING_TO_EXPORT).
+        """
+        wish.check()
+        make = {PREFERENCE: reviewed.preferences, KTO: reviewed.verdicts}.get(FORMATS[wish.format].kind)
+        if make is None:
+            raise InvalidArgument("Only preference and kto are made of review decisions. Use one.", field="format")
+        with tempfile.TemporaryDirectory(prefix="ftf-export-") as name:
+            yield await asyncio.to_thread(build, lambda: make(examples, system_prompt), Path(name), wish)
 
 
 async def blocks(path: Path) -> AsyncIterator[bytes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 from finetuneflow.dataset.v1 import dataset_pb2
 from finetuneflow.dataset.v1 import transfer_pb2 as pb
@@ -34,11 +35,17 @@ class TransfersApi:
         """Send a frozen version in the form of another program."""
         ids.parse_name(request.name, DATASET)
         wish = transferform.wish(request)
+        if request.from_reviews:
+            doc = await self.__datasets.resources.get(request.name)
+            examples = await self.__datasets.examples.all(doc)
+            async with self.__exporter.export_reviews(examples, doc["spec"]["system_prompt"], wish) as made:
+                async for part in _sent(transferform.exported(request.name, 0, wish, made), made.path):
+                    yield part
+            return
         version = await self.__datasets.version(request.name, request.version)
         async with self.__exporter.export(version["artifact"]["key"], wish) as made:
-            yield pb.ExportDatasetResponse(file=transferform.exported(request.name, version["version"], wish, made))
-            async for data in blocks(made.path):
-                yield pb.ExportDatasetResponse(data=data)
+            async for part in _sent(transferform.exported(request.name, version["version"], wish, made), made.path):
+                yield part
 
     async def ImportDataset(
         self, request: AsyncIterator[pb.ImportDatasetRequest], context: Context
@@ -60,6 +67,12 @@ class TransfersApi:
         if report:
             async for data in self.__objects.get(report["key"]):
                 yield pb.DownloadImportReportResponse(data=data)
+
+
+async def _sent(file: pb.ExportedFile, path: Path) -> AsyncIterator[pb.ExportDatasetResponse]:
+    yield pb.ExportDatasetResponse(file=file)
+    async for data in blocks(path):
+        yield pb.ExportDatasetResponse(data=data)
 
 
 async def _bytes(parts: AsyncIterator[pb.ImportDatasetRequest]) -> AsyncIterator[bytes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,10 @@ import grpc
 import pytest
 import pytest_asyncio
 
-from finetuneflow.dataset.v1 import dataset_pb2
+from finetuneflow.dataset.v1 import dataset_pb2, review_pb2
 from finetuneflow.dataset.v1 import dataset_service_pb2 as pb
 from tests.fakes.datasets import NAME, PROJECT, balanced, dataset_service, drops, examples, reason, rows, state
-from tests.fakes.transfers import begun, frozen, imported, lines, report
+from tests.fakes.transfers import begun, exported, frozen, imported, lines, report
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -212,3 +213,23 @@ async def test_a_deleted_import_leaves_no_file(tmp_path: Path) -> None:
                 await asyncio.sleep(0.05)
 
     assert len(kept) == 1
+
+
+async def test_review_decisions_become_verdicts_and_preferences(stub: Any) -> None:
+    """What nobody reviewed is left out and counted; nothing is made up."""
+    rows = [{"prompt": f"Q{n // 2}?", "completion": f"A{n}"} for n in range(6)]
+    name = (await imported(stub, lines(rows), "reviewed")).name
+    by_answer = {e.response: e.name for e in await examples(stub, name=name)}
+    for action, answers in ((review_pb2.REVIEW_ACTION_APPROVE, "A0 A2"), (review_pb2.REVIEW_ACTION_REJECT, "A1 A4")):
+        chosen = [by_answer[a] for a in answers.split()]
+        await stub.ReviewExamples(review_pb2.ReviewExamplesRequest(parent=name, names=chosen, action=action))
+    verdicts = [json.loads(x) for x in (await exported(stub, "reviewed", "kto", from_reviews=True)).splitlines()]
+    pairs = [json.loads(x) for x in (await exported(stub, "reviewed", "preference", from_reviews=True)).splitlines()]
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await exported(stub, "reviewed", "alpaca", from_reviews=True)
+
+    assert {v["completion"][0]["content"]: v["label"] for v in verdicts} == {
+        "A0": True, "A2": True, "A1": False, "A4": False,
+    }  # fmt: skip
+    assert [(p["chosen"][0]["content"], p["rejected"][0]["content"]) for p in pairs] == [("A0", "A1")]
+    assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT

@@ -19,7 +19,7 @@ from finetuneflow_client.exports import export_dataset
 def wants_export(session: Session) -> bool:
     """Whether a download asks for another form than the frozen file itself."""
     args = session.args
-    return bool(args.format or args.encoding or args.with_source or args.split)
+    return bool(args.format or args.encoding or args.with_source or args.split or args.from_reviews)
 
 
 async def download(session: Session, name: str) -> None:
@@ -31,6 +31,7 @@ async def download(session: Session, name: str) -> None:
         format=format_value(args.format),
         encoding=encoding_value(args.encoding),
         with_source=args.with_source,
+        from_reviews=args.from_reviews,
         split=example_pb2.Split.Value("SPLIT_" + (args.split.upper() or "UNSPECIFIED")),
     )
     view = TransferView("download", 0)

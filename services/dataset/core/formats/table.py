@@ -50,7 +50,7 @@ class Table:
     rows: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
 
-    def measure(self, records: Iterable[Record]) -> None:
+    def measure(self, records: Iterable[Record | Refused]) -> None:
         """Look at all records once, to know the columns and what is left out."""
         found: set[str] = set()
         keys: set[str] = set()
@@ -63,13 +63,16 @@ class Table:
                 continue
             self.rows += 1
             found.update(row)
-            keys.update(key for m in (*record.messages, *record.rejected) for key in m)
+            if isinstance(record, Record):
+                keys.update(key for m in (*record.messages, *record.rejected) for key in m)
         order = (*FORMATS[self.format].columns, *PROVENANCE)
         self.columns = tuple(name for name in order if name in found)
         self.message_keys = frozenset(keys - {"role", "content"})
 
-    def row(self, record: Record) -> Row:
+    def row(self, record: Record | Refused) -> Row:
         """Return one record's row. Raises Refused if it is left out."""
+        if isinstance(record, Refused):
+            raise record
         if self.split and record.split != self.split:
             raise Refused("OTHER_SPLIT", f"The example is not of {self.split}.")
         row = FORMATS[self.format].write(record)
@@ -77,7 +80,7 @@ class Table:
             row.update({"id": record.id, "split": record.split, **record.source})
         return row
 
-    def full(self, records: Iterable[Record]) -> Iterator[Row]:
+    def full(self, records: Iterable[Record | Refused]) -> Iterator[Row]:
         """Yield the rows, each with every column."""
         for record in records:
             try:

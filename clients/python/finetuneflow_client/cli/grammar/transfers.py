@@ -16,6 +16,7 @@ def form_flags(parser: ArgumentParser) -> None:
     parser.add_argument("--format", choices=FORMATS, default="", help="what a row says; otherwise the frozen file")
     parser.add_argument("--as", dest="encoding", choices=ENCODINGS, default="", help="how rows are written (jsonl)")
     parser.add_argument("--with-source", action="store_true", help="add id, split and where each row comes from")
+    parser.add_argument("--from-reviews", action="store_true", help="make preference or kto of review decisions")
     parser.add_argument("--split", choices=SPLITS, default="", help="only the examples of this side")
 
 
