@@ -118,8 +118,10 @@ async def test_csv_becomes_a_table_whose_chunks_name_their_cells(server: tuple[A
     assert found[0].places[0].cells.startswith("A1:C")
     assert found[-1].places[0].cells.endswith(":C42")
     for chunk in found[1:]:
-        first = int(chunk.places[0].cells.split(":")[0][1:])
-        assert chunk.text.startswith(f"| Valve {first - 2} |")
+        first, last = (int(cell[1:]) for cell in chunk.places[0].cells.split(":"))
+        lines = chunk.text.splitlines()
+        assert lines[0].startswith(f"| Valve {first - 2} |")
+        assert lines[-1].startswith(f"| Valve {last - 2} |")
         assert chunk.context[-1].startswith("| name | price | place |")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import pytest
 from rich.console import Console, RenderableType
@@ -10,11 +11,12 @@ from rich.console import Console, RenderableType
 from finetuneflow.common.v1 import work_pb2, worker_service_pb2
 from finetuneflow.dataset.v1 import dataset_pb2
 from finetuneflow.hardware.v1 import device_pb2
+from finetuneflow.ingest.v1 import chunk_pb2
 from finetuneflow.training.v1 import evaluation_pb2, run_pb2, training_service_pb2
 from finetuneflow_client.cli.output import aligned, breadth, clipped
 from finetuneflow_client.cli.screen import Screen
 from finetuneflow_client.cli.view import curve
-from finetuneflow_client.cli.view.dataset import DatasetView
+from finetuneflow_client.cli.view.dataset import DatasetView, place
 from finetuneflow_client.cli.view.estimate import estimate_basis, estimate_rows
 from finetuneflow_client.cli.view.evaluation import evaluation_table
 from finetuneflow_client.cli.view.hardware import inventory_lines, node_table
@@ -218,3 +220,20 @@ def test_what_was_expected_stands_beside_what_was_measured() -> None:
         ("time", "", "75 s"),
     ]
     assert "not known" in estimate_basis(dataset)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"page": 3, "paragraph": 2}, "page 3"),
+        ({"slide": 4, "headings": ["Pump"], "paragraph": 9}, "slide 4"),
+        ({"sheet": "Prices", "cells": "A2:F9", "headings": ["Prices"]}, "sheet Prices, A2:F9"),
+        ({"cells": "B3", "paragraph": 1}, "cells B3"),
+        ({"line": 12, "paragraph": 12}, "line 12"),
+        ({"pointer": "/items/3", "headings": ["items"]}, "/items/3"),
+        ({"headings": ["Leave", "Parental leave"], "paragraph": 12}, "Leave › Parental leave, paragraph 12"),
+    ],
+)
+def test_a_place_is_said_as_its_kind_of_document_has_it(fields: dict[str, Any], words: str) -> None:
+    """Page, slide, cells, line, value, or headings and paragraph."""
+    assert place(chunk_pb2.Place(**fields)) == words
