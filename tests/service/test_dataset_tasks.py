@@ -23,7 +23,7 @@ from tests.fakes.datasets import (
     state,
     wanted,
 )
-from tests.fakes.ingest import library, text
+from tests.fakes.ingest import Ingest, library, text
 from tests.fakes.llm_server import Answer, Request, llm
 from tests.fakes.running import refusal
 
@@ -130,6 +130,28 @@ async def test_kinds_of_question_come_by_turn(tmp_path: Path) -> None:
         assert {e.prompt_version for e in found} == {"question-types/1"}
         assert sum("Kind: why. Ask why" in prompt for prompt in server.prompts) == 6
         assert len(set(server.prompts)) == 18
+
+
+async def test_a_comparison_rests_on_all_the_sentences_that_it_is_about(tmp_path: Path) -> None:
+    """Its facts stand in two of them, the evidence holds both, and other facts are not grounded."""
+    words = "The ferry Alma carries 88 cars. The ferry Berta carries 40 cars and leaves at noon."
+    reply = {
+        "question": "How do the ferries Alma and Berta differ in the number of cars that they carry?",
+        "evidence": "The ferry Alma carries 88 cars.",
+        "answer": "The ferry Alma carries 88 cars, and the ferry Berta carries 40 cars.",
+    }
+    false = {**reply, "answer": "The ferry Alma carries 88 cars, and the ferry Berta carries 50 cars."}
+
+    def script(request: Request) -> Answer:
+        return Answer(json.dumps(false if request.number else reply))
+
+    ferries = Ingest({f"projects/p/files/f{n}": [words] for n in range(2)})
+    async with llm(script) as server, dataset_service(tmp_path, server, ferries) as (stub, _):
+        dataset = await generated(stub, question_types=[example_pb2.QUESTION_TYPE_COMPARE])
+        found = await examples(stub)
+
+        assert [e.evidence for e in found] == [words]
+        assert drops(dataset) == {"ANSWER_NOT_GROUNDED": 1}
 
 
 async def test_what_the_document_does_not_tell_has_the_configured_response(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 from services.dataset.core import checks
@@ -22,7 +23,12 @@ def check(found: dict[str, Any], asked: Asked) -> Verdict:
         return _unanswerable(found, asked)
     if asked.foreign:
         return _foreign(found, asked)
-    return checks.check(found, asked.source, asked.template.asks, asked.fact)
+    verdict = checks.check(found, asked.source, asked.template.asks, asked.fact)
+    if asked.aim.question_type == "COMPARE" and verdict.evidence:
+        # What two things have in common or not stands in two sentences: the quote is one of them.
+        start, end = asked.passage.start, asked.passage.end
+        return replace(verdict, evidence=asked.shown, evidence_range=(start, end))
+    return verdict
 
 
 def _foreign(found: dict[str, Any], asked: Asked) -> Verdict:
