@@ -32,11 +32,7 @@ class _Request:
     result: Any = field(default=None)
     error: BaseException | None = None
 
-    def answer(self) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop that asked is gone, so nobody waits for the answer
-            self.loop.call_soon_threadsafe(self._settle)
-
-    def _settle(self) -> None:
+    def settle(self) -> None:
         if self.future.done():
             return
         if self.error is None:
@@ -97,8 +93,7 @@ class WriterThread:
             ending = None in batch
             requests = [request for request in batch if request is not None]
             self._batch(requests)
-            for request in requests:
-                request.answer()
+            _answer(requests)
         self._connection.close()
 
     def _batch(self, requests: list[_Request]) -> None:
@@ -132,6 +127,21 @@ class WriterThread:
         if self._connection.in_transaction:
             with contextlib.suppress(sqlite3.Error):  # SQLite rolls back by itself when the disk is full
                 self._connection.execute("ROLLBACK")
+
+
+def _answer(requests: list[_Request]) -> None:
+    """Give the results to those who wait, waking each of their loops once: that costs more than many a write."""
+    loops: dict[asyncio.AbstractEventLoop, list[_Request]] = {}
+    for request in requests:
+        loops.setdefault(request.loop, []).append(request)
+    for loop, theirs in loops.items():
+        with contextlib.suppress(RuntimeError):  # the loop that asked is gone, so nobody waits for the answer
+            loop.call_soon_threadsafe(_settle, theirs)
+
+
+def _settle(requests: list[_Request]) -> None:
+    for request in requests:
+        request.settle()
 
 
 def _attempt(connection: sqlite3.Connection, request: _Request) -> None:
