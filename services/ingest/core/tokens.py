@@ -11,6 +11,9 @@ from services.ingest.core.document import Block
 Encode = Callable[[str], Sequence[int]]
 """Returns for each token of a text the code point at which it begins, in rising order."""
 
+Count = Callable[[str], int]
+"""Returns how many tokens a text has."""
+
 PIECE = 8_192
 
 
@@ -25,7 +28,7 @@ class TokenMap:
         self._length = len(text)
         self._starts = array("q")
         for start, end in pieces(text, blocks):
-            self._starts.extend(start + offset for offset in encode(text[start:end]))
+            self._starts.extend([start + offset for offset in encode(text[start:end])])
 
     def count(self, start: int, end: int) -> int:
         """Return about how many tokens a range has."""

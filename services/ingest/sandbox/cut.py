@@ -27,13 +27,15 @@ def cut(job: Job, progress: Progress) -> dict[str, Any]:
     progress("chunk", 0, 0, "characters")
     with Path(job.source).open(encoding="utf-8") as file:
         document = from_json(json.load(file))
+    tokenizer = load_tokenizer(job.tokenizer)
     cutter = Cutter(
         document,
         job.max_tokens,
         job.overlap_tokens,
-        load_tokenizer(job.tokenizer),
+        tokenizer.encode,
         strategy=job.strategy,
         heading_depth=job.heading_depth,
+        count=tokenizer.count,
     )
     coverage = Coverage(document)
     chunks = tokens = 0

@@ -169,7 +169,7 @@ async def test_cl100k_base_counts_without_a_network(tmp_path: Path) -> None:
     """As tiktoken does, with code points as offsets, also inside a character of several tokens."""
     folder = await RankFiles("", tmp_path).folder()
     program = (
-        "from services.ingest.sandbox.tokenizer import load_tokenizer; encode = load_tokenizer(''); "
+        "from services.ingest.sandbox.tokenizer import load_tokenizer; encode = load_tokenizer('').encode; "
         "print(list(encode('Hello world')), list(encode('a\U0001f680b')))"
     )
     run = await asyncio.to_thread(
@@ -182,6 +182,30 @@ async def test_cl100k_base_counts_without_a_network(tmp_path: Path) -> None:
     )
 
     assert run.stdout.strip() == "[0, 5] [0, 1, 1, 1, 2]"
+
+
+async def test_offsets_are_those_of_tiktoken_and_counts_their_number(tmp_path: Path) -> None:
+    """Whatever the characters: accents, emoji that are joined, Chinese, blanks."""
+    folder = await RankFiles("", tmp_path).folder()
+    program = (
+        "import random, tiktoken; from services.ingest.sandbox.tokenizer import load_tokenizer\n"
+        "ours, theirs, chance = load_tokenizer(''), tiktoken.get_encoding('cl100k_base'), random.Random(1)\n"
+        "parts = ['a ', 'Öl', '\u6cf5', '\U0001f642', 'e\u0301', '\\n\\n', ' the', 'x', '\u200d', '12', '\U0001d4b3']\n"
+        "texts = [''.join(chance.choices(parts, k=chance.randrange(60))) for _ in range(300)]\n"
+        "whole = [(t, theirs.encode_ordinary(t)) for t in texts]\n"
+        "print(all(list(ours.encode(t)) == list(theirs.decode_with_offsets(ids)[1]) for t, ids in whole),\n"
+        "      all(ours.count(t) == len(ids) for t, ids in whole))"
+    )
+    run = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-c", program],
+        env={"TIKTOKEN_CACHE_DIR": str(folder), "PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert run.stdout.strip() == "True True"
 
 
 def test_a_file_that_is_no_tokenizer_is_named_as_the_models_fault(tmp_path: Path) -> None:

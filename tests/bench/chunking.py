@@ -1,0 +1,124 @@
+"""What chunking costs: python -m tests.bench.chunking [--megabytes N] [--rounds N] [--tokenizer tokenizer.json]
+
+Cuts Markdown made of the sample documents, each contestant in turn, round after round, with one and the same
+tokenizer, and prints MB/s (median over the rounds), the ratio to one raw pass of the tokenizer over the text, and how
+ours stands against each. Ours is the whole work of the sandbox on an extracted text: chunks with spans, places,
+context, exact tokens and proven coverage, in memory. langchain counts by the same tokenizer; chonkie is given it too, but
+may count by a tokenizer of its own that it takes for the same. A peer that is not
+installed is named; `pip install --group bench` installs them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import tiktoken
+from tokenizers import Tokenizer
+
+from services.ingest.core.chunks import Cutter
+from services.ingest.core.coverage import Coverage
+from services.ingest.core.plain import markdown_document
+from services.ingest.ranks import RankFiles
+from services.ingest.sandbox.cut import with_gaps
+from services.ingest.sandbox.tokenizer import load_tokenizer
+
+MAX_TOKENS = 384
+_SOURCES = Path("samples/sources")
+
+Contestant = Callable[[], int]
+
+
+def sample(megabytes: float) -> str:
+    """Return so much Markdown."""
+    text = "\n\n".join(path.read_text(encoding="utf-8") for path in sorted(_SOURCES.glob("*.md")))
+    return (text + "\n\n") * max(1, round(megabytes * 1e6 / len(text)))
+
+
+def ours(text: str, path: str) -> Contestant:
+    """Return our cutting."""
+    document, tokenizer = markdown_document(text), load_tokenizer(path)
+
+    def run() -> int:
+        cutter = Cutter(document, MAX_TOKENS, 0, tokenizer.encode, count=tokenizer.count)
+        chunks = (chunk for chunk, _ in cutter.chunks())
+        return sum(1 for _ in with_gaps(chunks, Coverage(document)))
+
+    return run
+
+
+def contestants(text: str, path: str) -> tuple[dict[str, Contestant], list[str]]:
+    """Return what is measured, by name, and what cannot be."""
+    encoding = None if path else tiktoken.get_encoding("cl100k_base")
+    tokenizer = Tokenizer.from_file(path) if path else None
+
+    def count(part: str) -> int:
+        if encoding:
+            return len(encoding.encode_ordinary(part))
+        assert tokenizer is not None
+        return len(tokenizer.encode(part, add_special_tokens=False))
+
+    found: dict[str, Contestant] = {"raw pass": lambda: count(text), "ours": ours(text, path)}
+    missing: list[str] = []
+    try:
+        from langchain_text_splitters import RecursiveCharacterTextSplitter
+
+        splitter = RecursiveCharacterTextSplitter(chunk_size=MAX_TOKENS, chunk_overlap=0, length_function=count)
+        found["langchain-text-splitters, recursive"] = lambda: len(splitter.split_text(text))
+    except ImportError as error:
+        missing.append(f"langchain-text-splitters ({error})")
+    try:
+        from chonkie import RecursiveChunker
+
+        chunker = RecursiveChunker(tokenizer=encoding or tokenizer, chunk_size=MAX_TOKENS)
+        found["chonkie, recursive"] = lambda: len(chunker.chunk(text))
+    except Exception as error:  # it looks for its tokenizers in many ways, some of them by a network
+        missing.append(f"chonkie ({error})")
+    return found, missing
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--megabytes", type=float, default=1.0, help="text to cut")
+    parser.add_argument("--rounds", type=int, default=5, help="at least 3")
+    parser.add_argument("--tokenizer", default="", help="a tokenizer.json; otherwise cl100k_base")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["TIKTOKEN_CACHE_DIR"] = str(asyncio.run(RankFiles("", Path(folder)).folder()))
+        text = sample(arguments.megabytes)
+        found, missing = contestants(text, arguments.tokenizer)
+        measure(text, found, max(arguments.rounds, 3))
+        for name in missing:
+            print(f"not measured: {name}")
+
+
+def measure(text: str, found: dict[str, Contestant], rounds: int) -> None:
+    """Run all once to warm up, then round after round; print one table."""
+    chunks = {name: run() for name, run in found.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in found}
+    for _ in range(rounds):
+        for name, run in found.items():
+            begun = time.process_time()
+            run()
+            seconds[name].append(time.process_time() - begun)
+    size = len(text.encode()) / 1e6
+    middle = {name: statistics.median(values) for name, values in seconds.items()}
+    print(f"{size:.1f} MB, {rounds} rounds, processor time, at most {MAX_TOKENS} tokens a chunk")
+    print(f"{'':<38}{'MB/s':>8}{'range':>16}{'to raw pass':>13}{'ours to it':>12}{'gives':>9}")
+    for name, values in seconds.items():
+        spread = f"{size / max(values):.1f} to {size / min(values):.1f}"
+        to_raw, to_it = middle["raw pass"] / middle[name], middle[name] / middle["ours"]
+        print(f"{name:<38}{size / middle[name]:>8.1f}{spread:>16}{to_raw:>13.2f}{to_it:>12.2f}{chunks[name]:>9}")
+    print(f"memory of this process: {psutil.Process().memory_info().rss / 1e6:.0f} MB")
+
+
+if __name__ == "__main__":
+    main()
