@@ -3,8 +3,8 @@
 Cuts Markdown made of the sample documents, each contestant in turn, round after round, with one and the same
 tokenizer, and prints MB/s (median over the rounds), the ratio to one raw pass of the tokenizer over the text, and how
 ours stands against each. Ours is the whole work of the sandbox on an extracted text: chunks with spans, places,
-context, exact tokens and proven coverage, in memory. langchain counts by the same tokenizer; chonkie is given it too, but
-may count by a tokenizer of its own that it takes for the same. A peer that is not
+context, exact tokens and proven coverage, in memory. langchain counts by the same tokenizer; chonkie is given it too,
+but may count by a tokenizer of its own that it takes for the same. A peer that is not
 installed is named; `pip install --group bench` installs them.
 """
 

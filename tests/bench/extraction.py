@@ -70,11 +70,8 @@ class InSandbox:
     def __call__(self, path: Path) -> int:
         """Read and return how many pages there were."""
         job = Job("extract", str(path), str(self._folder / "target"), Limits(), path.name, PDF)
-        return int(asyncio.run(self._run(job))["pages"])
-
-    async def _run(self, job: Job) -> dict[str, object]:
-        running = asyncio.create_task(self._sandbox.run(job, self._look))
-        return await running
+        pages: int = asyncio.run(self._sandbox.run(job, self._look))["pages"]
+        return pages
 
     async def _look(self, phase: str, done: int, total: int, unit: str) -> None:
         for child in psutil.Process().children():
@@ -110,7 +107,7 @@ def measure(files: Sequence[Path], folder: Path, rounds: int) -> None:
     }
     print(f"{'pages/s':<32}" + "".join(f"{name:>16}" for name in readers) + f"{'to bare':>10}{'to pypdf':>10}")
     for path in files:
-        pages, middle = 0, {}
+        pages = 0
         seconds: dict[str, list[float]] = {name: [] for name in readers}
         for _ in range(rounds):
             for name, read in readers.items():
