@@ -208,7 +208,8 @@ class _Run:
             self._gates.recall(known)
             self.tally.note(known)
             return
-        checked = checked or await asyncio.to_thread(judge, self._plan, call, reply["text"])
+        if checked is None:
+            checked = await asyncio.to_thread(judge, self._plan, call, reply["text"])
         verdict = await self._gates.judge(checked, call)
         version = self._plan.template.version
         add = self._examples.add(self._claim.doc, call, verdict, reply, version, self._asker.llm)
