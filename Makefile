@@ -47,10 +47,9 @@ test-cluster: bed ## Run the tests on a real Kubernetes control plane. TESTS= na
 test-faults: bed ## Run the tests of faults with outages of a minute instead of ten seconds.
 	FTF_FAULT_SECONDS=60 $(BED) -m "cluster and faults" --timeout 1800 $(TESTS)
 
-bench: setup ## Measure: the command's start, the server's start and memory, the overhead of a training step.
-	$(BIN)/python -m tests.bench.startup
-	$(BIN)/python -m tests.bench.server
-	$(BIN)/python -m tests.bench.step_overhead
+BENCHES ?= startup server step_overhead extraction extractors chunking dedup generation
+bench: setup .venv/.peers ## Measure starts, memory, reading, cutting, near duplicates, generation, a training step. BENCHES= names some.
+	for bench in $(BENCHES); do echo "# $$bench"; $(BIN)/python -m tests.bench.$$bench; done
 
 lint: setup ## Check style, types, imports and the contract.
 	$(BIN)/ruff check .
@@ -90,6 +89,11 @@ gen: protos/gen/.generated ## Generate the Python code of the contract.
 	$(PIP) check
 	touch $@
 
+# What the figures are measured beside.
+.venv/.peers: .venv/.locked requirements/bench.txt
+	$(PIP) install --quiet --require-hashes --no-deps -r requirements/bench.txt
+	touch $@
+
 # Editable, so that the programs and `ftf` run from this folder. Nothing is fetched: hatchling is in the lock.
 .venv/.installed: .venv/.locked pyproject.toml clients/python/pyproject.toml
 	$(PIP) install --quiet --no-deps --no-build-isolation --editable clients/python --editable .
@@ -123,6 +127,7 @@ lock: ## Choose and pin the newest versions that pyproject.toml and requirements
 	$(PYTHON) -m venv .cache/uv
 	.cache/uv/bin/python -m pip --disable-pip-version-check install --quiet uv==0.13.9
 	$(UV) --upgrade pyproject.toml --all-extras --group dev $(UNLOCKED:%=--no-emit-package %) -o requirements/dev.txt
+	$(UV) -c requirements/dev.txt --group bench $(UNLOCKED:%=--no-emit-package %) -o requirements/bench.txt
 	$(UV) --upgrade requirements/gen.in -o requirements/gen.txt
 	$(UV) --upgrade requirements/build.in -o requirements/build.txt
 	$(UV) -c requirements/dev.txt pyproject.toml requirements/services.in --extra cluster $(UNLOCKED:%=--no-emit-package %) -o requirements/services.txt

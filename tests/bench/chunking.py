@@ -5,7 +5,7 @@ tokenizer, and prints MB/s (median over the rounds), the ratio to one raw pass o
 ours stands against each. Ours is the whole work of the sandbox on an extracted text: chunks with spans, places,
 context, exact tokens and proven coverage, in memory. langchain counts by the same tokenizer; chonkie is given it too,
 but may count by a tokenizer of its own that it takes for the same. A peer that is not
-installed is named; `pip install --group bench` installs them.
+installed is named; `make bench` installs them.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ import psutil
 import tiktoken
 from tokenizers import Tokenizer
 
+from services.common.ranks import RankFiles
 from services.ingest.core.chunks import Cutter
 from services.ingest.core.coverage import Coverage
 from services.ingest.core.plain import markdown_document
-from services.ingest.ranks import RankFiles
 from services.ingest.sandbox.cut import with_gaps
 from services.ingest.sandbox.tokenizer import load_tokenizer
 
