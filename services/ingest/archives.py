@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -82,16 +82,17 @@ class Archives:
         """
         _check(header)
         await self._uploads.check(header)
-        async with self._turns, self._room.folder() as folder:
+        async with self._room.folder() as folder:
             source, target = folder / "archive", folder / "members"
             received = Received(header, self._limit)
             with source.open("wb") as file:
                 async for block in received.passed(data):
                     await asyncio.to_thread(file.write, block)
             job = Job("unpack", str(source), str(target), self._limits, header.filename, most_bytes=self._limit)
-            await self._worker.run(job, _untold)
-            # Once files are being made it goes on to the end, even if the caller has gone.
-            return await asyncio.shield(asyncio.ensure_future(self._make(header, target, creator)))
+            # A turn is taken only when all is here: a sender who is slow holds up nobody.
+            async with self._turns:
+                await self._worker.run(job, _untold)
+                return await _to_its_end(self._make(header, target, creator))
 
     async def _make(self, header: Header, target: Path, creator: str) -> Unpacked:
         files: dict[str, Document] = {}
@@ -124,6 +125,16 @@ class Archives:
             path.unlink(missing_ok=True)
         files[doc["_id"]] = doc
         return {"file": doc["_id"]}
+
+
+async def _to_its_end(making: Coroutine[Any, Any, Unpacked]) -> Unpacked:
+    """Make the files, to the last one even if the caller has gone: they are read from a folder that goes afterwards."""
+    task = asyncio.ensure_future(making)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
 
 
 def _check(header: Header) -> None:

@@ -195,7 +195,9 @@ def _too_much(what: str) -> Exhausted:
 
 def child_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """Return what a child may see of this program's environment: how to find Python's modules, nothing else."""
-    kept = {name: environ[name] for name in ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH") if name in environ}
+    kept = {
+        name: environ[name] for name in ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "TESSDATA_PREFIX") if name in environ
+    }
     return {
         **kept,
         "LC_ALL": "C.UTF-8",

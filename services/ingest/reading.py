@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from services.common.documents.port import Document
-from services.common.errors import Exhausted, FineTuneFlowError, Unavailable
+from services.common.errors import FineTuneFlowError, Unavailable
 from services.common.objects.port import BLOCK, Objects
 from services.common.protoform import count_to_document
 from services.common.resources import Mutate
@@ -16,7 +16,7 @@ from services.ingest.cutting import cut_job, lines, recorded
 from services.ingest.ports import Languages, Progress, Worker
 from services.ingest.sandbox.job import Job, Limits, Ocr
 from services.ingest.store import ChunkStore, text_key
-from services.ingest.workroom import Workroom
+from services.ingest.workroom import FULL, Workroom, disk_full
 
 _MOST_COUNT = 1 << 53
 
@@ -162,6 +162,6 @@ async def _blocks(path: Path) -> AsyncIterator[bytes]:
 
 
 def _disk_trouble(error: OSError, folder: Path) -> FineTuneFlowError:
-    if error.errno in (28, 122):  # ENOSPC, EDQUOT
-        return Exhausted(f"The disk that holds {folder} is full. Free space there, then repeat.")
+    if error.errno in FULL:
+        return disk_full(folder)
     return Unavailable(f"The service could not use {folder} ({error.strerror}). Repeat the call.")

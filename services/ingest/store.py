@@ -190,4 +190,4 @@ def _document(file: Document, chunk: dict[str, Any]) -> Document:
 
 
 def _bytes(docs: Sequence[Document]) -> int:
-    return sum(4 * len(doc["text"]) for doc in docs)
+    return sum(4 * len(doc["text"]) + 40 * len(doc.get("gaps", ())) for doc in docs)

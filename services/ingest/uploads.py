@@ -122,7 +122,7 @@ class Uploads:
                 folder,
                 stored,
                 self._files.clock.now(),
-                header.path,
+                shown(header.path),
             )
             doc = await self._file(name, fields, creator)
             kept = doc["folder"] == folder
@@ -149,11 +149,8 @@ class Uploads:
                 "sha256 is not 64 lower-case hexadecimal digits. Leave it out, or send the right one.",
                 field="header.sha256",
             )
-        if len(header.path) > MAX_PATH or header.path != shown(header.path):
-            raise InvalidArgument(
-                f"path has control characters, or more than {MAX_PATH:,} characters. Leave it out.",
-                field="header.path",
-            )
+        if len(header.path) > 2 * MAX_PATH:
+            raise InvalidArgument(f"path has more than {2 * MAX_PATH:,} characters. Leave it out.", field="header.path")
         await self._projects.get(header.parent, "header.parent")
 
     async def _file(self, name: str, fields: Document, creator: str) -> Document:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import shutil
 import tempfile
@@ -11,9 +12,16 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from services.common.documents.port import Document
-from services.common.errors import NotReady
+from services.common.errors import Exhausted, NotReady
 from services.common.objects.port import Objects
 from services.ingest.ports import Ranks
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def disk_full(folder: Path) -> Exhausted:
+    """Return the error for a disk without room."""
+    return Exhausted(f"The disk that holds {folder} is full. Free space there, then repeat.")
 
 
 class Workroom:
@@ -55,5 +63,9 @@ class Workroom:
         folder = Path(tempfile.mkdtemp(dir=self.scratch))
         try:
             yield folder
+        except OSError as error:
+            if error.errno in FULL:
+                raise disk_full(folder.parent) from error
+            raise
         finally:
             await asyncio.shield(asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True))

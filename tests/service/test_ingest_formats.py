@@ -95,6 +95,27 @@ async def test_html_becomes_markdown_and_what_is_no_content_is_counted(server: t
     assert list(last.places[-1].headings) == ["The Kestrel pump", "Care"]
 
 
+XHTML = """<?xml version="1.0"?>
+<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.1//EN" "http://www.w3.org/TR/xhtml11/DTD/xhtml11.dtd">
+<html xmlns="http://www.w3.org/1999/xhtml"><head><title>Menu</title></head><body>
+<p>Le caf&eacute; co&ucirc;te 3&#160;euros &mdash; ici.</p>
+</body></html>"""
+LOOSE = """<?xml version="1.0"?><html xmlns="http://www.w3.org/1999/xhtml"><body>
+<ul>First <li>the valve</li> then <li>the lid</li></ul><pre>def f():<br/>    return 1</pre></body></html>"""
+
+
+async def test_nothing_of_xhtml_is_lost(server: tuple[Any, Served]) -> None:
+    """Neither characters by their names, which need HTML's own parser, nor texts between entries, nor lines of code."""
+    stub, served = server
+    menu = await text_of(served, await read(stub, XHTML.encode(), "menu.xhtml"))
+    loose = await text_of(served, await read(stub, LOOSE.encode(), "loose.xhtml"))
+
+    assert "Le café coûte 3 euros — ici." in menu.replace("\xa0", " ")
+    assert [line for line in loose.split("\n") if line] == [
+        "First", "- the valve", "then", "- the lid", "```", "def f():", "    return 1", "```"
+    ]  # fmt: skip
+
+
 async def test_html_in_the_encoding_that_it_declares(server: tuple[Any, Served]) -> None:
     """Western European pages are read as browsers read them; bytes that are in no known encoding are refused."""
     stub, served = server

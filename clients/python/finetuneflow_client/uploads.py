@@ -20,7 +20,7 @@ _TRIES = 3
 # A link slower than this is taken for one that hangs.
 _SLOWEST_BYTES_PER_SECOND = 64 << 10
 
-_UNPACK_SECONDS = 600.0
+_UNPACK_SECONDS = 3_600.0
 
 Progress = Callable[[int, int], None]
 Answer = TypeVar("Answer")

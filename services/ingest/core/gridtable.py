@@ -51,16 +51,16 @@ def write_region(writer: DocumentWriter, rows: Sequence[Row], sheet: str) -> int
 
     A region of one column is a paragraph for each cell.
     """
-    written = 0
-    rest = list(rows)
+    at = written = 0
     several = max(len(row.cells) for row in rows) > 1
-    while rest and (not several or len(rest[0].cells) == 1):
-        row = rest.pop(0)
+    while at < len(rows) and (not several or len(rows[at].cells) == 1):
+        row = rows[at]
+        at += 1
         text = squeezed(clean(row.cells[0])).strip()
         writer.block("paragraph", [Segment(_unmarked(text), where=_where(row, sheet))])
         written += 1
-    if rest:
-        write_table(writer, rest, sheet)
+    if at < len(rows):
+        write_table(writer, rows[at:], sheet)
         written += 1
     return written
 

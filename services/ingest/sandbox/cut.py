@@ -15,6 +15,8 @@ from services.ingest.sandbox.job import Job, Progress
 from services.ingest.sandbox.tokenizer import load_tokenizer
 
 _MOST_GAPS = 100
+_MOST_OF_CHUNK = 2_000
+"""Most gaps kept with one chunk, so that its document stays well below 1 MiB; `gap_count` counts all."""
 _BINS = 10
 
 
@@ -85,7 +87,9 @@ def _told(cutter: Cutter, progress: Progress) -> Iterator[Chunk]:
 
 
 def _line(chunk: Chunk, gaps: list[Gap]) -> str:
-    return json.dumps({**asdict(chunk), "gaps": [_row(gap) for gap in gaps]}, ensure_ascii=False) + "\n"
+    return (
+        json.dumps({**asdict(chunk), "gaps": [_row(gap) for gap in gaps[:_MOST_OF_CHUNK]]}, ensure_ascii=False) + "\n"
+    )
 
 
 def _row(gap: Gap) -> list[int | str]:

@@ -73,7 +73,9 @@ def parsed_html(text: str) -> Any:
     data = text.encode()
     if text.lstrip().startswith("<?xml") or "http://www.w3.org/1999/xhtml" in text[:_HEAD]:
         try:
-            return etree.fromstring(data, _xml_parser())
+            root = etree.fromstring(data, _xml_parser())
+            if next(root.iter(etree.Entity), None) is None:
+                return root  # else it names characters of HTML, which only HTML's parser knows
         except etree.XMLSyntaxError:
             pass
     parser = etree.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True, no_network=True)

@@ -85,8 +85,6 @@ class HtmlWalk:
         for child in node:
             if isinstance(child.tag, str):
                 self._element(child)
-            elif child.text and not callable(child.tag):
-                self._say(child.text)
             self._say(child.tail)
 
     def _say(self, text: str | None) -> None:
@@ -161,7 +159,7 @@ class HtmlWalk:
 
     def _pre(self, node: Any) -> None:
         self._flush()
-        for mark in node.iter("br"):
+        for mark in node.iter("{*}br"):
             mark.text = "\n"
         code = clean("".join(node.itertext())).strip("\n")
         if code.strip():
@@ -174,17 +172,25 @@ class HtmlWalk:
         start = (node.get("start") or "").strip()
         number = int(start) if start.isdigit() and len(start) < 6 else 1
         deeper = indent + "  " if kind == "item" else indent
+        self._loose(node.text)
         for child in node:
-            if not isinstance(child.tag, str):
-                continue
-            self._kind, self._indent = "item", deeper
-            if name_of(child) == "li":
-                self._mark = f"{number}. " if numbered else "- "
-                number += 1
-            self._element(child)
-            self._flush()
-            self._mark = ""
+            if isinstance(child.tag, str):
+                self._kind, self._indent = "item", deeper
+                if name_of(child) == "li":
+                    self._mark = f"{number}. " if numbered else "- "
+                    number += 1
+                self._element(child)
+                self._flush()
+                self._mark = ""
+            self._kind, self._indent = kind, indent
+            self._loose(child.tail)
         self._kind, self._indent = kind, indent
+
+    def _loose(self, text: str | None) -> None:
+        """Write a text that stands in a list but in none of its entries."""
+        if text and text.strip():
+            self._say(text)
+            self._flush()
 
     def _table(self, node: Any) -> None:
         """Write a table; one that only arranges things on the page is written as what is in its cells."""

@@ -6,6 +6,7 @@ import csv
 import io
 import re
 import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -111,6 +112,10 @@ class Tesseract:
         ]
         try:
             said = subprocess.run(command, capture_output=True, timeout=self._seconds, check=True)
+        except subprocess.CalledProcessError as error:
+            # Such as a language that is not installed; the service's log has it.
+            sys.stderr.write(f"tesseract: {error.stderr[-500:].decode('utf-8', 'replace')}\n")
+            return []
         except (OSError, subprocess.SubprocessError):
             return []
         return list(filter(None, map(_word, csv.reader(io.StringIO(said.stdout.decode("utf-8", "replace")), "tsv"))))

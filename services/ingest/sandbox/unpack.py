@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import lzma
 import zipfile
 import zlib
 from pathlib import Path
@@ -15,6 +16,7 @@ from services.ingest.sandbox.job import Job, Progress
 
 _BLOCK = 1 << 20
 _ENCRYPTED = 0x1
+_DAMAGED = Refused("CORRUPT_DOCUMENT", "It is damaged inside the archive. Pack it again.")
 
 
 def unpack(job: Job, progress: Progress) -> dict[str, Any]:
@@ -53,9 +55,22 @@ def _member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path, most
     if refused is None:
         try:
             sha256 = _written(archive, entry, target)
-        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, zlib.error, ValueError):
+        except (
+            zipfile.BadZipFile,
+            NotImplementedError,
+            RuntimeError,
+            EOFError,
+            zlib.error,
+            ValueError,
+            lzma.LZMAError,
+        ):
             target.unlink(missing_ok=True)
-            refused = Refused("CORRUPT_DOCUMENT", "It is damaged inside the archive. Pack it again.")
+            refused = _DAMAGED
+        except OSError as error:
+            if error.errno is not None:  # a trouble of the disk, not of the member
+                raise
+            target.unlink(missing_ok=True)
+            refused = _DAMAGED
     return {
         "path": shown(entry.filename),
         "size": entry.file_size,

@@ -30,7 +30,6 @@ from finetuneflow_client.downloads import download_export_artifact, download_run
 from finetuneflow_client.errors import FtfError, from_work
 from finetuneflow_client.uploads import upload_archive, upload_file
 
-_DOCUMENTS = (".pdf", ".docx", ".txt", ".md", ".markdown")
 _NO_DOCUMENTS = {"HIDDEN_ENTRY": "hidden", "UNSUPPORTED_FILE_TYPE": "not a type that is read"}
 # A run's other artifacts are the adapter and its tokenizer.
 _REPORT = (".md", ".png", "evaluation.json")
@@ -65,7 +64,7 @@ async def upload(session: Session, project: str, picked: Picked) -> tuple[list[f
                     file = await upload_file(session.flow, project, path, progress, picked.inside.get(path, ""))
                     files[file.name] = file
             except FtfError as error:
-                if error.code != "INVALID_ARGUMENT" and error.reason != "EXTRACTION_LIMIT":
+                if error.code not in ("INVALID_ARGUMENT", "UNIMPLEMENTED") and error.reason != "EXTRACTION_LIMIT":
                     raise
                 message = error.message if path.name in error.message else f"{path.name}: {error.message}"
                 refused.append(FtfError(message, error.remedy, code=error.code, reason=error.reason))

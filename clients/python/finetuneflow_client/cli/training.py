@@ -26,7 +26,7 @@ async def train(session: Session) -> None:
     args = session.args
     dataset = await targets.frozen_dataset(session, args.dataset)
     version = args.dataset_version
-    if args.only_approved and not version:
+    if args.only_approved and not version and not args.dry_run:  # a dry run makes no version: it looks at the newest
         version = await flow.freeze_approved(session, dataset)
     run = await planned(
         session,
