@@ -93,7 +93,9 @@ class Endpoints:
         if len(docs) == 1:
             return str(docs[0]["_id"])
         words = (
-            "There are several LLM endpoints. Name one." if docs else "There is no LLM endpoint. Run `ftf llm create`."
+            "There are several LLM endpoints. Name one, as with `--llm NAME`."
+            if docs
+            else "There is no LLM endpoint. Run `ftf llm create`."
         )
         raise NotReady(words, reason="NO_LLM_ENDPOINT", field="spec.llm_endpoint")
 

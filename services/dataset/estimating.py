@@ -34,11 +34,11 @@ class Estimator:
         endpoint = await self._endpoints.resources.get(resolved["spec"]["llm_endpoint"])
         files = [File(f["name"], f["display_name"], f["sha256"]) for f in resolved["files"]]
         sources = [source for file in files async for source in self._documents.chunks(file)]
-        make = rounds.maker(resolved, endpoint["model"], sources)
+        make = rounds.Maker(resolved, endpoint["model"], sources)
         planned = await asyncio.to_thread(rounds.planned, resolved["spec"], 1, make)
         return await self.of_plan(resolved, planned, endpoint, make)
 
-    async def of_plan(self, dataset: Document, planned: Plan, endpoint: Document, make: rounds.Make) -> Document:
+    async def of_plan(self, dataset: Document, planned: Plan, endpoint: Document, make: rounds.Maker) -> Document:
         """Return the estimate of a dataset whose first round is planned."""
         spec = dataset["spec"]
         where = {"spec.llm_endpoint": endpoint["_id"], "delete_time": None}
@@ -47,8 +47,7 @@ class Estimator:
         most = len(planned.calls)
         wanted = [n for n in (spec["max_examples"], spec.get("accepted_examples", 0)) if n]
         if spec.get("accepted_examples"):
-            every = await asyncio.to_thread(rounds.planned, spec, len(rounds.specs(spec)), make)
-            most = len(every.calls)
+            most = max(most, await asyncio.to_thread(make.most, spec))
         size = await asyncio.to_thread(_mean_bytes, planned)
         return estimate((min([most, *wanted]), most), size, spec, prices(endpoint), history)
 

@@ -6,6 +6,7 @@ from services.common.documents.port import Document
 from services.common.errors import Conflict, NotReady
 from services.common.objects.port import Objects
 from services.common.resources import Resources
+from services.common.work import at_rest
 from services.dataset.freezing import Freezer
 from services.dataset.service import Datasets
 from services.dataset.versions import Versions
@@ -38,10 +39,11 @@ class Forgetting:
         use = await self._versions.uses(doc, file)
         if use is None:
             return doc
+        # First, so that a generation that is resumed meanwhile asks nothing more about it.
+        doc = await self._datasets.resources.change(name, lambda d: _leave_out(d, file))
         for example in await self._datasets.examples.every(doc):
             if example["file"] == file and example["drop_reason"] != REASON:
                 await self._empty(example)
-        doc = await self._datasets.resources.change(name, lambda d: _leave_out(d, file))
         if doc["versions"]:
             newest = doc["versions"][-1]
             try:
@@ -61,6 +63,7 @@ class Forgetting:
             doc.update(split="SPLIT_UNSPECIFIED", evidence_span={"start": 0, "end": 0})
             if doc.get("review"):
                 doc["review"] = {**doc["review"], "state": "", "note": "", "content_sha256": ""}
+                doc["review"].pop("before", None)  # it quotes what the check saw
             doc["delete_time"] = doc["delete_time"] or self._examples.clock.now()
 
         while True:
@@ -94,6 +97,8 @@ class Forgetting:
 
 def _leave_out(doc: Document, file: str) -> None:
     """Take a file out of what generation uses, and remember it for the ledger."""
+    if not at_rest(doc["work"]):
+        raise NotReady(f"{doc['_id']} is being generated. Wait for it, or pause it.", reason="DATASET_NOT_READY")
     gone = [f for f in doc["files"] if f["name"] == file]
     if gone:
         doc["files"] = [f for f in doc["files"] if f["name"] != file]

@@ -10,13 +10,17 @@ from collections import Counter
 from collections.abc import Sequence
 
 from services.common.documents.port import Document
-from services.common.errors import NotFound, NotReady
+from services.common.errors import Exhausted, NotFound, NotReady
 from services.common.objects.port import Objects
 from services.common.resources import Mutate, Resources
 from services.dataset.accounts import Accounts
 from services.dataset.core import frozen, near, review
+from services.dataset.core.ledger import unnamed
 from services.dataset.core.split import document, split
 from services.dataset.store import Examples
+
+MOST_VERSIONS = 200
+"""Versions of one dataset at most: their records stand in its document."""
 
 
 class Freezer:
@@ -168,7 +172,11 @@ def _append(doc: Document, version: Document) -> None:
     newest = doc["versions"][-1] if doc["versions"] else None
     if newest and _alike(newest) == _alike(version):
         return
-    doc["versions"] = [*doc["versions"], {**version, "version": len(doc["versions"]) + 1}]
+    if len(doc["versions"]) >= MOST_VERSIONS:
+        raise Exhausted(f"{doc['_id']} has {MOST_VERSIONS} versions, as many as it can have. Make another dataset.")
+    # A document may have 1 MiB: earlier ledgers keep their sums, the newest names its rows too.
+    earlier = [{**v, "ledger": [unnamed(step) for step in v.get("ledger", ())]} for v in doc["versions"]]
+    doc["versions"] = [*earlier, {**version, "version": len(doc["versions"]) + 1}]
 
 
 def _alike(version: Document) -> tuple[str, bool]:

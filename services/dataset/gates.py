@@ -34,7 +34,10 @@ class Gates:
 
     async def judge(self, verdict: Verdict, call: Call) -> Verdict:
         """Return the verdict with what the gates say of it; an accepted one is remembered."""
-        return self._doubles.judge(await asyncio.to_thread(self._screened, verdict, call))
+        return await asyncio.to_thread(self._judged, verdict, call)
+
+    def _judged(self, verdict: Verdict, call: Call) -> Verdict:
+        return self._doubles.judge(self._screened(verdict, call))
 
     def _screened(self, verdict: Verdict, call: Call) -> Verdict:
         if self._compares(verdict, call):

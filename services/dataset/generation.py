@@ -79,14 +79,16 @@ class Generator:
         try:
             return await self._generate(claim)
         except FineTuneFlowError as error:
-            raise OnHold(error) if error.reason in _LLM_IS_AWAY else error from error
+            if error.reason in _LLM_IS_AWAY:
+                raise OnHold(error) from error
+            raise
 
     async def _generate(self, claim: Claim) -> Mutate:
         spec = claim.doc["spec"]
         client = await self._endpoints.client(spec["llm_endpoint"])
         files = [File(**f) for f in claim.doc["files"]]
         sources = [source for file in files async for source in self._documents.chunks(file)]
-        make = rounds.maker(claim.doc, client.endpoint.model, sources)
+        make = rounds.Maker(claim.doc, client.endpoint.model, sources)
         for turn in range(claim.doc.get("rounds", 1), len(specs(spec)) + 1):
             await claim.update(_round(turn))
             planned = await asyncio.to_thread(rounds.planned, spec, turn, make)
@@ -103,7 +105,7 @@ class Generator:
             raise NotReady(run.tally.nothing_accepted(), reason="NO_ACCEPTED_EXAMPLES")
         return await self._freezer.first_version(claim.doc, run.final)
 
-    async def _keep_estimate(self, claim: Claim, planned: Plan, make: rounds.Make) -> None:
+    async def _keep_estimate(self, claim: Claim, planned: Plan, make: rounds.Maker) -> None:
         endpoint = await self._endpoints.resources.get(claim.doc["spec"]["llm_endpoint"])
         found = await self._estimator.of_plan(claim.doc, planned, endpoint, make)
 
@@ -224,8 +226,12 @@ class _Run:
 
     async def _written(self) -> None:
         """Wait until every example that was judged is stored."""
-        writing, self._writing = self._writing, set()
-        await asyncio.gather(*writing)
+        if not self._writing:
+            return
+        done, _ = await asyncio.wait(self._writing)  # being cancelled here cancels none of them
+        self._writing -= done
+        for task in done:
+            task.result()
 
     def final(self, doc: Document) -> None:
         """Write the counts and the usage as they are now."""

@@ -17,10 +17,10 @@ from typing import Any
 
 from services.common import confined, ids
 from services.common.documents.port import Document
-from services.common.errors import AlreadyExists, Exhausted, InvalidArgument, NotFound, NotReady
+from services.common.errors import AlreadyExists, Exhausted, InvalidArgument, NotReady
 from services.common.objects.port import BLOCK, Objects
 from services.common.protoform import count_to_document
-from services.common.resources import Mutate
+from services.common.resources import Mutate, Resources
 from services.common.work import Cancelled, Claim, Superseded
 from services.dataset.core.formats.catalog import FORMATS
 from services.dataset.core.formats.incoming import DUPLICATE
@@ -41,8 +41,15 @@ class Importer:
     """
 
     def __init__(
-        self, examples: Examples, objects: Objects, freezer: Freezer, scratch: Path, limits: confined.Limits
+        self,
+        datasets: Resources,
+        examples: Examples,
+        objects: Objects,
+        freezer: Freezer,
+        scratch: Path,
+        limits: confined.Limits,
     ) -> None:
+        self._datasets = datasets
         self._examples = examples
         self._objects = objects
         self._freezer = freezer
@@ -114,11 +121,15 @@ class Importer:
                 await self._add(claim.doc, row)
                 done += 1
                 await claim.progress("store", done, total, "rows")
-        except (Cancelled, Superseded) as error:
-            # Nothing half-done stays: neither of a cancelled import, nor of one that was deleted meanwhile.
-            if isinstance(error, Cancelled) or isinstance(error.__cause__, NotFound):
-                await self._examples.delete(claim.doc["uid"])
+        except (Cancelled, Superseded, asyncio.CancelledError):
+            await asyncio.shield(self._given_up(claim))
             raise
+
+    async def _given_up(self, claim: Claim) -> None:
+        """Leave nothing half-done of an import that was cancelled or deleted; one that goes on later keeps its rows."""
+        doc = await self._datasets.collection.get(claim.name)
+        if doc is None or doc["delete_time"] is not None or doc["work"]["state"] in ("CANCELLING", "CANCELLED"):
+            await self._examples.delete(claim.doc["uid"])
 
     async def _add(self, dataset: Document, row: dict[str, Any]) -> None:
         own = json.dumps(row, sort_keys=True)

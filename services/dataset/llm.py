@@ -19,6 +19,8 @@ from services.dataset.ports import Reply
 from services.dataset.slots import Slot, Slots
 from services.dataset.transport import Answer, NoAnswer, Transport
 
+MOST_TOKENS = 1_000_000_000
+"""Most tokens that a call is believed to have taken."""
 TRIES = 5
 """Calls made for one reply, at least where there is patience, else at most."""
 PATIENCE_SECONDS = 60.0
@@ -188,7 +190,7 @@ class LlmClient:
             raise _Again(f"status {code}", _retry_after(answer.retry_after), busy=code in _BUSY)
         if code != 200:
             raise self._unavailable(f"status {code}: {_REFUSED.get(code) or self._scrub(answer.text)[:200]}")
-        with contextlib.suppress(ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        with contextlib.suppress(ValueError, TypeError, LookupError, AttributeError, RecursionError, OverflowError):
             return _reply(answer.json(), attempt)
         raise _Again("an answer that is not a chat completion")
 
@@ -226,10 +228,15 @@ def _reply(answer: Any, retries: int) -> Reply:
     return Reply(
         reasoning=thought if isinstance(thought, str) else "",
         text=content,
-        prompt_tokens=int(usage.get("prompt_tokens") or 0),
-        completion_tokens=int(usage.get("completion_tokens") or 0),
+        prompt_tokens=_tokens(usage, "prompt_tokens"),
+        completion_tokens=_tokens(usage, "completion_tokens"),
         retries=retries,
     )
+
+
+def _tokens(usage: Any, name: str) -> int:
+    """Return a count of tokens; whatever a server says, it is one that can be added up and stored."""
+    return min(max(0, int(usage.get(name) or 0)), MOST_TOKENS)
 
 
 def _retry_after(text: str) -> float:

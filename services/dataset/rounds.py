@@ -8,6 +8,7 @@ from typing import Any
 
 from services.common.documents.port import Document
 from services.dataset.core.example import Source
+from services.dataset.core.focus import places
 from services.dataset.spec import Call, Plan, plan
 from services.dataset.templates import template_of
 
@@ -18,9 +19,23 @@ SEEDS = 3
 Make = Callable[[dict[str, Any]], Plan]
 
 
-def maker(dataset: Document, model: str, sources: Sequence[Source]) -> Make:
-    """Return what makes a plan for a dataset's chunks from settings."""
-    return lambda settings: plan(settings, model, sources, template_of(dataset))
+class Maker:
+    """Makes plans for a dataset's chunks."""
+
+    def __init__(self, dataset: Document, model: str, sources: Sequence[Source]) -> None:
+        self._model = model
+        self._sources = sources
+        self._template = template_of(dataset)
+
+    def __call__(self, settings: dict[str, Any]) -> Plan:
+        """Return the plan for these settings."""
+        return plan(settings, self._model, self._sources, self._template)
+
+    def most(self, spec: dict[str, Any]) -> int:
+        """Return how many calls all rounds together can have at most, without making them."""
+        kinds = max(1, len(spec.get("question_types", ())))
+        places_ = (places(source.text, MOST_PER_CHUNK, self._template.scope, kinds) for source in self._sources)
+        return sum(map(len, places_)) * (1 + SEEDS if spec["temperature"] else 1)
 
 
 def specs(spec: dict[str, Any]) -> list[dict[str, Any]]:

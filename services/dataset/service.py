@@ -68,7 +68,7 @@ class Datasets:
         spec.update(task_settings(wanted, template_of({"prompt_template": kept})))
         spec["template"] = resource_name(kept["version"])
         spec["llm_endpoint"] = await self._endpoints.resolve(wanted.llm_endpoint)
-        files = await self._documents.files(parent, list(wanted.files))
+        files = await self._documents.files(parent, spec["files"])
         spec["files"] = [f.name for f in files]
         records = [asdict(f) for f in files]
         endpoint = await self._endpoints.resources.get(spec["llm_endpoint"])

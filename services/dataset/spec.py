@@ -43,7 +43,11 @@ def complete(wanted: dataset_pb2.DatasetSpec) -> dict[str, Any]:
     Raises:
         InvalidArgument: a setting is out of range; the message names it and the range.
     """
-    spec: dict[str, Any] = {"files": list(wanted.files), "llm_endpoint": wanted.llm_endpoint, "seed": wanted.seed}
+    spec: dict[str, Any] = {
+        "files": list(dict.fromkeys(wanted.files)),
+        "llm_endpoint": wanted.llm_endpoint,
+        "seed": wanted.seed,
+    }
     present = {field.name for field, _ in wanted.ListFields()}
     for field, (default, least, most) in _RANGES.items():
         given = field in present if field in _OPTIONAL else getattr(wanted, field) != 0

@@ -53,7 +53,10 @@ class Tally:
         """Return the message of a dataset without an accepted example."""
         drops = ", ".join(f"{reason} {count}" for reason, count in self.dropped.most_common())
         if not self._plan.calls:
-            return "No chunk has a sentence to ask about. Use documents with more text in them."
+            return (
+                "No chunk has a sentence to ask about. Use documents with more text in them; of tables and lists, "
+                "whole chunks can be asked about with `--task extraction` or `--task summary`."
+            )
         if not self.judged:
             return f"No call was made: the first could pass the budget ({', '.join(self.calls_dropped)}). Allow more."
         return (

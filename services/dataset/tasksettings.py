@@ -12,6 +12,7 @@ from finetuneflow.dataset.v1 import dataset_pb2, example_pb2
 from services.common.errors import InvalidArgument
 from services.dataset.core.aim import LANGUAGES
 from services.dataset.core.prompts import Template
+from services.dataset.core.schemas import refused
 from services.dataset.templates import CURRENT, QUESTION_TYPES
 
 MAX_PERSONAS = 20
@@ -125,8 +126,10 @@ def _schema(text: str, chosen: Template) -> str:
         raise _bad(
             "extraction_schema", f"is no JSON schema ({str(error).splitlines()[0][:150]}). Correct it"
         ) from error
-    if not good or "$ref" in text:
-        raise _bad("extraction_schema", 'must have "type": "object", "properties" and no "$ref". Correct it')
+    if not good:
+        raise _bad("extraction_schema", 'must have "type": "object" and "properties". Correct it')
+    if keyword := refused(schema):
+        raise _bad("extraction_schema", f'has "{keyword}", which is not looked at. Leave it out')
     return json.dumps(schema, ensure_ascii=False)
 
 

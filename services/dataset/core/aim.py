@@ -87,9 +87,10 @@ def aims(spec: dict[str, Any], places: Sequence[Hashable]) -> list[Aim]:
     """
     found, asked = [], set()
     for index, place in enumerate(places):
-        turn = index
-        while (place, (chosen := aim(spec, turn)).question_type) in asked and chosen.question_type:
-            turn += 1
+        for turn in range(index, index + max(1, len(spec.get("question_types") or ()))):
+            chosen = aim(spec, turn)
+            if not chosen.question_type or (place, chosen.question_type) not in asked:
+                break
         asked.add((place, chosen.question_type))
         found.append(chosen)
     return found

@@ -66,6 +66,11 @@ class Step:
         return {**base, "dropped": drops, "parts": parts}
 
 
+def unnamed(step: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a step as a document keeps it, without the names of rows."""
+    return {**step, "dropped": [{**drop, "rows": []} for drop in step["dropped"]]}
+
+
 @dataclass(frozen=True)
 class Planned:
     """What was there to generate from, and what was to be asked.

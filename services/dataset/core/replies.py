@@ -11,9 +11,12 @@ from typing import Any
 
 import json_repair
 import jsonschema
+import referencing
 
 from services.dataset.core import mending, thoughts
 
+_NOTHING: referencing.Registry[Any] = referencing.Registry()
+"""Where references of a schema are looked for: without it, the validator would open their addresses."""
 MAX_CHARACTERS = 32_000
 """Longest reply, thinking apart, that is looked at."""
 MAX_REPAIRED = 3_000
@@ -65,7 +68,7 @@ def parse(reply: str, schema: dict[str, Any]) -> tuple[dict[str, Any] | None, st
             found = _fit(candidate, schema)
             if repaired and not found:
                 continue
-            wrong = next(iter(jsonschema.Draft202012Validator(schema).iter_errors(found)), None)
+            wrong = next(iter(jsonschema.Draft202012Validator(schema, registry=_NOTHING).iter_errors(found)), None)
             if wrong is None:
                 return _whole(found, schema)
             problem = problem or wrong.message[:200]

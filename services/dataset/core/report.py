@@ -88,7 +88,14 @@ def _lengths(tokens: Mapping[str, Any]) -> str:
 
 def _documents(files: Sequence[Mapping[str, Any]]) -> str:
     most = sorted(files, key=lambda f: (-f["accepted"], f["display_name"]))
-    rows = [(f["display_name"], f"{f['accepted']:,}", f["split"].removeprefix("SPLIT_")) for f in most[:ROWS]]
+    rows = [
+        (
+            f["display_name"],
+            f"{f['accepted']:,}",
+            f["split"].removeprefix("SPLIT_").replace("UNSPECIFIED", "both or none"),
+        )
+        for f in most[:ROWS]
+    ]
     if len(most) > ROWS:
         rows.append((f"{len(most) - ROWS} others", f"{sum(f['accepted'] for f in most[ROWS:]):,}", ""))
     return _table(("Document", "Accepted", "Side"), rows)

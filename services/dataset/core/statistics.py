@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from services.dataset.core.lengths import named
@@ -28,23 +28,31 @@ def _asked(example: Mapping[str, Any]) -> str:
     return str(example.get("prompt_version") or "").partition("/")[0]
 
 
+def _side(examples: Iterable[Mapping[str, Any]]) -> str:
+    """Return the side of a document's examples; UNSPECIFIED if they have none, or stand on both.
+
+    RECALL is a part of the documents that are trained on; an example that is in no version has no side.
+    """
+    sides = {"SPLIT_TRAIN" if e["split"] == "SPLIT_RECALL" else e["split"] for e in examples} - {"SPLIT_UNSPECIFIED"}
+    return sides.pop() if len(sides) == 1 else "SPLIT_UNSPECIFIED"
+
+
 def statistics(examples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return counts and distributions of a dataset's examples, dropped ones included in the counts."""
     accepted = [e for e in examples if e["accepted"]]
-    files: dict[str, dict[str, Any]] = {}
+    files: dict[str, list[Mapping[str, Any]]] = {}
     for example in accepted:
-        entry = files.setdefault(
-            example["file"], {"file": example["file"], "display_name": example["file_name"], "accepted": 0, "split": ""}
-        )
-        entry["accepted"] += 1
-        # A file with any example held out is held out as a whole; RECALL is a part of TRAIN's documents.
-        entry["split"] = "SPLIT_EVAL" if example["split"] == "SPLIT_EVAL" else "SPLIT_TRAIN"
+        files.setdefault(example["file"], []).append(example)
+    rows = [
+        {"file": file, "display_name": some[0]["file_name"], "accepted": len(some), "split": _side(some)}
+        for file, some in files.items()
+    ]
     sides = Counter(e["split"] for e in accepted)
     dropped = Counter(e["drop_reason"] for e in examples if not e["accepted"])
     return {
         "accepted": len(accepted),
         "dropped": [{"reason": reason, "count": count} for reason, count in sorted(dropped.items())],
-        "files": sorted(files.values(), key=lambda f: f["display_name"]),
+        "files": sorted(rows, key=lambda f: f["display_name"]),
         "prompt_characters": distribution([len(e["prompt"]) for e in accepted]),
         "response_characters": distribution([len(e["response"]) for e in accepted]),
         "train_examples": sides["SPLIT_TRAIN"],

@@ -9,6 +9,7 @@ from typing import Any
 import jsonschema
 
 from services.dataset.core.prompts import ALWAYS, EVIDENCE, PER_CALL, PER_DATASET, PLACEHOLDER, Fields, sections
+from services.dataset.core.schemas import refused
 
 MAX_TEXT = 64 * 1024
 MAX_SCHEMA = 32 * 1024
@@ -74,8 +75,8 @@ def _schema(text: str) -> dict[str, Any]:
         ) from error
     if not isinstance(schema, dict) or schema.get("type") != "object" or not isinstance(schema.get("properties"), dict):
         raise BadTemplate("reply_schema", 'The schema must be that of an object: "type": "object" with "properties".')
-    if '"$ref"' in text or '"$dynamicRef"' in text:
-        raise BadTemplate("reply_schema", "The schema has a reference. Write it out: many servers know none.")
+    if keyword := refused(schema):
+        raise BadTemplate("reply_schema", f'The schema has "{keyword}". Write references out, and leave patterns out.')
     for name, rules in schema["properties"].items():
         if not _NAME.fullmatch(name) or not isinstance(rules, dict):
             raise BadTemplate(

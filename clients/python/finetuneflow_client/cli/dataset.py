@@ -65,7 +65,8 @@ async def pause(session: Session) -> None:
     if session.output.as_json:
         session.output.message(paused)
     else:
-        session.output.line(f"{name}: {wording.state(paused.work)}; go on with `ftf dataset resume`")
+        rest = "there is nothing to pause" if paused.work.end_time.seconds else "go on with `ftf dataset resume`"
+        session.output.line(f"{name}: {wording.state(paused.work)}; {rest}")
 
 
 async def resume(session: Session) -> None:

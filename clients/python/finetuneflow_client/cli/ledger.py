@@ -58,7 +58,11 @@ async def review(session: Session) -> None:
     if not (request.action or args.tag or args.untag or args.note is not None):
         raise FtfError("nothing to say", "give --approve, --reject, --tag, --note, …", code="INVALID_ARGUMENT")
     if bool(args.examples) == bool(args.filter):
-        raise FtfError("name examples or give --filter", "--filter '*' means all", code="INVALID_ARGUMENT")
+        raise FtfError(
+            "either name examples or give --filter",
+            "--filter '*' means all; the dataset is named by -d",
+            code="INVALID_ARGUMENT",
+        )
     request.names.extend([await targets.example(session, value, args.dataset) for value in args.examples])
     first = names.parent(request.names[0]) if request.names else await targets.dataset(session, args.dataset)
     request.parent = first

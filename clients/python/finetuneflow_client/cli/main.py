@@ -63,7 +63,7 @@ def _run(argv: Sequence[str]) -> int:
     """Parse and carry out; without a command, print help."""
     parser = build(argv)
     args = parser.parse_args(argv)
-    if args.version:
+    if args.of_client:
         print(f"ftf {__version__}")
         return exits.OK
     command = getattr(args, "command", None)

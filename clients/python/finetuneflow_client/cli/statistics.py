@@ -98,4 +98,4 @@ def _spread(found: dataset_service_pb2.Distribution) -> str:
 
 
 def _split(value: int) -> str:
-    return {1: "train", 2: "held out", 3: "recall"}.get(value, "")
+    return {1: "train", 2: "held out", 3: "recall"}.get(value, "both or none")

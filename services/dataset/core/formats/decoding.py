@@ -50,8 +50,11 @@ def _elements(text: TextIO) -> Iterator[Numbered]:
     held, number, most = text.read(_BLOCK).lstrip()[1:], 0, MAX_ROW_BYTES
     while True:
         held = held.lstrip().removeprefix(",").lstrip() if number else held.lstrip()
-        if not held and not (held := text.read(_BLOCK)):
-            raise _unreadable(number + 1, "the list does not end")
+        if not held:
+            held = text.read(_BLOCK)
+            if not held:
+                raise _unreadable(number + 1, "the list does not end")
+            continue
         if held.startswith("]"):
             return
         try:

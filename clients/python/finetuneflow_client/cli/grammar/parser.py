@@ -35,7 +35,7 @@ _FLOW = """\
 the flow, in order (another terminal runs `ftf up`):
   ftf project create handbook       a place for what belongs together
   ftf model add ./smollm2           the base model
-  ftf upload docs/*                 documents: PDF, DOCX, Markdown, text
+  ftf upload docs/                  documents: PDF, Word, slides, sheets, HTML, text, …
   ftf chunk --model smollm2         cut them, by the model's own tokens
   ftf llm create local --url http://127.0.0.1:11434/v1 --llm-model qwen3
   ftf dataset preview               a few examples, to see what comes
@@ -90,7 +90,8 @@ def build(argv: Sequence[str] | None = None) -> ArgumentParser:
         epilog=f"{_FLOW}\nexit codes:\n{codes}",
         usage="ftf COMMAND …",
     )
-    parser.add_argument("--version", action="store_true", help="print the version of this client")
+    # Commands have a --version of their own: that of a dataset.
+    parser.add_argument("--version", dest="of_client", action="store_true", help="print the version of this client")
     commands = parser.add_subparsers(title="commands", prog="ftf", metavar="COMMAND", parser_class=_Parser)
     nouns: dict[str, Any] = {}
     for command in COMMANDS:
