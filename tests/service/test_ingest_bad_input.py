@@ -199,4 +199,4 @@ async def test_text_that_looks_like_an_attack_is_only_text(stub: Any) -> None:
 
     assert isinstance(cut, file_pb2.File)
     assert len(chunks.chunks) == 1
-    assert chunks.chunks[0].text == text.replace("\x1b", "")
+    assert chunks.chunks[0].text == text.replace("\x1b[31m", "")
