@@ -46,13 +46,14 @@ async def test_nats_stopped_and_its_stream_deleted_costs_time_alone(faulty: Faul
 async def test_a_stopped_mongodb_loses_no_report(faulty: Faulty) -> None:
     """The trainer keeps its reports until they are acknowledged."""
     stores = faulty.release.stores
-    name = await faulty.create(LONG)
+    # Every report waits for the store, and the stand-in for MongoDB reads all of a run's reports for each of them.
+    name = await faulty.create({**LONG, "steps": int(12 * OUTAGE)})
     async with faulty.census(name) as most:
         await faulty.steps(name, 5)
         await asyncio.to_thread(stores.mongo.stop)
         await asyncio.sleep(OUTAGE)
         await asyncio.to_thread(stores.mongo.start)
-        run = await faulty.settled(name)
+        run = await faulty.settled(name, seconds=240 + OUTAGE)
     await faulty.release.until_ready()
 
     assert len(run.attempts) == 1
