@@ -26,8 +26,8 @@ OUTAGE = float(os.environ.get("FTF_FAULT_SECONDS", "10"))
 PARENT = f"projects/{PROJECT}"
 QUICK: Json = {"steps": 60, "step_seconds": 0.1, "save_steps": 10}
 """A run of six seconds."""
-LONG: Json = {"steps": int(20 * OUTAGE), "step_seconds": 0.1, "save_steps": 20}
-"""A run of two outages."""
+LONG: Json = {"steps": int(10 * OUTAGE), "step_seconds": 0.2, "save_steps": 10}
+"""A run of two outages. The stand-in for MongoDB reads all reports of a run for each further one, so they are few."""
 
 
 def state(run: run_pb2.Run) -> str:
@@ -169,7 +169,7 @@ class Faulty:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    async def settled(self, name: str, ending: str = "SUCCEEDED", seconds: float = 120) -> run_pb2.Run:
+    async def settled(self, name: str, ending: str = "SUCCEEDED", seconds: float = 240) -> run_pb2.Run:
         """Wait for a run's end; check that it is this one and stays so, the curve, and that nothing is left behind."""
         run = await self.reach(name, "SUCCEEDED", "FAILED", "CANCELLED", seconds=seconds)
         assert state(run) == ending, run.work

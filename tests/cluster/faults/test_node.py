@@ -24,7 +24,7 @@ PRODUCT = "LOST-GPU"
 async def test_the_run_of_a_lost_node_goes_on_elsewhere_and_the_old_trainer_is_fenced(faulty: Faulty) -> None:
     """The old process lives on; its first word after the takeover ends it, and nothing that it wrote counts."""
     async with faulty.bed.kubelet(gpus=1, gpu_product=PRODUCT) as lost:
-        name = await faulty.create({**LONG, "steps": 400}, gpus=1, gpu_product=PRODUCT)
+        name = await faulty.create({**LONG, "steps": 400, "step_seconds": 0.1}, gpus=1, gpu_product=PRODUCT)
         await faulty.steps(name, 25)
         (old,) = trainers(name)
         await lost.vanish()

@@ -39,7 +39,7 @@ async def test_training_killed_before_its_job_is_made(faulty: Faulty) -> None:
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
     async with faulty.census(name) as most:
-        run = await faulty.settled(name, seconds=120 + OUTAGE)
+        run = await faulty.settled(name, seconds=240 + OUTAGE)
     await faulty.release.until_ready()
 
     assert len(run.attempts) <= 2  # nodes that were silent with the API server may be evicted from
@@ -85,7 +85,7 @@ async def test_an_api_server_that_is_down_does_not_stop_a_run(faulty: Faulty) ->
         faulty.bed.control.kill("kube-apiserver")
         await asyncio.sleep(OUTAGE / 2)
         during = (await faulty.get(name)).last_metrics.step
-        run = await faulty.settled(name, seconds=120 + OUTAGE)
+        run = await faulty.settled(name, seconds=240 + OUTAGE)
     await faulty.release.until_ready()
 
     assert during > before
@@ -100,7 +100,7 @@ async def test_a_run_created_without_an_api_server_waits_and_says_so(faulty: Fau
     faulty.bed.control.kill("kube-apiserver")
     name = await faulty.create(QUICK)
     async with faulty.census(name) as most:
-        run = await faulty.settled(name, seconds=120 + OUTAGE)
+        run = await faulty.settled(name, seconds=240 + OUTAGE)
     await faulty.release.until_ready()
 
     assert len(run.attempts) <= 2  # nodes that were silent with the API server may be evicted from

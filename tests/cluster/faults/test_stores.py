@@ -46,8 +46,7 @@ async def test_nats_stopped_and_its_stream_deleted_costs_time_alone(faulty: Faul
 async def test_a_stopped_mongodb_loses_no_report(faulty: Faulty) -> None:
     """The trainer keeps its reports until they are acknowledged."""
     stores = faulty.release.stores
-    # Every report waits for the store, and the stand-in for MongoDB reads all of a run's reports for each of them.
-    name = await faulty.create({**LONG, "steps": int(12 * OUTAGE)})
+    name = await faulty.create(LONG)
     async with faulty.census(name) as most:
         await faulty.steps(name, 5)
         await asyncio.to_thread(stores.mongo.stop)
@@ -69,7 +68,7 @@ async def test_a_stopped_minio_in_mid_upload_is_waited_for(faulty: Faulty) -> No
         await asyncio.to_thread(stores.s3.stop)
         await asyncio.sleep(OUTAGE)
         await asyncio.to_thread(stores.s3.start)
-        run = await faulty.settled(name, seconds=200)
+        run = await faulty.settled(name)
     await faulty.release.until_ready()
 
     assert len(run.attempts) == 1
