@@ -50,11 +50,6 @@ class Asker:
         return self._client.endpoint.prices
 
     @property
-    def stopped(self) -> str:
-        """The budget that was reached, or ""."""
-        return self._stopped
-
-    @property
     def at_once(self) -> int:
         """Calls in flight at most."""
         return self._client.endpoint.max_concurrency

@@ -32,7 +32,7 @@ class Slots:
     """The slots of one endpoint in this process, given in the order of asking.
 
     Args:
-        share: calls that this replica may have in flight; changed by whoever shares with the others.
+        share: calls that this replica may have in flight.
     """
 
     def __init__(self, pace: Pace, share: int) -> None:
@@ -41,17 +41,6 @@ class Slots:
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self.in_flight = 0
-        self.used = 0.0
-
-    @property
-    def share(self) -> int:
-        """Calls that this replica may have in flight."""
-        return self._share
-
-    @share.setter
-    def share(self, value: int) -> None:
-        self._share = value
-        self._wake()
 
     @asynccontextmanager
     async def one(self) -> AsyncIterator[Slot]:
@@ -61,11 +50,9 @@ class Slots:
             yield Slot(self.pace, self.in_flight)
         finally:
             self.in_flight -= 1
-            self.used = time.monotonic()
             self._wake()
 
     async def _taken(self) -> None:
-        self.used = time.monotonic()
         if not self._waiting and self._free():
             self.in_flight += 1
             return
