@@ -13,6 +13,7 @@ from typing import Any
 
 import grpc
 
+from finetuneflow_client.answer import Answer
 from finetuneflow_client.errors import FtfError, translated
 
 # Methods that may be sent twice. Every Create carries a request_id, so that the second returns the first's answer.
@@ -60,8 +61,13 @@ class Calls:
         rpc = self._channel.stream_unary(method, **kinds)
 
         async def call(requests: AsyncIterator[Any], *, timeout: float | None = None) -> Any:
+            running = rpc(requests, timeout=timeout or self._deadline, metadata=self._metadata)
+            answer = Answer(running)
             with translated():
-                return await rpc(requests, timeout=timeout or self._deadline, metadata=self._metadata)
+                try:
+                    return await running
+                except grpc.aio.AioRpcError as error:
+                    raise await answer.instead_of(error) from None
 
         return call
 
