@@ -7,6 +7,7 @@ from services.common.errors import Conflict, NotReady
 from services.common.objects.port import Objects
 from services.common.resources import Resources
 from services.common.work import at_rest
+from services.dataset.core import balance
 from services.dataset.freezing import Freezer
 from services.dataset.service import Datasets
 from services.dataset.versions import Versions
@@ -29,7 +30,8 @@ class Forgetting:
     async def forget(self, name: str, file: str, erase_versions: bool) -> Document:
         """Empty and drop a file's examples, leave it out of generation, and freeze what is left as a new version.
 
-        Nothing is frozen if the dataset had no version, or nothing accepted is left. Repeating it changes nothing more.
+        The counts and flags are then those of what is left. Nothing is frozen if the dataset had no version, or nothing
+        accepted is left. Repeating it changes nothing more.
 
         Raises:
             NotFound: there is no such dataset.
@@ -44,6 +46,7 @@ class Forgetting:
         for example in await self._datasets.examples.every(doc):
             if example["file"] == file and example["drop_reason"] != REASON:
                 await self._empty(example)
+        doc = await self._recount(doc)
         if doc["versions"]:
             newest = doc["versions"][-1]
             try:
@@ -76,6 +79,16 @@ class Forgetting:
             except Conflict:
                 continue
             return
+
+    async def _recount(self, dataset: Document) -> Document:
+        """Make the counts and flags of a dataset those of the examples that are left."""
+        examples = await self._datasets.examples.every(dataset)
+
+        def count(doc: Document) -> None:
+            doc["counts"] = balance.recounted(doc["counts"], examples)
+            doc["flags"] = balance.flags(examples)
+
+        return await self._datasets.resources.change(dataset["_id"], count)
 
     async def _erase(self, dataset: Document, file: str, use: Document) -> Document:
         """Remove the bytes of the versions with rows of a file, once their records say so."""

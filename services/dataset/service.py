@@ -246,8 +246,10 @@ def check_there(version: Document) -> None:
         NotReady: VERSION_ERASED.
     """
     if version.get("erased"):
+        number, gone = version["version"], ", ".join(version.get("erased_for", ())) or "a document"
         raise NotReady(
-            f"Version {version['version']} was erased with a document that it had rows from. Use a newer version.",
+            f"Version {number} was erased with {gone}, which it had rows from. Its hash and its ledger are kept "
+            f"(`ftf dataset ledger --version {number}`). Use a newer version.",
             reason="VERSION_ERASED",
         )
 

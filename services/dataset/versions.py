@@ -35,7 +35,8 @@ class Versions:
         """Return two versions' records, what differs from the first to the second, and how many rows are the same.
 
         Args:
-            base_version: 0: of one dataset the version before the other, or the only one; of two, its newest.
+            base_version: 0: of one dataset the last version before the other that is not erased, or the only one; of
+                two, its newest.
             other: "" for the same dataset.
             other_version: 0 for the newest.
 
@@ -45,11 +46,25 @@ class Versions:
         """
         second = await self._datasets.version(other or base, other_version)
         if not base_version and other in ("", base):
-            base_version = max(1, second["version"] - 1)
+            base_version = await self._before(base, second)
         first = await self._datasets.version(base, base_version)
         before, after = await self.read(first), await self.read(second)
         changes, same = await asyncio.to_thread(diff, before, after)
         return first, second, changes, same
+
+    async def _before(self, dataset: str, version: Document) -> int:
+        """Return the number of the last version before another whose bytes are there; the first version's is its own.
+
+        Raises:
+            NotReady: all before it were erased (VERSION_ERASED).
+        """
+        earlier = [
+            v for v in (await self._datasets.resources.get(dataset))["versions"] if v["version"] < version["version"]
+        ]
+        kept = [v for v in earlier if not v.get("erased")]
+        if earlier and not kept:
+            check_there(earlier[-1])
+        return int((kept or [version])[-1]["version"])
 
     async def uses(self, dataset: Document, file: str) -> Document | None:
         """Return what a dataset has of a file; None if it never used it."""

@@ -11,7 +11,19 @@ import pytest
 from finetuneflow.dataset.v1 import dataset_service_pb2 as pb
 from finetuneflow.dataset.v1 import example_pb2, versions_pb2
 from tests.fakes import llm_server as fake
-from tests.fakes.datasets import NAME, dataset_service, ended, examples, generated, learnt, reason, rows, state
+from tests.fakes.datasets import (
+    NAME,
+    balanced,
+    dataset_service,
+    drops,
+    ended,
+    examples,
+    generated,
+    learnt,
+    reason,
+    rows,
+    state,
+)  # fmt: skip
 from tests.fakes.ingest import Ingest, library, text
 from tests.fakes.llm_server import llm
 from tests.service.test_dataset_ledger import freeze, steps, why
@@ -115,6 +127,33 @@ async def test_a_forgotten_document_is_in_no_new_version_and_in_the_ledger(tmp_p
     assert FILE not in {e.chunk.partition("/chunks/")[0] for e in left}
     assert [v.erased for v in erased.versions] == [True, False]
     assert kept == lines
+
+
+async def test_after_forgetting_a_document_the_counts_are_those_of_what_is_left(tmp_path: Path) -> None:
+    """Replies and examples are counted anew, and the balance still holds."""
+    async with llm() as server, dataset_service(tmp_path, server, library(4)) as (stub, _):
+        before = await generated(stub)
+        after = await forget(stub)
+        accepted = await examples(stub)
+
+    assert after.counts[-1].out == before.counts[-1].out - 6 == len(accepted)
+    assert drops(after) == {**drops(before), "DOCUMENT_DELETED": 6}
+    assert balanced(after)
+
+
+async def test_a_diff_passes_over_what_was_erased(tmp_path: Path) -> None:
+    """Without a base, the last version whose bytes are there; if there is none, the document is named."""
+    async with llm() as server, dataset_service(tmp_path, server, library(4)) as (stub, _):
+        await generated(stub)
+        await forget(stub, erase_versions=True)
+        with pytest.raises(grpc.aio.AioRpcError, match=f"Version 1 was erased with {FILE}"):
+            await differences(stub)
+        gone, *_ = await examples(stub)
+        await stub.DeleteExample(pb.DeleteExampleRequest(name=gone.name))
+        await freeze(stub)
+        later = await differences(stub)
+
+    assert (later.base_version, later.other_version, later.removed) == (2, 3, 1)
 
 
 async def test_generation_that_goes_on_leaves_a_forgotten_document_out(tmp_path: Path) -> None:

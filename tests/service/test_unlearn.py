@@ -8,37 +8,15 @@ from typing import Any
 
 import pytest
 
-from finetuneflow_client.cli.grammar.parser import build
-from finetuneflow_client.cli.main import connected
 from services.local import COMPOSES
+from tests.fakes.commands import Client
 from tests.fakes.ingest import text
 from tests.fakes.llm_server import llm
 from tests.fakes.model_folder import model_files, write_folder
-from tests.fakes.running import TOKEN, serving
+from tests.fakes.running import serving
 from tests.service.test_training import fake_jobs
 
 TEMPLATE = "{% for m in messages %}{{ m.content }}{% endfor %}"
-
-
-class Client:
-    """Commands in this process, on the loop that the server runs on."""
-
-    def __init__(self, folder: Path, address: str, capsys: pytest.CaptureFixture[str]) -> None:
-        (folder / "client-token").write_text(TOKEN)
-        self._flags = ["--server", address, "--token-file", str(folder / "client-token"), "-q"]
-        self._capsys = capsys
-
-    async def plain(self, *words: str) -> str:
-        """Run a command that succeeds and return what it prints."""
-        args = build().parse_args([*words, *self._flags])
-        code = await connected(args.command, args)
-        out = self._capsys.readouterr().out
-        assert code == 0, out
-        return out
-
-    async def json(self, *words: str) -> Any:
-        """Return what a command prints as JSON."""
-        return json.loads(await self.plain(*words, "--json"))
 
 
 def _why(ledger: Any, name: str) -> dict[str, int]:
@@ -57,7 +35,7 @@ async def test_a_document_is_unlearned_end_to_end(tmp_path: Path, capsys: pytest
     model = write_folder(tmp_path / "model", files)
     jobs = fake_jobs(tmp_path, steps=1)
     async with llm() as server, serving(tmp_path, COMPOSES, jobs=jobs) as served:
-        ftf = Client(tmp_path, served.address, capsys)
+        ftf = Client(tmp_path, served.address, capsys, "-q")
         await ftf.plain("project", "create", "p")
         await ftf.plain("upload", str(docs))
         await ftf.plain("chunk")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from finetuneflow.common.v1 import work_pb2
 from finetuneflow.dataset.v1 import dataset_pb2, dataset_service_pb2
 from finetuneflow_client import names
 from finetuneflow_client.cli import flow, targets, transfer, wording
@@ -93,19 +94,16 @@ async def show(session: Session) -> None:
 async def freeze(session: Session) -> None:
     """Make a version of the examples as they are."""
     name = await targets.dataset(session, session.args.dataset)
-    if not session.args.approved_only:
-        show_dataset(session.output, await flow.freeze(session, name))
-        return
-    request = dataset_service_pb2.FreezeDatasetRequest(name=name, approved_only=True)
-    show_dataset(session.output, await session.flow.dataset.FreezeDataset(request, timeout=600))
+    show_dataset(session.output, await flow.freeze(session, name, approved_only=session.args.approved_only))
 
 
 async def cancel(session: Session) -> None:
     """Stop generating."""
     name = await targets.dataset(session, session.args.dataset)
-    show_dataset(
-        session.output, await session.flow.dataset.CancelDataset(dataset_service_pb2.CancelDatasetRequest(name=name))
-    )
+    found = await session.flow.dataset.CancelDataset(dataset_service_pb2.CancelDatasetRequest(name=name))
+    if found.work.end_time.seconds and found.work.state != work_pb2.WORK_STATE_CANCELLED:
+        session.screen.say(f"{name}: {wording.state(found.work)}; there is nothing to cancel")
+    show_dataset(session.output, found)
 
 
 async def delete(session: Session) -> None:
@@ -158,6 +156,13 @@ async def _finished(session: Session, dataset: dataset_pb2.Dataset) -> None:
     show_dataset(session.output, dataset)
 
 
+def _sides(version: dataset_pb2.DatasetVersion | None) -> tuple[str, ...]:
+    """Return a version's number and how many rows stand on each side, as there are now."""
+    if version is None or version.erased:
+        return (f"{version.version} erased" if version else "", "", "", "")
+    return tuple(map(str, (version.version, version.train_examples, version.eval_examples, version.recall_examples)))
+
+
 def _row(dataset: dataset_pb2.Dataset) -> tuple[str, ...]:
     version = dataset.versions[-1] if dataset.versions else None
     return (
@@ -166,10 +171,6 @@ def _row(dataset: dataset_pb2.Dataset) -> tuple[str, ...]:
         wording.progress(dataset.work),
         f"{accepted(dataset):,}",
         f"{sum(count for _, count in all_drops(dataset)):,}",
-        *(
-            map(str, (version.version, version.train_examples, version.eval_examples, version.recall_examples))
-            if version
-            else [""] * 4
-        ),
+        *_sides(version),
         wording.age(dataset.meta.create_time),
     )

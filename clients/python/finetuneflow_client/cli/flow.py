@@ -125,20 +125,14 @@ async def follow_dataset(session: Session, name: str) -> dataset_pb2.Dataset:
     return _succeeded(dataset, "dataset")
 
 
-async def freeze_approved(session: Session, name: str) -> int:
-    """Make a version of a dataset's approved examples, if the newest is not that already; return its number."""
-    request = dataset_service_pb2.FreezeDatasetRequest(name=name, approved_only=True)
-    version = (await session.flow.dataset.FreezeDataset(request, timeout=600)).versions[-1]
-    session.screen.say(f"version {version.version} has the {wording.many(version.train_examples, 'approved example')}")
-    return version.version
-
-
-async def freeze(session: Session, name: str) -> dataset_pb2.Dataset:
+async def freeze(session: Session, name: str, *, approved_only: bool = False) -> dataset_pb2.Dataset:
     """Make a version of a dataset's examples, and say what is in it; if nothing changed, the last version stays."""
-    dataset = await session.flow.dataset.FreezeDataset(dataset_service_pb2.FreezeDatasetRequest(name=name))
+    request = dataset_service_pb2.FreezeDatasetRequest(name=name, approved_only=approved_only)
+    dataset = await session.flow.dataset.FreezeDataset(request, timeout=600)
     version = dataset.versions[-1]
+    kind = "approved example" if approved_only else "example"
     session.screen.say(
-        f"frozen as version {version.version}: {wording.many(version.train_examples, 'example')} to train on, "
+        f"frozen as version {version.version}: {wording.many(version.train_examples, kind)} to train on, "
         f"{version.eval_examples} of documents held out, {version.recall_examples} kept back of trained documents"
     )
     return dataset

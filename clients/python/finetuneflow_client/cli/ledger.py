@@ -57,15 +57,13 @@ async def review(session: Session) -> None:
         request.note = args.note
     if not (request.action or args.tag or args.untag or args.note is not None):
         raise FtfError("nothing to say", "give --approve, --reject, --tag, --note, …", code="INVALID_ARGUMENT")
-    if bool(args.examples) == bool(args.filter):
-        raise FtfError(
-            "either name examples or give --filter",
-            "--filter '*' means all; the dataset is named by -d",
-            code="INVALID_ARGUMENT",
-        )
-    request.names.extend([await targets.example(session, value, args.dataset) for value in args.examples])
-    first = names.parent(request.names[0]) if request.names else await targets.dataset(session, args.dataset)
-    request.parent = first
+    if args.filter:
+        request.parent = await targets.dataset(session, _one_dataset(args.what, args.dataset))
+    elif args.what:
+        request.names.extend([await targets.example(session, value, args.dataset) for value in args.what])
+        request.parent = names.parent(request.names[0])
+    else:
+        raise FtfError("no example is meant", "name examples, or give --filter; '*' means all", code="INVALID_ARGUMENT")
     done = await session.flow.dataset.ReviewExamples(request, timeout=600)
     if session.output.as_json:
         session.output.message(done)
@@ -74,3 +72,15 @@ async def review(session: Session) -> None:
     session.output.line(f"{wording.many(done.matched, 'example')} meant, {done.changed:,} {verb}")
     for name in done.skipped:
         session.output.line(f"skipped {names.short(name)}: write its prompt and response with `ftf dataset edit`")
+
+
+def _one_dataset(what: list[str], dataset: str) -> str:
+    """Return the dataset that a filter is for; "" for the newest."""
+    told = [*what, *([dataset] if dataset else [])]
+    if len(told) > 1:
+        raise FtfError(
+            f"--filter is for one dataset, not for {' and '.join(told)}",
+            "name examples, or one dataset with --filter",
+            code="INVALID_ARGUMENT",
+        )
+    return told[0] if told else ""

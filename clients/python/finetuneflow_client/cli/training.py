@@ -27,7 +27,7 @@ async def train(session: Session) -> None:
     dataset = await targets.frozen_dataset(session, args.dataset)
     version = args.dataset_version
     if args.only_approved and not version and not args.dry_run:  # a dry run makes no version: it looks at the newest
-        version = await flow.freeze_approved(session, dataset)
+        version = (await flow.freeze(session, dataset, approved_only=True)).versions[-1].version
     run = await planned(
         session,
         await targets.model(session, args.model),

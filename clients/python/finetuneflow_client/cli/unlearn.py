@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from finetuneflow.dataset.v1 import versions_pb2
+from finetuneflow.dataset.v1 import dataset_pb2, versions_pb2
 from finetuneflow.export.v1 import export_pb2
 from finetuneflow.ingest.v1 import ingest_service_pb2
 from finetuneflow.training.v1 import run_pb2
@@ -33,8 +33,7 @@ async def unlearn(session: Session) -> None:
         for use in uses:
             request = versions_pb2.ForgetFileRequest(name=use.dataset, file=file, erase_versions=args.erase)
             dataset = await session.flow.dataset.ForgetFile(request, timeout=600)
-            newest = dataset.versions[-1].version if dataset.versions else 0
-            rebuilt.append({"dataset": use.dataset, "version": newest})
+            rebuilt.append({"dataset": use.dataset, "version": _without(dataset, use)})
         await _delete(session, file)
     if session.output.as_json:
         session.output.json(
@@ -50,6 +49,12 @@ async def unlearn(session: Session) -> None:
         return
     _shown(session, file, uses, runs, exports)
     _advised(session, rebuilt, runs, exports)
+
+
+def _without(dataset: dataset_pb2.Dataset, use: versions_pb2.Use) -> int:
+    """Return the newest version if it has no rows from the file; 0 where nothing was left to freeze."""
+    newest = dataset.versions[-1].version if dataset.versions else 0
+    return 0 if newest in {version.version for version in use.versions} else newest
 
 
 async def _file(session: Session) -> str:
@@ -122,7 +127,9 @@ def _advised(
     session.output.line("the file is deleted")
     newest = {str(item["dataset"]): item["version"] for item in rebuilt}
     for name, version in newest.items():
-        session.output.line(f"{name} has version {version} without it" if version else f"{name} has no version")
+        session.output.line(
+            f"{name} has version {version} without it" if version else f"{name} has no version without it"
+        )
     for run in runs:
         command = f"ftf train --model {names.short(run.model)} --dataset {names.short(run.dataset)}"
         session.output.line(f"{run.name} has learned from it: train again with `{command}`, then")

@@ -21,8 +21,13 @@ def _ledger(parser: ArgumentParser) -> None:
 
 
 def _review(parser: ArgumentParser) -> None:
-    parser.add_argument("examples", nargs="*", metavar="EXAMPLE", help="ids, or DATASET/EXAMPLE; or else --filter")
-    parser.add_argument("-d", "--dataset", default="", metavar="DATASET", help="their dataset; otherwise the newest")
+    parser.add_argument(
+        "what",
+        nargs="*",
+        metavar="EXAMPLE or DATASET",
+        help="ids of examples, or DATASET/EXAMPLE; with --filter a dataset; otherwise the newest",
+    )
+    parser.add_argument("-d", "--dataset", default="", metavar="DATASET", help="the dataset of examples that are named")
     parser.add_argument(
         "--filter", default="", metavar="F", help="'state = UNREVIEWED AND scores.judge >= 4', 'text : \"tax\"', '*', …"
     )
@@ -63,7 +68,7 @@ COMMANDS = (
     Command(
         "dataset review",
         "Approve, reject, tag or note examples, one or many.",
-        "ftf dataset review --filter 'state = UNREVIEWED AND scores.judge >= 4' --approve",
+        "ftf dataset review d1 --filter 'state = UNREVIEWED AND scores.judge >= 4' --approve",
         "ledger.review",
         _review,
         project=True,

@@ -27,11 +27,7 @@ def show_dataset(output: Output, dataset: dataset_pb2.Dataset) -> None:
             "error": from_work(dataset.work, names.short(dataset.name)) or "",
             **_origin(dataset),
             "flags": wording.drops(sorted(dataset.flags.items())),
-            "versions": "\n".join(
-                f"{v.version}: {v.train_examples} train, {v.eval_examples} held out, {v.recall_examples} recall, "
-                f"{'approved only, ' if v.approved_only else ''}sha256 {v.artifact.sha256}"
-                for v in dataset.versions
-            ),
+            "versions": "\n".join(map(_version, dataset.versions)),
         }
     )
     output.line()
@@ -39,6 +35,16 @@ def show_dataset(output: Output, dataset: dataset_pb2.Dataset) -> None:
     if dataset.HasField("estimate"):
         output.line()
         output.table(("", "EXPECTED", "MEASURED"), estimate_rows(dataset))
+
+
+def _version(version: dataset_pb2.DatasetVersion) -> str:
+    sides = (
+        "erased with a document"
+        if version.erased
+        else f"{version.train_examples} train, {version.eval_examples} held out, {version.recall_examples} recall"
+    )
+    approved = "approved only, " if version.approved_only else ""
+    return f"{version.version}: {sides}, {approved}sha256 {version.artifact.sha256}"
 
 
 def _origin(dataset: dataset_pb2.Dataset) -> dict[str, str]:
