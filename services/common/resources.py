@@ -6,12 +6,15 @@ Every change is one compare-and-set on one document. An event that goes with a c
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
+import contextlib
+import copy
 import hashlib
 import json
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from services.common import ids
@@ -74,30 +77,21 @@ class Resources:
         if len(request_id) > MAX_REQUEST_ID:
             raise InvalidArgument(f"request_id is longer than {MAX_REQUEST_ID} characters.", field="request_id")
         now = self.clock.now()
-        doc: Document = {
-            "parent": "",
-            "display_name": "",
-            "labels": {},
-            "annotations": {},
-            **fields,
-            "_id": name,
-            "schema": SCHEMA,
-            "order": ids.sortable(now),
-            "uid": ids.new_uid(),
-            "creator": creator,
-            "create_time": now,
-            "update_time": now,
-            "etag": secrets.token_hex(8),
-            "delete_time": None,
-            "request": {"id": request_id, "hash": hashlib.sha256(body).hexdigest()},
-            "outbox": [],
-            "outbox_pending": False,
-        }
+        doc = _new(name, fields, now, creator, {"id": request_id, "hash": hashlib.sha256(body).hexdigest()})
         add_event(doc, event, now, revision=1)
         try:
             return self._written(await self.collection.insert(doc))
         except AlreadyExists:
             return await self._repeated(name, doc["request"])
+
+    async def create_many(self, entries: Iterable[tuple[str, Document]], *, creator: str = "") -> int:
+        """Insert those of some resources, each a name and its fields, that are not there; return how many.
+
+        What is there stays as it is, also a tombstone. No listener is called. Errors: as Collection.insert_many.
+        """
+        now, request = self.clock.now(), {"id": "", "hash": hashlib.sha256(b"").hexdigest()}
+        docs = await asyncio.to_thread(lambda: [_new(name, fields, now, creator, request) for name, fields in entries])
+        return await self.collection.insert_many(docs)
 
     async def made(self, name: str, request_id: str) -> bool:
         """Whether this request has made this resource before; its repeat is then answered from the resource alone."""
@@ -174,6 +168,19 @@ class Resources:
                 continue
         raise Conflict(f"{self.kind} {name} changes too often. Repeat the call.")
 
+    async def change_many(self, docs: Sequence[Document], mutate: Mutate) -> list[Document]:
+        """Change resources that were read, as `change` does each; return them as they are now, in their order.
+
+        Those that are gone meanwhile are left out. No user's field may change, and no listener is called.
+        """
+        wanted = await asyncio.to_thread(_mutated, docs, mutate)
+        stored = {doc["_id"]: doc for doc in await self.collection.replace_many(wanted)}
+        for doc in wanted:
+            if doc["_id"] not in stored:  # somebody was faster
+                with contextlib.suppress(NotFound):
+                    stored[doc["_id"]] = await self.change(doc["_id"], mutate)
+        return [stored[doc["_id"]] for doc in wanted if doc["_id"] in stored]
+
     async def delete(self, name: str, *, etag: str = "", event: str = "") -> Document:
         """Leave a tombstone: the resource is gone for readers, and is purged once its event is sent.
 
@@ -190,6 +197,35 @@ class Resources:
     async def purge(self, name: str) -> None:
         """Remove a tombstone. Repeating it does nothing."""
         await self.collection.delete(name)
+
+
+def _new(name: str, fields: Document, now: float, creator: str, request: Document) -> Document:
+    return {
+        "parent": "",
+        "display_name": "",
+        "labels": {},
+        "annotations": {},
+        **fields,
+        "_id": name,
+        "schema": SCHEMA,
+        "order": ids.sortable(now),
+        "uid": ids.new_uid(),
+        "creator": creator,
+        "create_time": now,
+        "update_time": now,
+        "etag": secrets.token_hex(8),
+        "delete_time": None,
+        "request": request,
+        "outbox": [],
+        "outbox_pending": False,
+    }
+
+
+def _mutated(docs: Sequence[Document], mutate: Mutate) -> list[Document]:
+    found = copy.deepcopy(list(docs))
+    for doc in found:
+        mutate(doc)
+    return found
 
 
 def add_event(doc: Document, event: str, now: float, revision: int = 0) -> None:

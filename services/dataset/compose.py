@@ -62,7 +62,7 @@ def compose(runtime: Runtime) -> Service:
     patience = float(runtime.config.settings.get("llm_patience_seconds", PATIENCE_SECONDS))
     generator = Generator(ingest, endpoints, calls, examples, freezer, estimator, patience)
     importer = Importer(datasets, examples, objects, freezer, _scratch(runtime), confined.Limits())
-    imports = Imports(datasets, ingest, objects, runtime.config.max_upload_bytes)
+    imports = Imports(datasets, examples, ingest, objects, runtime.config.max_upload_bytes)
     loop = _loop(runtime, datasets, by_origin(generator, importer))
     reviewing, preview = Reviewing(datasets, examples), Preview(ingest, endpoints)
     afterwards = _afterwards(runtime, service, accounts, freezer)

@@ -19,6 +19,8 @@ from services.dataset.core.ledger import unnamed
 from services.dataset.core.split import document, split
 from services.dataset.store import Examples
 
+AT_ONCE = 500
+"""Examples that are given their sides by one write."""
 MOST_VERSIONS = 200
 """Versions of one dataset at most: their records stand in its document."""
 
@@ -136,15 +138,12 @@ class Freezer:
         def put(doc: Document) -> None:
             doc["split"] = sides[_short(doc)]
 
-        assigned = []
-        for listed in examples:
-            # What was removed or rejected since it was listed stays out.
-            with contextlib.suppress(NotFound):
-                same = listed["split"] == sides[_short(listed)]
-                example = listed if same else await self._examples.resources.change(listed["_id"], put)
-                if example["accepted"]:
-                    assigned.append(example)
-        return assigned
+        assigned = [e for e in examples if e["split"] == sides[_short(e)]]
+        others = [e for e in examples if e["split"] != sides[_short(e)]]
+        for start in range(0, len(others), AT_ONCE):
+            assigned += await self._examples.resources.change_many(others[start : start + AT_ONCE], put)
+        # What was removed or rejected since it was listed stays out.
+        return [e for e in assigned if e["accepted"]]
 
 
 def _sides(

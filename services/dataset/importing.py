@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import logging
 import re
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 from finetuneflow.dataset.v1 import dataset_pb2
 from services.common import ids
 from services.common.documents.port import Document
-from services.common.errors import InvalidArgument, NotReady
+from services.common.errors import InvalidArgument, NotFound, NotReady
 from services.common.objects.port import Objects, Stored
 from services.common.protoform import user_fields
 from services.common.resources import Resources
@@ -22,6 +23,7 @@ from services.common.work import queued
 from services.dataset.core.formats.incoming import TARGETS
 from services.dataset.ports import Documents
 from services.dataset.spec import complete
+from services.dataset.store import Examples
 
 log = logging.getLogger(__name__)
 
@@ -83,11 +85,16 @@ class Imports:
         limit: largest file in bytes.
     """
 
-    def __init__(self, datasets: Resources, documents: Documents, objects: Objects, limit: int) -> None:
+    def __init__(
+        self, datasets: Resources, examples: Examples, documents: Documents, objects: Objects, limit: int
+    ) -> None:
         self._datasets = datasets
+        self._examples = examples
         self._documents = documents
         self._objects = objects
         self._limit = limit
+        self._awake = asyncio.Event()
+        datasets.listen(self._written)
 
     async def begin(self, header: Header, data: AsyncIterator[bytes], creator: str) -> Document:
         """Store a file and queue its reading; the same request_id and bytes give the dataset that is there.
@@ -171,11 +178,23 @@ class Imports:
             )
 
     async def keep_sweeping(self) -> None:
-        """Sweep at the start and every hour, until cancelled."""
-        await keep_sweeping("sweeping imports", self.sweep, asyncio.Event(), SWEEP_SECONDS, log)
+        """Sweep at the start, every hour and when an import has ended halfway, until cancelled."""
+        await keep_sweeping("sweeping imports", self.sweep, self._awake, SWEEP_SECONDS, log)
+
+    def _written(self, doc: Document) -> None:
+        if _halfway(doc):
+            self._awake.set()
 
     async def sweep(self) -> None:
-        """Remove files older than a day that no dataset names, such as those of a process that was killed meanwhile."""
+        """Remove what imports left that have ended halfway: their examples, and files that no dataset names.
+
+        Files are left for a day, for their dataset may be on its way. Repeating it does nothing.
+        """
+        where = {"work.state": {"$in": ["FAILED", "CANCELLED"]}, "import.stored": True, "delete_time": None}
+        for halfway in await self._datasets.collection.find(where):
+            await self._examples.delete(halfway["uid"])
+            with contextlib.suppress(NotFound):
+                await self._datasets.change(halfway["_id"], _cleared)
         before = ids.sortable(self._datasets.clock.now() - AGE_SECONDS)
         old = [key async for key in self._objects.list("imports/") if key.rpartition("/")[2] < before]
         for key in old:
@@ -183,6 +202,15 @@ class Imports:
             doc = await self._datasets.collection.get(f"projects/{project}/datasets/{dataset}")
             if doc is None or (doc.get("import") or {}).get("key") != key:
                 await self._objects.delete(key)
+
+
+def _halfway(doc: Document) -> bool:
+    """Whether an import has ended without becoming a dataset, and its examples are still there."""
+    return bool(doc.get("import", {}).get("stored")) and doc["work"]["state"] in ("FAILED", "CANCELLED")
+
+
+def _cleared(doc: Document) -> None:
+    doc["import"] = {**doc["import"], "stored": False}
 
 
 def _spec(wanted: dataset_pb2.DatasetSpec) -> Document:

@@ -9,15 +9,15 @@ import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from services.common import confined, ids
 from services.common.documents.port import Document
-from services.common.errors import AlreadyExists, Exhausted, InvalidArgument, NotReady
+from services.common.errors import Exhausted, InvalidArgument, NotReady
 from services.common.objects.port import BLOCK, Objects
 from services.common.protoform import count_to_document
 from services.common.resources import Mutate, Resources
@@ -28,6 +28,9 @@ from services.dataset.freezing import Freezer
 from services.dataset.store import Examples
 
 READER = "services.dataset.reader"
+BATCH_ROWS = 500
+BATCH_BYTES = 4 << 20
+"""Rows are stored in batches that end when they have so many of either."""
 
 Handler = Callable[[Claim], Awaitable[Mutate]]
 
@@ -78,6 +81,7 @@ class Importer:
                     **{name: found[name] for name in ("format", "encoding", "ignored", "problems")},
                     "report": report,
                     "read": True,
+                    "stored": True,
                 }
 
             await claim.update(tell)
@@ -117,27 +121,22 @@ class Importer:
     async def _store(self, claim: Claim, path: Path, total: int) -> None:
         done = 0
         try:
-            for row in _rows(path):
-                await self._add(claim.doc, row)
-                done += 1
-                await claim.progress("store", done, total, "rows")
+            with path.open("rb") as file:
+                while rows := await asyncio.to_thread(_some, file):
+                    # What an attempt that was killed has stored is there already, and stays.
+                    entries = (_entry(claim.doc, row) for row in rows)
+                    await self._examples.resources.create_many(entries, creator=claim.doc["creator"])
+                    done += len(rows)
+                    await claim.progress("store", done, total, "rows")
         except (Cancelled, Superseded, asyncio.CancelledError):
             await asyncio.shield(self._given_up(claim))
             raise
 
     async def _given_up(self, claim: Claim) -> None:
-        """Leave nothing half-done of an import that was cancelled or deleted; one that goes on later keeps its rows."""
+        """Leave nothing behind of an import that was deleted; what a cancelled one stored is for Imports.sweep."""
         doc = await self._datasets.collection.get(claim.name)
-        if doc is None or doc["delete_time"] is not None or doc["work"]["state"] in ("CANCELLING", "CANCELLED"):
+        if doc is None or doc["delete_time"] is not None:
             await self._examples.delete(claim.doc["uid"])
-
-    async def _add(self, dataset: Document, row: dict[str, Any]) -> None:
-        own = json.dumps(row, sort_keys=True)
-        name = f"{dataset['_id']}/examples/{ids.derived_id('e', own)}"
-        try:
-            await self._examples.resources.create(name, _example(dataset, row), creator=dataset["creator"])
-        except AlreadyExists:
-            return  # stored by an attempt that was killed
 
     @asynccontextmanager
     async def _folder(self) -> AsyncIterator[Path]:
@@ -209,10 +208,20 @@ def _example(dataset: Document, row: dict[str, Any]) -> Document:
     }
 
 
-def _rows(path: Path) -> Iterator[dict[str, Any]]:
-    with path.open("rb") as lines:
-        for line in lines:
-            yield json.loads(line)
+def _entry(dataset: Document, row: dict[str, Any]) -> tuple[str, Document]:
+    """Return the name and the fields of a row's example, the same at every attempt."""
+    own = json.dumps(row, sort_keys=True)
+    return f"{dataset['_id']}/examples/{ids.derived_id('e', own)}", _example(dataset, row)
+
+
+def _some(file: BinaryIO) -> list[dict[str, Any]]:
+    """Return the next rows of a file, as many as are stored at once; none at its end."""
+    rows: list[dict[str, Any]] = []
+    size = 0
+    while len(rows) < BATCH_ROWS and size < BATCH_BYTES and (line := file.readline()):
+        rows.append(json.loads(line))
+        size += len(line)
+    return rows
 
 
 async def _blocks(path: Path) -> AsyncIterator[bytes]:

@@ -189,5 +189,4 @@ async def _all(collection: Collection, where: dict[str, Any], order: str) -> Asy
 
 async def _delete_all(collection: Collection, where: dict[str, Any]) -> None:
     while docs := await collection.find(where, limit=_PAGE):
-        for doc in docs:
-            await collection.delete(doc["_id"])
+        await collection.delete_many([doc["_id"] for doc in docs])

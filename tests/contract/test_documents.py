@@ -377,3 +377,39 @@ async def test_find_and_count_agree_with_a_filter_in_python(things: Collection) 
 async def test_a_store_in_order_passes_its_check(documents: Documents) -> None:
     """Its clock is this machine's."""
     assert abs(await documents.check()) < 2
+
+
+async def test_many_inserts_store_what_is_not_there(things: Collection) -> None:
+    """What is there stays as it is; a repeat stores nothing; one that is no document stores none."""
+    await things.insert({"_id": "b", "n": 0})
+
+    first = await things.insert_many([{"_id": name, "n": 1, "revision": 7} for name in "abc"])
+    again = await things.insert_many([{"_id": name, "n": 2} for name in "cba"])
+    with pytest.raises(InvalidArgument):
+        await things.insert_many([{"_id": "d"}, {"_id": ""}])
+
+    assert (first, again, await things.insert_many([])) == (2, 0, 0)
+    assert [(d["_id"], d["revision"], d["n"]) for d in await things.find({})] == [("a", 1, 1), ("b", 1, 0), ("c", 1, 1)]
+
+
+async def test_many_replaces_leave_what_was_changed_since(things: Collection) -> None:
+    """Those that are replaced come back with the next revision, in order; the others are missing and as they were."""
+    docs = [await things.insert({"_id": name, "n": 0}) for name in "abc"]
+    await things.replace({**docs[1], "n": 5})
+    await things.delete("c")
+
+    stored = await things.replace_many([{**doc, "n": 1} for doc in reversed(docs)])
+
+    assert stored == [{"_id": "a", "revision": 2, "n": 1}]
+    assert await things.find({}) == [{"_id": "a", "revision": 2, "n": 1}, {"_id": "b", "revision": 2, "n": 5}]
+    assert [d["revision"] for d in await things.replace_many(await things.find({}))] == [3, 3]
+    assert await things.replace_many([]) == []
+
+
+async def test_many_deletes_count_what_was_there(things: Collection) -> None:
+    """At any revision; a repeat removes nothing."""
+    await things.insert_many([{"_id": name} for name in "abc"])
+
+    assert await things.delete_many(["a", "c", "x"]) == 2
+    assert await things.delete_many(["a", "c"]) == await things.delete_many([]) == 0
+    assert await ids(things, {}) == ["b"]

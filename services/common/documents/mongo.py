@@ -15,14 +15,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 from motor.motor_asyncio import AsyncIOMotorClient
-from pymongo import ASCENDING, DESCENDING, IndexModel, ReadPreference, WriteConcern, errors
+from pymongo import ReadPreference, WriteConcern, errors
 from pymongo.read_concern import ReadConcern
 
-from services.common.documents import bsonform, checked, mongourl
-from services.common.documents.port import Document, Where
+from services.common.documents import checked, mongourl
+from services.common.documents.mongocollection import MongoCollection, index_of
 from services.common.errors import (
-    AlreadyExists,
-    Conflict,
     Exhausted,
     FineTuneFlowError,
     InvalidArgument,
@@ -77,7 +75,7 @@ class MongoDocuments:
 
     def collection(self, name: str, indexes: Sequence[str] = ()) -> MongoCollection:
         """See port.Documents."""
-        return MongoCollection(self, checked.collection_name(name), [_index(index) for index in indexes])
+        return MongoCollection(self, checked.collection_name(name), [index_of(index) for index in indexes])
 
     async def check(self) -> float:
         """See port.Documents."""
@@ -155,104 +153,6 @@ class MongoDocuments:
         return database
 
 
-class MongoCollection:
-    """One collection; see port.Collection for what the methods promise."""
-
-    def __init__(self, store: MongoDocuments, name: str, indexes: Sequence[IndexModel]) -> None:
-        self._store = store
-        self._name = name
-        self._indexes = list(indexes)
-        self._making = asyncio.Lock()
-
-    async def insert(self, doc: Document) -> Document:
-        """See port.Collection."""
-        stored, returned = bsonform.stored(doc, 1)
-
-        async def operation(collection: Any) -> Document:
-            try:
-                await collection.insert_one(stored)
-            except errors.DuplicateKeyError:
-                message = f"{self._name} already has {returned['_id']!r}. Choose another name."
-                raise AlreadyExists(message) from None
-            return returned
-
-        return await self._run(operation)
-
-    async def get(self, id: str) -> Document | None:
-        """See port.Collection."""
-
-        async def operation(collection: Any) -> Document | None:
-            found = await collection.find_one({"_id": id})
-            return bsonform.from_bson(found) if found else None
-
-        return await self._run(operation)
-
-    async def replace(self, doc: Document) -> Document:
-        """See port.Collection."""
-        revision = checked.revision(doc)
-        stored, returned = bsonform.stored(doc, revision + 1)
-
-        async def operation(collection: Any) -> Document:
-            result = await collection.replace_one({"_id": stored["_id"], "revision": revision}, stored)
-            if result.matched_count != 1:
-                raise self._changed(returned["_id"])
-            return returned
-
-        return await self._run(operation)
-
-    async def find(
-        self, where: Where, *, sort: str = "_id", descending: bool = False, limit: int = 0
-    ) -> list[Document]:
-        """See port.Collection."""
-        wanted = bsonform.condition(where)
-        way = DESCENDING if descending else ASCENDING
-        order = {checked.path(sort): way} | {"_id": way}
-
-        async def operation(collection: Any) -> list[Document]:
-            cursor = collection.find(wanted, sort=list(order.items()), limit=max(limit, 0))
-            found = {doc["_id"]: bsonform.from_bson(doc) async for doc in cursor}
-            return list(found.values())
-
-        return await self._run(operation)
-
-    async def count(self, where: Where) -> int:
-        """See port.Collection."""
-        wanted = bsonform.condition(where)
-
-        async def operation(collection: Any) -> int:
-            return int(await collection.count_documents(wanted))
-
-        return await self._run(operation)
-
-    async def delete(self, id: str, revision: int = 0) -> bool:
-        """See port.Collection."""
-
-        async def operation(collection: Any) -> bool:
-            wanted = {"_id": id, "revision": revision} if revision else {"_id": id}
-            if (await collection.delete_one(wanted)).deleted_count == 1:
-                return True
-            if revision and await collection.find_one({"_id": id}, {"_id": 1}):
-                raise self._changed(id)
-            return False
-
-        return await self._run(operation)
-
-    async def _run(self, operation: Callable[[Any], Awaitable[T]]) -> T:
-        async def work(database: Any) -> T:
-            collection = database[self._name]
-            async with self._making:
-                # One by one: of several, FerretDB stumbles over those that are there already.
-                while self._indexes:
-                    await collection.create_indexes(self._indexes[:1])
-                    del self._indexes[:1]
-            return await operation(collection)
-
-        return await self._store.run(work)
-
-    def _changed(self, id: str) -> Conflict:
-        return Conflict(f"{id!r} in {self._name} was changed by another. Read it again and repeat.")
-
-
 def explain(error: errors.PyMongoError, url: str) -> FineTuneFlowError:
     """Return the error of ours that an error of the driver's stands for; it never shows the URL's password."""
     place = mongourl.place(url)
@@ -292,8 +192,3 @@ def _client(url: str, service: str, loop: asyncio.AbstractEventLoop) -> Any:
         raise mongourl.malformed() from None
     except errors.ConfigurationError as error:
         raise explain(error, url) from None
-
-
-def _index(index: str) -> IndexModel:
-    paths = [checked.path(path) for path in index.split(",")]
-    return IndexModel([(path, ASCENDING) for path in dict.fromkeys([*paths, "_id"])])  # sorting ends with the id

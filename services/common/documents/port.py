@@ -50,6 +50,17 @@ class Collection(Protocol):
         """
         ...
 
+    async def insert_many(self, docs: Sequence[Document]) -> int:
+        """Store those of some new documents whose `_id` is free, with revision 1; return how many those were.
+
+        What is there already stays as it is, so that repeating it stores nothing twice. Each document is stored whole
+        or not at all; if the call fails, any of them may have been.
+
+        Raises:
+            InvalidArgument: as insert; then none is stored.
+        """
+        ...
+
     async def get(self, id: str) -> Document | None:
         """Return the document as last written, or None."""
         ...
@@ -63,6 +74,17 @@ class Collection(Protocol):
         Raises:
             Conflict: the document was changed or deleted since that revision.
             InvalidArgument: no `_id` or revision, not JSON, or larger than 1 MiB.
+        """
+        ...
+
+    async def replace_many(self, docs: Sequence[Document]) -> list[Document]:
+        """Store those of some documents whose revision is still the newest; return them with the next one, in order.
+
+        What was changed or deleted since is left as it is, and is missing from the answer. Each document is replaced
+        whole or not at all; if the call fails, any of them may have been.
+
+        Raises:
+            InvalidArgument: as replace; then none is stored.
         """
         ...
 
@@ -94,6 +116,13 @@ class Collection(Protocol):
 
         Raises:
             Conflict: it is there, at another revision.
+        """
+        ...
+
+    async def delete_many(self, ids: Sequence[str]) -> int:
+        """Remove documents at any revision; return how many were there, so that repeating it does no harm.
+
+        If the call fails, any of them may be gone.
         """
         ...
 

@@ -6,6 +6,7 @@ layout; a file of a newer version is refused rather than guessed at.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import sqlite3
@@ -90,6 +91,16 @@ class SqliteCollection:
 
         return await self._run(operation, writes=True)
 
+    async def insert_many(self, docs: Sequence[Document]) -> int:
+        """See port.Collection."""
+        rows = await asyncio.to_thread(lambda: [(checked.identifier(doc), checked.body(doc)) for doc in docs])
+
+        def operation(connection: sqlite3.Connection) -> int:
+            sql = f"INSERT INTO {self._table} VALUES (?, 1, ?) ON CONFLICT DO NOTHING"
+            return connection.executemany(sql, rows).rowcount if rows else 0
+
+        return await self._run(operation, writes=True)
+
     async def get(self, id: str) -> Document | None:
         """See port.Collection."""
 
@@ -110,6 +121,23 @@ class SqliteCollection:
             return _document((id, revision + 1, body))
 
         return await self._run(operation, writes=True)
+
+    async def replace_many(self, docs: Sequence[Document]) -> list[Document]:
+        """See port.Collection."""
+        rows = await asyncio.to_thread(
+            lambda: [(checked.identifier(doc), checked.revision(doc), checked.body(doc)) for doc in docs]
+        )
+
+        def operation(connection: sqlite3.Connection) -> list[_Row]:
+            sql = f"UPDATE {self._table} SET revision = ?, body = ? WHERE id = ? AND revision = ?"
+            return [
+                (id, revision + 1, body)
+                for id, revision, body in rows
+                if connection.execute(sql, (revision + 1, body, id, revision)).rowcount == 1
+            ]
+
+        stored = await self._run(operation, writes=True)
+        return await asyncio.to_thread(lambda: [_document(row) for row in stored])
 
     async def find(
         self, where: Where, *, sort: str = "_id", descending: bool = False, limit: int = 0
@@ -146,6 +174,15 @@ class SqliteCollection:
             if connection.execute(f"SELECT 1 FROM {self._table} WHERE id = ?", (id,)).fetchone():
                 raise self._changed(id)
             return False
+
+        return await self._run(operation, writes=True)
+
+    async def delete_many(self, ids: Sequence[str]) -> int:
+        """See port.Collection."""
+
+        def operation(connection: sqlite3.Connection) -> int:
+            sql = f"DELETE FROM {self._table} WHERE id = ?"
+            return connection.executemany(sql, [(id,) for id in ids]).rowcount if ids else 0
 
         return await self._run(operation, writes=True)
 
