@@ -59,7 +59,9 @@ class Accounts:
         kept = {
             "files": files,
             "sketches": sketches,
-            "chunks": [{"chunk": name, "calls": ids} for name, ids in calls.items()],
+            "chunks": [
+                {"chunk": name, "calls": ids, "withheld": plan.withheld.get(name, "")} for name, ids in calls.items()
+            ],
             "order": [example_id(call) for call in plan.calls],
         }
         content = await asyncio.to_thread(lambda: json.dumps(kept, sort_keys=True).encode())

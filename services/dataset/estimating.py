@@ -34,7 +34,7 @@ class Estimator:
         endpoint = await self._endpoints.resources.get(resolved["spec"]["llm_endpoint"])
         files = [File(f["name"], f["display_name"], f["sha256"]) for f in resolved["files"]]
         sources = [source for file in files async for source in self._documents.chunks(file)]
-        make = rounds.Maker(resolved, endpoint["model"], sources)
+        make = await asyncio.to_thread(rounds.Maker, resolved, endpoint["model"], sources)
         planned = await asyncio.to_thread(rounds.planned, resolved["spec"], 1, make)
         return await self.of_plan(resolved, planned, endpoint, make)
 

@@ -88,7 +88,7 @@ class Generator:
         client = await self._endpoints.client(spec["llm_endpoint"])
         files = [File(**f) for f in claim.doc["files"]]
         sources = [source for file in files async for source in self._documents.chunks(file)]
-        make = rounds.Maker(claim.doc, client.endpoint.model, sources)
+        make = await asyncio.to_thread(rounds.Maker, claim.doc, client.endpoint.model, sources)
         for turn in range(claim.doc.get("rounds", 1), len(specs(spec)) + 1):
             await claim.update(_round(turn))
             planned = await asyncio.to_thread(rounds.planned, spec, turn, make)

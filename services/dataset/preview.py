@@ -16,9 +16,9 @@ from services.dataset.generation import judge
 from services.dataset.llm import LlmClient
 from services.dataset.ports import Document as File
 from services.dataset.ports import Documents, Reply
-from services.dataset.spec import Call, plan
+from services.dataset.rounds import Maker
+from services.dataset.spec import Call
 from services.dataset.store import describe
-from services.dataset.templates import template_of
 
 MAX_CALLS = 10
 DEFAULT_CALLS = 3
@@ -44,7 +44,8 @@ class Preview:
         client = await self._endpoints.client(spec["llm_endpoint"])
         wanted = calls or DEFAULT_CALLS
         sources = await self._sources(resolved["files"], wanted)
-        planned = await asyncio.to_thread(plan, spec, client.endpoint.model, sources, template_of(resolved))
+        make = await asyncio.to_thread(Maker, resolved, client.endpoint.model, sources)
+        planned = await asyncio.to_thread(make, spec)
         made = min(wanted, len(planned.calls))
         chosen = [planned.calls[i * len(planned.calls) // made] for i in range(made)]
         began = time.monotonic()

@@ -6,8 +6,8 @@ from typing import Any
 
 from finetuneflow.dataset.v1 import dataset_pb2
 from services.common.errors import InvalidArgument
+from services.dataset.core.masking import OTHERS
 from services.dataset.core.pii import KINDS
-from services.dataset.core.screening import OTHERS
 
 MAX_CANARIES = 100
 MIN_CANARY = 6

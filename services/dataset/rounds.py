@@ -9,6 +9,7 @@ from typing import Any
 from services.common.documents.port import Document
 from services.dataset.core.example import Source
 from services.dataset.core.focus import places
+from services.dataset.core.masking import shown
 from services.dataset.spec import Call, Plan, plan
 from services.dataset.templates import template_of
 
@@ -20,11 +21,14 @@ Make = Callable[[dict[str, Any]], Plan]
 
 
 class Maker:
-    """Makes plans for a dataset's chunks."""
+    """Makes plans for a dataset's chunks, as its policy about personal data lets the LLM see them.
+
+    Making one is CPU work where that policy masks or drops.
+    """
 
     def __init__(self, dataset: Document, model: str, sources: Sequence[Source]) -> None:
         self._model = model
-        self._sources = sources
+        self._sources = shown(sources, dataset["spec"].get("pii_policy", {}))
         self._template = template_of(dataset)
 
     def __call__(self, settings: dict[str, Any]) -> Plan:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,12 +94,14 @@ class Plan:
     Args:
         chunks: chunks that there are.
         bare: chunks without a passage worth asking about.
+        withheld: chunks that the LLM may not see → the kinds of personal data or secrets in them.
     """
 
     template: Template
     calls: Sequence[Call]
     chunks: int
     bare: int
+    withheld: Mapping[str, str]
 
 
 def plan(spec: dict[str, Any], model: str, sources: Sequence[Source], chosen: Template | None = None) -> Plan:
@@ -125,7 +127,9 @@ def plan(spec: dict[str, Any], model: str, sources: Sequence[Source], chosen: Te
         _call(index, spec, model, chosen, source, passage, aim)
         for index, ((_, source, passage), aim) in enumerate(zip(wanted, turns, strict=True))
     ]
-    return Plan(chosen, calls, len(sources), sum(not some for _, some in found))
+    withheld = {source.chunk: source.withheld for source in sources if source.withheld}
+    bare = sum(not some for _, some in found) - len(withheld)
+    return Plan(chosen, calls, len(sources), bare, withheld)
 
 
 def _ranks(sources: Sequence[Source]) -> dict[str, int]:

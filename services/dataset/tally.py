@@ -7,6 +7,7 @@ from collections import Counter
 from services.common.documents.port import Document
 from services.common.protoform import count_to_document
 from services.dataset.core.ledger import UNREADABLE
+from services.dataset.core.masking import WITHHELD
 from services.dataset.spec import Plan
 
 
@@ -39,9 +40,10 @@ class Tally:
         unread = {k: v for k, v in self.dropped.items() if k in UNREADABLE}
         judged = {k: v for k, v in self.dropped.items() if k not in UNREADABLE}
         read = answered - sum(unread.values())
-        bare = {"NO_PASSAGE": self._plan.bare}
+        silent = {"NO_PASSAGE": self._plan.bare, WITHHELD: len(self._plan.withheld)}
+        asked = self._plan.chunks - sum(silent.values())
         return [
-            count_to_document("chunks", self._plan.chunks, self._plan.chunks - self._plan.bare, bare),
+            count_to_document("chunks", self._plan.chunks, asked, silent),
             count_to_document(
                 "calls", len(self._plan.calls), answered, {**self.calls_dropped, "NOT_MADE_YET": waiting}
             ),
@@ -52,6 +54,8 @@ class Tally:
     def nothing_accepted(self) -> str:
         """Return the message of a dataset without an accepted example."""
         drops = ", ".join(f"{reason} {count}" for reason, count in self.dropped.most_common())
+        if not self._plan.calls and len(self._plan.withheld) == self._plan.chunks:
+            return "Every chunk holds personal data or secrets that the policy drops. Use `mask` for these kinds."
         if not self._plan.calls:
             return (
                 "No chunk has a sentence to ask about. Use documents with more text in them; of tables and lists, "

@@ -8,10 +8,10 @@ from pathlib import Path
 import grpc
 import pytest
 
-from finetuneflow.dataset.v1 import dataset_pb2
+from finetuneflow.dataset.v1 import dataset_pb2, ledger_pb2
 from finetuneflow.dataset.v1 import dataset_service_pb2 as pb
 from tests.fakes import llm_server as fake
-from tests.fakes.datasets import balanced, dataset_service, drops, examples, generated, rows, state, wanted
+from tests.fakes.datasets import balanced, dataset_service, drops, ended, examples, generated, rows, state, wanted
 from tests.fakes.ingest import Ingest, text
 from tests.fakes.llm_server import Answer, Request, llm
 
@@ -100,9 +100,66 @@ async def test_a_policy_masks_one_kind_and_drops_the_others(tmp_path: Path) -> N
         assert dataset.spec.pii_policy == policy
         assert drops(dataset) == {"PERSONAL_DATA": 1}
         assert balanced(dataset)
-        assert "[EMAIL]" in lines
+        assert "[EMAIL_1]" in lines
         assert not [e for e in everything if "jane.doe" in str(e) or "1234567" in str(e)]
         assert "jane.doe" not in lines
+
+
+SECRET = "AKIA" + "Q7KZ3MN5PT2RWX4D"
+LETTERS = [
+    f"The Wren balance is repaired by jane.doe@example.com in May 1999. {text(0, 2)}",
+    f"Questions about the Finch probe go to Jane.Doe@example.com and to\nmax@example.org since May 2001. {text(2, 2)}",
+    f"The Curlew hoist is opened with the key {SECRET} since May 2001. {text(3, 2)}",
+]
+
+
+async def test_what_a_policy_masks_or_drops_reaches_neither_the_llm_nor_the_stores(tmp_path: Path) -> None:
+    """One placeholder for one address in a file; a chunk with a secret is not sent, and the ledger says why."""
+    documents = Ingest({F0: LETTERS, "projects/p/files/other": [text(5)]})
+    policy = {"EMAIL": MASK, "AWS_KEY": DROP}
+    async with llm() as server, dataset_service(tmp_path, server, documents) as (stub, _):
+        dataset = await generated(stub, pii_policy=policy, eval_fraction=0.0, recall_fraction=0.0)
+        found = await examples(stub, "*")
+        request = ledger_pb2.ListLedgerRowsRequest(parent=dataset.name, step="chunks")
+        withheld = (await stub.ListLedgerRows(request)).rows
+        spec = dataset_pb2.DatasetSpec(pii_policy=policy)
+        await stub.PreviewExamples(pb.PreviewExamplesRequest(parent="projects/p", spec=spec, calls=6))
+        sent = json.dumps([r.body for r in server.requests])
+    stored = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+
+    assert state(dataset) == "SUCCEEDED"
+    assert balanced(dataset)
+    for planted in ("jane.doe", "max@example", SECRET, "Curlew hoist"):
+        assert planted.lower() not in sent.lower()
+        assert planted.lower().encode() not in stored.lower()
+    assert [(row.reason, row.name, row.detail) for row in withheld] == [("PERSONAL_DATA", f"{F0}/chunks/c2", "AWS_KEY")]
+    mails = [e for e in found if "[EMAIL_" in e.evidence]
+    assert [[f"[EMAIL_{n}]" in e.response for n in (1, 2, 3)] for e in mails] == [
+        [True, False, False], [True, True, False],
+    ]  # fmt: skip
+    assert all(e.accepted and "PII_EMAIL" in e.flags for e in mails)
+    whole = "\n\n".join(LETTERS)
+    for example in mails:
+        span = example.evidence_span
+        assert whole[span.start : span.end].lower().count("@example") == example.evidence.count("[EMAIL_")
+        assert whole[span.start : span.end].endswith(example.evidence[-12:])
+    assert {e.place.paragraph for e in mails} == {1, 2}
+
+
+async def test_a_policy_that_masks_buys_nothing_twice(tmp_path: Path) -> None:
+    """The keys of calls depend on documents and settings alone: after a break, only what was missing is asked."""
+    some = fake.first(*[fake.good] * 3, then=fake.status(401))
+    async with llm(some) as server, dataset_service(tmp_path, server, Ingest({F0: LETTERS})) as (stub, _):
+        await generated(stub, pii_policy={"*": MASK})
+        answered = [request.asked for request in server.requests[:3]]
+        server.requests.clear()
+        server.script = fake.good
+        await stub.ResumeDataset(pb.ResumeDatasetRequest(name="projects/p/datasets/d"))
+        dataset = await ended(stub)
+
+    assert state(dataset) == "SUCCEEDED"
+    assert not set(answered) & set(server.prompts)
+    assert len(answered) + len(server.prompts) == dataset.usage.calls == len({*answered, *server.prompts})
 
 
 async def test_a_preview_is_screened_too(tmp_path: Path) -> None:

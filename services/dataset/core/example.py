@@ -9,6 +9,15 @@ from typing import Any
 
 
 @dataclass(frozen=True)
+class Mask:
+    """A placeholder in a chunk's text: where it stands, and how many code points of the chunk it stands for."""
+
+    start: int
+    end: int
+    length: int
+
+
+@dataclass(frozen=True)
 class Source:
     """A chunk to write examples from.
 
@@ -18,11 +27,13 @@ class Source:
         file_name: the file's name, for people.
         text: the chunk's text.
         context: headings above it, outermost first.
-        spans: (start, end) in the extracted text, in code points, whose texts joined are `text`.
+        spans: (start, end) in the extracted text, in code points, whose texts joined are `text` before it was masked.
         places: places in the source, each {"span": {"start", "end"}, "page", "headings", "paragraph"}.
         text_sha256: SHA-256 of the extracted text.
         flags: what was found in the text and made harmless: CONTROL_TOKENS, INVISIBLE_TEXT, SUSPECTED_INJECTION.
         language: ISO 639-1 code of most of its file; "" where it was not told.
+        masks: placeholders in the text, in order.
+        withheld: kinds of personal data or secrets for which the chunk is not shown to the LLM; its text is then empty.
     """
 
     chunk: str
@@ -35,6 +46,8 @@ class Source:
     text_sha256: str = ""
     flags: tuple[str, ...] = ()
     language: str = ""
+    masks: tuple[Mask, ...] = ()
+    withheld: str = ""
 
     @property
     def topic(self) -> str:
@@ -44,6 +57,7 @@ class Source:
 
     def in_document(self, start: int, end: int) -> tuple[int, int]:
         """Return the span of the extracted text that holds a range of the chunk's text."""
+        start, end = self._unmasked(start, 0), self._unmasked(end, 1)
         found: list[tuple[int, int]] = []
         offset = 0
         for first, last in self.spans:
@@ -53,6 +67,21 @@ class Source:
                 found.append((first + low - offset, first + high - offset))
             offset += length
         return (found[0][0], found[-1][1]) if found else (0, 0)
+
+    def _unmasked(self, position: int, side: int) -> int:
+        """Return a place in the text before it was masked; of one inside a placeholder, where the find begins or ends.
+
+        Args:
+            side: 0 for where it begins, 1 for where it ends.
+        """
+        gone = 0
+        for mask in self.masks:
+            if position <= mask.start:
+                break
+            if position < mask.end:
+                return mask.start + gone + side * mask.length
+            gone += mask.length - (mask.end - mask.start)
+        return position + gone
 
     def place(self, position: int) -> dict[str, Any] | None:
         """Return the place in the source of a position of the extracted text."""

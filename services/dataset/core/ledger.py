@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from services.dataset.core.masking import WITHHELD
+
 UNREADABLE = frozenset({"EMPTY_REPLY", "REFUSAL_REPLY", "INVALID_JSON", "TRUNCATED", "INVALID_SCHEMA"})
 """Why there was nothing to read in a reply; every other reason is a check's or a person's."""
 REVIEWED = frozenset({"REJECTED_BY_REVIEW", "DELETED_BY_REVIEW", "DOCUMENT_DELETED"})
@@ -78,8 +80,8 @@ class Planned:
     Args:
         files: of every file that was there, {"name", "display_name", "used", "reason", "text", "characters"}; the last
             two are balances {"stage", "in", "out", "dropped"} or None where they are not known.
-        chunks: of every chunk of the files used, {"chunk", "calls"}: its name, and the ids of the examples that its
-            calls are to give, in order.
+        chunks: of every chunk of the files used, {"chunk", "calls", "withheld"}: its name, the ids of the examples that
+            its calls are to give, in order, and the kinds of personal data for which the LLM may not see it.
         order: those ids in the order of the calls.
     """
 
@@ -143,7 +145,11 @@ def _balance(name: str, unit: str, files: Sequence[Mapping[str, Any]], key: str)
 
 
 def _chunks(planned: Planned) -> Step:
-    bare = [Row("NO_PASSAGE", c["chunk"]) for c in planned.chunks if not c["calls"]]
+    bare = [
+        Row(WITHHELD, c["chunk"], 1, c["withheld"]) if c.get("withheld") else Row("NO_PASSAGE", c["chunk"])
+        for c in planned.chunks
+        if not c["calls"]
+    ]
     return Step("chunks", "chunks", len(planned.chunks), sum(bool(c["calls"]) for c in planned.chunks), bare)
 
 

@@ -12,11 +12,9 @@ from services.dataset.core.evidence import normalise
 from services.dataset.core.example import Source, Verdict
 from services.dataset.core.injection import orders, without
 from services.dataset.core.marks import SUSPECTED_INJECTION, clean
+from services.dataset.core.masking import DROP, IGNORE, MASK, WITHHELD, action, placeholders
 from services.dataset.core.words import content, generic, stem, stems
 
-FLAG, MASK, DROP, IGNORE = "PII_ACTION_FLAG", "PII_ACTION_MASK", "PII_ACTION_DROP", "PII_ACTION_IGNORE"
-OTHERS = "*"
-"""In a policy: every kind that is not named."""
 LEAKED_WORDS = 8
 """Words in a row that an example may not share with the system message, unless its chunk has them too."""
 
@@ -48,18 +46,15 @@ def screen(
         reason, detail = _injected(verdict, source)
     if not reason:
         reason, detail = _leaked(verdict, source, messages)
-    actions = {kind: _action(policy or {}, kind) for kind in {found.kind for found in pii.find(held)}}
+    kinds = {found.kind for found in pii.find(held)} | placeholders(held)
+    actions = {kind: action(policy or {}, kind) for kind in kinds}
     flags |= {f"PII_{kind}" for kind, action in actions.items() if action != IGNORE}
     dropped = sorted(kind for kind, action in actions.items() if action == DROP)
     if dropped and not reason:
-        reason, detail = "PERSONAL_DATA", ", ".join(dropped)
+        reason, detail = WITHHELD, ", ".join(dropped)
     verdict = replace(verdict, drop_reason=reason, detail=detail, flags=tuple(sorted(flags)))
     masked = {kind for kind, action in actions.items() if action in (MASK, DROP)}
     return _rewritten(verdict, lambda text: pii.mask(text, masked)) if masked else verdict
-
-
-def _action(policy: Mapping[str, str], kind: str) -> str:
-    return policy.get(kind) or policy.get(OTHERS) or FLAG
 
 
 def _texts(verdict: Verdict) -> list[str]:

@@ -55,6 +55,10 @@ _NAMED = re.compile(
 )
 
 
+_CALLED = ("key", "secret", "token", "passw", "kennwort", "pwd", "credential", "bearer")
+"""What _NAMED needs one of: looking for these first takes a tenth of its time."""
+
+
 def entropy(text: str) -> float:
     """Return the bits of information per character of a text, by how often each of them is in it."""
     counts = Counter(text)
@@ -95,6 +99,9 @@ def _api(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _named(text: str) -> Iterator[tuple[int, int]]:
+    low = text.lower()
+    if not any(word in low for word in _CALLED):
+        return
     for found in _NAMED.finditer(text):
         start, end = found.span("value")
         while text[end - 1] in ".:!?":
