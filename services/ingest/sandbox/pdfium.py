@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import ctypes
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import pypdfium2
@@ -11,6 +12,8 @@ import pypdfium2.raw as raw
 from services.ingest.core.layout.page import Page
 from services.ingest.sandbox.ocr import Picture
 from services.ingest.sandbox.pdfchars import read_chars
+from services.ingest.sandbox.pdffaces import Faces, address
+from services.ingest.sandbox.pdfframe import Box
 
 NAME = f"pypdfium2 {pypdfium2.PYPDFIUM_INFO}"
 
@@ -18,6 +21,13 @@ _MOST_PIXELS = 40_000_000
 _MOST_RULES = 20_000
 _THIN = 2.5
 """Boxes thinner than this, in points, are drawn lines."""
+
+_DEEPEST = 3
+"""Forms within forms are looked into so deep."""
+
+_page_object = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int)(address(raw.FPDFPage_GetObject))
+_form_object = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_ulong)(address(raw.FPDFFormObj_GetObject))
+"""FPDFPage_GetObject and FPDFFormObj_GetObject with addresses as numbers."""
 
 
 class PdfiumDocument:
@@ -29,6 +39,7 @@ class PdfiumDocument:
 
     def __init__(self, path: Path) -> None:
         self._document = pypdfium2.PdfDocument(path)
+        self._faces = Faces()
 
     def __len__(self) -> int:
         return len(self._document)
@@ -41,21 +52,21 @@ class PdfiumDocument:
         """
         page = self._document[index]
         try:
+            area = page.get_bbox()
             text = page.get_textpage()
             try:
-                chars = read_chars(text.raw, text.count_chars())
+                self._faces.forget_nameless()
+                chars = read_chars(text.raw, text.count_chars(), area, self._faces)
             finally:
                 text.close()
-            left, bottom, right, top = page.get_bbox()
-            box = chars.frame.box(left, bottom, right, top)
-            runs = [chars.frame.moved(run, box) for run in chars.runs]
-            rules, pictures = _drawn(page) if runs else ([], _has_picture(page))
+            box = chars.frame.box(*area)
+            rules, pictures = (_drawn(page, chars.objects), False) if chars.runs else ([], _has_picture(page))
             return (
                 Page(
                     number=index + 1,
                     width=box[2] - box[0],
                     height=box[3] - box[1],
-                    runs=runs,
+                    runs=chars.runs,
                     rules=[chars.frame.rule(rule, box) for rule in rules],
                     turned=chars.turned,
                 ),
@@ -96,15 +107,39 @@ def _has_picture(page: pypdfium2.PdfPage) -> bool:
     return next(iter(page.get_objects(filter=[raw.FPDF_PAGEOBJ_IMAGE, raw.FPDF_PAGEOBJ_SHADING])), None) is not None
 
 
-def _drawn(page: pypdfium2.PdfPage) -> tuple[list[tuple[float, float, float, float]], bool]:
-    """Return drawn lines and edges of drawn boxes as (x0, y0, x1, y1) in the page's own space."""
-    found: list[tuple[float, float, float, float]] = []
-    for item in page.get_objects(filter=[raw.FPDF_PAGEOBJ_PATH], max_depth=3):
+def _drawn(page: pypdfium2.PdfPage, texts: Collection[int]) -> list[Box]:
+    """Return drawn lines and edges of drawn boxes as (x0, y0, x1, y1) in the page's own space.
+
+    Args:
+        texts: addresses of objects that are known to be text.
+    """
+    found: list[Box] = []
+    for item in _paths(
+        _page_object, ctypes.cast(page.raw, ctypes.c_void_p).value, raw.FPDFPage_CountObjects(page), texts
+    ):
         if len(found) > _MOST_RULES:
             break
-        left, bottom, right, top = item.get_bounds()
-        found.extend(_edges(left, bottom, right, top, raw.FPDFPath_CountSegments(item)))
-    return found, False
+        sides = [ctypes.c_float() for _ in range(4)]
+        if raw.FPDFPageObj_GetBounds(item, *map(ctypes.byref, sides)):
+            left, bottom, right, top = (side.value for side in sides)
+            found.extend(_edges(left, bottom, right, top, raw.FPDFPath_CountSegments(item)))
+    return found
+
+
+def _paths(
+    get: Callable[[int | None, int], int | None], owner: int | None, count: int, texts: Collection[int], depth: int = 1
+) -> Iterator[raw.FPDF_PAGEOBJECT]:
+    """Yield the paths of a page or of a form on it."""
+    for index in range(count):
+        where = get(owner, index)
+        if where is None or where in texts:
+            continue
+        item = ctypes.cast(where, raw.FPDF_PAGEOBJECT)
+        kind = raw.FPDFPageObj_GetType(item)
+        if kind == raw.FPDF_PAGEOBJ_PATH:
+            yield item
+        elif kind == raw.FPDF_PAGEOBJ_FORM and depth < _DEEPEST:
+            yield from _paths(_form_object, where, raw.FPDFFormObj_CountObjects(item), texts, depth + 1)
 
 
 def _edges(
