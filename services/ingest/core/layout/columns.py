@@ -63,7 +63,11 @@ def _gutter(elements: Sequence[Element]) -> float | None:
     """Return the middle of the best gutter, or None: a strip that few elements cross, with prose on both sides."""
     if len(elements) < 2 * _LEAST_LINES:
         return None
-    x0, x1 = min(e.x0 for e in elements), max(e.x1 for e in elements)
+    # A gutter has three elements on either side.
+    ends, begins = sorted(e.x1 for e in elements), sorted(e.x0 for e in elements)
+    if ends[_LEAST_LINES - 1] > begins[-_LEAST_LINES]:
+        return None
+    x0, x1 = begins[0], ends[-1]
     bins = int((x1 - x0) / _STEP) + 1
     cover = [0] * (bins + 1)
     for element in elements:

@@ -91,18 +91,28 @@ class Page:
 def rows_of(runs: Iterable[Run]) -> list[list[Run]]:
     """Return runs as rows from top to bottom, each from left to right: runs whose middles lie within each other."""
     rows: list[list[Run]] = []
-    for run in sorted(runs, key=lambda r: (r.middle, r.x0)):
-        if rows and _same_row(rows[-1][0], run):
+    top = bottom = 0.0
+    for run in sorted(runs, key=_place):
+        y0, y1 = run.y0, run.y1
+        # Smaller ones, such as raised notes, may be a bit off.
+        overlap = (y1 if y1 < bottom else bottom) - (y0 if y0 > top else top)
+        if rows and overlap > 0.5 * min(bottom - top, y1 - y0):
             rows[-1].append(run)
         else:
             rows.append([run])
-    return [sorted(row, key=lambda r: r.x0) for row in rows]
+            top, bottom = y0, y1
+    for row in rows:
+        if len(row) > 1:
+            row.sort(key=_left)
+    return rows
 
 
-def _same_row(first: Run, run: Run) -> bool:
-    """Whether a run stands beside the first of a row; smaller ones, such as raised notes, may be a bit off."""
-    overlap = min(first.y1, run.y1) - max(first.y0, run.y0)
-    return overlap > 0.5 * min(first.y1 - first.y0, run.y1 - run.y0)
+def _place(run: Run) -> tuple[float, float]:
+    return run.y0 + run.y1, run.x0
+
+
+def _left(run: Run) -> float:
+    return run.x0
 
 
 def joined(runs: Sequence[Run]) -> Run:
@@ -137,10 +147,13 @@ def _spaced(runs: Sequence[Run]) -> Run:
 def body_size(pages: Iterable[Page]) -> float:
     """Return the font size of most characters, to half a point; 10 if there are none."""
     counts: dict[float, int] = {}
+    letters: dict[float, int] = {}
     for page in pages:
         for run in page.runs:
-            size = round(run.size * 2) / 2
-            counts[size] = counts.get(size, 0) + len(run.text)
+            letters[run.size] = letters.get(run.size, 0) + len(run.text)
+    for exact, count in letters.items():
+        size = round(exact * 2) / 2
+        counts[size] = counts.get(size, 0) + count
     return max(counts, key=lambda size: counts[size]) if counts else 10.0
 
 
@@ -155,16 +168,24 @@ class Leading:
         steps: dict[tuple[int, bool], list[float]] = {}
         for above, below in pairwise(lines):
             step = below.middle - above.middle
-            if _style(above) == _style(below) and 0.8 * above.size < step < 2.2 * above.size:
-                steps.setdefault(_style(above), []).append(step)
+            if 0.8 * above.size < step < 2.2 * above.size:
+                style = _style(above)
+                if (above.size == below.size and above.mono == below.mono) or style == _style(below):
+                    steps.setdefault(style, []).append(step)
         # The lower quartile: distances between paragraphs are larger and must not count.
         self._usual = {style: sorted(found)[len(found) // 4] for style, found in steps.items() if len(found) >= 3}
         self._least = {style: min(found) for style, found in steps.items()}
+        self._known: dict[tuple[float, bool], float] = {}
 
     def of(self, line: Run) -> float:
         """Return the distance that a line of this type usually has from the one above it."""
-        style = _style(line)
-        return self._usual.get(style, min(1.35 * line.size, self._least.get(style, 1.35 * line.size)))
+        key = (line.size, line.mono)
+        found = self._known.get(key)
+        if found is None:
+            style = _style(line)
+            found = self._usual.get(style, min(1.35 * line.size, self._least.get(style, 1.35 * line.size)))
+            self._known[key] = found
+        return found
 
 
 def _style(line: Run) -> tuple[int, bool]:

@@ -78,22 +78,23 @@ def _goes_on(passage: Passage, line: Run, usual: float, right: float) -> bool:
         return passage.kind == "code" and line.mono and step < 2.6 * above.size
     if step > max(1.25 * usual, 1.1 * above.size) or (line.bold != above.bold and (passage.bold or line.bold)):
         return False
-    if _kind(line) == "item" and (_BULLET.match(line.text) or _deliberate(above, line, right) or _ends_sentence(above)):
+    if _kind(line) == "item" and (_BULLET.match(line.text) or _ends_sentence(above) or _deliberate(above, line, right)):
         return False
     if passage.kind == "item":
         return line.x0 > passage.lines[0].x0 + 0.5 * line.size or not _deliberate(above, line, right)
     indented = line.x0 > above.x0 + 0.8 * line.size and len(passage.lines) > 1
     if indented and line.x1 <= right and _ends_sentence(above):
         return False
-    return not (_deliberate(above, line, right) and _ends_sentence(above))
+    return not (_ends_sentence(above) and _deliberate(above, line, right))
 
 
 def _breaks(above: Run, line: Run, right: float) -> bool:
     """Whether a line that goes on with a passage was nevertheless begun on purpose, as in an address."""
-    if _LISTED.search(above.text):
+    if "…" in above.text and _LISTED.search(above.text):
         return True
-    first = line.text[:1]
-    return _deliberate(above, line, right) and not first.islower() and not above.text.endswith((",", "-"))
+    if line.text[:1].islower() or above.text.endswith((",", "-")):
+        return False
+    return _deliberate(above, line, right)
 
 
 def _deliberate(above: Run, line: Run, right: float) -> bool:

@@ -4,34 +4,46 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 
 SOFT = "\x02"
 """What stands for a hyphen that the reader found to divide a word at a line's end."""
 
 _WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
 _DIVIDED = re.compile(r"([^\W\d_]{1,40}(?:-[^\W\d_]{1,40})*)[-\u2010\x02]$")
+_DIVIDERS = ("-", "\u2010", "\x02")
 _FIRST = re.compile(r"^[^\W\d_]+(?:-[^\W\d_]+)*")
 _MOST_WORDS = 200_000
 
 
 class Vocabulary:
-    """The words of a document that stand whole within a line, to tell "pump-house" from a divided "pumphouse"."""
+    """The words of a document that stand whole within a line, to tell "pump-house" from a divided "pumphouse".
+
+    Args:
+        lines: of the document; gone through once a word is found to be divided.
+    """
 
     def __init__(self, lines: Iterable[str]) -> None:
-        self._words: set[str] = set()
+        self._lines = lines
+
+    @cached_property
+    def _words(self) -> set[str]:
+        found: set[str] = set()
         divided = False
-        for line in lines:
+        for line in self._lines:
             # The halves of a divided word are no words.
             whole = _FIRST.sub("", line, count=1) if divided else line
-            divided = bool(_DIVIDED.search(line))
+            divided = _divided(line) is not None
             whole = _DIVIDED.sub("", whole) if divided else whole
-            if len(self._words) < _MOST_WORDS:
-                self._words.update(word.casefold() for word in _WORD.findall(whole))
+            if len(found) >= _MOST_WORDS:
+                break
+            found.update(_WORD.findall(whole.casefold()))
+        return found
 
     def joint(self, above: str, below: str) -> tuple[str, str]:
         """Return the line above as it goes on in the line below, and what comes between them."""
-        divided = _DIVIDED.search(above)
-        if not divided:
+        divided = _divided(above)
+        if divided is None:
             return above, " "
         stem = above[:-1]
         following = _FIRST.match(below)
@@ -43,6 +55,11 @@ class Vocabulary:
             return stem, ""
         halves = divided[1].casefold() in self._words and following[0].casefold() in self._words
         return stem, "-" if halves or hyphened.casefold() in self._words else ""
+
+
+def _divided(line: str) -> re.Match[str] | None:
+    """Return the half of a word with which a line ends."""
+    return _DIVIDED.search(line) if line.endswith(_DIVIDERS) else None
 
 
 def flowed(lines: Sequence[str], breaks: Sequence[bool], vocabulary: Vocabulary) -> str:
