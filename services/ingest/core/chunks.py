@@ -18,7 +18,7 @@ from services.ingest.core.document import ExtractedDocument
 from services.ingest.core.kept import KeptText
 from services.ingest.core.places import Place, places_of
 from services.ingest.core.settings import Strategy
-from services.ingest.core.tokens import Count, Encode, TokenMap
+from services.ingest.core.tokens import Tokenizer, TokenMap
 
 MAX_CHARACTERS = 100_000
 """Longest chunk in code points, whatever its tokens, so that a chunk's document stays well below 1 MiB."""
@@ -57,10 +57,9 @@ class Cutter:
     Args:
         max_tokens: at least 32.
         overlap_tokens: at most max_tokens / 2.
-        encode: the tokenizer.
+        tokenizer: counts the tokens.
         strategy: where to cut first.
         heading_depth: markdown: deepest level of heading that begins a chunk.
-        count: counts as encode does, only faster.
     """
 
     def __init__(
@@ -68,19 +67,17 @@ class Cutter:
         document: ExtractedDocument,
         max_tokens: int,
         overlap_tokens: int,
-        encode: Encode,
+        tokenizer: Tokenizer,
         strategy: Strategy = "structure",
         heading_depth: int = 0,
-        count: Count | None = None,
     ) -> None:
         self._document = document
         self._max = max_tokens
         self._overlap = overlap_tokens
-        self._count: Count = count or (lambda text: len(encode(text)))
         self._kept = KeptText(document.text, document.removed)
         self._text = self._kept.text
         self._bounds = Boundaries(self._text, self._kept.blocks(document.blocks))
-        tokens = self._tokens = TokenMap(self._text, self._bounds.blocks, encode)
+        tokens = self._tokens = TokenMap(self._text, self._bounds.blocks, tokenizer)
         sizes = Sizes(max_tokens, min(MAX_CHARACTERS, MAX_PER_TOKEN * max_tokens))
         self._cuts: Cuts
         if strategy == "code":
@@ -118,7 +115,7 @@ class Cutter:
             end = self._cuts.end(start, done, budget)
             if end > done:
                 end = self._trimmed(start, end)
-                tokens = self._count(self._text[start:end])
+                tokens = self._tokens.exact(start, end)
                 if tokens <= self._max:
                     return start, end, tokens
                 budget -= tokens - self._max
@@ -131,7 +128,7 @@ class Cutter:
         size = min(self._max, len(self._text) - start)
         while True:
             end = self._trimmed(start, start + size)
-            tokens = self._count(self._text[start:end])
+            tokens = self._tokens.exact(start, end)
             if tokens <= self._max or size == 1:
                 return start, end, tokens
             size //= 2
@@ -150,7 +147,7 @@ class Cutter:
             found = self._cuts.begin(begin, end)
             if found < 0:
                 return end
-            if self._count(self._text[found:end]) <= self._overlap:
+            if self._tokens.exact(found, end) <= self._overlap:
                 return found
             begin = found + 1
         return end

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -84,20 +84,22 @@ class StructureCuts:
         bounds = self._bounds
         split = bounds.split_by(limit)
         whole = split is not None and self._fits(split) and (split.start > done or start < done)
-        inner = bounds.inner_ends(split) if split and not whole and split.kind != "heading" else []
-        half, quarter = (max(done, self._tokens.after(start, budget // part)) for part in (2, 4))
-        choices = (
-            (bounds.sections, half),
-            (bounds.paragraphs, quarter),
-            (inner, quarter),
-            (bounds.paragraphs, done),
-            (inner, done),
-        )
-        for places, after in choices:
-            found = last_in(places, after, limit)
-            if found >= 0:
+        inside = split if split and not whole and split.kind != "heading" else None
+        begun = self._tokens.index(start)
+        for places, least in self._good_ends(inside, begun + budget // 2, begun + budget // 4):
+            found = last_in(places, done, limit)
+            if found >= 0 and (not least or self._tokens.index(found) > least):
                 return found
         return self._poor_end(start, done, limit, None if whole else split)
+
+    def _good_ends(self, inside: Block | None, half: int, quarter: int) -> Iterator[tuple[Sequence[int], int]]:
+        """Yield places and how many tokens must begin before them, the best first. inside: a block that may be cut."""
+        yield self._bounds.sections, half
+        yield self._bounds.paragraphs, quarter
+        inner = self._bounds.inner_ends(inside) if inside else []
+        yield inner, quarter
+        yield self._bounds.paragraphs, 0
+        yield inner, 0
 
     def _poor_end(self, start: int, done: int, limit: int, split: Block | None) -> int:
         """Return a place in (done, limit] where no sentence or paragraph ends. split: the block that may be cut."""

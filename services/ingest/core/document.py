@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 SCHEMA = 1
@@ -135,11 +136,15 @@ class ExtractedDocument:
 
     def path(self, heading: int) -> tuple[str, ...]:
         """Return the titles from the outermost heading to this one."""
-        titles: list[str] = []
-        while heading >= 0:
-            titles.append(self.headings[heading].title)
-            heading = self.headings[heading].parent
-        return tuple(reversed(titles))
+        found = self._paths.get(heading)
+        if found is None:
+            above = self.headings[heading]
+            found = self._paths[heading] = (*self.path(above.parent), above.title)
+        return found
+
+    @cached_property
+    def _paths(self) -> dict[int, tuple[str, ...]]:
+        return {-1: ()}
 
     def headings_to(self, level: int) -> frozenset[int]:
         """Return the numbers of the blocks that are headings of this level or above it."""

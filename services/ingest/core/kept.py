@@ -18,6 +18,7 @@ class KeptText:
     """
 
     def __init__(self, text: str, removed: Sequence[Removed]) -> None:
+        self._removed = bool(removed)
         edges = [0, *(edge for part in removed for edge in (part.start, part.end)), len(text)]
         # Even gaps of the edges are kept, odd ones removed.
         self._spans = [(a, b) for index, (a, b) in enumerate(pairwise(edges)) if index % 2 == 0 and a < b]
@@ -52,5 +53,7 @@ class KeptText:
 
     def blocks(self, blocks: Sequence[Block]) -> list[Block]:
         """Return the blocks in positions of the kept text; a block that was removed is left out."""
+        if not self._removed:
+            return [block for block in blocks if block.start < block.end]
         moved = (Block(self.inner(b.start), self.inner(b.end), b.kind, b.heading, b.number, b.head) for b in blocks)
         return [block for block in moved if block.start < block.end]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import islice
+from dataclasses import replace
+from operator import attrgetter
+from typing import NamedTuple
 
 from services.ingest.core.document import ExtractedDocument, Origin, Where
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """A place in a source document.
 
     Args:
@@ -39,6 +39,9 @@ class Place:
     pointer: str = ""
 
 
+_end = attrgetter("end")
+
+
 def places_of(document: ExtractedDocument, spans: Sequence[tuple[int, int]]) -> list[Place]:
     """Return the places of some ranges of a document's text, in order."""
     found: list[Place] = []
@@ -48,40 +51,42 @@ def places_of(document: ExtractedDocument, spans: Sequence[tuple[int, int]]) -> 
 
 
 def _pages(document: ExtractedDocument, start: int, end: int) -> Iterator[Place]:
-    first = bisect_right(document.pages, start, key=lambda page: page.end)
-    for page in islice(document.pages, first, None):
-        if page.start >= end:
-            return
+    pages = document.pages
+    index = bisect_right(pages, start, key=_end)
+    while index < len(pages) and pages[index].start < end:
+        page = pages[index]
         yield Place(max(page.start, start), min(page.end, end), page=page.page)
+        index += 1
 
 
 def _paragraphs(document: ExtractedDocument, start: int, end: int) -> Iterator[Place]:
-    first = bisect_right(document.blocks, start, key=lambda block: block.end)
-    for block in islice(document.blocks, first, None):
-        if block.start >= end:
-            return
+    blocks = document.blocks
+    index = bisect_right(blocks, start, key=_end)
+    while index < len(blocks) and blocks[index].start < end:
+        block = blocks[index]
+        index += 1
         headings = document.path(block.heading)
-        first, last = max(block.start, start), min(block.end, end)
-        where = _joined(_origins(document, first, last))
-        yield Place(
-            first,
-            last,
-            headings=headings,
-            paragraph=block.number,
-            slide=where.slide,
-            sheet=where.sheet,
-            cells=cell_range(where.cells),
-            line=where.line,
-            pointer=where.pointer,
-        )
+        place = Place(max(block.start, start), min(block.end, end), headings=headings, paragraph=block.number)
+        yield _within(document, place) if document.origins else place
+
+
+def _within(document: ExtractedDocument, place: Place) -> Place:
+    where = _joined(_origins(document, place.start, place.end))
+    return place._replace(
+        slide=where.slide,
+        sheet=where.sheet,
+        cells=cell_range(where.cells),
+        line=where.line,
+        pointer=where.pointer,
+    )
 
 
 def _origins(document: ExtractedDocument, start: int, end: int) -> Iterator[Origin]:
-    first = bisect_right(document.origins, start, key=lambda origin: origin.end)
-    for origin in islice(document.origins, first, None):
-        if origin.start >= end:
-            return
-        yield origin
+    origins = document.origins
+    index = bisect_right(origins, start, key=_end)
+    while index < len(origins) and origins[index].start < end:
+        yield origins[index]
+        index += 1
 
 
 def _joined(origins: Iterator[Origin]) -> Where:

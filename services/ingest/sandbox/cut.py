@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +33,9 @@ def cut(job: Job, progress: Progress) -> dict[str, Any]:
         document,
         job.max_tokens,
         job.overlap_tokens,
-        tokenizer.encode,
+        tokenizer,
         strategy=job.strategy,
         heading_depth=job.heading_depth,
-        count=tokenizer.count,
     )
     coverage = Coverage(document)
     chunks = tokens = 0
@@ -87,9 +85,16 @@ def _told(cutter: Cutter, progress: Progress) -> Iterator[Chunk]:
 
 
 def _line(chunk: Chunk, gaps: list[Gap]) -> str:
-    return (
-        json.dumps({**asdict(chunk), "gaps": [_row(gap) for gap in gaps[:_MOST_OF_CHUNK]]}, ensure_ascii=False) + "\n"
-    )
+    row = {
+        "index": chunk.index,
+        "text": chunk.text,
+        "tokens": chunk.tokens,
+        "spans": chunk.spans,
+        "context": chunk.context,
+        "places": [place._asdict() for place in chunk.places],
+        "gaps": [_row(gap) for gap in gaps[:_MOST_OF_CHUNK]],
+    }
+    return json.dumps(row, ensure_ascii=False) + "\n"
 
 
 def _row(gap: Gap) -> list[int | str]:

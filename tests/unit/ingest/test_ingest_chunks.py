@@ -9,14 +9,15 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
+import tokenizers
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import decoders, models, pre_tokenizers, trainers
 
 from services.ingest.core.chunks import Chunk, Cutter
 from services.ingest.core.document import ExtractedDocument, Removed
 from services.ingest.core.plain import markdown_document, plain_document
-from services.ingest.core.tokens import Encode
+from services.ingest.core.tokens import Encode, Tokenizer
 
 PROSE = (
     "The pump has two valves. Each valve is made of brass, and e.g. Dr. Oduya checks it! Why? Because it must not leak."
@@ -38,7 +39,7 @@ def prefixed(text: str) -> Sequence[int]:
 
 def trained() -> Encode:
     """Train a byte-level BPE tokenizer, as most models have, on a little text."""
-    tokenizer = Tokenizer(models.BPE())
+    tokenizer = tokenizers.Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
@@ -79,7 +80,10 @@ def without(document: ExtractedDocument, shares: list[tuple[float, float]]) -> E
 
 def cut(document: ExtractedDocument, most: int, overlap: int = 0, encode: Encode = words) -> list[Chunk]:
     """Cut a document and return the chunks."""
-    return [chunk for chunk, _ in Cutter(document, most, overlap, encode).chunks()]
+    return [
+        chunk
+        for chunk, _ in Cutter(document, most, overlap, Tokenizer(encode, lambda text: len(encode(text)))).chunks()
+    ]
 
 
 def texts(markdown: str, most: int, overlap: int = 0) -> list[str]:

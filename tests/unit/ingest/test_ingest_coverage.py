@@ -16,6 +16,7 @@ from services.ingest.core.coverage import Coverage, Gap, Uncovered
 from services.ingest.core.document import ExtractedDocument, Kind, Removed, from_json, to_json
 from services.ingest.core.plain import markdown_document, plain_document
 from services.ingest.core.settings import ChunkRules, Strategy, chunk_rules
+from services.ingest.core.tokens import Tokenizer
 from services.ingest.core.writer import DocumentWriter, Segment
 from services.ingest.sandbox.cut import with_gaps
 
@@ -112,7 +113,8 @@ class Cut:
 
 def cut(document: ExtractedDocument, how: ChunkRules, encode: Callable[[str], Sequence[int]] = words) -> Cut:
     """Cut a document as the sandbox does."""
-    cutter = Cutter(document, how.max_tokens, how.overlap_tokens, encode, how.strategy, how.heading_depth)
+    tokenizer = Tokenizer(encode, lambda text: len(encode(text)))
+    cutter = Cutter(document, how.max_tokens, how.overlap_tokens, tokenizer, how.strategy, how.heading_depth)
     found = Cut([], [], Coverage(document))
     for chunk, gaps in with_gaps((chunk for chunk, _ in cutter.chunks()), found.coverage):
         found.gaps.extend(gaps)
