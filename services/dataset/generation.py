@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
 
 from services.common.documents.port import Document
@@ -37,6 +37,8 @@ from services.dataset.tally import Tally
 TELL_SECONDS = 0.4
 ACCEPTED = "ACCEPTED_REACHED"
 MOST_WRITING = 64
+MOST_JUDGED = 32
+"""Replies judged in one go: what a pause has to wait for at most."""
 MAX_AHEAD = 4
 """Replies waiting to be judged, per call in flight: bounds the memory when an early call is slow."""
 
@@ -144,22 +146,25 @@ class _Run:
         """Make what calls are missing and judge every reply, until the plan or the limit is reached."""
         await self._asker.begin()
         self._known = await self._examples.keep_only(self._claim.doc, self._plan.calls)
-        pending: deque[asyncio.Task[tuple[Document, Verdict | None]]] = deque()
+        pending: deque[asyncio.Task[Document]] = deque()
+        calls, index = self._plan.calls, 0
         try:
-            for index, call in enumerate(self._plan.calls):
+            while index < len(calls):
                 if self._enough():
-                    self.tally.calls_dropped[self.stop_reason] += len(self._plan.calls) - index
+                    self.tally.calls_dropped[self.stop_reason] += len(calls) - index
                     break
-                ahead = self._plan.calls[index + len(pending) : index + self._window()]
-                pending.extend(asyncio.create_task(self._checked(c)) for c in ahead)
+                ahead = calls[index + len(pending) : index + self._window()]
+                pending.extend(asyncio.create_task(self._asker.answer(c)) for c in ahead)
                 try:
-                    reply, verdict = await pending.popleft()
+                    replies = await _answered(pending)
                 except BudgetReached as reached:
                     # Later calls may have been answered before a restart: what was paid for is used.
                     self.stop_reason = reached.reason
                     self.tally.calls_dropped[reached.reason] += 1
+                    index += 1
                     continue
-                await _to_its_end(self._judge(call, reply, verdict))
+                await _to_its_end(self._judge(list(zip(calls[index:], replies, strict=False))))
+                index += len(replies)
                 await self._tell()
             self._enough()
             await self._written()
@@ -195,34 +200,37 @@ class _Run:
         self.stop_reason = reached[0] if reached else self.stop_reason
         return bool(reached)
 
-    async def _checked(self, call: Call) -> tuple[Document, Verdict | None]:
-        """Return a call's record and what the check says of it by itself; None if it has an example already."""
-        reply = await self._asker.answer(call)
-        if call.id in self._known:
-            return reply, None
-        # Normalising a long chunk takes more than the 10 ms that the event loop may be held.
-        return reply, await asyncio.to_thread(judge, self._plan, call, reply["text"])
-
-    async def _judge(self, call: Call, reply: Document, checked: Verdict | None) -> None:
-        """Judge a reply after those before it, and begin to store the example."""
-        known = await self._examples.of_call(self._claim.doc, call) if checked is None else None
-        if known:
-            self._gates.recall(known)
-            self.tally.note(known)
-            return
-        if checked is None:
-            checked = await asyncio.to_thread(judge, self._plan, call, reply["text"])
-        verdict = await self._gates.judge(checked, call)
-        version = self._plan.template.version
-        add = self._examples.add(self._claim.doc, call, verdict, reply, version, self._asker.llm)
-        # Stored side by side, so that many are committed at once; `_tell` counts none before it is stored.
-        self._writing.add(asyncio.create_task(add))
-        flags = list(verdict.flags)
-        self.tally.note(
-            {"delete_time": None, "accepted": verdict.accepted, "drop_reason": verdict.drop_reason, "flags": flags}
-        )
+    async def _judge(self, answered: Sequence[tuple[Call, Document]]) -> None:
+        """Judge replies after those before them, and begin to store their examples."""
+        known = {c.id: await self._examples.of_call(self._claim.doc, c) for c, _ in answered if c.id in self._known}
+        # One way to a thread and back for many of them: that may take longer than judging one.
+        verdicts = await asyncio.to_thread(self._verdicts, answered, known)
+        for (call, reply), verdict in zip(answered, verdicts, strict=True):
+            if example := known.get(call.id):
+                self.tally.note(example)
+                continue
+            version = self._plan.template.version
+            add = self._examples.add(self._claim.doc, call, verdict, reply, version, self._asker.llm)
+            # Stored side by side, so that many are committed at once; `_tell` counts none before it is stored.
+            self._writing.add(asyncio.create_task(add))
+            flags = list(verdict.flags)
+            self.tally.note(
+                {"delete_time": None, "accepted": verdict.accepted, "drop_reason": verdict.drop_reason, "flags": flags}
+            )
         if len(self._writing) >= MOST_WRITING:
             await self._written()
+
+    def _verdicts(
+        self, answered: Sequence[tuple[Call, Document]], known: Mapping[str, Document | None]
+    ) -> list[Verdict]:
+        """Return what checks and gates say of replies, in order. CPU work: about 1 ms a reply."""
+        found = []
+        for call, reply in answered:
+            if example := known.get(call.id):
+                found.append(self._gates.recall(example))
+            else:
+                found.append(self._gates.judge(judge(self._plan, call, reply["text"]), call))
+        return found
 
     async def _written(self) -> None:
         """Wait until every example that was judged is stored."""
@@ -250,6 +258,22 @@ class _Run:
         self._told = time.monotonic()
         await self._written()
         await self._claim.update(self.final)
+
+
+async def _answered(pending: deque[asyncio.Task[Document]]) -> list[Document]:
+    """Wait for the next reply; return it and those that are there already and follow it, taken off what is pending.
+
+    Raises: what the next call ended with, if not with a reply.
+    """
+    await asyncio.wait([pending[0]])
+    replies = [pending.popleft().result()]
+    while pending and len(replies) < MOST_JUDGED and _is_there(pending[0]):
+        replies.append(pending.popleft().result())
+    return replies
+
+
+def _is_there(task: asyncio.Task[Document]) -> bool:
+    return task.done() and not task.cancelled() and task.exception() is None
 
 
 async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:

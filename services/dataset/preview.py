@@ -17,7 +17,7 @@ from services.dataset.llm import LlmClient
 from services.dataset.ports import Document as File
 from services.dataset.ports import Documents, Reply
 from services.dataset.rounds import Maker
-from services.dataset.spec import Call
+from services.dataset.spec import Call, Plan
 from services.dataset.store import describe
 
 MAX_CALLS = 10
@@ -50,13 +50,7 @@ class Preview:
         chosen = [planned.calls[i * len(planned.calls) // made] for i in range(made)]
         began = time.monotonic()
         replies = await self._ask(client, spec, chosen)
-        gates = Gates(spec)
-        examples = []
-        for call, reply in zip(chosen, replies, strict=True):
-            verdict = await gates.judge(judge(planned, call, reply.text), call)
-            described = describe(call, verdict, planned.template.name)
-            extra: dict[str, Any] = {"prompt_version": planned.template.version, "llm": resolved["llm"]}
-            examples.append({**described, **extra, "_id": "", "reply_tokens": reply.completion_tokens})
+        examples = await asyncio.to_thread(_judged, resolved, planned, list(zip(chosen, replies, strict=True)))
         return examples, {
             "calls": len(replies),
             "retries": sum(r.retries for r in replies),
@@ -98,3 +92,14 @@ class Preview:
             if len(found) == most:
                 break
         return found
+
+
+def _judged(resolved: Document, planned: Plan, answered: Sequence[tuple[Call, Reply]]) -> list[Document]:
+    """Return examples as they would be stored, dropped ones too."""
+    gates, examples = Gates(resolved["spec"]), []
+    extra: dict[str, Any] = {"prompt_version": planned.template.version, "llm": resolved["llm"], "_id": ""}
+    for call, reply in answered:
+        verdict = gates.judge(judge(planned, call, reply.text), call)
+        described = describe(call, verdict, planned.template.name)
+        examples.append({**described, **extra, "reply_tokens": reply.completion_tokens})
+    return examples
