@@ -9,7 +9,7 @@ import pytest
 
 # Marker → why such tests are left out of a run, and how to run them.
 LEFT_OUT = {
-    "model": "they need the real 135M model: make test-model",
+    "model": "they need the real 135M model, or minutes of training: make test-model",
     "cluster": "they need a Kubernetes control plane: make test-cluster",
     "packaging": "they install the wheels in fresh environments: make test-wheels",
 }

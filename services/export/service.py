@@ -7,7 +7,7 @@ import json
 from google.protobuf.json_format import MessageToDict
 
 from finetuneflow.export.v1 import export_pb2
-from finetuneflow.training.v1 import run_pb2
+from finetuneflow.training.v1 import config_pb2, run_pb2
 from services.common import ids
 from services.common.documents.port import Document
 from services.common.errors import InvalidArgument, NotFound, NotReady
@@ -42,7 +42,7 @@ class Exports:
             NotFound: the run does not exist.
             AlreadyExists: export_id is taken.
             InvalidArgument: no format, or the request_id was used for another export.
-            NotReady: RUN_NOT_SUCCEEDED.
+            NotReady: RUN_NOT_SUCCEEDED, or NO_ADAPTER.
         """
         (project,) = ids.parse_name(parent, "projects/*", "parent")
         ids.parse_name(wanted.run, "projects/*/runs/*", "export.run")
@@ -61,7 +61,15 @@ class Exports:
 
     async def _fields(self, wanted: export_pb2.Export) -> Document:
         run = await self._runs.get(wanted.run)
-        files = core.adapter_files([artifact_to_document(a) for a in run.artifacts])
+        whole = run.config.method == config_pb2.METHOD_FULL
+        if whole and wanted.format == export_pb2.FORMAT_ADAPTER:
+            raise NotReady(
+                f"{wanted.run} trained every weight, so it has no adapter. Export it as merged.",
+                reason="NO_ADAPTER",
+                field="export.format",
+            )
+        artifacts = [artifact_to_document(a) for a in run.artifacts]
+        files = core.model_files(artifacts) if whole else core.adapter_files(artifacts)
         if _state(run) != _SUCCEEDED or not files:
             raise NotReady(
                 f"{wanted.run} has not succeeded, so it has nothing to export. Wait for it, or train again.",

@@ -9,6 +9,7 @@ from services.common.errors import InvalidArgument
 from services.hardware.core_adapter import ALL_LINEAR
 from services.hardware.core_memory import Plan
 from services.hardware.core_recommend import Choice, Decided
+from services.hardware.core_trained import FULL, LORA, Target
 
 # Ranges of the contract; only of settings that the arithmetic reads. The training service checks them all.
 _RANGES: dict[str, tuple[float, float]] = {
@@ -40,7 +41,13 @@ def decided(config: config_pb2.TrainingConfig, context: int) -> Decided:
         )
     plain = {name: getattr(config, name) for name in _PLAIN if config.HasField(name)}  # type: ignore[arg-type]  # its own names
     lora = {name: getattr(config.lora, name) for name in _LORA_RANGES if config.lora.HasField(name)}  # type: ignore[arg-type]  # as above
-    return Decided(**plain, **lora, target_modules=tuple(config.lora.target_modules))
+    return Decided(
+        **plain,
+        **lora,
+        method=_method(config.method),
+        target_modules=tuple(config.lora.target_modules),
+        use_dora=config.lora.use_dora,
+    )
 
 
 def plan(chosen: Decided, context: int, bf16: bool) -> Plan:
@@ -51,8 +58,12 @@ def plan(chosen: Decided, context: int, bf16: bool) -> Plan:
     """
     default = Plan()
     return Plan(
-        r=chosen.r or default.r,
-        target_modules=chosen.target_modules,
+        target=Target(
+            method=chosen.method,
+            r=chosen.r or default.target.r,
+            target_modules=chosen.target_modules,
+            use_dora=chosen.use_dora,
+        ),
         per_device_train_batch_size=chosen.per_device_train_batch_size or default.per_device_train_batch_size,
         gradient_accumulation_steps=chosen.gradient_accumulation_steps or default.gradient_accumulation_steps,
         max_length=chosen.max_length or min(default.max_length, context),
@@ -65,9 +76,11 @@ def recommended(given: config_pb2.TrainingConfig, choice: Choice) -> config_pb2.
     """Return the given settings with the recommended ones filled in; others stay open and get their defaults."""
     config = config_pb2.TrainingConfig()
     config.CopyFrom(given)
-    config.method = config_pb2.METHOD_LORA
-    config.lora.r, config.lora.lora_alpha = choice.plan.r, choice.lora_alpha
-    config.lora.target_modules[:] = choice.plan.target_modules or [ALL_LINEAR]
+    target = choice.plan.target
+    config.method = config_pb2.Method.Value(f"METHOD_{target.method}")
+    if target.method != FULL:
+        config.lora.r, config.lora.lora_alpha = target.r, choice.lora_alpha
+        config.lora.target_modules[:] = target.target_modules or [ALL_LINEAR]
     config.learning_rate = choice.learning_rate
     if choice.num_train_epochs is not None:
         config.num_train_epochs = choice.num_train_epochs
@@ -77,6 +90,17 @@ def recommended(given: config_pb2.TrainingConfig, choice: Choice) -> config_pb2.
     config.gradient_checkpointing = choice.plan.gradient_checkpointing
     config.bf16 = choice.plan.bf16
     return config
+
+
+def _method(number: int) -> str:
+    if number == config_pb2.METHOD_UNSPECIFIED:
+        return LORA
+    try:
+        return config_pb2.Method.Name(number).removeprefix("METHOD_")  # type: ignore[arg-type]  # or it is none
+    except ValueError as error:
+        raise InvalidArgument(
+            f"The method {number} is not known. Use one of this server's contract.", field="config.method"
+        ) from error
 
 
 def _check(

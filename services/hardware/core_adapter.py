@@ -43,13 +43,17 @@ def targets(shape: Shape, target_modules: Sequence[str]) -> tuple[tuple[Linear, 
     return tuple((m, count) for m, count in modules if any(_named(m, name) for name in target_modules))
 
 
-def adapter_parameters(shape: Shape, r: int, target_modules: Sequence[str] = ()) -> int:
+def adapter_parameters(shape: Shape, r: int, target_modules: Sequence[str] = (), use_dora: bool = False) -> int:
     """Return the number of trainable parameters of an adapter of rank r.
+
+    With DoRA each matrix also has a magnitude for each of its outputs (Liu et al. 2024, arXiv:2402.09353, section 4).
 
     Raises:
         InvalidArgument: a target that is not in this model.
     """
-    return sum(count * r * (linear.inputs + linear.outputs) for linear, count in targets(shape, target_modules))
+    found = targets(shape, target_modules)
+    magnitudes = sum(count * linear.outputs for linear, count in found) if use_dora else 0
+    return magnitudes + sum(count * r * (linear.inputs + linear.outputs) for linear, count in found)
 
 
 def _named(linear: Linear, name: str) -> bool:

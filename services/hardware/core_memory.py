@@ -1,7 +1,6 @@
-"""What a LoRA training needs in memory at its peak, part by part.
+"""What a training needs in memory at its peak, part by part.
 
-Exact: weights, adapter, gradients and optimizer state (AdamW keeps two float32 values per trained parameter; Loshchilov
-and Hutter 2019, arXiv:1711.05101). Estimated: activations, logits and overhead.
+Exact: weights, adapter, gradients and optimizer state (core_trained.py). Estimated: activations, logits and overhead.
 
 Activations are counted per token and layer as the tensors that autograd keeps, after Korthikanti et al. 2022
 (arXiv:2205.05198, section 4.1), written out for layers with and without a gate; attention is the fused kind that
@@ -16,13 +15,12 @@ as the activations go. Hence peak = overhead + weights + adapter + optimizer + m
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from services.hardware.core_adapter import adapter_parameters
 from services.hardware.core_parameters import Shape
+from services.hardware.core_trained import FLOAT32, Target, kept
 from services.hardware.core_units import gib
 
-FLOAT32 = 4
 TILE_TOKENS = 4096
 TILE_VOCABULARY = 32768
 
@@ -31,8 +29,7 @@ TILE_VOCABULARY = 32768
 class Plan:
     """The settings of a training that decide its memory, by the names of the contract. Defaults are the contract's."""
 
-    r: int = 8
-    target_modules: tuple[str, ...] = ()
+    target: Target = field(default_factory=Target)
     per_device_train_batch_size: int = 2
     gradient_accumulation_steps: int = 2
     max_length: int = 512
@@ -114,20 +111,18 @@ def estimate(shape: Shape, parameters: int, plan: Plan, device: Device) -> Estim
     factors = _FACTORS[device.kind]
     # The trainer computes in float32 on a CPU whatever is asked, for CPUs emulate bfloat16.
     width = 2 if plan.bf16 and device.kind == "cuda" else FLOAT32
-    trained = adapter_parameters(shape, plan.r, plan.target_modules)
-    # PEFT keeps an adapter in float32 whatever the weights are, and so are its gradients.
-    weights, adapter, gradients, optimizer = parameters * width, trained * 4, trained * 4, trained * 8
+    held = kept(shape, parameters, plan.target, width)
     activations = _activations(shape, plan, factors, width)
     tokens = plan.per_device_train_batch_size * plan.max_length
     logits = int(factors.logit_copies * min(tokens, TILE_TOKENS) * min(shape.vocab, TILE_VOCABULARY) * width)
     # Gradients are freed before the next forward pass, unless steps accumulate: then they wait through it.
-    passing = activations + logits + gradients if plan.gradient_accumulation_steps > 1 else activations + logits
-    peak = factors.overhead + weights + adapter + optimizer + max(passing, gradients)
+    passing = activations + logits + held.gradients if plan.gradient_accumulation_steps > 1 else activations + logits
+    peak = factors.overhead + held.weights + held.adapter + held.optimizer + max(passing, held.gradients)
     return Estimate(
-        weights=weights,
-        adapter=adapter,
-        gradients=gradients,
-        optimizer=optimizer,
+        weights=held.weights,
+        adapter=held.adapter,
+        gradients=held.gradients,
+        optimizer=held.optimizer,
         activations=activations,
         logits=logits,
         overhead=factors.overhead,

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from services.common.errors import NotReady
+from services.hardware.core_adapter import ALL_LINEAR
 from services.hardware.core_memory import Device, Estimate, Plan, estimate
 from services.hardware.core_parameters import Shape
+from services.hardware.core_trained import FULL, LORA, Target
 from services.hardware.core_units import billions, gib
 
 ROUND_TO = 64
@@ -19,6 +21,11 @@ SHORTEST = 128
 
 DEFAULT_LENGTH = 512
 SMALL_MODEL = 1_000_000_000
+
+_METHODS = {
+    LORA: "LoRA: small adapters beside frozen weights need a fraction of the memory of full fine-tuning.",
+    FULL: "Full fine-tuning: as decided; every weight is trained, which takes the most memory.",
+}
 
 
 @dataclass(frozen=True)
@@ -31,11 +38,13 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Decided:
-    """Settings that are decided already, by the contract's names; None is open. They are kept."""
+    """Settings that are decided already, by the contract's names; None is open. They are kept. The method is always."""
 
+    method: str = LORA
     r: int | None = None
     lora_alpha: float | None = None
     target_modules: tuple[str, ...] = ()
+    use_dora: bool = False
     learning_rate: float | None = None
     num_train_epochs: float | None = None
     max_steps: int | None = None
@@ -80,8 +89,8 @@ def recommend(shape: Shape, parameters: int, dataset: Dataset, device: Device, d
             metadata={"needed_bytes": str(least.peak), "available_bytes": str(device.available)},
         )
     plan, needs = fitting
-    alpha = decided.lora_alpha if decided.lora_alpha is not None else float(2 * plan.r)
-    rate = decided.learning_rate if decided.learning_rate is not None else _learning_rate(parameters)
+    alpha = decided.lora_alpha if decided.lora_alpha is not None else float(2 * plan.target.r)
+    rate = decided.learning_rate if decided.learning_rate is not None else _learning_rate(parameters, decided.method)
     epochs = None if decided.num_train_epochs is None and _stepped(decided) else _epochs(dataset, decided)
     choice = Choice(plan, alpha, rate, epochs, needs)
     return replace(choice, reasons=tuple(_reasons(choice, wish, parameters, dataset, device, decided)))
@@ -92,8 +101,12 @@ def _wish(shape: Shape, dataset: Dataset, device: Device, decided: Decided) -> P
     batch = decided.per_device_train_batch_size or (2 if device.kind == "cpu" else 8)
     steps = decided.gradient_accumulation_steps or max(1, math.ceil(_effective_batch(dataset) / batch))
     return Plan(
-        r=decided.r or _rank(dataset),
-        target_modules=decided.target_modules or ("all-linear",),
+        target=Target(
+            method=decided.method,
+            r=decided.r or _rank(dataset),
+            target_modules=decided.target_modules or (ALL_LINEAR,),
+            use_dora=decided.use_dora,
+        ),
         per_device_train_batch_size=batch,
         gradient_accumulation_steps=steps,
         max_length=decided.max_length or _length(shape, dataset),
@@ -137,7 +150,9 @@ def _epochs(dataset: Dataset, decided: Decided) -> float:
     return 3.0 if dataset.examples < 1000 else 2.0 if dataset.examples < 10_000 else 1.0
 
 
-def _learning_rate(parameters: int) -> float:
+def _learning_rate(parameters: int, method: str) -> float:
+    if method == FULL:
+        return 5e-5 if parameters < SMALL_MODEL else 2e-5
     return 5e-4 if parameters < SMALL_MODEL else 2e-4
 
 
@@ -158,13 +173,9 @@ def _reasons(
     choice: Choice, wish: Plan, parameters: int, dataset: Dataset, device: Device, decided: Decided
 ) -> Iterator[str]:
     plan = choice.plan
-    yield "LoRA: small adapters beside frozen weights need a fraction of the memory of full fine-tuning."
-    kept = "as decided" if decided.r else f"enough for {_examples(dataset)}"
-    yield f"r = {plan.r}: {kept}; lora_alpha = {choice.lora_alpha:g}{'' if decided.lora_alpha else ', twice the rank'}."
-    if decided.target_modules:
-        yield f"target_modules = {', '.join(plan.target_modules)}: as decided."
-    else:
-        yield "target_modules = all-linear: adapters on every linear layer learn more than on attention alone."
+    yield _METHODS[plan.target.method]
+    if plan.target.method != FULL:
+        yield from _adapter_reasons(choice, dataset, decided)
     yield _length_reason(plan, wish, dataset, decided)
     yield _batch_reason(plan, wish, device, decided)
     if choice.num_train_epochs is None:
@@ -172,11 +183,23 @@ def _reasons(
     else:
         why = "as decided" if decided.num_train_epochs is not None else f"usual for {_examples(dataset)}"
         yield f"num_train_epochs = {choice.num_train_epochs:g}: {why}."
-    why = f"usual for LoRA on a model of {billions(parameters)} parameters"
+    name = "full fine-tuning" if plan.target.method == FULL else "LoRA"
+    why = f"usual for {name} on a model of {billions(parameters)} parameters"
     yield f"learning_rate = {choice.learning_rate:g}: {why if decided.learning_rate is None else 'as decided'}."
     yield _checkpointing_reason(plan, decided)
     yield _precision_reason(plan, device, decided)
     yield _memory_reason(choice.estimate, device)
+
+
+def _adapter_reasons(choice: Choice, dataset: Dataset, decided: Decided) -> Iterator[str]:
+    target = choice.plan.target
+    why = "as decided" if decided.r else f"enough for {_examples(dataset)}"
+    twice = "" if decided.lora_alpha else ", twice the rank"
+    yield f"r = {target.r}: {why}; lora_alpha = {choice.lora_alpha:g}{twice}."
+    if decided.target_modules:
+        yield f"target_modules = {', '.join(target.target_modules)}: as decided."
+    else:
+        yield "target_modules = all-linear: adapters on every linear layer learn more than on attention alone."
 
 
 def _examples(dataset: Dataset) -> str:

@@ -11,6 +11,7 @@ from finetuneflow.training.v1 import evaluation_pb2
 from services.trainer.encode import Encoder
 from services.trainer.evaluate import evaluating
 from services.trainer.rows import Row
+from services.trainer.tuned import Tuned
 
 MOST_PROMPTS = 6
 MAX_NEW_TOKENS = 48
@@ -31,12 +32,12 @@ def _spread(rows: Sequence[Row], count: int) -> list[Row]:
 
 
 def answer_both(
-    model: Any, tokenizer: Any, encoder: Encoder, chosen: Sequence[tuple[str, Row]], step: Callable[[int], None]
+    tuned: Tuned, tokenizer: Any, encoder: Encoder, chosen: Sequence[tuple[str, Row]], step: Callable[[int], None]
 ) -> list[evaluation_pb2.SampleAnswer]:
     """Let the tuned and the base model answer, greedily, at most 48 tokens each.
 
     Args:
-        model: a PEFT model.
+        tuned: both models.
         tokenizer: decodes.
         encoder: makes prompts.
         chosen: from `choose`.
@@ -47,20 +48,20 @@ def answer_both(
     if not prompts:
         return []
     ids = [p[2] for p in prompts]
-    with evaluating(model):
-        tuned = generate(model, tokenizer, ids)
-        step(len(ids))
-        with model.disable_adapter():
-            base = generate(model, tokenizer, ids)
-        step(len(ids))
+    with evaluating(tuned.model):
+        after = generate(tuned.model, tokenizer, ids)
+    step(len(ids))
+    with tuned.base() as base, evaluating(base):
+        before = generate(base, tokenizer, ids)
+    step(len(ids))
     return [
         evaluation_pb2.SampleAnswer(
             example=row.id,
             set=name,
             prompt=row.prompt[-1]["content"],
             reference=row.reference,
-            base=_text(tokenizer, base[i]),
-            tuned=_text(tokenizer, tuned[i]),
+            base=_text(tokenizer, before[i]),
+            tuned=_text(tokenizer, after[i]),
         )
         for i, (name, row, _) in enumerate(prompts)
     ]

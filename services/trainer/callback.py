@@ -13,7 +13,7 @@ from typing import Any
 from transformers import TrainerCallback
 
 from services.common.errors import NotReady
-from services.trainer.checkpoint import name_base, travelling
+from services.trainer.checkpoint import travelling
 from services.trainer.machine import peak_memory_bytes
 from services.trainer.reporter import Orders, Reporter
 from services.trainer.team import Team
@@ -46,7 +46,7 @@ class Progress(TrainerCallback):
         uploads: takes the checkpoints.
         totals: kept up to date, and saved with every checkpoint.
         logging_steps: steps between reports.
-        base_name: what an adapter's configuration calls its base model.
+        complete: adds to a checkpoint's folder what the library does not.
         supervised: returns the supervised tokens of the step that just ended, of all processes.
         team: the processes that train; the leader's orders count, and only it reports and submits.
     """
@@ -58,7 +58,7 @@ class Progress(TrainerCallback):
         uploads: CheckpointUploads,
         totals: Totals,
         logging_steps: int,
-        base_name: str,
+        complete: Callable[[Path], None],
         supervised: Callable[[], float],
         team: Team,
     ) -> None:
@@ -67,7 +67,7 @@ class Progress(TrainerCallback):
         self._uploads = uploads
         self._totals = totals
         self._logging_steps = logging_steps
-        self._base_name = base_name
+        self._complete = complete
         self._supervised = supervised
         self._team = team
         self._tokens_before = totals.num_tokens
@@ -118,7 +118,7 @@ class Progress(TrainerCallback):
             if self._team.leads:
                 self.settle()
                 self._totals.write(folder)
-                name_base(folder, self._base_name)
+                self._complete(folder)
                 self._uploads.submit(state.global_step, folder, travelling(folder))
             else:
                 shutil.rmtree(folder, ignore_errors=True)

@@ -11,9 +11,15 @@ from services.common.errors import Unavailable
 from services.trainer.attempt import Attempt
 from services.trainer.transfer import fetch
 
+INITIAL = "initial_adapter_model.safetensors"
+"""The adapter that a training began with, where it took a part of the weights."""
+
 _TRAVELS = (
+    INITIAL,
     "adapter_model.safetensors",
     "adapter_config.json",
+    "model*.safetensors",
+    "model.safetensors.index.json",
     "optimizer.pt",
     "scheduler.pt",
     "scaler.pt",
@@ -21,7 +27,7 @@ _TRAVELS = (
     "trainer_state.json",
     "ftf_state.json",
 )
-"""What a resume reads. Neither the base model nor the pickled arguments travel."""
+"""What a resume reads; of the model only what is trained. The pickled arguments do not travel."""
 
 
 def travelling(folder: Path) -> list[Path]:

@@ -1,7 +1,4 @@
-"""Base model against tuned model on examples that were not trained on.
-
-The base model is the tuned one with its adapter switched off, so there is one copy in memory.
-"""
+"""Base model against tuned model on examples that were not trained on."""
 
 from __future__ import annotations
 
@@ -16,6 +13,7 @@ from torch.nn import functional
 
 from finetuneflow.training.v1 import evaluation_pb2
 from services.trainer.encode import IGNORED, Encoded
+from services.trainer.tuned import Tuned
 
 BATCH_TOKENS = 1024
 """Most tokens in a batch, padding included: logits over a large vocabulary take the most memory of an evaluation."""
@@ -37,27 +35,15 @@ def evaluating(model: Any) -> Iterator[None]:
         model.train(was_training)
 
 
-def score(model: Any, examples: Sequence[Encoded], pad: int, step: Step) -> evaluation_pb2.EvalScore:
-    """Return both models' mean loss per supervised token, in nats, and perplexity.
-
-    Args:
-        model: a PEFT model.
-        examples: any number, each with a supervised token.
-        pad: id to pad with; it is masked.
-        step: hears how many more examples one of the models has done.
-    """
-    return combine(examples, [losses(model, examples, pad, step)])
-
-
 def losses(
-    model: Any, examples: Sequence[Encoded], pad: int, step: Step, rank: int = 0, size: int = 1
+    tuned: Tuned, examples: Sequence[Encoded], pad: int, step: Step, rank: int = 0, size: int = 1
 ) -> tuple[float, float]:
     """Return the summed losses of the base and of the tuned model over one process's share of the examples."""
-    with evaluating(model):
-        tuned = total_loss(model, examples, pad, step, rank, size)
-        with model.disable_adapter():
-            base = total_loss(model, examples, pad, step, rank, size)
-    return base, tuned
+    with evaluating(tuned.model):
+        after = total_loss(tuned.model, examples, pad, step, rank, size)
+    with tuned.base() as base, evaluating(base):
+        before = total_loss(base, examples, pad, step, rank, size)
+    return before, after
 
 
 def combine(examples: Sequence[Encoded], shares: Sequence[Sequence[float]]) -> evaluation_pb2.EvalScore:

@@ -34,7 +34,7 @@ def run_export(
     manifest = _manifest(spec)
     source = source_of(spec.model_location, spec.model_revision, str(manifest.get("model", {}).get("name", "")))
     check_files(source)
-    adapter = _fetch_adapter(attempt, spec)
+    adapter = _fetch_weights(attempt, spec)
     out = attempt.folder / "artifacts"
     out.mkdir()
     result = write_export(attempt, spec.format, source, adapter, out, manifest)
@@ -86,15 +86,13 @@ def _manifest(spec: export_pb2.ExportSpec) -> dict[str, Any]:
     return manifest
 
 
-def _fetch_adapter(attempt: Attempt, spec: export_pb2.ExportSpec) -> Path:
-    from services.trainer.merge import ADAPTER_FILES
-
+def _fetch_weights(attempt: Attempt, spec: export_pb2.ExportSpec) -> Path:
     folder = attempt.folder / "adapter"
     for file, url in zip(spec.adapter_files, spec.adapter_urls, strict=True):
         name = file.filename.rpartition("/")[2]
-        if name in ADAPTER_FILES:
-            fetch(url, file.sha256, folder / name, attempt.patience, f"Adapter file {name}")
-    missing = [name for name in ADAPTER_FILES if not (folder / name).is_file()]
+        fetch(url, file.sha256, folder / name, attempt.patience, f"Weights file {name}")
+    config = "adapter_config.json" if spec.format == export_pb2.FORMAT_ADAPTER else "*config.json"
+    missing = [form for form in (config, "*.safetensors") if not any(folder.glob(form))]
     if missing:
-        raise NotReady(f"The run's adapter lacks {', '.join(missing)}. Train again.", reason="RUN_NOT_SUCCEEDED")
+        raise NotReady(f"The run's weights lack {', '.join(missing)}. Train again.", reason="RUN_NOT_SUCCEEDED")
     return folder

@@ -22,10 +22,9 @@ from services.trainer.acceptance import (
 )
 from services.trainer.checkpoint import name_base
 from services.trainer.model import Source, load_config, load_model, load_tokenizer, source_of
+from services.trainer.tuned import SHARD
 
 ADAPTER_FILES = ("adapter_model.safetensors", "adapter_config.json")
-SHARD = "2GB"
-
 Check = Callable[[], None]
 
 
@@ -36,7 +35,7 @@ def export_adapter(source: Source, adapter: Path, out: Path, check: Check) -> tu
 
     Args:
         source: the base model.
-        adapter: folder of the run's adapter.
+        adapter: folder of what the run left.
         out: folder to write into.
         check: called between the parts; raises when it is time to stop.
 
@@ -60,7 +59,7 @@ def export_adapter(source: Source, adapter: Path, out: Path, check: Check) -> tu
 
 
 def export_merged(source: Source, adapter: Path, out: Path, check: Check) -> tuple[float, float]:
-    """Write base and adapter as one model, in the base's own type, and prove it; as export_adapter.
+    """Write what the run left as one model in the base's own type, and prove it; as export_adapter.
 
     The sum is made in float32, in place, so that one model is in memory at any time.
     """
@@ -68,7 +67,7 @@ def export_merged(source: Source, adapter: Path, out: Path, check: Check) -> tup
     tuned = load_tuned(source, adapter)
     check()
     expected = observe(tuned, tokenizer)
-    merged = tuned.merge_and_unload(safe_merge=True)
+    merged = tuned.merge_and_unload(safe_merge=True) if isinstance(tuned, PeftModel) else tuned
     del tuned
     require_same(expected, observe(merged, tokenizer), MERGED_BOUND)
     name = _base_dtype(source)
@@ -89,11 +88,13 @@ def export_merged(source: Source, adapter: Path, out: Path, check: Check) -> tup
 
 
 def load_tuned(source: Source, adapter: Path) -> Any:
-    """Return the base model in float32 on the CPU with the adapter beside it.
+    """Return the base model in float32 on the CPU with the adapter beside it, or the whole model that a run left.
 
     Raises:
         NotReady: with reason MODEL_INVALID if base and adapter do not fit.
     """
+    if not (adapter / ADAPTER_FILES[1]).is_file():
+        return load_model(source_of(str(adapter), "", source.name), torch.float32)
     return _with_adapter(load_model(source, torch.float32), adapter)
 
 

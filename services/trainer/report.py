@@ -23,6 +23,9 @@ _SETS = {
 }
 
 
+_METHODS = {"LORA": "LoRA", "FULL": "Full fine-tuning"}
+
+
 @dataclass(frozen=True)
 class Facts:
     """What a report tells beside the result.
@@ -81,7 +84,8 @@ def _markdown(facts: Facts, result: run_pb2.RunResult) -> str:
 def _summary(facts: Facts, result: run_pb2.RunResult) -> str:
     spec = facts.spec
     return (
-        f"LoRA on **{facts.base_name}** (revision `{spec.model_revision or 'not given'}`) with dataset "
+        f"{_METHODS[facts.settings['method']]} on **{facts.base_name}** "
+        f"(revision `{spec.model_revision or 'not given'}`) with dataset "
         f"`{spec.dataset}` version {spec.dataset_version} (SHA-256 `{spec.dataset_sha256}`): {result.steps} steps in "
         f"{result.train_seconds:.0f} s, {result.trainable_parameters:,} parameters trained, "
         f"attempt {facts.attempt}.\n"

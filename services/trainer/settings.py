@@ -31,10 +31,18 @@ DEFAULTS: dict[str, Any] = {
     "save_total_limit": 2,
     "gradient_checkpointing": False,
     "bf16": False,
+    "neftune_noise_alpha": None,
 }
 """Values of settings that are not set; the service sets all of them, so this is for the trainer by itself."""
 
-LORA_DEFAULTS: dict[str, Any] = {"r": 8, "lora_alpha": 16.0, "lora_dropout": 0.0, "use_rslora": False}
+LORA_DEFAULTS: dict[str, Any] = {
+    "r": 8,
+    "lora_alpha": 16.0,
+    "lora_dropout": 0.0,
+    "use_rslora": False,
+    "use_dora": False,
+    "init_lora_weights": "true",
+}
 
 
 def setting(config: config_pb2.TrainingConfig, name: str) -> Any:
@@ -54,8 +62,21 @@ def _value(message: Any, name: str, defaults: dict[str, Any]) -> Any:
 def all_settings(config: config_pb2.TrainingConfig) -> dict[str, Any]:
     """Return every setting by its name, as trained with."""
     settings = {name: setting(config, name) for name in DEFAULTS}
+    if is_full(config):
+        return {"method": "FULL", **settings}
     lora = {f"lora.{name}": lora_setting(config, name) for name in LORA_DEFAULTS}
     return {"method": "LORA", **lora, "lora.target_modules": target_modules(config), **settings}
+
+
+def is_full(config: config_pb2.TrainingConfig) -> bool:
+    """Whether every weight is trained."""
+    return config.method == config_pb2.METHOD_FULL
+
+
+def takes_part(config: config_pb2.TrainingConfig) -> bool:
+    """Whether the adapter begins as a part of the weights, which is taken out of them."""
+    beginning: str = lora_setting(config, "init_lora_weights")
+    return not is_full(config) and beginning.startswith(("pissa", "olora"))
 
 
 def target_modules(config: config_pb2.TrainingConfig) -> str | list[str]:
@@ -84,7 +105,7 @@ def sft_config(config: config_pb2.TrainingConfig, folder: Path, gpu: bool, bf16:
 
     same = (
         "learning_rate num_train_epochs max_steps per_device_train_batch_size gradient_accumulation_steps max_length "
-        "packing lr_scheduler_type weight_decay max_grad_norm optim save_steps"
+        "packing lr_scheduler_type weight_decay max_grad_norm optim save_steps neftune_noise_alpha"
     )
     arguments = {name: setting(config, name) for name in same.split()}
     try:
@@ -116,16 +137,23 @@ def sft_config(config: config_pb2.TrainingConfig, folder: Path, gpu: bool, bf16:
         ) from error
 
 
-def lora_config(config: config_pb2.TrainingConfig) -> Any:
-    """Return PEFT's LoraConfig."""
+def lora_config(config: config_pb2.TrainingConfig, blank: bool = False) -> Any:
+    """Return PEFT's LoraConfig.
+
+    Args:
+        config: the run's settings.
+        blank: leave the weights alone, whatever the adapter begins as: it will be given what it began as.
+    """
     from peft import LoraConfig
 
-    alpha = lora_setting(config, "lora_alpha")
+    alpha, beginning = lora_setting(config, "lora_alpha"), lora_setting(config, "init_lora_weights")
     return LoraConfig(
         task_type="CAUSAL_LM",
         r=lora_setting(config, "r"),
         lora_alpha=int(alpha) if alpha == int(alpha) else alpha,
         lora_dropout=lora_setting(config, "lora_dropout"),
         use_rslora=lora_setting(config, "use_rslora"),
+        use_dora=lora_setting(config, "use_dora"),
+        init_lora_weights=True if blank or beginning == "true" else beginning,
         target_modules=target_modules(config),
     )

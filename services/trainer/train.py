@@ -1,9 +1,9 @@
-"""One training with TRL's SFTTrainer and PEFT's LoRA, from labelled tokens to a tuned model in memory."""
+"""One training with TRL's SFTTrainer and PEFT, from labelled tokens to a tuned model in memory."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,12 @@ from services.common.errors import InvalidArgument, NotReady
 from services.trainer.callback import GO, STOP, TERMINATE, Progress, wanted
 from services.trainer.checkpoint import steps_of
 from services.trainer.encode import Encoded
+from services.trainer.model import dtype_for
 from services.trainer.reporter import Orders, Reporter, Stopped, Terminated
-from services.trainer.settings import lora_config, setting, sft_config
+from services.trainer.settings import is_full, lora_config, lora_setting, setting, sft_config, takes_part
 from services.trainer.team import Team
 from services.trainer.totals import Totals, read_totals
+from services.trainer.tuned import Tuned, keep_initial
 from services.trainer.uploads import CheckpointUploads
 
 log = logging.getLogger(__name__)
@@ -38,6 +40,7 @@ class Training:
         config: the run's settings.
         folder: where checkpoints are written, empty or new.
         base_name: what an adapter's configuration calls its base model.
+        load_base: returns the base model as it was.
         resume: folder of the checkpoint to go on from, or None.
         reporter, orders, uploads: where numbers go, what to obey, where checkpoints go.
         callbacks: more callbacks, for measurements.
@@ -47,6 +50,7 @@ class Training:
     config: config_pb2.TrainingConfig
     folder: Path
     base_name: str
+    load_base: Callable[[], Any]
     resume: Path | None
     reporter: Reporter
     orders: Orders
@@ -57,9 +61,9 @@ class Training:
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training came to: the model with its adapter, and the totals."""
+    """What a training came to: the model beside its base, and the totals."""
 
-    model: Any
+    tuned: Tuned
     totals: Totals
     trainable_parameters: int
 
@@ -83,7 +87,7 @@ def train(training: Training, model: Any, tokenizer: Any, examples: Sequence[Enc
 
     Args:
         training: settings and surroundings.
-        model: the base model; the adapter is put into it, so it is no longer the base afterwards.
+        model: the base model; it is trained, or an adapter is put into it, so it is no longer the base afterwards.
         tokenizer: a copy that the library may change.
         examples: those with at least one supervised token.
 
@@ -95,13 +99,14 @@ def train(training: Training, model: Any, tokenizer: Any, examples: Sequence[Enc
     """
     totals = read_totals(training.resume) if training.resume else Totals()
     trainer = _trainer(training, model, tokenizer, examples)
+    tuned = _tuned(training, trainer.model)
     progress = Progress(
         training.reporter,
         training.orders,
         training.uploads,
         totals,
         setting(training.config, "logging_steps"),
-        training.base_name,
+        tuned.complete,
         lambda: trainer.supervised,
         training.team,
     )
@@ -112,17 +117,24 @@ def train(training: Training, model: Any, tokenizer: Any, examples: Sequence[Enc
         trainer.add_callback(callback)
     if training.resume and _is_complete(training.resume):
         # The library would train one step too many from a checkpoint of the last step in the midst of an epoch.
-        trainer.model.load_adapter(str(training.resume), "default", is_trainable=True)
+        trainer._load_from_checkpoint(str(training.resume))
     else:
         trainer.train(resume_from_checkpoint=str(training.resume) if training.resume else None)
     _obey(training)
     trainable = sum(p.numel() for p in trainer.model.parameters() if p.requires_grad)
-    return Trained(trainer.model, totals, trainable)
+    return Trained(tuned, totals, trainable)
+
+
+def _tuned(training: Training, model: Any) -> Tuned:
+    initial = None
+    if takes_part(training.config):
+        initial = keep_initial(model, lora_setting(training.config, "r"), training.folder, training.resume)
+    return Tuned(model, training.base_name, training.load_base, initial)
 
 
 def _trainer(training: Training, model: Any, tokenizer: Any, examples: Sequence[Encoded]) -> Any:
     gpu = torch.cuda.is_available()
-    bf16 = gpu and model.dtype == torch.bfloat16
+    bf16 = dtype_for(setting(training.config, "bf16")) == torch.bfloat16
     sparse = any(getattr(model.config, name, 0) for name in _EXPERTS)
     args = sft_config(training.config, training.folder, gpu=gpu, bf16=bf16, sparse=sparse)
     dataset = Dataset.from_dict({"input_ids": [e.input_ids for e in examples], "labels": [e.labels for e in examples]})
@@ -132,7 +144,7 @@ def _trainer(training: Training, model: Any, tokenizer: Any, examples: Sequence[
             args=args,
             train_dataset=dataset,
             processing_class=tokenizer,
-            peft_config=lora_config(training.config),
+            peft_config=None if is_full(training.config) else lora_config(training.config, training.resume is not None),
         )
     except ValueError as error:
         raise InvalidArgument(

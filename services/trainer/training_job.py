@@ -13,12 +13,12 @@ from finetuneflow.common.v1 import artifact_pb2
 from finetuneflow.training.v1 import evaluation_pb2, run_pb2
 from services.common.errors import NotReady
 from services.trainer.attempt import Attempt
-from services.trainer.checkpoint import fetch_checkpoint, name_base
+from services.trainer.checkpoint import fetch_checkpoint
 from services.trainer.encode import Encoded, Encoder, Mask, measure, require_supervision
 from services.trainer.machine import hardware, peak_memory_bytes, versions
 from services.trainer.model import Source, check_files, dtype_for, load_model, load_tokenizer, source_of
 from services.trainer.rows import EVAL, RECALL, TRAIN, Row, of_split, read_rows
-from services.trainer.settings import all_settings, setting
+from services.trainer.settings import all_settings, is_full, setting
 from services.trainer.transfer import fetch
 from services.trainer.uploads import CheckpointUploads, NoUploads, upload_all
 
@@ -83,7 +83,7 @@ def run_training(attempt: Attempt, spec: run_pb2.TrainSpec) -> tuple[run_pb2.Run
     loaded, trained, scores = take_part(attempt, spec)
     attempt.team.let_go()
     prepared = loaded.prepared
-    evaluation = evaluate(attempt, trained.model, loaded.tokenizer, prepared, scores)
+    evaluation = evaluate(attempt, trained.tuned, loaded.tokenizer, prepared, scores)
     totals = trained.totals
     result = run_pb2.RunResult(
         steps=totals.steps,
@@ -121,7 +121,7 @@ def take_part(attempt: Attempt, spec: run_pb2.TrainSpec) -> tuple[Loaded, Any, d
     loaded: list[Loaded] = []
     attempt.team.each(lambda: loaded.append(_load(attempt, spec, source, Path(dataset), resume)))
     trained = _train(attempt, spec, loaded[0])
-    return loaded[0], trained, _scores(attempt, trained.model, loaded[0])
+    return loaded[0], trained, _scores(attempt, trained.tuned, loaded[0])
 
 
 def _fetch(attempt: Attempt, spec: run_pb2.TrainSpec, source: Source) -> list[str]:
@@ -146,8 +146,13 @@ def _load(attempt: Attempt, spec: run_pb2.TrainSpec, source: Source, dataset: Pa
     attempt.orders.check()
     prepared = prepare(attempt, spec, tokenizer, rows)
     attempt.orders.check()
-    model = load_model(source, dtype_for(setting(spec.config, "bf16")))
+    model = _model(source, spec)
     return Loaded(source, tokenizer, prepared, model, Path(resume) if resume else None)
+
+
+def _model(source: Source, spec: run_pb2.TrainSpec) -> Any:
+    """Load the base model. Weights that are trained are kept in float32: bfloat16 would swallow small changes."""
+    return load_model(source, dtype_for(setting(spec.config, "bf16") and not is_full(spec.config)))
 
 
 def prepare(attempt: Attempt, spec: run_pb2.TrainSpec, tokenizer: Any, rows: list[Row]) -> Prepared:
@@ -180,6 +185,7 @@ def _train(attempt: Attempt, spec: run_pb2.TrainSpec, loaded: Loaded) -> Any:
             config=spec.config,
             folder=attempt.folder / "checkpoints",
             base_name=loaded.source.name,
+            load_base=lambda: _model(loaded.source, spec),
             resume=loaded.resume,
             reporter=attempt.reporter,
             orders=attempt.orders,
@@ -193,7 +199,7 @@ def _train(attempt: Attempt, spec: run_pb2.TrainSpec, loaded: Loaded) -> Any:
         uploads.close()
 
 
-def _scores(attempt: Attempt, model: Any, loaded: Loaded) -> dict[str, list[Any]]:
+def _scores(attempt: Attempt, tuned: Any, loaded: Loaded) -> dict[str, list[Any]]:
     """Score both models on what was held out, a share in each process; return every process's sums, by split."""
     from services.trainer.evaluate import losses
 
@@ -203,14 +209,14 @@ def _scores(attempt: Attempt, model: Any, loaded: Loaded) -> dict[str, list[Any]
 
     def share() -> dict[str, Any]:
         step = _counter(attempt, held_out, 0, team.size)
-        return {s: losses(model, some, pad, step, team.rank, team.size) for s, some in held_out.encoded.items()}
+        return {s: losses(tuned, some, pad, step, team.rank, team.size) for s, some in held_out.encoded.items()}
 
     shares = team.each(share)
     return {split: [share[split] for share in shares] for split in held_out.encoded}
 
 
 def evaluate(
-    attempt: Attempt, model: Any, tokenizer: Any, prepared: Prepared, scores: dict[str, list[Any]]
+    attempt: Attempt, tuned: Any, tokenizer: Any, prepared: Prepared, scores: dict[str, list[Any]]
 ) -> evaluation_pb2.Evaluation:
     """Put the scores together, and let both models answer a few prompts."""
     from services.trainer.answers import answer_both
@@ -221,7 +227,7 @@ def evaluate(
     return evaluation_pb2.Evaluation(
         generalise=combine(held_out.encoded[EVAL], scores[EVAL]),
         recall=combine(held_out.encoded[RECALL], scores[RECALL]),
-        samples=answer_both(model, tokenizer, prepared.encoder, held_out.chosen, step),
+        samples=answer_both(tuned, tokenizer, prepared.encoder, held_out.chosen, step),
     )
 
 
@@ -248,12 +254,11 @@ def write_artifacts(
     trained: Any,
     result: run_pb2.RunResult,
 ) -> None:
-    """Write the adapter, the stock tokenizer and the report into a folder."""
+    """Write the adapter or the whole model, the stock tokenizer and the report into a folder."""
     from services.trainer.report import Facts, write_report
 
     folder.mkdir(parents=True, exist_ok=True)
-    trained.model.save_pretrained(folder)
-    name_base(folder, loaded.source.name)
+    trained.tuned.save(folder)
     # The library writes an empty model card, which an export replaces.
     (folder / "README.md").unlink(missing_ok=True)
     loaded.tokenizer.save_pretrained(folder)

@@ -15,7 +15,7 @@ import grpc
 from finetuneflow.common.v1 import artifact_pb2, work_pb2
 from finetuneflow.export.v1 import export_pb2, export_service_pb2_grpc
 from finetuneflow.export.v1 import export_service_pb2 as pb
-from finetuneflow.training.v1 import run_pb2, training_service_pb2_grpc
+from finetuneflow.training.v1 import config_pb2, run_pb2, training_service_pb2_grpc
 from services.common.errors import NotFound
 from services.common.runtime import Runtime, Service
 from services.export.compose import compose
@@ -27,7 +27,7 @@ EXPORT = "projects/p/exports/x"
 
 
 class Runs(training_service_pb2_grpc.TrainingServiceServicer):
-    """One run that succeeded, and one that did not."""
+    """One run that succeeded, one that trained every weight, and one that did not succeed."""
 
     async def GetRun(self, request: Any, context: Any) -> run_pb2.Run:
         """Return one of them."""
@@ -35,6 +35,11 @@ class Runs(training_service_pb2_grpc.TrainingServiceServicer):
         if request.name == "projects/p/runs/done":
             run.work.state = work_pb2.WORK_STATE_SUCCEEDED
             for name in ("adapter/adapter_config.json", "adapter/adapter_model.safetensors", "report.md"):
+                run.artifacts.append(artifact_pb2.Artifact(filename=name, key=f"runs/u/{name}", sha256="ab" * 32))
+        elif request.name == "projects/p/runs/full":
+            run.work.state = work_pb2.WORK_STATE_SUCCEEDED
+            run.config.method = config_pb2.METHOD_FULL
+            for name in ("config.json", "model-00001-of-00002.safetensors", "tokenizer.json", "report.md"):
                 run.artifacts.append(artifact_pb2.Artifact(filename=name, key=f"runs/u/{name}", sha256="ab" * 32))
         elif request.name != "projects/p/runs/failed":
             raise NotFound(f"run {request.name} does not exist.")
@@ -156,3 +161,13 @@ async def test_an_export_has_no_orphans_and_asks_for_no_gpu(tmp_path: Path) -> N
 
     assert list(at_work.orphans) == list(afterwards.orphans) == []
     assert seen == ""
+
+
+async def test_a_run_of_every_weight_is_exported_whole(tmp_path: Path) -> None:
+    """It has no adapter; the refusal says what to ask for instead."""
+    async with exporting(tmp_path, steps=1) as stub:
+        refused = await refusal(stub.CreateExport(request("full", "FORMAT_ADAPTER")))
+        made = await stub.CreateExport(request("full"))
+
+    assert refused[1] == "NO_ADAPTER"
+    assert made.run == "projects/p/runs/full"

@@ -9,20 +9,21 @@ from google.protobuf.json_format import ParseDict
 
 from finetuneflow.training.v1 import config_pb2
 from services.common.errors import InvalidArgument
-from services.training.core import complete
+from services.training.core import OPEN, complete
 
 
 def settings(**given: Any) -> dict[str, Any]:
     return complete(given, context_length=2048, bf16_available=False)
 
 
-def test_every_field_of_the_contract_has_a_default() -> None:
+def test_every_field_of_the_contract_has_a_default_or_stays_open() -> None:
     """A run's settings are complete: a field added to the contract must be added here."""
     message = ParseDict(settings(), config_pb2.TrainingConfig())
     present = {field.name for field, _ in message.ListFields()}
     lora = {field.name for field, _ in message.lora.ListFields()}
 
-    assert present == {field.name for field in config_pb2.TrainingConfig.DESCRIPTOR.fields}
+    assert present | OPEN.keys() == {field.name for field in config_pb2.TrainingConfig.DESCRIPTOR.fields}
+    assert not present & OPEN.keys()
     assert lora == {field.name for field in config_pb2.LoraConfig.DESCRIPTOR.fields}
 
 
@@ -39,7 +40,13 @@ def test_every_field_of_the_contract_has_a_default() -> None:
         ("warmup_ratio", 1.1),
         ("lr_scheduler_type", "nonsense"),
         ("optim", "paged_nonsense"),
+        ("neftune_noise_alpha", 0.0),
+        ("method", 99),
         ("lora", {"r": 0}),
+        ("lora", {"init_lora_weights": "eva"}),
+        ("lora", {"init_lora_weights": "pissa_niter_0"}),
+        ("lora", {"init_lora_weights": "orthogonal", "r": 7}),
+        ("lora", {"init_lora_weights": "pissa", "use_dora": True}),
         ("lora", {"lora_dropout": 0.95}),
     ],
 )
@@ -60,3 +67,21 @@ def test_bf16_follows_the_hardware_unless_it_is_set() -> None:
     """True where every GPU has it; a user's choice stays."""
     assert complete({}, context_length=0, bf16_available=True)["bf16"] is True
     assert complete({"bf16": False}, context_length=0, bf16_available=True)["bf16"] is False
+
+
+def test_full_fine_tuning_has_no_adapter_and_a_tenth_of_the_rate() -> None:
+    """What was meant for an adapter is refused, not ignored."""
+    full = settings(method="METHOD_FULL")
+    with pytest.raises(InvalidArgument) as caught:
+        settings(method="METHOD_FULL", lora={"r": 8})
+
+    assert "lora" not in full
+    assert (full["learning_rate"], settings()["learning_rate"]) == (2e-5, 2e-4)
+    assert caught.value.field == "config.lora"
+
+
+def test_settings_complete_twice_are_the_same() -> None:
+    """Defaults are settings too."""
+    once = settings(lora={"init_lora_weights": "pissa_niter_16"}, neftune_noise_alpha=5)
+
+    assert settings(**once) == once

@@ -8,6 +8,7 @@ import pytest
 
 from services.hardware.core_memory import Device, Plan, estimate
 from services.hardware.core_parameters import Shape, shape
+from services.hardware.core_trained import Target
 
 GB = 1_000_000_000
 CPU = Device("cpu", 64 * GB, 64 * GB)
@@ -65,7 +66,9 @@ def test_the_estimate_for_a_cpu_is_within_15_percent_of_what_was_measured(
     model: Shape, settings: dict[str, int], measured: int
 ) -> None:
     """Across models, vocabularies, batches, lengths, ranks, with and without checkpointing."""
-    plan = Plan(**{"r": 8, "gradient_accumulation_steps": 1, **settings})  # type: ignore[arg-type]  # ints and a bool
+    target = Target(r=settings.get("r", 8))
+    chosen = {name: value for name, value in settings.items() if name != "r"}
+    plan = Plan(**{"target": target, "gradient_accumulation_steps": 1, **chosen})  # type: ignore[arg-type]  # ints and a bool
 
     peak = estimate(model, model.parameters, plan, CPU).peak / 1e6
 
@@ -82,8 +85,8 @@ def test_the_exact_parts_are_exact() -> None:
 
 def test_gradients_count_beside_activations_only_where_steps_accumulate() -> None:
     """Without accumulation they are freed before the next forward pass begins."""
-    once = estimate(SMOL, SMOL.parameters, Plan(r=64, gradient_accumulation_steps=1), CPU)
-    twice = estimate(SMOL, SMOL.parameters, Plan(r=64, gradient_accumulation_steps=2), CPU)
+    once = estimate(SMOL, SMOL.parameters, Plan(Target(r=64), gradient_accumulation_steps=1), CPU)
+    twice = estimate(SMOL, SMOL.parameters, Plan(Target(r=64), gradient_accumulation_steps=2), CPU)
 
     assert twice.peak - once.peak == once.gradients
     assert once.peak == once.overhead + once.weights + once.adapter + once.optimizer + once.activations + once.logits

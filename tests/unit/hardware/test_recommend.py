@@ -66,7 +66,7 @@ def test_a_small_dataset_on_a_cpu_gets_small_batches_and_three_epochs() -> None:
     choice = small(cpu())
 
     assert (choice.plan.per_device_train_batch_size, choice.num_train_epochs) == (2, 3)
-    assert (choice.plan.r, choice.lora_alpha, choice.plan.max_length) == (8, 16, 256)
+    assert (choice.plan.target.r, choice.lora_alpha, choice.plan.max_length) == (8, 16, 256)
     assert not choice.plan.bf16
     assert not choice.plan.gradient_checkpointing
     assert choice.estimate.fits
@@ -161,7 +161,7 @@ def test_what_is_decided_is_kept(decided: Decided, examples: int, longest: int) 
     """Whatever it is, and however large the dataset."""
     device = Device("cuda", 100 * GIB, 100 * GIB, bf16=True)
     choice = small(device, Dataset(examples, longest), decided)
-    chosen = {**dataclasses.asdict(choice), **dataclasses.asdict(choice.plan)}
+    chosen = {**dataclasses.asdict(choice), **dataclasses.asdict(choice.plan), **dataclasses.asdict(choice.plan.target)}
 
     for name, value in dataclasses.asdict(decided).items():
         if value not in (None, ()) and name != "max_steps":

@@ -76,6 +76,8 @@ def described(config: config_pb2.TrainingConfig) -> list[tuple[str, str]]:
         owner, field = _owner(config, setting.field)
         if _is_set(owner, field):
             value = getattr(owner, field)
+            if setting.choices:
+                value = next(word for word, number in _enum(owner, field).items() if number == value)
             shown = ", ".join(value) if setting.kind is list else f"{value:g}" if setting.kind is float else str(value)
             shown = shown.lower() if setting.kind is bool else shown
             found.append((field, shown))
@@ -92,16 +94,15 @@ def _fill(message: Message, settings: tuple[Setting, ...], args: Namespace) -> N
             getattr(owner, field).extend(part.strip() for part in value.split(",") if part.strip())
         elif setting.kind is dict:
             getattr(owner, field).update(_pairs(owner, field, value, setting.option))
+        elif setting.choices:
+            setattr(owner, field, _enum(owner, field)[value])
         else:
             setattr(owner, field, value)
 
 
 def _pairs(message: Any, field: str, text: str, option: str) -> dict[str, int]:
     """Return "EMAIL=mask,*=drop" as the entries of a map whose values are an enum."""
-    entry = message.DESCRIPTOR.fields_by_name[field].message_type
-    values = entry.fields_by_name["value"].enum_type.values
-    prefix = values[0].name.removesuffix("UNSPECIFIED")
-    known = {value.name.removeprefix(prefix).lower(): value.number for value in values if value.number}
+    known = _enum(message, field)
     found: dict[str, int] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
         name, _, action = (piece.strip() for piece in part.partition("="))
@@ -109,6 +110,15 @@ def _pairs(message: Any, field: str, text: str, option: str) -> dict[str, int]:
             raise FtfError(f"{option} {part}: not of the form KIND=ACTION", f"actions are {', '.join(known)}")
         found[name.upper()] = known[action.lower()]
     return found
+
+
+def _enum(message: Any, field: str) -> dict[str, int]:
+    """Return the words of an enum's field, or of a map's whose values are one, with their numbers."""
+    found = message.DESCRIPTOR.fields_by_name[field]
+    entry = found.message_type and found.message_type.fields_by_name["value"]
+    values = (entry or found).enum_type.values
+    prefix = values[0].name.removesuffix("UNSPECIFIED")
+    return {value.name.removeprefix(prefix).lower(): value.number for value in values if value.number}
 
 
 def _owner(message: Any, path: str) -> tuple[Any, str]:
@@ -120,8 +130,5 @@ def _owner(message: Any, path: str) -> tuple[Any, str]:
 
 
 def _is_set(message: Any, field: str) -> bool:
-    return (
-        bool(getattr(message, field))
-        if message.DESCRIPTOR.fields_by_name[field].is_repeated
-        else message.HasField(field)
-    )
+    form = message.DESCRIPTOR.fields_by_name[field]
+    return bool(message.HasField(field) if form.has_presence else getattr(message, field))

@@ -19,6 +19,7 @@ class Setting:
         help: what it means, with its range.
         flag: the flag without dashes, where it is not the field's own name.
         metavar: what stands for its value in the help, where the kind does not say it.
+        choices: for the field of an enum, the words that stand for its values.
     """
 
     field: str
@@ -26,6 +27,7 @@ class Setting:
     help: str
     flag: str = ""
     metavar: str = ""
+    choices: tuple[str, ...] = ()
 
     @property
     def option(self) -> str:
@@ -39,11 +41,16 @@ class Setting:
 
 
 TRAINING = (
+    Setting("method", str, "what is trained: adapters, or every weight", choices=("lora", "full")),
     Setting("lora.r", int, "rank of the adapter, 1 to 1024"),
     Setting("lora.lora_alpha", float, "scaling: the update is scaled by lora_alpha / r"),
     Setting("lora.lora_dropout", float, "dropout on the adapter's input, 0 to 0.9"),
     Setting("lora.target_modules", list, "modules that get an adapter, by comma; all-linear for every linear layer"),
     Setting("lora.use_rslora", bool, "scale by lora_alpha / √r instead"),
+    Setting("lora.use_dora", bool, "train each weight's magnitude apart from its direction"),
+    Setting(
+        "lora.init_lora_weights", str, "how the adapter begins: true, gaussian, orthogonal, olora, pissa, pissa_niter_N"
+    ),
     Setting("learning_rate", float, "peak learning rate, over 0 to 1"),
     Setting("num_train_epochs", float, "passes over the examples, over 0 to 1000"),
     Setting("max_steps", int, "optimizer steps in all; overrides the epochs"),
@@ -63,6 +70,7 @@ TRAINING = (
     Setting("save_total_limit", int, "checkpoints kept"),
     Setting("gradient_checkpointing", bool, "compute activations again to save memory"),
     Setting("bf16", bool, "compute in bfloat16"),
+    Setting("neftune_noise_alpha", float, "strength of the noise on the embeddings, over 0 to 100"),
 )
 
 DATASET = (
@@ -107,6 +115,8 @@ def add_flags(parser: ArgumentParser | _ArgumentGroup, settings: tuple[Setting, 
     for setting in settings:
         if setting.kind is bool:
             parser.add_argument(setting.option, dest=setting.key, action=BooleanOptionalAction, help=setting.help)
+        elif setting.choices:
+            parser.add_argument(setting.option, dest=setting.key, choices=setting.choices, help=setting.help)
         else:
             value = str if setting.kind in (list, dict) else setting.kind
             metavar = setting.metavar or {int: "N", float: "X", list: "A,B", dict: "KIND=ACTION,…"}.get(

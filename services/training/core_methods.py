@@ -1,0 +1,86 @@
+"""Rules about what of a model is trained: the method and the adapter's settings. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from services.common.errors import InvalidArgument
+from services.training.core_numbers import Number, number
+
+LORA, FULL = "METHOD_LORA", "METHOD_FULL"
+
+LEARNING_RATES: Mapping[str, float] = {
+    # Ten times TRL's default, as is usual for LoRA ("LoRA Without Regret", Schulman et al. 2025).
+    LORA: 2e-4,
+    FULL: 2e-5,
+}
+LORA_NUMBERS: Mapping[str, Number] = {
+    "r": Number(8, 1, 1024),
+    "lora_alpha": Number(16, 0, 65536, above=True),
+    "lora_dropout": Number(0, 0, 0.9),
+}
+_FIELD = "config.lora.init_lora_weights"
+_BEGINNINGS = ("true", "gaussian", "orthogonal", "olora", "pissa", "pissa_niter_N")
+_FAST_SVD = re.compile(r"pissa_niter_[1-9]\d{0,2}")
+
+
+def method(given: Mapping[str, Any]) -> str:
+    """Return what is trained; unset means LoRA.
+
+    Raises:
+        InvalidArgument: it is none that this server knows.
+    """
+    named = given.get("method", LORA)
+    named = LORA if named == "METHOD_UNSPECIFIED" else named
+    if named not in LEARNING_RATES:
+        words = " or ".join(name.removeprefix("METHOD_") for name in LEARNING_RATES)
+        raise InvalidArgument(f"The method {str(named)[:40]} is not known. Use {words}.", field="config.method")
+    return str(named)
+
+
+def adapter(lora: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the adapter's settings with every default filled in.
+
+    Raises:
+        InvalidArgument: one is out of range, or two exclude each other.
+    """
+    settings: dict[str, Any] = {
+        **{name: number(lora, name, rule, f"config.lora.{name}") for name, rule in LORA_NUMBERS.items()},
+        "use_rslora": bool(lora.get("use_rslora", False)),
+        "target_modules": list(lora.get("target_modules", [])) or ["all-linear"],
+        "use_dora": bool(lora.get("use_dora", False)),
+        "init_lora_weights": str(lora.get("init_lora_weights", "true")),
+    }
+    _check_beginning(settings)
+    return settings
+
+
+def require_no_adapter(lora: Mapping[str, Any]) -> None:
+    """Refuse settings of an adapter where there is none.
+
+    Raises:
+        InvalidArgument: there is one.
+    """
+    if lora:
+        raise InvalidArgument(
+            f"{', '.join(sorted(lora))} is for an adapter, and METHOD_FULL has none. Leave it out, or train with LORA.",
+            field="config.lora",
+        )
+
+
+def _check_beginning(settings: Mapping[str, Any]) -> None:
+    beginning = settings["init_lora_weights"]
+    if beginning not in _BEGINNINGS[:-1] and not _FAST_SVD.fullmatch(beginning):
+        raise InvalidArgument(
+            f'init_lora_weights is "{beginning[:80]}". Use one of {", ".join(_BEGINNINGS)}.', field=_FIELD
+        )
+    if beginning == "orthogonal" and settings["r"] % 2:
+        raise InvalidArgument(f'"orthogonal" needs an even r; r is {settings["r"]}. Change one of them.', field=_FIELD)
+    if settings["use_dora"] and beginning.startswith(("pissa", "olora")):
+        raise InvalidArgument(
+            f'use_dora and init_lora_weights "{beginning}" exclude each other: what comes out of both is no ordinary '
+            "adapter of the base model. Leave one of them out.",
+            field=_FIELD,
+        )
