@@ -84,8 +84,18 @@ class TrainingApi(training_service_pb2_grpc.TrainingServiceServicer):
         ids.parse_name(request.name, RUN)
         return await self._run(await self._training.cancel(request.name))
 
+    async def PauseRun(self, request: pb.PauseRunRequest, context: Context) -> run_pb2.Run:
+        """Pause a run."""
+        ids.parse_name(request.name, RUN)
+        return await self._run(await self._training.pause(request.name))
+
+    async def ResumeRun(self, request: pb.ResumeRunRequest, context: Context) -> run_pb2.Run:
+        """Let a paused run go on."""
+        ids.parse_name(request.name, RUN)
+        return await self._run(await self._training.resume(request.name))
+
     async def WatchRun(self, request: pb.WatchRunRequest, context: Context) -> AsyncIterator[pb.WatchRunResponse]:
-        """Send reports and changes until the run has ended."""
+        """Send reports and changes until the run has ended or is paused."""
         ids.parse_name(request.name, RUN)
         async for item in self._follower.reports(request.name, request.after_seq):
             if isinstance(item, worker_service_pb2.Report):

@@ -15,7 +15,7 @@ from services.common.documents.port import Document
 from services.common.errors import InvalidArgument, NotFound, NotReady
 from services.common.jobs.port import Resources as Wanted
 from services.common.jobs.port import check_gpus
-from services.common.jobwork.state import new_job_fields
+from services.common.jobwork import state
 from services.common.objects.port import Objects
 from services.common.protoform import user_fields
 from services.common.resources import Resources, add_event
@@ -100,7 +100,7 @@ class Training:
         await self._check_memory(wanted.model, settings, asked)
         return {
             **user_fields(wanted.display_name, wanted.meta, "run"),
-            **new_job_fields(),
+            **state.new_job_fields(),
             "parent": parent,
             "work": queued(self.runs.clock.now()),
             "dataset": wanted.dataset,
@@ -137,6 +137,27 @@ class Training:
                 add_event(doc, "run.finished", now)
 
         return await self.runs.change(name, stop)
+
+    async def pause(self, name: str) -> Document:
+        """Ask a run to save a checkpoint and free what it holds; one that is at rest is returned as it is."""
+        return await self.runs.change(name, state.pause)
+
+    async def resume(self, name: str) -> Document:
+        """Let a paused run go on from its newest checkpoint; one that is at work is returned as it is.
+
+        Raises:
+            NotReady: it has ended (WORK_ENDED).
+        """
+        now = self.runs.clock.now()
+
+        def go_on(doc: Document) -> None:
+            if ended(doc["work"]):
+                raise NotReady(
+                    f"{name} is {doc['work']['state']} and does not go on. Start another run.", reason="WORK_ENDED"
+                )
+            state.resume(doc, now)
+
+        return await self.runs.change(name, go_on)
 
     async def delete(self, name: str, etag: str) -> None:
         """Delete a run; its Job is stopped and its objects are removed."""

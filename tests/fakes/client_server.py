@@ -167,6 +167,16 @@ class Training(training_service_pb2_grpc.TrainingServiceServicer):
         run.work.state = work_pb2.WORK_STATE_CANCELLED
         return run
 
+    async def PauseRun(self, request: Any, context: Any) -> Any:
+        run = await found(context, self.world.runs, request.name)
+        run.work.state = work_pb2.WORK_STATE_PAUSED
+        return run
+
+    async def ResumeRun(self, request: Any, context: Any) -> Any:
+        run = await found(context, self.world.runs, request.name)
+        run.work.state = RUNNING
+        return run
+
     async def WatchRun(self, request: Any, context: Any) -> AsyncIterator[Any]:
         run = await found(context, self.world.runs, request.name)
         self.world.calls.append(f"WatchRun after {request.after_seq}")

@@ -355,6 +355,26 @@ async def test_a_dataset_is_paused_by_hand_and_shown_so(ftf: Ftf) -> None:
     assert "ftf dataset resume" in watched.err
 
 
+async def test_a_run_is_paused_and_resumed_by_hand(ftf: Ftf) -> None:
+    """The newest one without a name; datasets by theirs, and what cannot pause is refused."""
+    run, dataset = "projects/p/runs/r1", "projects/p/datasets/d1"
+    working = work_pb2.Work(state=work_pb2.WORK_STATE_RUNNING)
+    datasets = {dataset: dataset_pb2.Dataset(name=dataset, work=working)}
+    async with served(world(runs={run: run_pb2.Run(name=run, work=working)}, datasets=datasets)) as server:
+        paused = await ftf(server, "pause")
+        watched = await ftf(server, "watch", "r1")
+        resumed = await ftf(server, "resume", "r1", "--watch")
+        both = await ftf(server, "pause", "datasets/d1")
+        refused = await ftf(server, "pause", "files/f1")
+
+    assert (paused.code, paused.out) == (exits.OK, f"{run}: paused; go on with `ftf resume r1`\n")
+    assert watched.code == exits.NOT_READY
+    assert watched.err.splitlines()[-1] == "ftf: run r1: paused — go on with `ftf resume`"
+    assert resumed.code == exits.OK
+    assert both.out == f"{dataset}: paused; go on with `ftf resume datasets/d1`\n"
+    assert "cannot pause" in refused.err
+
+
 async def test_all_of_it_takes_up_a_run_that_is_under_way(ftf: Ftf, tmp_path: Path) -> None:
     """An interrupted command leaves the run to the server; the next one watches it."""
     async with served(World(faults={"stream hangs": 1})) as server:

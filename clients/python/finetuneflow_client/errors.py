@@ -2,7 +2,7 @@
 
     FtfError            any failure of a call, or of the client itself
     ├── WorkFailed      a file, dataset, run or export ended as FAILED
-    ├── WorkPaused      a dataset is PAUSED, and goes on when it is resumed
+    ├── WorkPaused      a dataset or run is PAUSED, and goes on when it is resumed
     └── WorkCancelled   … or as CANCELLED
 
 `code` is a name of google.rpc.Code ("NOT_FOUND"), `reason` one of finetuneflow.common.v1.Reason without its prefix.
@@ -124,7 +124,8 @@ def from_work(work: work_pb2.Work, subject: str) -> FtfError | None:
     if work.state == pb.WORK_STATE_PAUSED and work.HasField("error"):
         return from_status(work.error, WorkPaused, f"{subject}: paused")
     if work.state == pb.WORK_STATE_PAUSED:
-        return WorkPaused(f"{subject}: paused", "go on with `ftf dataset resume`", code="FAILED_PRECONDITION")
+        command = "ftf resume" if subject.startswith("run ") else "ftf dataset resume"
+        return WorkPaused(f"{subject}: paused", f"go on with `{command}`", code="FAILED_PRECONDITION")
     if work.state == pb.WORK_STATE_CANCELLED:
         return WorkCancelled(f"{subject}: cancelled", code="CANCELLED")
     return None

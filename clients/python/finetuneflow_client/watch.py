@@ -71,7 +71,9 @@ class _Patience:
 async def watch_run(
     flow: FineTuneFlow, name: str, after_seq: int = 0, *, patience: float = 900, away: Away | None = None
 ) -> AsyncIterator[training_service_pb2.WatchRunResponse]:
-    """Yield a run's reports after a cursor, each once and in order, and the run at every change, until it has ended.
+    """Yield a run's reports after a cursor, each once and in order, and the run at every change.
+
+    Ends when the run has ended or is paused.
 
     Args:
         flow: the connection.
@@ -99,7 +101,7 @@ async def watch_run(
                 else:
                     seen = update.run
                 yield update
-            if seen is not None and seen.work.state in ENDED:
+            if seen is not None and seen.work.state in AT_REST:
                 return
             raise FtfError("the server ended the stream early", code="UNAVAILABLE")
         except FtfError as error:

@@ -16,7 +16,7 @@ from services.common.jobwork.host import Kind
 from services.common.jobwork.reports import ReportStore
 from services.common.objects.port import Objects
 from services.common.resources import Resources
-from services.common.work import ENDED
+from services.common.work import at_rest
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ class Clearing:
         doc = await self._resources.collection.get(status.labels.get("work", ""))
         gone = doc is None or doc["uid"] != status.labels.get("uid") or doc["delete_time"] is not None
         current = doc is not None and not gone and status.labels.get("launch") == str(doc["launch"])
-        if current and doc is not None and doc["work"]["state"] not in ENDED:
+        if current and doc is not None and not at_rest(doc["work"]):
             return
         if status.state in OVER:
             self._overdue.pop(status.name, None)
@@ -69,9 +69,9 @@ class Clearing:
             if now - self._overdue.setdefault(status.name, now) > OVERDUE_SECONDS:
                 self.stop(status.name)
 
-    def stop(self, name: str) -> None:
+    def stop(self, name: str, grace_seconds: float = STOP_GRACE_SECONDS) -> None:
         """Stop a Job without making anybody wait."""
-        self._start(name, self._jobs.stop(name, STOP_GRACE_SECONDS))
+        self._start(name, self._jobs.stop(name, grace_seconds))
 
     def _start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         if name in self._tasks:

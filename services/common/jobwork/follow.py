@@ -16,7 +16,7 @@ from services.common.jobwork.reports import ReportStore
 from services.common.objects.port import Objects
 from services.common.resources import Resources
 from services.common.waiting import event_or_time
-from services.common.work import ended
+from services.common.work import at_rest
 
 POLL_SECONDS = 1.0
 
@@ -37,8 +37,9 @@ class Follower:
     async def reports(self, name: str, after_seq: int) -> AsyncIterator[pb.Report | Document]:
         """Yield the resource, every report after a seq in order, and the resource again when its state changes.
 
-        Ends after the work has: with its last report and then the resource as it ended. Reports are always read
-        from the document store; the live subject only says when to look, so a lost message costs at most a second.
+        Ends after the work has, or is paused: with its last report and then the resource as it is then. Reports are
+        always read from the document store; the live subject only says when to look, so a lost message costs at most a
+        second.
 
         Raises:
             NotFound: there is no such resource, or it was deleted meanwhile.
@@ -52,7 +53,7 @@ class Follower:
             while True:
                 awake.clear()
                 doc = await self._resources.get(name)
-                over = ended(doc["work"])
+                over = at_rest(doc["work"])
                 if not over and told != _key(doc):
                     told = _key(doc)
                     yield doc
@@ -88,7 +89,7 @@ class Follower:
                 awake.set()
 
     async def log_lines(self, name: str, follow: bool) -> AsyncIterator[str]:
-        """Yield the lines that the trainers wrote, launch by launch; with follow, until the work has ended.
+        """Yield the lines that the trainers wrote, launch by launch; with follow, until the work has ended or pauses.
 
         Raises:
             NotFound: there is no such resource, or it was deleted meanwhile.
@@ -104,7 +105,7 @@ class Follower:
                 if launch == doc["launch"]:
                     break
                 launch, sent = launch + 1, 0
-            if not follow or ended(doc["work"]):
+            if not follow or at_rest(doc["work"]):
                 return
             await asyncio.sleep(POLL_SECONDS)
 

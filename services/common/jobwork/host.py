@@ -137,7 +137,9 @@ class Host:
         revived = state.is_unseen(doc)
         if reports or revived:
             await self._tell(doc, attempt, reports, at_once=revived)
-        command = pb.COMMAND_STOP if doc["work"]["state"] == "CANCELLING" else pb.COMMAND_UNSPECIFIED
+        # One that pauses is told by SIGTERM, to save; one that still works when nothing should is cut off from that.
+        over = doc["work"]["state"] in ("CANCELLING", "PAUSED")
+        command = pb.COMMAND_STOP if over else pb.COMMAND_UNSPECIFIED
         return pb.ReportResponse(ack_seq=ack, command=command)
 
     async def _tell(self, doc: Document, attempt: int, reports: Sequence[pb.Report], *, at_once: bool) -> None:

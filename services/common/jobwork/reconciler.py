@@ -3,7 +3,7 @@
 due work without a Job               → the Job is made; its name is deterministic, so two replicas make one
 a Job that waits or runs             → the work says so: QUEUED with the reason, or STARTING
 a Job that ended or was deleted, work that did not → another Job, or FAILED; see verdict
-work being cancelled                 → its Job is stopped, then CANCELLED
+work being cancelled, or paused      → its Job is stopped, then CANCELLED, or PAUSED
 a Job without work, or of ended work → its log is kept, the Job removed; see clearing
 """
 
@@ -22,20 +22,21 @@ from services.common.documents.port import Document
 from services.common.errors import FineTuneFlowError, InvalidArgument, NotFound, NotReady, Unavailable
 from services.common.jobs.port import JobRunner, JobSpec, JobStatus, Waiting
 from services.common.jobwork import state, verdict
-from services.common.jobwork.clearing import OVER, Clearing
+from services.common.jobwork.clearing import OVER, STOP_GRACE_SECONDS, Clearing
 from services.common.jobwork.host import Kind
 from services.common.jobwork.reports import ReportStore
 from services.common.objects.port import Objects
 from services.common.resources import Resources, add_event
 from services.common.waiting import event_or_time
-from services.common.work import finish
+from services.common.work import ASKED_TO_STOP, finish, hold
 
 log = logging.getLogger(__name__)
 
-DRAIN_GRACE_SECONDS = 60.0
+SAVE_GRACE_SECONDS = 60.0
+"""How long a trainer that is to go on later has for saving a checkpoint."""
 UNREACHABLE_SECONDS = 10.0
 """How long what runs Jobs may be away before work says so."""
-LIVE = ("QUEUED", "STARTING", "RUNNING", "CANCELLING")
+LIVE = ("QUEUED", "STARTING", "RUNNING", *ASKED_TO_STOP)
 
 
 class Reconciler:
@@ -114,7 +115,7 @@ class Reconciler:
         running = [
             s for s in await self._jobs.list() if s.labels.get("kind") == self._kind.name and s.state == "RUNNING"
         ]
-        await asyncio.gather(*(self._jobs.stop(s.name, DRAIN_GRACE_SECONDS) for s in running))
+        await asyncio.gather(*(self._jobs.stop(s.name, SAVE_GRACE_SECONDS) for s in running))
 
     async def _attend(self, doc: Document, status: JobStatus | None, away: Unavailable | None) -> None:
         try:
@@ -150,8 +151,8 @@ class Reconciler:
             await self._change(doc, lambda d: state.wait(d, waiting, since))
 
     async def _settle(self, doc: Document, status: JobStatus | None) -> None:
-        if doc["work"]["state"] == "CANCELLING":
-            await self._cancel(doc, status)
+        if doc["work"]["state"] in ASKED_TO_STOP:
+            await self._stop(doc, status)
         elif self._draining:
             return
         elif doc["launch"] == 0:
@@ -251,15 +252,19 @@ class Reconciler:
 
         await self._change(doc, decide)
 
-    async def _cancel(self, doc: Document, status: JobStatus | None) -> None:
+    async def _stop(self, doc: Document, status: JobStatus | None) -> None:
         # What list() knows may lack a Job that another replica has just made; get() asks.
         status = status or await self._jobs.get(state.job_name(self._kind.name, doc))
+        pauses = doc["work"]["state"] == "PAUSING"
         if status and status.state not in OVER:
-            self._clearing.stop(status.name)
+            self._clearing.stop(status.name, SAVE_GRACE_SECONDS if pauses else STOP_GRACE_SECONDS)
             return
         now = self._resources.clock.now()
 
         def end(current: Document) -> None:
+            if pauses:
+                hold(current["work"])
+                return
             finish(current["work"], "CANCELLED", now)
             add_event(current, self._kind.event(current), now)
 

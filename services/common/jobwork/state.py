@@ -10,6 +10,7 @@
        │  └───────────────────┴─────────────────────┘ │
        └── next launch: the Job has ended or is gone, and the work has attempts left; otherwise FAILED
     any of them ─▶ CANCELLING ─▶ CANCELLED, once no Job runs any more
+    any of them ─▶ PAUSING ─▶ PAUSED, in the same way; its Job saves a checkpoint, from which the next launch goes on
 
 Every arrow is one compare-and-set on the document as it was seen (launch, state, attempt), so that of two replicas that
 decide the same, one does it, and one that slept over a change does nothing.
@@ -22,7 +23,8 @@ from collections.abc import Mapping
 from services.common.documents.port import Document
 from services.common.errors import NotReady
 from services.common.jobs.port import Waiting
-from services.common.work import ended
+from services.common.work import ASKED_TO_STOP, at_rest, ended, queued
+from services.common.work import pause as pause_work
 
 MAX_FAILURES = 3
 STORIES = frozenset({"DELETED", "NODE_LOST", "EVICTED", "OOM_KILLED", "CRASHED"})
@@ -80,11 +82,12 @@ def begin(doc: Document, pod_uid: str, launch: int, now: float) -> None:
         launch: the launch that the process is of; 0 if it does not say.
 
     Raises:
-        NotReady: the work has ended or is being cancelled (WORK_ENDED), or a later launch has been made (SUPERSEDED).
+        NotReady: the work has ended or was asked to end or to pause (WORK_ENDED), or a later launch has been made
+            (SUPERSEDED).
     """
     work = doc["work"]
-    if ended(work) or work["state"] == "CANCELLING":
-        raise NotReady(f"{doc['_id']} has ended. The trainer exits.", reason="WORK_ENDED")
+    if at_rest(work) or work["state"] in ASKED_TO_STOP:
+        raise NotReady(f"{doc['_id']} has ended or pauses. The trainer exits.", reason="WORK_ENDED")
     if doc["attempts"] and doc["attempts"][-1]["pod_uid"] == pod_uid:
         return
     if 0 < launch < doc["launch"]:
@@ -159,3 +162,26 @@ def launch(doc: Document) -> None:
     """Move on to the next Job."""
     doc.update(launch=doc["launch"] + 1, launch_step=newest_step(doc))
     doc["work"]["state"] = "QUEUED"
+
+
+def pause(doc: Document) -> None:
+    """Ask work to pause: at once if no Job was launched for it, else by PAUSING. Work at rest or ending stays."""
+    if doc["work"]["state"] == "QUEUED" and doc["launch"]:
+        doc["work"].update(state="PAUSING", waiting=None)
+    else:
+        pause_work(doc["work"])
+
+
+def resume(doc: Document, now: float) -> None:
+    """Let paused work go on with its next launch; PAUSING is taken back. Work that is not paused stays as it is.
+
+    What its Job then does decides: one that was stopped already is followed by another.
+    """
+    work = doc["work"]
+    if work["state"] == "PAUSING":
+        work["state"] = "STARTING"
+    elif work["state"] == "PAUSED":
+        doc["work"] = {**queued(now, work["attempt"]), "start_time": work["start_time"], "lease": work["lease"]}
+        doc["failures"] = 0
+        if doc["launch"]:
+            launch(doc)

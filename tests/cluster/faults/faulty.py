@@ -93,6 +93,22 @@ class Faulty:
         """Ask a run to end."""
         await self.flow.training.CancelRun(training_service_pb2.CancelRunRequest(name=name))
 
+    async def pause(self, name: str) -> None:
+        """Ask a run to pause."""
+        await self.flow.training.PauseRun(training_service_pb2.PauseRunRequest(name=name))
+
+    async def resume(self, name: str) -> None:
+        """Let a paused run go on."""
+        await self.flow.training.ResumeRun(training_service_pb2.ResumeRunRequest(name=name))
+
+    async def gone(self, name: str) -> None:
+        """Wait until a run has neither a Job nor a trainer."""
+
+        async def check() -> bool:
+            return not await self.jobs(name) and not trainers(name)
+
+        await until(check, f"{name} has no Job and no trainer")
+
     async def reach(self, name: str, *states: str, seconds: float = 60) -> run_pb2.Run:
         """Wait until a run is in one of the states."""
         return await self._until(name, lambda run: state(run) in states, f"{name} is {' or '.join(states)}", seconds)

@@ -1,7 +1,7 @@
 """Work that is found again: its id is derived from what goes into it, so the same inputs lead to the same work.
 
-Work that succeeded is used, work that goes on is followed, generation that failed or is paused is resumed, and a run or
-export that failed or was cancelled is begun again under the next id ("…-2").
+Work that succeeded is used, work that goes on is followed, a paused run and generation that failed or is paused are
+resumed, and a run or export that failed or was cancelled is begun again under the next id ("…-2").
 """
 
 from __future__ import annotations
@@ -19,12 +19,8 @@ from finetuneflow_client.cli.session import Session
 from finetuneflow_client.errors import FtfError
 
 _BROKEN = (work_pb2.WORK_STATE_FAILED, work_pb2.WORK_STATE_CANCELLING, work_pb2.WORK_STATE_CANCELLED)
-_STOPPED = (
-    work_pb2.WORK_STATE_FAILED,
-    work_pb2.WORK_STATE_CANCELLED,
-    work_pb2.WORK_STATE_PAUSING,
-    work_pb2.WORK_STATE_PAUSED,
-)
+_PAUSED = (work_pb2.WORK_STATE_PAUSING, work_pb2.WORK_STATE_PAUSED)
+_STOPPED = (work_pb2.WORK_STATE_FAILED, work_pb2.WORK_STATE_CANCELLED, *_PAUSED)
 _MOST_ATTEMPTS = 100
 
 Found = TypeVar("Found")
@@ -103,7 +99,11 @@ async def run(session: Session, parent: str, id: str, make_run: Callable[[], Awa
     async def get(id: str) -> run_pb2.Run:
         return await flow.GetRun(training_service_pb2.GetRunRequest(name=f"{parent}/runs/{id}"))
 
-    return (await _unbroken(id, get, make)).name
+    found = await _unbroken(id, get, make)
+    if found.work.state in _PAUSED:
+        session.screen.say(f"resuming {found.name}")
+        await flow.ResumeRun(training_service_pb2.ResumeRunRequest(name=found.name))
+    return found.name
 
 
 async def export(session: Session, run_name: str, format: export_pb2.Format.ValueType) -> str:

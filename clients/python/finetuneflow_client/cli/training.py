@@ -141,6 +141,48 @@ async def cancel(session: Session) -> None:
         session.output.line(f"{name}: {wording.state(ended)}")
 
 
+async def pause(session: Session) -> None:
+    """Free what a run holds, or ask an LLM no more, and keep everything made."""
+    name = await targets.work(session, session.args.name)
+    if names.kind(name) == "runs":
+        held = (await session.flow.training.PauseRun(training_service_pb2.PauseRunRequest(name=name))).work
+    elif names.kind(name) == "datasets":
+        held = (await session.flow.dataset.PauseDataset(dataset_service_pb2.PauseDatasetRequest(name=name))).work
+    else:
+        raise _never_pauses(name)
+    if session.output.as_json:
+        session.output.message(held)
+    else:
+        rest = "there is nothing to pause" if held.end_time.seconds else f"go on with `ftf resume {_short(name)}`"
+        session.output.line(f"{name}: {wording.state(held)}; {rest}")
+
+
+async def resume(session: Session) -> None:
+    """Go on with paused work; with --watch follow it to its end."""
+    name = await targets.work(session, session.args.name)
+    if names.kind(name) == "runs":
+        work = (await session.flow.training.ResumeRun(training_service_pb2.ResumeRunRequest(name=name))).work
+    elif names.kind(name) == "datasets":
+        work = (await session.flow.dataset.ResumeDataset(dataset_service_pb2.ResumeDatasetRequest(name=name))).work
+    else:
+        raise _never_pauses(name)
+    if session.args.watch:
+        await watch(session)
+    elif session.output.as_json:
+        session.output.message(work)
+    else:
+        session.output.line(f"{name}: {wording.state(work)}")
+
+
+def _short(name: str) -> str:
+    """Return how a command names work of the project: a run by its id, else "datasets/d"."""
+    return names.short(name) if names.kind(name) == "runs" else "/".join(name.split("/")[-2:])
+
+
+def _never_pauses(name: str) -> FtfError:
+    return FtfError(f"{name} cannot pause", "name a run's id or datasets/ID", code="INVALID_ARGUMENT")
+
+
 async def logs(session: Session) -> None:
     """Print a run's log; when following, a connection that breaks off is taken up at the line that comes next."""
     args = session.args

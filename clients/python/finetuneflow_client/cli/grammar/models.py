@@ -10,6 +10,7 @@ from finetuneflow_client.cli.grammar.resources import RESOURCES
 from finetuneflow_client.cli.grammar.settings import RUN_CHUNK, RUN_DATASET, TRAINING, add_flags, add_strategy
 
 FORMATS = ("adapter", "merged")
+_PAUSABLE = "a run's id, otherwise the newest run's; or datasets/ID"
 _RUNS_HELP = 'show this one; "orphans": Jobs without a run and runs without a Job, exit 1 if any; otherwise list all'
 
 
@@ -41,6 +42,15 @@ def _work(parser: ArgumentParser) -> None:
 
 def _cancel(parser: ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", help="a run's id, or datasets/ID, exports/ID, files/ID")
+
+
+def _pause(parser: ArgumentParser) -> None:
+    parser.add_argument("name", nargs="?", default="", metavar="NAME", help=_PAUSABLE)
+
+
+def _resume(parser: ArgumentParser) -> None:
+    _pause(parser)
+    parser.add_argument("-w", "--watch", action="store_true", help="follow it to its end")
 
 
 def _logs(parser: ArgumentParser) -> None:
@@ -107,6 +117,22 @@ COMMANDS = (
     ),
     Command("logs", "Print a run's log.", "ftf logs run-1 --follow", "training.logs", _logs, project=True, json=False),
     Command("cancel", "Stop work.", "ftf cancel run-1", "training.cancel", _cancel, project=True),
+    Command(
+        "pause",
+        "Save a checkpoint, free the GPU, and keep everything until `ftf resume`.",
+        "ftf pause run-1",
+        "training.pause",
+        _pause,
+        project=True,
+    ),
+    Command(
+        "resume",
+        "Go on with paused work from its newest checkpoint.",
+        "ftf resume run-1 --watch",
+        "training.resume",
+        _resume,
+        project=True,
+    ),
     Command(
         "report",
         "Print a run's report, or save it.",
