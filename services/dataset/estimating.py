@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from services.common.documents.port import Document
 from services.common.resources import Resources
 from services.dataset import rounds
-from services.dataset.core.estimate import History, estimate
+from services.dataset.core.estimate import Expected, History, estimate, judged
+from services.dataset.core.example import Verdict
+from services.dataset.core.judging import messages
 from services.dataset.endpoints import Endpoints, prices
+from services.dataset.judge import PURPOSE as JUDGE
 from services.dataset.ports import Document as File
 from services.dataset.ports import Documents
 from services.dataset.spec import Plan
 
+_LIKE_A_PROMPT = "x" * 90
+"""As long as prompts and responses mostly are: what a judge sees of an example that is not there yet."""
+_SAMPLE = 200
+"""Calls whose chunks say how much a judge is shown."""
 _DATASETS = 20
 """Earlier datasets of an endpoint, the newest first, that its speed is taken from."""
 
@@ -43,15 +51,30 @@ class Estimator:
         spec = dataset["spec"]
         where = {"spec.llm_endpoint": endpoint["_id"], "delete_time": None}
         others = await self._datasets.collection.find(where, sort="order", descending=True, limit=_DATASETS)
-        history = History.of([d["usage"] for d in others if d["_id"] != dataset.get("_id")])
+        others = [d for d in others if d["_id"] != dataset.get("_id")]
+        history = History.of([d["usage"] for d in others])
         most = len(planned.calls)
         wanted = [n for n in (spec["max_examples"], spec.get("accepted_examples", 0)) if n]
         if spec.get("accepted_examples"):
             most = max(most, await asyncio.to_thread(make.most, spec))
-        size = await asyncio.to_thread(_mean_bytes, planned)
-        return estimate((min([most, *wanted]), most), size, spec, prices(endpoint), history)
+        size = await asyncio.to_thread(_mean_bytes, [call.messages for call in planned.calls])
+        expected = Expected((min([most, *wanted]), most), size, prices(endpoint), history)
+        return estimate(spec, expected, await self._judging(spec, planned, expected, others))
+
+    async def _judging(
+        self, spec: Document, planned: Plan, generation: Expected, others: Sequence[Document]
+    ) -> Expected | None:
+        """Return the calls to the judge; None without one."""
+        if JUDGE not in spec:
+            return None
+        endpoint = await self._endpoints.resources.get(spec[JUDGE]["llm_endpoint"])
+        same = [d for d in others if d["spec"].get(JUDGE, {}).get("llm_endpoint") == endpoint["_id"]]
+        history = History.of([d["usage"] for d in same], JUDGE)
+        calls = judged(generation.calls, History.of([d["usage"] for d in same]), history)
+        asked = [messages(Verdict(_LIKE_A_PROMPT, _LIKE_A_PROMPT), call.source) for call in planned.calls[:_SAMPLE]]
+        return Expected(calls, _mean_bytes(asked), prices(endpoint), history)
 
 
-def _mean_bytes(planned: Plan) -> float:
-    sizes = [sum(len(m["content"].encode()) for m in call.messages) for call in planned.calls]
+def _mean_bytes(asked: Sequence[Sequence[dict[str, str]]]) -> float:
+    sizes = [sum(len(m["content"].encode()) for m in messages) for messages in asked]
     return sum(sizes) / max(1, len(sizes))

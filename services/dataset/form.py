@@ -26,7 +26,7 @@ _EXAMPLE_FIELDS = (
     "prompt", "response", "chunk", "evidence", "accepted", "drop_reason", "drop_detail", "split", "prompt_version",
     "llm", "reply_tokens", "edited", "evidence_span",
 )  # fmt: skip
-_TASK_FIELDS = ("reasoning", "task_type", "language", "persona")
+_TASK_FIELDS = ("reasoning", "task_type", "language", "persona", "judge_reason")
 
 
 def endpoint(doc: Document) -> llm_endpoint_pb2.LlmEndpoint:
@@ -48,7 +48,7 @@ def endpoint(doc: Document) -> llm_endpoint_pb2.LlmEndpoint:
     )
 
 
-def usage(doc: Mapping[str, float]) -> dataset_pb2.Usage:
+def usage(doc: Mapping[str, Any]) -> dataset_pb2.Usage:
     """Return what generation used."""
     return dataset_pb2.Usage(
         calls=int(doc["calls"]),
@@ -57,6 +57,7 @@ def usage(doc: Mapping[str, float]) -> dataset_pb2.Usage:
         completion_tokens=int(doc["completion_tokens"]),
         seconds=doc["seconds"],
         cost=doc.get("cost", 0.0),
+        judge_calls=int(doc.get("parts", {}).get("judge", {}).get("calls", 0)),
     )
 
 

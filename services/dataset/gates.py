@@ -1,6 +1,6 @@
-"""What an example passes after the check of its reply: gates that know the dataset's other examples.
+"""What an example passes after the check of its reply: first gates that look at it alone, then those that compare.
 
-Replies come to the gates one at a time, in the order of the plan, so that what they decide depends neither on which
+Replies come to the comparison one at a time, in the order of the plan, so that what it decides depends neither on which
 reply came first nor on a restart in between.
 """
 
@@ -31,11 +31,8 @@ class Gates:
         self._spec = spec
         self._doubles = Doubles(spec.get("near_duplicate", NEAR))
 
-    def judge(self, verdict: Verdict, call: Call) -> Verdict:
-        """Return the verdict with what the gates say of it; an accepted one is remembered. CPU work: about 1 ms."""
-        return self._doubles.judge(self._screened(verdict, call))
-
-    def _screened(self, verdict: Verdict, call: Call) -> Verdict:
+    def screened(self, verdict: Verdict, call: Call) -> Verdict:
+        """Return the verdict with what those gates say that need no other example. CPU work: about 1 ms."""
         if self._compares(verdict, call):
             verdict = gate(verdict, call.source, self._spec.get("min_grounding", LEAST))
         policy, canaries = self._spec.get("pii_policy", {}), self._spec.get("canaries", [])
@@ -45,6 +42,10 @@ class Gates:
         """Whether the answer is to be in the words of its evidence."""
         asks = self._spec["task_type"] in _IN_ITS_WORDS and not call.aim.language
         return asks and bool(verdict.evidence) and call.aim.question_type != UNANSWERABLE
+
+    def compared(self, verdict: Verdict) -> Verdict:
+        """Return the verdict, dropped if it says what an earlier one says; an accepted one is remembered. CPU work."""
+        return self._doubles.judge(verdict)
 
     def recall(self, example: Document) -> Verdict:
         """Remember an example that was judged before, so that later ones are judged as they would have been."""

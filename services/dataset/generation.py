@@ -17,11 +17,10 @@ from services.common.errors import FineTuneFlowError, NotFound, NotReady
 from services.common.resources import Mutate
 from services.common.work import Claim, OnHold, Superseded
 from services.dataset import rounds
-from services.dataset.asking import Asker, BudgetReached
-from services.dataset.core import tasks
-from services.dataset.core.asked import Asked
+from services.dataset.answers import Answer, arrived
+from services.dataset.askers import Askers, askers
+from services.dataset.assessing import Assessor
 from services.dataset.core.example import Verdict
-from services.dataset.core.replies import parse
 from services.dataset.endpoints import Endpoints
 from services.dataset.estimating import Estimator
 from services.dataset.freezing import Freezer
@@ -31,14 +30,13 @@ from services.dataset.ports import Document as File
 from services.dataset.ports import Documents
 from services.dataset.rounds import specs
 from services.dataset.spec import Call, Plan
+from services.dataset.spending import BudgetReached
 from services.dataset.store import Calls, Examples
 from services.dataset.tally import Tally
 
 TELL_SECONDS = 0.4
 ACCEPTED = "ACCEPTED_REACHED"
 MOST_WRITING = 64
-MOST_JUDGED = 32
-"""Replies judged in one go: what a pause has to wait for at most."""
 MAX_AHEAD = 4
 """Replies waiting to be judged, per call in flight: bounds the memory when an early call is slow."""
 
@@ -97,7 +95,8 @@ class Generator:
             if "estimate" not in claim.doc:
                 await self._keep_estimate(claim, planned, make)
             await self._freezer.accounts.keep(claim, planned, sources)
-            run = _Run(claim, Asker(client, self._calls, claim.doc, self._patience), planned, self._examples)
+            asked = await askers(claim.doc, self._endpoints, self._calls, self._patience)
+            run = _Run(claim, asked, planned, self._examples)
             await run.to_the_end()
             if run.stop_reason or not spec.get("accepted_examples"):
                 break
@@ -127,13 +126,15 @@ def _round(turn: int) -> Mutate:
 class _Run:
     """One attempt at one dataset."""
 
-    def __init__(self, claim: Claim, asker: Asker, planned: Plan, examples: Examples) -> None:
+    def __init__(self, claim: Claim, asked: Askers, planned: Plan, examples: Examples) -> None:
         self._claim = claim
-        self._asker = asker
+        self._spending = asked.spending
+        self._asker = asked.asker
         self._plan = planned
         self._examples = examples
         self._spec: dict[str, Any] = claim.doc["spec"]
         self._gates = Gates(self._spec)
+        self._assessor = Assessor(planned, self._gates, asked.judge)
         self._began = time.monotonic()
         self._earlier = float(claim.doc["usage"]["seconds"])
         self._told = 0.0
@@ -144,9 +145,9 @@ class _Run:
 
     async def to_the_end(self) -> None:
         """Make what calls are missing and judge every reply, until the plan or the limit is reached."""
-        await self._asker.begin()
+        await self._spending.begin()
         self._known = await self._examples.keep_only(self._claim.doc, self._plan.calls)
-        pending: deque[asyncio.Task[Document]] = deque()
+        pending: deque[asyncio.Task[Answer]] = deque()
         calls, index = self._plan.calls, 0
         try:
             while index < len(calls):
@@ -154,16 +155,16 @@ class _Run:
                     self.tally.calls_dropped[self.stop_reason] += len(calls) - index
                     break
                 ahead = calls[index + len(pending) : index + self._window()]
-                pending.extend(asyncio.create_task(self._asker.answer(c)) for c in ahead)
+                pending.extend(asyncio.create_task(self._answer(c)) for c in ahead)
                 try:
-                    replies = await _answered(pending)
+                    replies = await arrived(pending)
                 except BudgetReached as reached:
                     # Later calls may have been answered before a restart: what was paid for is used.
                     self.stop_reason = reached.reason
                     self.tally.calls_dropped[reached.reason] += 1
                     index += 1
                     continue
-                await _to_its_end(self._judge(list(zip(calls[index:], replies, strict=False))))
+                await _to_its_end(self._judge(replies))
                 index += len(replies)
                 await self._tell()
             self._enough()
@@ -182,7 +183,7 @@ class _Run:
         except Superseded as error:
             if isinstance(error.__cause__, NotFound):
                 # Deleted meanwhile: what was written after the purge goes too.
-                await self._asker.forget()
+                await self._spending.forget()
                 await self._examples.delete(uid)
 
     def _window(self) -> int:
@@ -200,17 +201,25 @@ class _Run:
         self.stop_reason = reached[0] if reached else self.stop_reason
         return bool(reached)
 
-    async def _judge(self, answered: Sequence[tuple[Call, Document]]) -> None:
+    async def _answer(self, call: Call) -> Answer:
+        """Return a call's record, and what is said of it by itself if an LLM has a say in that."""
+        reply = await self._asker.answer(call)
+        if call.id in self._known or not self._assessor.asks:
+            return Answer(call, reply)
+        return Answer(call, reply, await self._assessor.assess(call, reply["text"]))
+
+    async def _judge(self, answered: Sequence[Answer]) -> None:
         """Judge replies after those before them, and begin to store their examples."""
-        known = {c.id: await self._examples.of_call(self._claim.doc, c) for c, _ in answered if c.id in self._known}
+        calls = [answer.call for answer in answered if answer.call.id in self._known]
+        known = {call.id: await self._examples.of_call(self._claim.doc, call) for call in calls}
         # One way to a thread and back for many of them: that may take longer than judging one.
         verdicts = await asyncio.to_thread(self._verdicts, answered, known)
-        for (call, reply), verdict in zip(answered, verdicts, strict=True):
-            if example := known.get(call.id):
+        for answer, verdict in zip(answered, verdicts, strict=True):
+            if example := known.get(answer.call.id):
                 self.tally.note(example)
                 continue
             version = self._plan.template.version
-            add = self._examples.add(self._claim.doc, call, verdict, reply, version, self._asker.llm)
+            add = self._examples.add(self._claim.doc, answer.call, verdict, answer.reply, version, self._asker.llm)
             # Stored side by side, so that many are committed at once; `_tell` counts none before it is stored.
             self._writing.add(asyncio.create_task(add))
             flags = list(verdict.flags)
@@ -220,16 +229,15 @@ class _Run:
         if len(self._writing) >= MOST_WRITING:
             await self._written()
 
-    def _verdicts(
-        self, answered: Sequence[tuple[Call, Document]], known: Mapping[str, Document | None]
-    ) -> list[Verdict]:
+    def _verdicts(self, answered: Sequence[Answer], known: Mapping[str, Document | None]) -> list[Verdict]:
         """Return what checks and gates say of replies, in order. CPU work: about 1 ms a reply."""
         found = []
-        for call, reply in answered:
-            if example := known.get(call.id):
+        for answer in answered:
+            if example := known.get(answer.call.id):
                 found.append(self._gates.recall(example))
             else:
-                found.append(self._gates.judge(judge(self._plan, call, reply["text"]), call))
+                alone = answer.alone or self._assessor.screened(answer.call, answer.reply["text"])
+                found.append(self._gates.compared(alone))
         return found
 
     async def _written(self) -> None:
@@ -245,9 +253,7 @@ class _Run:
         """Write the counts and the usage as they are now."""
         doc["counts"] = self.tally.counts()
         doc["flags"] = dict(self.tally.flags)
-        usage = self._asker.usage
-        cost = self._asker.prices.cost(usage["prompt_tokens"], usage["completion_tokens"]) if usage else 0.0
-        doc["usage"] = {**usage, "cost": cost, "seconds": self._earlier + time.monotonic() - self._began}
+        doc["usage"] = {**self._spending.usage(), "seconds": self._earlier + time.monotonic() - self._began}
         doc["stop_reason"] = self.stop_reason
         done, total = self.tally.judged, len(self._plan.calls)
         doc["work"]["progress"] = {"phase": "generate", "done": done, "total": total, "unit": "calls"}
@@ -260,22 +266,6 @@ class _Run:
         await self._claim.update(self.final)
 
 
-async def _answered(pending: deque[asyncio.Task[Document]]) -> list[Document]:
-    """Wait for the next reply; return it and those that are there already and follow it, taken off what is pending.
-
-    Raises: what the next call ended with, if not with a reply.
-    """
-    await asyncio.wait([pending[0]])
-    replies = [pending.popleft().result()]
-    while pending and len(replies) < MOST_JUDGED and _is_there(pending[0]):
-        replies.append(pending.popleft().result())
-    return replies
-
-
-def _is_there(task: asyncio.Task[Document]) -> bool:
-    return task.done() and not task.cancelled() and task.exception() is None
-
-
 async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
     """Do some work whole, also when cancelled meanwhile: an example is stored and counted, or neither."""
     task = asyncio.create_task(work)
@@ -284,11 +274,3 @@ async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
     except asyncio.CancelledError:
         await asyncio.gather(task, return_exceptions=True)
         raise
-
-
-def judge(planned: Plan, call: Call, text: str) -> Verdict:
-    """Return what the checks say of a reply."""
-    found, reason, detail = parse(text, planned.template.schema)
-    if found is None:
-        return Verdict(drop_reason="REFUSAL_REPLY" if reason == "REFUSAL" else reason, detail=detail)
-    return tasks.check(found, Asked(planned.template, call.source, call.passage, call.aim, call.fact))

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from services.dataset.core.formats.table import FLAG, MESSAGES, NUMBER, PAIRS, TURNS, shape
+from services.dataset.core.formats.table import FLAG, MESSAGES, NUMBER, PAIRS, SCORE, TURNS, shape
 
 if TYPE_CHECKING:
     from arro3.core import DataType, Schema
@@ -48,7 +48,7 @@ def _type(shape: str, message_keys: frozenset[str]) -> DataType:
         return _list(_struct(**{"from": text, "value": text}))
     if shape == PAIRS:
         return _list(_list(text))
-    return {FLAG: DataType.bool(), NUMBER: DataType.int64()}.get(shape, text)
+    return {FLAG: DataType.bool(), NUMBER: DataType.int64(), SCORE: DataType.float64()}.get(shape, text)
 
 
 def _struct(**fields: DataType) -> DataType:

@@ -9,19 +9,41 @@ from typing import Any
 
 from services.common.documents.port import Document
 from services.common.errors import InvalidArgument
-from services.dataset.core.example import Source
+from services.dataset.askers import askers
+from services.dataset.asking import Asker
+from services.dataset.assessing import Assessor
+from services.dataset.core.example import Source, Verdict
 from services.dataset.endpoints import Endpoints
 from services.dataset.gates import Gates
-from services.dataset.generation import judge
-from services.dataset.llm import LlmClient
 from services.dataset.ports import Document as File
 from services.dataset.ports import Documents, Reply
 from services.dataset.rounds import Maker
-from services.dataset.spec import Call, Plan
-from services.dataset.store import describe
+from services.dataset.spec import Call
+from services.dataset.store import Used, answered, describe
 
 MAX_CALLS = 10
 DEFAULT_CALLS = 3
+
+
+class _Passing:
+    """Records of calls that nobody asks for again."""
+
+    async def get(self, uid: str, id: str) -> Document | None:
+        """Return the record of a call: none is kept."""
+        return None
+
+    async def record(
+        self, uid: str, id: str, reply: Reply, seconds: float, charged: tuple[float, float], prompt_bytes: int
+    ) -> Document:
+        """Return the record of an answered call."""
+        return {"seconds": seconds, "charged": charged, "prompt_bytes": prompt_bytes, **answered(reply)}
+
+    async def recorded(self, uid: str) -> tuple[dict[str, Used], set[str]]:
+        """Return that nothing was used before."""
+        return {}, set()
+
+    async def delete(self, uid: str) -> None:
+        """Nothing is kept."""
 
 
 class Preview:
@@ -41,43 +63,24 @@ class Preview:
         if not 0 <= calls <= MAX_CALLS:
             raise InvalidArgument(f"calls is {calls}; use 1 to {MAX_CALLS}, or 0.", field="calls")
         spec = resolved["spec"]
-        client = await self._endpoints.client(spec["llm_endpoint"])
         wanted = calls or DEFAULT_CALLS
         sources = await self._sources(resolved["files"], wanted)
-        make = await asyncio.to_thread(Maker, resolved, client.endpoint.model, sources)
+        unlimited = {"uid": "", "spec": {**spec, "max_tokens_total": 0, "max_cost": 0.0}}
+        asked = await askers(unlimited, self._endpoints, _Passing(), 0)
+        make = await asyncio.to_thread(Maker, resolved, asked.asker.model, sources)
         planned = await asyncio.to_thread(make, spec)
         made = min(wanted, len(planned.calls))
         chosen = [planned.calls[i * len(planned.calls) // made] for i in range(made)]
         began = time.monotonic()
-        replies = await self._ask(client, spec, chosen)
-        examples = await asyncio.to_thread(_judged, resolved, planned, list(zip(chosen, replies, strict=True)))
-        return examples, {
-            "calls": len(replies),
-            "retries": sum(r.retries for r in replies),
-            "prompt_tokens": sum(r.prompt_tokens for r in replies),
-            "completion_tokens": sum(r.completion_tokens for r in replies),
-            "seconds": time.monotonic() - began,
-        }
-
-    async def _ask(self, client: LlmClient, spec: dict[str, Any], calls: Sequence[Call]) -> list[Reply]:
-        """Make some calls side by side; if one fails, the others are given up."""
-        asked = [
-            asyncio.create_task(
-                client.complete(
-                    call.messages,
-                    call.schema,
-                    temperature=spec["temperature"],
-                    max_tokens=spec["max_tokens"],
-                    seed=spec["seed"] + call.index,
-                )
-            )
-            for call in calls
-        ]
-        try:
-            return await asyncio.gather(*asked)
-        finally:
-            for task in asked:
-                task.cancel()
+        gates = Gates(spec)
+        looked_at = await _side_by_side(asked.asker, Assessor(planned, gates, asked.judge), chosen)
+        examples = []
+        for call, (reply, alone) in zip(chosen, looked_at, strict=True):
+            verdict = await asyncio.to_thread(gates.compared, alone)
+            described = describe(call, verdict, planned.template.name)
+            extra: dict[str, Any] = {"prompt_version": planned.template.version, "llm": resolved["llm"]}
+            examples.append({**described, **extra, "_id": "", "reply_tokens": reply["completion_tokens"]})
+        return examples, {**asked.spending.usage(), "seconds": time.monotonic() - began}
 
     async def _sources(self, files: Sequence[dict[str, str]], wanted: int) -> list[Source]:
         """Return the first chunks of some files: as many as there are calls, from as many files as can be."""
@@ -94,12 +97,16 @@ class Preview:
         return found
 
 
-def _judged(resolved: Document, planned: Plan, answered: Sequence[tuple[Call, Reply]]) -> list[Document]:
-    """Return examples as they would be stored, dropped ones too."""
-    gates, examples = Gates(resolved["spec"]), []
-    extra: dict[str, Any] = {"prompt_version": planned.template.version, "llm": resolved["llm"], "_id": ""}
-    for call, reply in answered:
-        verdict = gates.judge(judge(planned, call, reply.text), call)
-        described = describe(call, verdict, planned.template.name)
-        examples.append({**described, **extra, "reply_tokens": reply.completion_tokens})
-    return examples
+async def _side_by_side(asker: Asker, assessor: Assessor, calls: Sequence[Call]) -> list[tuple[Document, Verdict]]:
+    """Make some calls and look at each reply by itself; if one fails, the others are given up."""
+
+    async def looked_at(call: Call) -> tuple[Document, Verdict]:
+        reply = await asker.answer(call)
+        return reply, await assessor.assess(call, reply["text"])
+
+    tasks = [asyncio.create_task(looked_at(call)) for call in calls]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()

@@ -6,6 +6,7 @@ from typing import Any
 
 from finetuneflow.dataset.v1 import dataset_pb2
 from services.common.errors import InvalidArgument
+from services.dataset.core.judging import HIGHEST, LEAST, LOWEST
 from services.dataset.core.masking import OTHERS
 from services.dataset.core.pii import KINDS
 
@@ -49,4 +50,17 @@ def quality(wanted: dataset_pb2.DatasetSpec) -> dict[str, Any]:
                 f"near_duplicate is {wanted.near_duplicate:g}; use 0.5 to 1.", field="spec.near_duplicate"
             )
         found["near_duplicate"] = wanted.near_duplicate
+    if wanted.HasField("judge"):
+        found["judge"] = _judge(wanted.judge)
     return found
+
+
+def _judge(wanted: dataset_pb2.Judge) -> dict[str, Any]:
+    """Return the settings of a judge; its endpoint stays as it is."""
+    if not wanted.HasField("min_score"):
+        return {"llm_endpoint": wanted.llm_endpoint, "min_score": LEAST}
+    if not LOWEST <= wanted.min_score <= HIGHEST:
+        raise InvalidArgument(
+            f"min_score is {wanted.min_score:g}; use {LOWEST} to {HIGHEST}.", field="spec.judge.min_score"
+        )
+    return {"llm_endpoint": wanted.llm_endpoint, "min_score": wanted.min_score}

@@ -18,7 +18,7 @@ from services.dataset.endpoints import Endpoints, prices
 from services.dataset.freezing import Freezer
 from services.dataset.ports import Documents
 from services.dataset.prompttemplates import PromptTemplates, resource_name
-from services.dataset.spec import complete
+from services.dataset.spec import complete, used_endpoints
 from services.dataset.store import Calls, Examples
 from services.dataset.tasksettings import task_settings
 from services.dataset.templates import template_of
@@ -71,13 +71,18 @@ class Datasets:
         files = await self._documents.files(parent, spec["files"])
         spec["files"] = [f.name for f in files]
         records = [asdict(f) for f in files]
+        if "judge" in spec:
+            judge = spec["judge"]
+            judge["llm_endpoint"] = await self._endpoints.resolve(judge["llm_endpoint"] or spec["llm_endpoint"])
+        for used in used_endpoints(spec).values():
+            priced = await self._endpoints.resources.get(used)
+            if spec["max_cost"] and prices(priced) == NO_PRICES:
+                raise InvalidArgument(
+                    f"{used} has no prices, so max_cost cannot be kept. Make it again with its prices, or leave "
+                    "max_cost out.",
+                    field="spec.max_cost",
+                )
         endpoint = await self._endpoints.resources.get(spec["llm_endpoint"])
-        if spec["max_cost"] and prices(endpoint) == NO_PRICES:
-            raise InvalidArgument(
-                f"{endpoint['_id']} has no prices, so max_cost cannot be kept. Make it again with its prices, or leave "
-                "max_cost out.",
-                field="spec.max_cost",
-            )
         return {
             "spec": spec,
             "prompt_template": kept,

@@ -64,6 +64,12 @@ def complete(wanted: dataset_pb2.DatasetSpec) -> dict[str, Any]:
     return spec
 
 
+def used_endpoints(spec: dict[str, Any]) -> dict[str, str]:
+    """Return the names of the endpoints that a dataset asks, by what they are asked for; "" for its examples."""
+    further = {"judge": spec["judge"]["llm_endpoint"]} if "judge" in spec else {}
+    return {"": spec["llm_endpoint"], **further}
+
+
 @dataclass(frozen=True)
 class Call:
     """One call to the LLM.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from services.common import ids
@@ -18,6 +19,43 @@ EXAMPLE_INDEXES = ("dataset_uid,order", "parent,accepted,order", "order")
 _PAGE = 500
 USAGE = ("retries", "prompt_tokens", "completion_tokens", "prompt_bytes")
 """What is added up over the calls of a dataset."""
+
+
+@dataclass
+class Used:
+    """What some calls used.
+
+    Args:
+        figures: "calls", and the sum of each of USAGE.
+        charged: tokens of prompts and replies that count against budgets.
+    """
+
+    figures: dict[str, float] = field(default_factory=lambda: {"calls": 0, **dict.fromkeys(USAGE, 0)})
+    charged: tuple[float, float] = (0, 0)
+
+    def add(self, record: Document) -> None:
+        """Count one more call."""
+        self.figures["calls"] += 1
+        for name in USAGE:
+            self.figures[name] += record.get(name, 0)
+        prompt, completion = record.get("charged") or (record["prompt_tokens"], record["completion_tokens"])
+        self.charged = (self.charged[0] + prompt, self.charged[1] + completion)
+
+
+def purpose(id: str) -> str:
+    """Return what a call was made for: "judge" of "judge-1f2e", "" of a call that was to bring an example."""
+    return id.rpartition("-")[0]
+
+
+def answered(reply: Reply) -> Document:
+    """Return what is recorded of a reply."""
+    return {
+        "text": reply.text[:200_000],
+        "reasoning": reply.reasoning[:100_000],
+        "prompt_tokens": reply.prompt_tokens,
+        "completion_tokens": reply.completion_tokens,
+        "retries": reply.retries,
+    }
 
 
 class Calls:
@@ -42,33 +80,25 @@ class Calls:
         doc: Document = {
             "_id": f"{uid}/{id}",
             "dataset_uid": uid,
-            "text": reply.text[:200_000],
-            "reasoning": reply.reasoning[:100_000],
-            "prompt_tokens": reply.prompt_tokens,
-            "completion_tokens": reply.completion_tokens,
-            "retries": reply.retries,
             "seconds": seconds,
             "charged": list(charged),
             "prompt_bytes": prompt_bytes,
+            **answered(reply),
         }
         try:
             return await self._collection.insert(doc)
         except AlreadyExists:
             return await self._collection.get(doc["_id"]) or doc
 
-    async def recorded(self, uid: str) -> tuple[dict[str, float], tuple[float, float], set[str]]:
-        """Return what all recorded calls of a dataset used, what they count for against budgets, and their ids."""
-        total: dict[str, float] = {"calls": 0, **dict.fromkeys(USAGE, 0)}
-        prompt = completion = 0.0
+    async def recorded(self, uid: str) -> tuple[dict[str, Used], set[str]]:
+        """Return what the recorded calls of a dataset used, by what they were made for, and their ids."""
+        found: dict[str, Used] = {}
         ids_: set[str] = set()
         async for doc in _all(self._collection, {"dataset_uid": uid}, "_id"):
-            total["calls"] += 1
-            for field in USAGE:
-                total[field] += doc.get(field, 0)
-            charged = doc.get("charged") or (doc["prompt_tokens"], doc["completion_tokens"])
-            prompt, completion = prompt + charged[0], completion + charged[1]
-            ids_.add(doc["_id"].partition("/")[2])
-        return total, (prompt, completion), ids_
+            id = doc["_id"].partition("/")[2]
+            found.setdefault(purpose(id), Used()).add(doc)
+            ids_.add(id)
+        return found, ids_
 
     async def delete(self, uid: str) -> None:
         """Remove the calls of a dataset. Repeating it does nothing."""
@@ -172,6 +202,7 @@ def describe(call: Call, verdict: Verdict, task_type: str) -> Document:
         # Stores may differ where a path meets a list: this is what is asked for.
         "flagged": dict.fromkeys(verdict.flags, True),
         "scores": dict(verdict.scores),
+        **({"judge_reason": verdict.judge_reason} if verdict.judge_reason else {}),
     }
 
 

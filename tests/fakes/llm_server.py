@@ -62,6 +62,15 @@ def example(request: Request) -> dict[str, str]:
     return {**prompt, "evidence": allowed[0] if allowed else passage, "answer": passage}
 
 
+def judgement(request: Request) -> dict[str, Any]:
+    """Return what a judge says that counts words: 5 if the source has those of the response, 1 if it lacks a number."""
+    source = re.findall(r"^Source: (.*)$", request.asked, re.M)[0].lower()
+    said = " ".join(re.findall(r"^Response: (.*)$", request.asked, re.M)).lower()
+    missing = [word for word in re.findall(r"\w+", said) if word not in re.findall(r"\w+", source)]
+    score = 1 if any(word.isdigit() for word in missing) else 5 if not missing else 3
+    return {"reason": f"The source lacks {', '.join(missing)}." if missing else "All of it is there.", "score": score}
+
+
 def good(request: Request) -> Answer:
     """A good reply as JSON, whatever the task."""
     return Answer(json.dumps(good_reply(request)))
@@ -73,6 +82,8 @@ def good_reply(request: Request) -> dict[str, Any]:
     The task is told by the schema that comes with the call; without one it is a question or an instruction.
     """
     wanted = request.body.get("response_format", {}).get("json_schema", {}).get("schema", {}).get("properties", {})
+    if "score" in wanted or 'Reply with JSON only: {"reason"' in request.body["messages"][0]["content"]:
+        return judgement(request)
     if set(wanted) <= {"question", "instruction", "evidence", "answer"} and "Kind:" not in request.asked:
         return example(request)
     passage = _PASSAGE.findall(request.asked)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 PER_MESSAGE = 16
 """Tokens that a chat template may put round one message."""
+Amount = tuple[float, float]
+"""Tokens, and what they cost."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,10 @@ class Prices:
         """Return what some tokens cost."""
         return (prompt_tokens * self.prompt + completion_tokens * self.completion) / 1e6
 
+    def amount(self, prompt_tokens: float, completion_tokens: float) -> Amount:
+        """Return some tokens as what a budget counts."""
+        return prompt_tokens + completion_tokens, self.cost(prompt_tokens, completion_tokens)
+
 
 NO_PRICES = Prices()
 
@@ -30,45 +36,40 @@ def most_prompt_tokens(messages: Sequence[dict[str, str]]) -> int:
 
 
 class Budget:
-    """Tokens and money: what was used, and what calls in flight may still use.
+    """Tokens and money: what was used, and what calls in flight may still use, whichever endpoint is asked.
 
     Args:
         max_tokens, max_cost: 0 for no limit.
-        prompt_tokens, completion_tokens: used before.
+        tokens, cost: used before.
 
     Attributes:
         in_flight: calls that have reserved and not settled.
     """
 
-    def __init__(
-        self, max_tokens: int, max_cost: float, prices: Prices, prompt_tokens: float = 0, completion_tokens: float = 0
-    ) -> None:
+    def __init__(self, max_tokens: int, max_cost: float, tokens: float = 0, cost: float = 0) -> None:
         self._max_tokens = max_tokens
         self._max_cost = max_cost
-        self._prices = prices
-        self._prompt = prompt_tokens
-        self._completion = completion_tokens
-        self._held = (0, 0)
+        self._tokens = tokens
+        self._cost = cost
+        self._held: Amount = (0, 0)
         self.in_flight = 0
 
-    def refuses(self, prompt_tokens: int, completion_tokens: int) -> str:
-        """Return which limit a call of so many tokens at most could pass: MAX_TOKENS_TOTAL, MAX_COST; "" if none."""
-        prompt = self._prompt + prompt_tokens + self._held[0]
-        completion = self._completion + completion_tokens + self._held[1]
-        if self._max_tokens and prompt + completion > self._max_tokens:
+    def refuses(self, most: Amount) -> str:
+        """Return which limit a call of that much at most could pass: MAX_TOKENS_TOTAL, MAX_COST; "" if none."""
+        if self._max_tokens and self._tokens + self._held[0] + most[0] > self._max_tokens:
             return "MAX_TOKENS_TOTAL"
-        if self._max_cost and self._prices.cost(prompt, completion) > self._max_cost:
+        if self._max_cost and self._cost + self._held[1] + most[1] > self._max_cost:
             return "MAX_COST"
         return ""
 
-    def reserve(self, prompt_tokens: int, completion_tokens: int) -> None:
+    def reserve(self, most: Amount) -> None:
         """Set aside what a call may use at most; only after refuses said "" to the same."""
-        self._held = (self._held[0] + prompt_tokens, self._held[1] + completion_tokens)
+        self._held = (self._held[0] + most[0], self._held[1] + most[1])
         self.in_flight += 1
 
-    def settle(self, reserved: tuple[int, int], used: tuple[float, float] = (0, 0)) -> None:
+    def settle(self, reserved: Amount, used: Amount = (0, 0)) -> None:
         """Give back what was set aside and count what was used instead."""
         self._held = (self._held[0] - reserved[0], self._held[1] - reserved[1])
         self.in_flight -= 1
-        self._prompt += used[0]
-        self._completion += used[1]
+        self._tokens += used[0]
+        self._cost += used[1]

@@ -19,13 +19,18 @@ _SPEED = (0.6, 1.6)
 """How far the time may be: servers have other work too."""
 
 
+_JUDGED = (0.5, 1.0)
+"""Share of the replies that a judge is asked about, without a measurement: those that the checks let through."""
+
+
 @dataclass(frozen=True)
 class History:
-    """What earlier calls of an endpoint took, added up; all 0 if there were none.
+    """What earlier calls of one purpose took, added up; all 0 if there were none.
 
     Args:
         prompt_bytes: UTF-8 bytes of their messages.
         seconds: of generation, with as many calls in flight as the endpoint allows.
+        timed: calls of every purpose that were made in that time.
     """
 
     calls: float = 0
@@ -33,44 +38,97 @@ class History:
     prompt_tokens: float = 0
     completion_tokens: float = 0
     seconds: float = 0
+    timed: float = 0
 
     @classmethod
-    def of(cls, usages: list[Mapping[str, float]]) -> History:
-        """Return the history of some datasets' usages; those that lack a figure are left out."""
-        names = ("calls", "prompt_bytes", "prompt_tokens", "completion_tokens", "seconds")
-        whole = [u for u in usages if all(u.get(name) for name in names)]
-        return cls(**{name: sum(u[name] for u in whole) for name in names})
+    def of(cls, usages: list[Mapping[str, Any]], purpose: str = "") -> History:
+        """Return the history of some datasets' usages; those that lack a figure are left out.
+
+        Args:
+            purpose: "judge", or "" for the calls that were to bring examples.
+        """
+        found = [_of(usage, purpose) for usage in usages]
+        whole = [u for u in found if all(u.get(name) for name in _FIGURES)]
+        return cls(**{name: sum(u[name] for u in whole) for name in _FIGURES})
 
 
-def estimate(
-    calls: Range, prompt_bytes: float, spec: Mapping[str, Any], prices: Prices, history: History
-) -> dict[str, Any]:
+_FIGURES = ("calls", "prompt_bytes", "prompt_tokens", "completion_tokens", "seconds", "timed")
+_SUMS = _FIGURES[:4]
+
+
+def _of(usage: Mapping[str, Any], purpose: str) -> dict[str, float]:
+    """Return the figures of one purpose's calls, and the time that all took."""
+    parts = usage.get("parts", {})
+    if purpose:
+        found = {name: parts.get(purpose, {}).get(name, 0) for name in _SUMS}
+    else:
+        found = {name: usage.get(name, 0) - sum(part[name] for part in parts.values()) for name in _SUMS}
+    return {**found, "seconds": usage.get("seconds", 0), "timed": usage.get("calls", 0)}
+
+
+@dataclass(frozen=True)
+class Expected:
+    """Calls of one purpose that are expected.
+
+    Args:
+        calls: fewest and most.
+        prompt_bytes: UTF-8 bytes of the messages of a call, on average.
+    """
+
+    calls: Range
+    prompt_bytes: float
+    prices: Prices
+    history: History
+
+    def use(self, max_tokens: int) -> dict[str, Range]:
+        """Return the ranges of what they take."""
+        (low, high), past = self.calls, self.history
+        if past.calls:
+            tokens = self.prompt_bytes * past.prompt_tokens / past.prompt_bytes
+            prompt = (low * tokens * _MEASURED[0], high * tokens * _MEASURED[1])
+            reply = past.completion_tokens / past.calls
+            completion = (low * reply * _MEASURED[0], high * min(reply * _MEASURED[1], max_tokens))
+        else:
+            prompt = (low * self.prompt_bytes / _BYTES_PER_TOKEN[0], high * self.prompt_bytes / _BYTES_PER_TOKEN[1])
+            completion = (low * min(_SHORTEST_REPLY, max_tokens), high * max_tokens)
+        each = past.seconds / past.timed if past.timed else 0.0
+        cost = (self.prices.cost(prompt[0], completion[0]), self.prices.cost(prompt[1], completion[1]))
+        seconds = (low * each * _SPEED[0], high * each * _SPEED[1])
+        return {
+            "calls": self.calls,
+            "prompt_tokens": prompt,
+            "completion_tokens": completion,
+            "cost": cost,
+            "seconds": seconds,
+        }
+
+
+def judged(calls: Range, generation: History, judging: History) -> Range:
+    """Return how many calls to a judge so many calls bring, from the share of earlier ones that it was asked about."""
+    if not generation.calls or not judging.calls:
+        return calls[0] * _JUDGED[0], calls[1] * _JUDGED[1]
+    share = judging.calls / generation.calls
+    return calls[0] * min(1.0, share * _MEASURED[0]), calls[1] * min(1.0, share * _MEASURED[1])
+
+
+def estimate(spec: Mapping[str, Any], generation: Expected, judging: Expected | None = None) -> dict[str, Any]:
     """Return the ranges of calls, tokens, cost and seconds; seconds are 0 to 0 where nothing was measured.
 
     Args:
-        calls: fewest and most calls that may be made.
-        prompt_bytes: UTF-8 bytes of the messages of a call, on average.
+        judging: the calls to a judge; None without one.
     """
-    low, high = calls
-    if history.calls:
-        tokens = prompt_bytes * history.prompt_tokens / history.prompt_bytes
-        prompt = (low * tokens * _MEASURED[0], high * tokens * _MEASURED[1])
-        reply = history.completion_tokens / history.calls
-        completion = (low * reply * _MEASURED[0], high * min(reply * _MEASURED[1], spec["max_tokens"]))
-        each = history.seconds / history.calls
-        seconds = (low * each * _SPEED[0], high * each * _SPEED[1])
-    else:
-        prompt = (low * prompt_bytes / _BYTES_PER_TOKEN[0], high * prompt_bytes / _BYTES_PER_TOKEN[1])
-        completion = (low * min(_SHORTEST_REPLY, spec["max_tokens"]), high * spec["max_tokens"])
-        seconds = (0.0, 0.0)
-    cost = (prices.cost(prompt[0], completion[0]), prices.cost(prompt[1], completion[1]))
-    found = {"calls": calls, "prompt_tokens": prompt, "completion_tokens": completion, "cost": cost, "seconds": seconds}
+    uses = [expected.use(spec["max_tokens"]) for expected in (generation, judging) if expected]
+    found = {name: (sum(u[name][0] for u in uses), sum(u[name][1] for u in uses)) for name in uses[0]}
+    if judging:
+        found["judge_calls"] = judging.calls
+        if not judging.history.timed:
+            found["seconds"] = (0.0, 0.0)
     bounds = _shares(found, spec)
     # A budget that ends the dearest course early allows more calls in the cheapest one.
     widest = (min(bounds), max(bounds))
-    of = {name: widest if name in ("calls", "seconds") else bounds for name in found}
+    of = {name: bounds if name in ("prompt_tokens", "completion_tokens", "cost") else widest for name in found}
     ranges = {name: {"low": v[0] * of[name][0], "high": v[1] * of[name][1]} for name, v in found.items()}
-    return {**ranges, "measured_calls": int(history.calls)}
+    return {**ranges, "measured_calls": int(generation.history.calls)}
 
 
 def _shares(found: Mapping[str, Range], spec: Mapping[str, Any]) -> Range:

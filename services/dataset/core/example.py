@@ -117,6 +117,7 @@ class Verdict:
         reasoning: what the LLM thought before it answered, where that is kept; "" otherwise.
         flags: what is remarkable about the example, in alphabetical order: PII_EMAIL, CONTROL_TOKENS, …
         scores: what checks and judges measured, by name: grounding, judge, …
+        judge_reason: why its judge gave the score that it gave; "" without a judge.
     """
 
     prompt: str = ""
@@ -129,6 +130,7 @@ class Verdict:
     reasoning: str = ""
     flags: tuple[str, ...] = ()
     scores: Mapping[str, float] = field(default_factory=dict)
+    judge_reason: str = ""
 
     @property
     def accepted(self) -> bool:

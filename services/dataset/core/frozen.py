@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from services.dataset.core.judging import SCORE
+
 _WHERE_SET = ("reasoning", "language", "persona", "question_type")
 
 
@@ -39,6 +41,7 @@ def line(example: Mapping[str, Any], system_prompt: str, include_reasoning: bool
             "place": example["place"],
             "prompt_version": example["prompt_version"],
             "llm": example["llm"],
+            **({"judge": example["scores"][SCORE]} if SCORE in example.get("scores", {}) else {}),
             **example.get("imported", {}),
         },
         **_more(example, messages),

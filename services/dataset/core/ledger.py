@@ -12,6 +12,7 @@ from typing import Any
 
 from services.dataset.core.masking import WITHHELD
 
+JUDGED_BELOW = "JUDGED_BELOW"
 UNREADABLE = frozenset({"EMPTY_REPLY", "REFUSAL_REPLY", "INVALID_JSON", "TRUNCATED", "INVALID_SCHEMA"})
 """Why there was nothing to read in a reply; every other reason is a check's or a person's."""
 REVIEWED = frozenset({"REJECTED_BY_REVIEW", "DELETED_BY_REVIEW", "DOCUMENT_DELETED"})
@@ -100,6 +101,8 @@ def fate(example: Mapping[str, Any]) -> tuple[str, str]:
     reason = example["drop_reason"] or "REJECTED_BY_REVIEW"
     if reason in REVIEWED:
         return "review", reason
+    if reason == JUDGED_BELOW:
+        return "judge", reason
     return ("replies" if reason in UNREADABLE else "checks"), reason
 
 
@@ -176,7 +179,10 @@ def _told(count: Mapping[str, Any]) -> Step:
 
 def _examples(examples: Sequence[Mapping[str, Any]]) -> Iterable[Step]:
     left = list(examples)
-    for name, unit in (("replies", "replies"), ("checks", "examples"), ("review", "examples")):
+    steps = [("replies", "replies"), ("checks", "examples"), ("judge", "examples"), ("review", "examples")]
+    for name, unit in steps:
+        if name == "judge" and not any(map(_judged, examples)):
+            continue
         rows, went = [], []
         for example in left:
             step, reason = fate(example)
@@ -184,8 +190,14 @@ def _examples(examples: Sequence[Mapping[str, Any]]) -> Iterable[Step]:
                 rows.append(Row(reason, example["_id"], 1, example["drop_detail"]))
             else:
                 went.append(example)
-        yield Step(name, unit, len(left), len(went), rows)
+        parts = Counter("scored" if "judge" in e.get("scores", {}) else "unscored" for e in went)
+        yield Step(name, unit, len(left), len(went), rows, dict(sorted(parts.items())) if name == "judge" else {})
         left = went
+
+
+def _judged(example: Mapping[str, Any]) -> bool:
+    """Whether a judge was asked about an example."""
+    return "judge" in example.get("scores", {}) or "UNJUDGED" in example.get("flags", ())
 
 
 def _split(examples: Sequence[Mapping[str, Any]], approved_only: bool) -> Step:

@@ -35,6 +35,8 @@ def markdown(dataset: Mapping[str, Any], steps: Sequence[Step], found: Mapping[s
         "![Documents](documents.png)",
         _named("Task type", found["types"]),
         _named("Language", found["languages"]),
+        _scores(found["scores"]),
+        _judged(found["judged"]),
         "## Why things were dropped",
         "![Drops](drops.png)",
         "## Versions",
@@ -103,6 +105,19 @@ def _documents(files: Sequence[Mapping[str, Any]]) -> str:
 
 def _named(title: str, counts: Sequence[Mapping[str, Any]]) -> str:
     return _table((title, "Accepted"), [(c["name"] or "not known", f"{c['count']:,}") for c in counts])
+
+
+def _scores(scores: Mapping[str, Mapping[str, float]]) -> str:
+    rows = [
+        (name, *(f"{spread[figure]:.3g}" for figure in ("min", "mean", "p50", "max")))
+        for name, spread in scores.items()
+    ]
+    return _table(("Score of accepted examples", "Min", "Mean", "Median", "Max"), rows) if rows else ""
+
+
+def _judged(counts: Sequence[Mapping[str, Any]]) -> str:
+    rows = [(c["name"], f"{c['count']:,}") for c in counts]
+    return _table(("Judge's score", "Examples, dropped ones too"), rows) if rows else ""
 
 
 def _versions(versions: Sequence[Mapping[str, Any]]) -> str:

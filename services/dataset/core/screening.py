@@ -57,6 +57,13 @@ def screen(
     return _rewritten(verdict, lambda text: pii.mask(text, masked)) if masked else verdict
 
 
+def presentable(text: str, policy: Mapping[str, str]) -> str:
+    """Return what is said about an example, such as a judge's reason: cleaned, and masked as the policy says."""
+    seen = clean(text)[0]
+    masked = {found.kind for found in pii.find(seen) if action(policy, found.kind) in (MASK, DROP)}
+    return pii.mask(seen, masked) if masked else seen
+
+
 def _texts(verdict: Verdict) -> list[str]:
     said = [message.get("content") or "" for message in verdict.messages]
     return [verdict.prompt, verdict.response, verdict.evidence, verdict.reasoning, *said]

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from services.dataset.core.judging import SCORE, UNJUDGED
 from services.dataset.core.lengths import named
 from services.dataset.core.review import approved
 
@@ -62,4 +63,23 @@ def statistics(examples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "languages": named([e.get("language") or "" for e in accepted]),
         "duplicates": sum(count for reason, count in dropped.items() if "DUPLICATE" in reason),
         "approved": sum(map(approved, accepted)),
+        "scores": _scores(accepted),
+        "judged": _judged(examples),
     }
+
+
+def _scores(examples: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+    """Return how each score is spread over the examples that have it."""
+    found: dict[str, list[float]] = {}
+    for example in examples:
+        for name, score in example.get("scores", {}).items():
+            found.setdefault(name, []).append(score)
+    return {name: distribution(values) for name, values in sorted(found.items())}
+
+
+def _judged(examples: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return how many examples have each score of the judge, the best first, then those without a readable one."""
+    told = Counter(e["scores"][SCORE] for e in examples if SCORE in e.get("scores", {}))
+    rows = [{"name": f"{score:g}", "count": count} for score, count in sorted(told.items(), reverse=True)]
+    unread = sum(UNJUDGED in e.get("flags", ()) for e in examples)
+    return [*rows, *([{"name": UNJUDGED, "count": unread}] if unread else [])]

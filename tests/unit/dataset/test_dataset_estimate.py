@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from services.dataset.core.budget import NO_PRICES, Prices
-from services.dataset.core.estimate import History, estimate
+from services.dataset.core.estimate import Expected, History, estimate
 
 SPEC = {"max_tokens": 512}
 USAGE = {"calls": 100, "prompt_bytes": 200_000, "prompt_tokens": 50_000, "completion_tokens": 8_000, "seconds": 50}
@@ -13,7 +13,7 @@ USAGE = {"calls": 100, "prompt_bytes": 200_000, "prompt_tokens": 50_000, "comple
 
 def test_without_a_measurement_tokens_are_a_wide_guess_and_the_time_is_not_known() -> None:
     """What is not known is not made up."""
-    found = estimate((10, 10), 2000, SPEC, NO_PRICES, History())
+    found = estimate(SPEC, Expected((10, 10), 2000, NO_PRICES, History()))
 
     assert found["calls"] == {"low": 10, "high": 10}
     assert found["prompt_tokens"]["low"] < 10 * 2000 / 4.2 < found["prompt_tokens"]["high"]
@@ -24,7 +24,7 @@ def test_without_a_measurement_tokens_are_a_wide_guess_and_the_time_is_not_known
 
 def test_with_one_it_is_close_to_what_was_measured() -> None:
     """The same prompts take the same again."""
-    found = estimate((10, 20), 2000, SPEC, Prices(1, 10), History.of([USAGE, {"calls": 5}]))
+    found = estimate(SPEC, Expected((10, 20), 2000, Prices(1, 10), History.of([USAGE, {"calls": 5}])))
 
     assert found["measured_calls"] == 100
     assert found["prompt_tokens"] == {"low": pytest.approx(4000), "high": pytest.approx(12_500)}
@@ -35,7 +35,7 @@ def test_with_one_it_is_close_to_what_was_measured() -> None:
 
 def test_budgets_bound_what_is_expected() -> None:
     """Nothing is expected to pass its limit; fewer calls are made for it."""
-    found = estimate((100, 100), 2000, {**SPEC, "max_tokens_total": 20_000}, NO_PRICES, History.of([USAGE]))
+    found = estimate({**SPEC, "max_tokens_total": 20_000}, Expected((100, 100), 2000, NO_PRICES, History.of([USAGE])))
 
     assert found["prompt_tokens"]["high"] + found["completion_tokens"]["high"] == pytest.approx(20_000)
     assert found["calls"]["low"] < 20_000 / 580 < found["calls"]["high"] < 100

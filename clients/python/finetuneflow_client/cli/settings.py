@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from finetuneflow.dataset.v1 import dataset_pb2
 from finetuneflow.ingest.v1 import file_pb2
 from finetuneflow.training.v1 import config_pb2, resources_pb2
+from finetuneflow_client import names
 from finetuneflow_client.cli.grammar.resources import RESOURCES
 from finetuneflow_client.cli.grammar.settings import CHUNK, DATASET, TRAINING, Setting
 from finetuneflow_client.cli.tasks import question_types, read_text, template_name
@@ -66,6 +67,8 @@ def dataset_spec(
     if args.extract:
         spec.extraction_schema = read_text(args.extract)
     _fill(spec, flags, args)
+    if spec.judge.llm_endpoint:
+        spec.judge.llm_endpoint = names.full("llmEndpoints", spec.judge.llm_endpoint)
     return spec
 
 
@@ -94,6 +97,9 @@ def _fill(message: Message, settings: tuple[Setting, ...], args: Namespace) -> N
             getattr(owner, field).extend(part.strip() for part in value.split(",") if part.strip())
         elif setting.kind is dict:
             getattr(owner, field).update(_pairs(owner, field, value, setting.option))
+        elif owner.DESCRIPTOR.fields_by_name[field].message_type:
+            if value:
+                getattr(owner, field).SetInParent()
         elif setting.choices:
             setattr(owner, field, _enum(owner, field)[value])
         else:

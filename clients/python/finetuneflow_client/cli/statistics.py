@@ -38,6 +38,8 @@ async def stats(session: Session) -> None:
             "languages": _named(list(found.languages)),
             "prompts": _spread(found.prompt_characters),
             "responses": _spread(found.response_characters),
+            "scores": "; ".join(f"{name} {_score(found.scores[name])}" for name in sorted(found.scores)),
+            "judged": _named(list(found.judged)),
             **(_tokens(found.tokens) if found.HasField("tokens") else {}),
         }
     )
@@ -95,6 +97,10 @@ def _named(counts: list[statistics_pb2.NamedCount]) -> str:
 
 def _spread(found: dataset_service_pb2.Distribution) -> str:
     return f"{found.mean:.0f} characters on average, {found.min:.0f} to {found.max:.0f}, 95 % up to {found.p95:.0f}"
+
+
+def _score(found: dataset_service_pb2.Distribution) -> str:
+    return f"{found.mean:.2f} on average, {found.min:.3g} to {found.max:.3g}"
 
 
 def _split(value: int) -> str:

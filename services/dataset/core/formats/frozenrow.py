@@ -8,7 +8,7 @@ from typing import Any
 
 from services.dataset.core.formats.record import Record
 
-_SOURCE = ("file_name", "file", "chunk", "evidence", "llm", "prompt_version", "sha256", "row")
+_SOURCE = ("file_name", "file", "chunk", "evidence", "llm", "prompt_version", "judge", "sha256", "row")
 
 
 def record(row: Mapping[str, Any]) -> Record:

@@ -13,16 +13,18 @@ from typing import Any
 from services.dataset.core.formats.catalog import FORMATS
 from services.dataset.core.formats.record import Record, Refused, Row
 
-TEXT, MESSAGES, TURNS, PAIRS, JSON, FLAG, NUMBER = "text", "messages", "turns", "pairs", "json", "flag", "number"
+TEXT, MESSAGES, TURNS, PAIRS, JSON, FLAG = "text", "messages", "turns", "pairs", "json", "flag"
+NUMBER, SCORE = "number", "score"
 """What a column holds: {"role", "content"}s, {"from", "value"}s, [question, answer]s, anything, true or false, …"""
 
 PROVENANCE = (
     "id", "split", "source_file_name", "source_page", "source_headings", "source_evidence", "source_file",
-    "source_chunk", "source_llm", "source_prompt_version", "source_sha256", "source_row",
+    "source_chunk", "source_llm", "source_prompt_version", "source_judge", "source_sha256", "source_row",
 )  # fmt: skip
 SHAPES = {
     "messages": MESSAGES, "prompt": MESSAGES, "completion": MESSAGES, "chosen": MESSAGES, "rejected": MESSAGES,
     "conversations": TURNS, "history": PAIRS, "tools": JSON, "label": FLAG, "source_page": NUMBER, "source_row": NUMBER,
+    "source_judge": SCORE,
 }  # fmt: skip
 _EMPTY: dict[str, Any] = {TEXT: "", PAIRS: [], JSON: None}
 

@@ -126,6 +126,8 @@ def example_panel(example: example_pb2.Example) -> Panel:
         grid.add_row("flags", Text(", ".join(example.flags), "magenta"))
     if example.scores:
         grid.add_row("scores", Text(", ".join(f"{name} {example.scores[name]:.3g}" for name in sorted(example.scores))))
+    if example.judge_reason:
+        grid.add_row("judge", Text(example.judge_reason))
     if not example.accepted:
         grid.add_row("dropped", Text(f"{example.drop_reason} {example.drop_detail}".strip(), "yellow"))
     if said := _said(example):

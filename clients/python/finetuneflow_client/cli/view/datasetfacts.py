@@ -58,8 +58,17 @@ def _origin(dataset: dataset_pb2.Dataset) -> dict[str, str]:
     return {
         "files": wording.many(len(dataset.spec.files), "file"),
         "llm": dataset.spec.llm_endpoint,
+        "judge": _judge(dataset),
         "usage": f"{wording.many(usage.calls, 'call')}, {usage.prompt_tokens:,} prompt and "
         f"{usage.completion_tokens:,} reply tokens, {wording.duration(usage.seconds)}"
         + (f", cost {usage.cost:,.4f}" if usage.cost else ""),
         "stopped": dataset.stop_reason,
     }
+
+
+def _judge(dataset: dataset_pb2.Dataset) -> str:
+    """Return who judges the examples, from which score they are kept, and how often it was asked."""
+    judge = dataset.spec.judge
+    if not dataset.spec.HasField("judge"):
+        return ""
+    return f"{judge.llm_endpoint}, from {judge.min_score:g} of 5; {wording.many(dataset.usage.judge_calls, 'call')}"

@@ -16,12 +16,14 @@ def estimate_rows(dataset: dataset_pb2.Dataset) -> list[tuple[str, str, str]]:
     expected, usage = dataset.estimate, dataset.usage
     rows = [
         ("calls", _range(expected.calls, _count), _count(usage.calls)),
+        ("of them to the judge", _range(expected.judge_calls, _count), _count(usage.judge_calls)),
         ("prompt tokens", _range(expected.prompt_tokens, _count), _count(usage.prompt_tokens)),
         ("reply tokens", _range(expected.completion_tokens, _count), _count(usage.completion_tokens)),
         ("cost", _range(expected.cost, _money), _money(usage.cost)),
         ("time", _range(expected.seconds, wording.duration), wording.duration(usage.seconds)),
     ]
-    return [row for row in rows if row[0] != "cost" or expected.cost.high]
+    optional = {"cost": expected.cost.high, "of them to the judge": expected.judge_calls.high}
+    return [row for row in rows if optional.get(row[0], True)]
 
 
 def estimate_basis(dataset: dataset_pb2.Dataset) -> str:
