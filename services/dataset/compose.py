@@ -9,8 +9,8 @@ from pathlib import Path
 
 from finetuneflow.common.v1 import event_pb2
 from finetuneflow.dataset.v1 import dataset_service_pb2_grpc
-from services.common import confined
 from services.common.bus import Bus
+from services.common.confined.limits import Limits
 from services.common.outbox import Outbox
 from services.common.ranks import RankFiles
 from services.common.resources import INDEXES, Resources
@@ -61,7 +61,7 @@ def compose(runtime: Runtime) -> Service:
     estimator = Estimator(ingest, endpoints, datasets)
     patience = float(runtime.config.settings.get("llm_patience_seconds", PATIENCE_SECONDS))
     generator = Generator(ingest, endpoints, calls, examples, freezer, estimator, patience)
-    importer = Importer(datasets, examples, objects, freezer, _scratch(runtime), confined.Limits())
+    importer = Importer(datasets, examples, objects, freezer, _scratch(runtime), Limits())
     imports = Imports(datasets, examples, ingest, objects, runtime.config.max_upload_bytes)
     loop = _loop(runtime, datasets, by_origin(generator, importer))
     reviewing, preview = Reviewing(datasets, examples), Preview(ingest, endpoints)

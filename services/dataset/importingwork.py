@@ -15,7 +15,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from services.common import confined, ids
+from services.common import ids
+from services.common.confined.cold import Cold, child_environment
+from services.common.confined.endings import Broken, Overrun
+from services.common.confined.limits import Limits
+from services.common.confined.running import Command, run
 from services.common.documents.port import Document
 from services.common.errors import Exhausted, InvalidArgument, NotReady
 from services.common.objects.port import BLOCK, Objects
@@ -35,6 +39,13 @@ BATCH_BYTES = 4 << 20
 Handler = Callable[[Claim], Awaitable[Mutate]]
 
 
+async def run_reader(job: dict[str, Any], folder: Path, limits: Limits) -> dict[str, Any]:
+    """Read a file in a process of its own; see confined.running.run."""
+    note = folder / "job.json"
+    note.write_text(json.dumps(job), encoding="utf-8")
+    return await run(Cold(child_environment(os.environ)), Command(READER, note), limits)
+
+
 class Importer:
     """Does the work of an imported dataset; see services.common.workloop.Handler.
 
@@ -50,7 +61,7 @@ class Importer:
         objects: Objects,
         freezer: Freezer,
         scratch: Path,
-        limits: confined.Limits,
+        limits: Limits,
     ) -> None:
         self._datasets = datasets
         self._examples = examples
@@ -101,10 +112,10 @@ class Importer:
             "limits": asdict(self._limits),
         }
         try:
-            return await confined.run(READER, job, folder, self._limits, os.environ)
-        except confined.Overrun as error:
+            return await run_reader(job, folder, self._limits)
+        except Overrun as error:
             raise Exhausted(f"Reading the file took more {error}. Split it.", reason="IMPORT_LIMIT") from error
-        except confined.Broken as error:
+        except Broken as error:
             raise InvalidArgument(
                 f"The file broke the program that reads it ({error}). Write it in another encoding.",
                 reason="IMPORT_REFUSED",

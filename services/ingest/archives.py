@@ -9,12 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from services.common.confined.limits import Limits
 from services.common.documents.port import Document
 from services.common.errors import InvalidArgument
 from services.common.objects.port import BLOCK
 from services.ingest.core.members import last_part
 from services.ingest.ports import Worker
-from services.ingest.sandbox.job import Job, Limits
+from services.ingest.sandbox.job import Job
 from services.ingest.uploads import Header, Received, Uploads
 from services.ingest.workroom import Workroom
 

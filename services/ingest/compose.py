@@ -68,4 +68,5 @@ def compose(runtime: Runtime) -> Service:
             Sweeper(file_docs, chunks, objects).run,
         ],
         capabilities=CAPABILITIES,
+        close=sandbox.close,
     )

@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from services.common.config import Config
+from services.common.confined.cold import child_environment
+from services.common.confined.limits import Limits
 from services.common.errors import InvalidArgument
-from services.ingest.child import child_environment
-from services.ingest.sandbox.job import Limits, Ocr
+from services.ingest.sandbox.job import Ocr
 
 _MOST_PARALLEL = 4
 

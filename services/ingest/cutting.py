@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from services.common.confined.limits import Limits
 from services.common.documents.port import Document
 from services.common.protoform import count_to_document
-from services.ingest.sandbox.job import Job, Limits
+from services.ingest.sandbox.job import Job
 
 
 def cut_job(

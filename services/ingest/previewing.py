@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from services.common.confined.limits import Limits
 from services.common.documents.port import Document
 from services.common.errors import InvalidArgument, NotReady
 from services.ingest.core.settings import ChunkRules
 from services.ingest.cutting import cut_job, lines, recorded
 from services.ingest.files import Files
 from services.ingest.ports import Worker
-from services.ingest.sandbox.job import Limits
 from services.ingest.workroom import Workroom
 
 DEFAULT_CHUNKS = 5

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from services.common.confined.limits import Limits
 from services.common.documents.port import Document
 from services.common.errors import FineTuneFlowError, Unavailable
 from services.common.objects.port import BLOCK, Objects
@@ -14,7 +15,7 @@ from services.common.resources import Mutate
 from services.common.work import Cancelled, Claim, Superseded
 from services.ingest.cutting import cut_job, lines, recorded
 from services.ingest.ports import Languages, Progress, Worker
-from services.ingest.sandbox.job import Job, Limits, Ocr
+from services.ingest.sandbox.job import Job, Ocr
 from services.ingest.store import ChunkStore, text_key
 from services.ingest.workroom import FULL, Workroom, disk_full
 

@@ -21,9 +21,11 @@ import psutil
 import pypdf
 import pypdfium2
 
-from services.ingest.child import Sandbox, child_environment
+from services.common.confined.cold import child_environment
+from services.common.confined.limits import Limits
+from services.ingest.child import Sandbox
 from services.ingest.core.filenames import PDF
-from services.ingest.sandbox.job import Job, Limits
+from services.ingest.sandbox.job import Job
 from services.ingest.sandbox.pdf import read_pdf
 from tests.fakes.big_pdf import big_pdf
 
@@ -74,7 +76,7 @@ class InSandbox:
         return pages
 
     async def _look(self, phase: str, done: int, total: int, unit: str) -> None:
-        for child in psutil.Process().children():
+        for child in psutil.Process().children(recursive=True):
             try:
                 self.peak = max(self.peak, child.memory_info().rss)
             except psutil.NoSuchProcess:

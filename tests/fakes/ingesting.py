@@ -98,12 +98,12 @@ def reason(file: file_pb2.File) -> str:
 
 
 def children() -> list[psutil.Process]:
-    """Return the sandbox processes that this process has started and that still run."""
-    found = []
-    for child in psutil.Process().children():
+    """Return the sandbox processes that nurseries of this process have started and that still run."""
+    found: list[psutil.Process] = []
+    for nursery in psutil.Process().children():
         try:
-            if "services.ingest.sandbox" in child.cmdline() and child.status() != psutil.STATUS_ZOMBIE:
-                found.append(child)
+            if "services.common.confined.nursery" in nursery.cmdline():
+                found.extend(child for child in nursery.children() if child.status() != psutil.STATUS_ZOMBIE)
         except psutil.NoSuchProcess:
             continue
     return found

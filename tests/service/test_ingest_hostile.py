@@ -14,10 +14,12 @@ import psutil
 import pytest
 
 from finetuneflow.common.v1 import work_pb2
+from services.common.confined.cold import child_environment
+from services.common.confined.limits import Limits
 from services.common.errors import FineTuneFlowError
-from services.ingest.child import Sandbox, child_environment
+from services.ingest.child import Sandbox
 from services.ingest.core.filenames import sniff
-from services.ingest.sandbox.job import Job, Limits
+from services.ingest.sandbox.job import Job
 from tests.fakes.documents import PROSE, pdf
 from tests.fakes.hostile import SECRET, hostile
 from tests.fakes.ingesting import children, chunked, ended, ingest, reason, uploaded

@@ -11,7 +11,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from services.common.confined import Limits, answered, confine
+from services.common.confined.answers import answer
+from services.common.confined.limits import Limits, confine
 from services.common.errors import Exhausted, FineTuneFlowError, InvalidArgument, to_document
 from services.dataset import parquet
 from services.dataset.core.formats import decoding
@@ -29,17 +30,17 @@ def main(arguments: list[str]) -> int:
     limits = Limits(**job["limits"])
     confine(limits, parent=int(arguments[1]))
     try:
-        answered("result", read(job))
+        answer("result", read(job))
         return 0
     except FineTuneFlowError as error:
-        answered("error", to_document(error))
+        answer("error", to_document(error))
     except MemoryError:
-        answered("error", to_document(_too_much("memory", f"{limits.memory_bytes >> 20} MiB")))
+        answer("error", to_document(_too_much("memory", f"{limits.memory_bytes >> 20} MiB")))
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # a stranger's file may break a reader in any way, Rust's panics included
         traceback.print_exc()
-        answered("error", to_document(_explained(error, limits)))
+        answer("error", to_document(_explained(error, limits)))
     return FAILED
 
 

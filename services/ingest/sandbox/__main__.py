@@ -8,10 +8,11 @@ import sys
 import traceback
 from pathlib import Path
 
+from services.common.confined.answers import answer
+from services.common.confined.limits import confine
 from services.common.errors import Exhausted, FineTuneFlowError, to_document
 from services.ingest.core.extraction import corrupt
-from services.ingest.sandbox.job import Job, answer, reporter
-from services.ingest.sandbox.limits import confine
+from services.ingest.sandbox.job import Job, reporter
 
 FAILED = 3
 

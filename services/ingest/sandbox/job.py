@@ -1,42 +1,26 @@
 """What the process is told to do, and how it answers.
 
-A job is a JSON file named on the command line. Answers are lines of JSON on standard output: any number of
-{"progress": [phase, done, total, unit]}, then one of {"result": {…}} and {"error": {code, message, reason, metadata}}.
+A job is a JSON file; see services.common.confined for how it gets there and for the answers. Progress is
+[phase, done, total, unit].
 """
 
 from __future__ import annotations
 
 import json
-import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
+from services.common.confined.answers import answer
+from services.common.confined.limits import Limits
 from services.ingest.core.settings import Strategy
 
 Progress = Callable[[str, int, int, str], None]
 """Says phase, units done, units in all (0 if not known) and what is counted."""
 
 _PROGRESS_SECONDS = 0.2
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a process may use.
-
-    Args:
-        memory_bytes: address space.
-        cpu_seconds: processor time.
-        output_bytes: largest file that it may write.
-        wall_seconds: after which its parent ends it.
-    """
-
-    memory_bytes: int = 1_536 * 1024 * 1024
-    cpu_seconds: int = 600
-    output_bytes: int = 1_024 * 1024 * 1024
-    wall_seconds: float = 1_200.0
 
 
 @dataclass(frozen=True)
@@ -107,12 +91,6 @@ class Job:
         """Return the job that write wrote."""
         fields = json.loads(path.read_text(encoding="utf-8"))
         return cls(**{**fields, "limits": Limits(**fields["limits"]), "ocr": Ocr(**fields["ocr"])})
-
-
-def answer(kind: str, value: Mapping[str, Any] | list[Any]) -> None:
-    """Write one line of answer."""
-    sys.stdout.write(json.dumps({kind: value}, separators=(",", ":")) + "\n")
-    sys.stdout.flush()
 
 
 def reporter() -> Progress:

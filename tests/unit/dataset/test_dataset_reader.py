@@ -11,20 +11,21 @@ from typing import Any
 
 import pytest
 
-from services.common import confined
+from services.common.confined.endings import Overrun
+from services.common.confined.limits import Limits
 from services.common.errors import FineTuneFlowError
 from services.dataset import parquet
-from services.dataset.importingwork import READER
+from services.dataset.importingwork import run_reader
 
-LIMITS = confined.Limits(memory_bytes=1 << 30, cpu_seconds=20, output_bytes=48 << 20, wall_seconds=60)
+LIMITS = Limits(memory_bytes=1 << 30, cpu_seconds=20, output_bytes=48 << 20, wall_seconds=60)
 
 
-async def read(folder: Path, data: bytes, filename: str, limits: confined.Limits = LIMITS) -> dict[str, Any]:
+async def read(folder: Path, data: bytes, filename: str, limits: Limits = LIMITS) -> dict[str, Any]:
     """Read a file in a confined process."""
     (folder / "source").write_bytes(data)
     names = {name: str(folder / name) for name in ("source", "rows", "report")}
     job = {"filename": filename, "format": "", "encoding": "", "mapping": {}, "split_column": "", **names}
-    return await confined.run(READER, {**job, "limits": asdict(limits)}, folder, limits, os.environ)
+    return await run_reader({**job, "limits": asdict(limits)}, folder, limits)
 
 
 def bomb(folder: Path) -> bytes:
@@ -68,7 +69,7 @@ async def test_a_hostile_file_is_refused_with_a_reason(tmp_path: Path, name: str
     """Bombs, halves and nonsense: a typed error, never a hang, and nothing outside the process."""
     filename, make, reason = HOSTILE[name]
     data = make(tmp_path)
-    with pytest.raises((FineTuneFlowError, confined.Overrun)) as caught:
+    with pytest.raises((FineTuneFlowError, Overrun)) as caught:
         await read(tmp_path, data, filename)
 
     found = caught.value.reason if isinstance(caught.value, FineTuneFlowError) else "IMPORT_LIMIT"
@@ -77,14 +78,14 @@ async def test_a_hostile_file_is_refused_with_a_reason(tmp_path: Path, name: str
 
 async def test_a_process_that_takes_too_long_is_ended(tmp_path: Path) -> None:
     """Its time is told, and it is gone."""
-    with pytest.raises(confined.Overrun, match="time"):
+    with pytest.raises(Overrun, match="time"):
         await read(tmp_path, b"{}\n", "x.jsonl", replace(LIMITS, wall_seconds=0.01))
 
 
 async def test_a_process_that_wants_more_memory_is_ended(tmp_path: Path) -> None:
     """One line of a CSV may be the whole file; its text does not fit."""
     data = b"prompt,completion\n" + b"a" * (60 << 20)
-    with pytest.raises((FineTuneFlowError, confined.Overrun)) as caught:
+    with pytest.raises((FineTuneFlowError, Overrun)) as caught:
         await read(tmp_path, data, "x.csv", replace(LIMITS, memory_bytes=110 << 20))
 
     assert getattr(caught.value, "reason", "IMPORT_LIMIT") == "IMPORT_LIMIT"

@@ -16,10 +16,12 @@ from pathlib import Path
 import psutil
 import pytest
 
+from services.common.confined.cold import child_environment
+from services.common.confined.limits import Limits
 from services.common.errors import Exhausted, FineTuneFlowError, InvalidArgument
-from services.ingest.child import Sandbox, child_environment
+from services.ingest.child import Sandbox
 from services.ingest.core.filenames import PDF, PLAIN
-from services.ingest.sandbox.job import Job, Limits
+from services.ingest.sandbox.job import Job
 from tests.fakes.documents import PROSE, pdf
 from tests.fakes.ingesting import child_at_work, children
 
@@ -84,7 +86,8 @@ async def test_a_child_dies_with_its_parent(tmp_path: Path) -> None:
     job(tmp_path, TEXT * 3).write(tmp_path / "job")
     program = (
         "import asyncio, os, pathlib, sys\n"
-        "from services.ingest.child import Sandbox, child_environment\n"
+        "from services.ingest.child import Sandbox\n"
+        "from services.common.confined.cold import child_environment\n"
         "from services.ingest.sandbox.job import Job\n"
         "async def silent(*said): pass\n"
         "job = Job.read(pathlib.Path(sys.argv[1]))\n"
@@ -92,16 +95,17 @@ async def test_a_child_dies_with_its_parent(tmp_path: Path) -> None:
     )
     parent = psutil.Popen([sys.executable, "-c", program, str(tmp_path / "job")])
     for _ in range(600):
-        if found := parent.children():
+        if len(found := parent.children(recursive=True)) == 2:
             break
         await asyncio.sleep(0.02)
     await asyncio.sleep(0.5)
-    found[0].suspend()  # so that it cannot end by itself
+    for process in found:
+        process.suspend()  # so that it cannot end by itself
     parent.kill()
     parent.wait()
     gone, alive = psutil.wait_procs(found, timeout=2)
 
-    assert (len(gone), alive) == (1, [])
+    assert (len(gone), alive) == (2, [])
 
 
 async def test_being_cancelled_kills_the_child(sandbox: Sandbox, tmp_path: Path) -> None:
