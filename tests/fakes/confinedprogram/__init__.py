@@ -1,0 +1,1 @@
+"""A confined program that does what its job says."""
