@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
@@ -9,6 +10,8 @@ from functools import lru_cache
 _SAME = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "–": "-", "—": "-", "‐": "-", "‑": "-", "−": "-"})
 MIN_CLOSED = 12
 """Shortest quote, in characters, that is looked for without its spaces and hyphens too."""
+_PLAIN = re.compile(r"[!-)+,./-^a-~]+(?: [!-)+,./-^a-~]+)*")
+"""Words of ASCII without any sign that may vanish: nearly all of most texts, and the same but for their case."""
 _TRIM = " \t\n\"'.…,;:"
 
 
@@ -26,21 +29,35 @@ def normalise(text: str) -> Normal:
 
     Soft hyphens, Markdown emphasis and hyphens at line ends vanish.
     """
-    letters: list[str] = []
+    parts: list[str] = []
     origin: list[int] = []
-    for place, letter in enumerate(text):
-        if letter in "\u00ad*`" or (letter == "_" and _at_edge(text, place)):
+    place, spaced = 0, True
+    while place < len(text):
+        if plain := _PLAIN.match(text, place):
+            parts.append(plain.group().lower())
+            origin.extend(range(*plain.span()))
+            place, spaced = plain.end(), False
             continue
-        if letter == "-" and text[place + 1 : place + 2] == "\n":
-            continue
-        for piece in unicodedata.normalize("NFKC", letter).translate(_SAME).lower():
+        for piece in _pieces(text, place):
             if piece.isspace():
-                if not letters or letters[-1] == " ":
+                if spaced:
                     continue
                 piece = " "
-            letters.append(piece)
+            spaced = piece == " "
+            parts.append(piece)
             origin.append(place)
-    return Normal("".join(letters), tuple(origin))
+        place += 1
+    return Normal("".join(parts), tuple(origin))
+
+
+def _pieces(text: str, place: int) -> str:
+    """Return what stands for one character of a text."""
+    letter = text[place]
+    if letter in "\u00ad*`" or (letter == "_" and _at_edge(text, place)):
+        return ""
+    if letter == "-" and text[place + 1 : place + 2] == "\n":
+        return ""
+    return unicodedata.normalize("NFKC", letter).translate(_SAME).lower()
 
 
 def _at_edge(text: str, place: int) -> bool:

@@ -36,8 +36,11 @@ def shingles(text: str) -> Hashes:
     letters = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4").astype(np.uint64)
     if len(letters) < SHINGLE:
         letters = np.pad(letters, (0, SHINGLE - len(letters)))
-    windows = np.lib.stride_tricks.sliding_window_view(letters, SHINGLE)
-    found = (windows * _POWERS).sum(axis=1, dtype=np.uint64) * _MIX
+    many = len(letters) - SHINGLE + 1
+    found = letters[:many] * _POWERS[0]
+    for place in range(1, SHINGLE):
+        found += letters[place : place + many] * _POWERS[place]
+    found *= _MIX
     return np.unique(found ^ (found >> np.uint64(31)))
 
 
@@ -82,7 +85,12 @@ class Nearness:
         """Return the numbers of the texts that a text is near to, in the order in which they were added."""
         found, signed = _sketch(text)
         brought = {n for band, key in self._keys(signed) for n in self._bands[band].get(key, ())}
-        return [n for n in sorted(brought) if jaccard(found, self._known[n]) >= self._threshold]
+        return [n for n in sorted(brought) if self._is_near(found, self._known[n])]
+
+    def _is_near(self, a: Hashes, b: Hashes) -> bool:
+        # Two texts are no nearer than the shorter is long: that is known without comparing them.
+        least, most = sorted((len(a), len(b)))
+        return least >= self._threshold * most and jaccard(a, b) >= self._threshold
 
     def add(self, text: str) -> int:
         """Remember a text and return its number: 0, 1, 2, …"""

@@ -6,6 +6,7 @@ import json
 import math
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import islice
 from typing import Any
 
@@ -68,7 +69,7 @@ def parse(reply: str, schema: dict[str, Any]) -> tuple[dict[str, Any] | None, st
             found = _fit(candidate, schema)
             if repaired and not found:
                 continue
-            wrong = next(iter(jsonschema.Draft202012Validator(schema, registry=_NOTHING).iter_errors(found)), None)
+            wrong = next(iter(_validator(json.dumps(schema)).iter_errors(found)), None)
             if wrong is None:
                 return _whole(found, schema)
             problem = problem or wrong.message[:200]
@@ -77,6 +78,12 @@ def parse(reply: str, schema: dict[str, Any]) -> tuple[dict[str, Any] | None, st
     if thoughts.refuses(text):
         return None, "REFUSAL", text[:200]
     return (None, "TRUNCATED", text[-200:]) if _open(text) else (None, "INVALID_JSON", text[:200])
+
+
+@lru_cache(maxsize=64)
+def _validator(schema: str) -> jsonschema.Draft202012Validator:
+    """Return what checks values by a schema, given as JSON: making it takes longer than a check."""
+    return jsonschema.Draft202012Validator(json.loads(schema), registry=_NOTHING)
 
 
 def _whole(found: dict[str, Any], schema: dict[str, Any]) -> tuple[dict[str, Any] | None, str, str]:

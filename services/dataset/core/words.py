@@ -37,9 +37,14 @@ CAPITALISED_LANGUAGE = 0.25
 """Share of capitalised words from which a text is taken for one that writes its nouns so, as German does."""
 
 
-def content(text: str) -> list[str]:
+_remembered = lru_cache(maxsize=512)
+"""What texts are made of is asked for again and again while the replies about one chunk are judged."""
+
+
+@_remembered
+def content(text: str) -> tuple[str, ...]:
     """Return the words of a text that carry content, in lower case, in order."""
-    return [w for w in (m.group().lower() for m in _WORD.finditer(text)) if w not in _SMALL]
+    return tuple(w for w in map(str.lower, _WORD.findall(text)) if w not in _SMALL)
 
 
 @lru_cache(maxsize=65_536)
@@ -55,7 +60,7 @@ def stem(word: str) -> str:
     return word.rstrip("e")
 
 
-@lru_cache(maxsize=1024)
+@_remembered
 def stems(text: str) -> frozenset[str]:
     """Return the stems of the content words of a text."""
     return frozenset(map(stem, content(text)))
@@ -66,22 +71,26 @@ def generic(word: str) -> bool:
     return stem(word) in _GENERIC_STEMS
 
 
+@_remembered
 def numbers(text: str) -> frozenset[str]:
     """Return the numbers in digits."""
     return frozenset(_NUMBER.findall(text))
 
 
+@_remembered
 def known_numbers(text: str) -> frozenset[str]:
     """Return the numbers in digits, and in digits those up to twelve that stand there as words."""
     spelt = {_SPELT[word] for word in _WORD.findall(text.lower()) if word in _SPELT}
     return numbers(text) | spelt
 
 
+@_remembered
 def words(text: str) -> frozenset[str]:
     """Return all words of a text, in lower case."""
     return frozenset(_WORD.findall(text.lower()))
 
 
+@_remembered
 def names(text: str) -> frozenset[str]:
     """Return the capitalised words inside sentences, in lower case; none in a language that capitalises its nouns."""
     words = _WORD.findall(text)
@@ -90,6 +99,7 @@ def names(text: str) -> frozenset[str]:
     return capitalised(text)
 
 
+@_remembered
 def capitalised(text: str) -> frozenset[str]:
     """Return the capitalised words inside sentences, in lower case, whatever the language."""
     return frozenset(m.group().lower() for m in _NAME.finditer(text))
