@@ -14,7 +14,7 @@ from services.common.offsets import page
 from services.common.work import Claim, Superseded
 from services.dataset.core import near
 from services.dataset.core.example import Source
-from services.dataset.core.ledger import Planned, Row, Step, ledger
+from services.dataset.core.ledger import SHOWN, Planned, Problems, Row, Step, ledger, named
 from services.dataset.ports import Documents
 from services.dataset.spec import Plan
 from services.dataset.store import Examples, example_id
@@ -77,19 +77,27 @@ class Accounts:
 
     async def steps(self, dataset: Document) -> list[Step]:
         """Return the ledger of a dataset as it is now."""
-        examples = await self._examples.every(dataset)
         newest = dataset["versions"][-1] if dataset["versions"] else {}
-        planned = await self._planned(dataset)
-        return await asyncio.to_thread(
-            ledger, planned, dataset["counts"], examples, bool(newest.get("approved_only", False))
-        )
+        return await self._ledger(dataset, bool(newest.get("approved_only", False)), 0)
 
     async def frozen(self, dataset: Document, approved_only: bool) -> list[Document]:
         """Return the ledger that a version keeps; the examples have their sides already."""
-        examples = await self._examples.every(dataset)
-        planned = await self._planned(dataset)
-        steps = await asyncio.to_thread(ledger, planned, dataset["counts"], examples, approved_only)
-        return [step.to_document() for step in steps]
+        return [step.to_document() for step in await self._ledger(dataset, approved_only, SHOWN)]
+
+    async def _ledger(self, dataset: Document, approved_only: bool, most: int) -> list[Step]:
+        examples = await self._examples.fates(dataset)
+        planned, problems = await self._planned(dataset), await self._problems(dataset, most)
+        return await asyncio.to_thread(ledger, planned, dataset["counts"], examples, approved_only, problems)
+
+    async def _problems(self, dataset: Document, most: int) -> Problems | None:
+        """Return which rows an import left out, at most so many of a reason; None if it was no import."""
+        if not dataset.get("import"):
+            return None
+        report = dataset["import"].get("report")
+        if not report:
+            return {}
+        content = b"".join([part async for part in self._objects.get(report["key"])])
+        return await asyncio.to_thread(lambda: named(map(json.loads, content.splitlines()), most))
 
     async def rows(self, dataset: Document, name: str, reason: str, size: int, token: str) -> tuple[Sequence[Row], str]:
         """Return a page of what one step dropped, and the next page's token ("" on the last).

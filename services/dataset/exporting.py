@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import tempfile
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -21,11 +20,11 @@ from services.dataset.core.formats import frozenrow, reviewed
 from services.dataset.core.formats.catalog import FORMATS
 from services.dataset.core.formats.record import KTO, PREFERENCE, SFT, Record, Refused
 from services.dataset.core.formats.table import JSON, Table, comma_separated, json_lines, shape
+from services.dataset.lines import scratch
 
 JSONL, CSV, PARQUET = "jsonl", "csv", "parquet"
 ENCODINGS = (JSONL, CSV, PARQUET)
 SPLITS = ("", "TRAIN", "EVAL", "RECALL")
-_BLOCK = 1 << 20
 
 Records = Callable[[], Iterable[Record | Refused]]
 
@@ -89,8 +88,7 @@ class Exporter:
             NotReady: no row of the version can be written so (NOTHING_TO_EXPORT).
         """
         wish.check()
-        with tempfile.TemporaryDirectory(prefix="ftf-export-") as name:
-            folder = Path(name)
+        async with scratch() as folder:
             source = folder / "frozen"
             with source.open("wb") as file:
                 async for block in self._objects.get(key):
@@ -111,15 +109,8 @@ class Exporter:
         make = {PREFERENCE: reviewed.preferences, KTO: reviewed.verdicts}.get(FORMATS[wish.format].kind)
         if make is None:
             raise InvalidArgument("Only preference and kto are made of review decisions. Use one.", field="format")
-        with tempfile.TemporaryDirectory(prefix="ftf-export-") as name:
-            yield await asyncio.to_thread(build, lambda: make(examples, system_prompt), Path(name), wish)
-
-
-async def blocks(path: Path) -> AsyncIterator[bytes]:
-    """Yield a file's bytes, at most 1 MiB at a time."""
-    with path.open("rb") as file:
-        while block := await asyncio.to_thread(file.read, _BLOCK):
-            yield block
+        async with scratch() as folder:
+            yield await asyncio.to_thread(build, lambda: make(examples, system_prompt), folder, wish)
 
 
 def build(records: Records, folder: Path, wish: Wish) -> Exported:

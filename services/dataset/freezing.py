@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import copy
-import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from services.common.documents.port import Document
 from services.common.errors import Exhausted, NotFound, NotReady
 from services.common.objects.port import Objects
 from services.common.resources import Mutate, Resources
 from services.dataset.accounts import Accounts
-from services.dataset.core import frozen, near, review
+from services.dataset.core import frozen, review
 from services.dataset.core.ledger import unnamed
-from services.dataset.core.split import document, split
+from services.dataset.core.sides import Sides
+from services.dataset.lines import Lines, blocks, scratch
 from services.dataset.store import Examples
 
-AT_ONCE = 500
-"""Examples that are given their sides by one write."""
 MOST_VERSIONS = 200
 """Versions of one dataset at most: their records stand in its document."""
+_NO_SIDE = "SPLIT_UNSPECIFIED"
 
 
 class Freezer:
@@ -40,6 +38,18 @@ class Freezer:
         told = copy.deepcopy(dataset)
         also(told)
         version = await self._version({**dataset, "counts": told["counts"]})
+
+        def add(doc: Document) -> None:
+            also(doc)
+            _append(doc, version)
+
+        return add
+
+    async def imported(
+        self, dataset: Document, also: Mutate, lines: Lines, sides: Mapping[str, int], ledger: list[Document]
+    ) -> Mutate:
+        """Store the lines of an import's examples; return the change that adds the version to the dataset."""
+        version = self._record(await self._keep(dataset, lines), sides, ledger)
 
         def add(doc: Document) -> None:
             also(doc)
@@ -80,87 +90,82 @@ class Freezer:
                 await self._examples.resources.change(example["_id"], take)
 
     async def _version(self, dataset: Document, approved_only: bool = False) -> Document:
-        examples = await self._examples.all(dataset, accepted=True)
-        if approved_only:
-            examples = await self._approved(dataset, examples)
-        if not examples:
-            raise NotReady(
-                f"{dataset['_id']} has no accepted example. See the drops by reason with `ftf dataset stats`.",
-                reason="NO_ACCEPTED_EXAMPLES",
-            )
-        examples = await self._assign(dataset, examples)
-        spec = dataset["spec"]
-        reasoned = spec.get("include_reasoning", False)
-        content = await asyncio.to_thread(frozen.content, examples, spec["system_prompt"], reasoned)
-        sha256 = hashlib.sha256(content).hexdigest()
+        sides = await self._divided(dataset, approved_only)
+        async with scratch() as folder:
+            lines, count = Lines(folder), Counter[str]()
+            # What was removed or rejected since it was divided stays out.
+            async for examples in self._examples.pages(dataset, accepted=True):
+                there = [e for e in await self._assigned(examples, sides) if e["accepted"] and _short(e) in sides]
+                await asyncio.to_thread(lines.add, (line_of(e, dataset["spec"]) for e in there))
+                count.update(e["split"] for e in there)
+            artifact = await self._keep(dataset, lines)
+        ledger = await self.accounts.frozen(dataset, approved_only)
+        return self._record(artifact, count, ledger, approved_only)
+
+    async def _keep(self, dataset: Document, lines: Lines) -> Document:
+        """Store the lines as a version's file and return its record. Repeating it stores nothing more."""
+        path, size, sha256 = await asyncio.to_thread(lines.written)
         key = f"datasets/{dataset['uid']}/{sha256}.jsonl"
-        await self._objects.put(key, content)
-        sides = Counter(e["split"] for e in examples)
+        await self._objects.put(key, blocks(path))
+        return {"filename": "dataset.jsonl", "size_bytes": size, "sha256": sha256, "key": key}
+
+    def _record(
+        self, artifact: Document, sides: Mapping[str, int], ledger: list[Document], approved_only: bool = False
+    ) -> Document:
+        """Return the record of a version."""
         return {
-            "artifact": {"filename": "dataset.jsonl", "size_bytes": len(content), "sha256": sha256, "key": key},
-            "train_examples": sides["SPLIT_TRAIN"],
-            "eval_examples": sides["SPLIT_EVAL"],
-            "recall_examples": sides["SPLIT_RECALL"],
+            "artifact": artifact,
+            "train_examples": sides.get("SPLIT_TRAIN", 0),
+            "eval_examples": sides.get("SPLIT_EVAL", 0),
+            "recall_examples": sides.get("SPLIT_RECALL", 0),
             "create_time": self._datasets.clock.now(),
             "approved_only": approved_only,
-            "ledger": await self.accounts.frozen(dataset, approved_only),
+            "ledger": ledger,
         }
 
-    async def _approved(self, dataset: Document, examples: Sequence[Document]) -> list[Document]:
-        """Return the approved ones; the others have no side while the newest version leaves them out."""
-        approved = [e for e in examples if review.approved(e)]
-        if not approved:
+    async def _divided(self, dataset: Document, approved_only: bool) -> dict[str, str]:
+        """Return the side of each example that is in a version, by its id."""
+        divided, left = Sides(), 0
+        async for examples in self._examples.pages(dataset, accepted=True):
+            wanted = [e for e in examples if review.approved(e)] if approved_only else examples
+            left += len(examples) - len(wanted)
+            await asyncio.to_thread(_add, divided, wanted)
+        if left and not len(divided):
             raise NotReady(
                 f"{dataset['_id']} has no approved example. Approve some with `ftf dataset review --approve`.",
                 reason="NO_APPROVED_EXAMPLES",
             )
-
-        def leave(doc: Document) -> None:
-            doc["split"] = "SPLIT_UNSPECIFIED"
-
-        for example in examples:
-            if not review.approved(example) and example["split"] != "SPLIT_UNSPECIFIED":
-                with contextlib.suppress(NotFound):
-                    await self._examples.resources.change(example["_id"], leave)
-        return approved
-
-    async def _assign(self, dataset: Document, examples: Sequence[Document]) -> list[Document]:
-        """Write each example's side; the same examples get the same sides every time."""
-        hashes: dict[str, str] = {f["name"]: f["sha256"] for f in dataset["files"]}
-        documents = {document(e): hashes.get(e["file"]) or document(e) for e in examples}
-        spec = dataset["spec"]
-        # The id without the dataset's name: the same examples are split alike in every dataset.
-        pairs = [(_short(e), document(e)) for e in examples]
+        if not len(divided):
+            raise NotReady(
+                f"{dataset['_id']} has no accepted example. See the drops by reason with `ftf dataset stats`.",
+                reason="NO_ACCEPTED_EXAMPLES",
+            )
+        spec, hashes = dataset["spec"], {f["name"]: f["sha256"] for f in dataset["files"]}
         sketches = await self.accounts.sketches(dataset)
-        sides = await asyncio.to_thread(_sides, examples, pairs, documents, sketches, spec)
-        sides.update({_short(e): e["given_split"] for e in examples if e.get("given_split")})
+        fractions = spec["eval_fraction"], spec["recall_fraction"]
+        return await asyncio.to_thread(divided.divide, *fractions, hashes, sketches)
+
+    async def _assigned(self, examples: Sequence[Document], sides: Mapping[str, str]) -> list[Document]:
+        """Write each example's side; those that the version leaves out have none. Return them as they are now."""
 
         def put(doc: Document) -> None:
-            doc["split"] = sides[_short(doc)]
+            doc["split"] = sides.get(_short(doc), _NO_SIDE)
 
-        assigned = [e for e in examples if e["split"] == sides[_short(e)]]
-        others = [e for e in examples if e["split"] != sides[_short(e)]]
-        for start in range(0, len(others), AT_ONCE):
-            assigned += await self._examples.resources.change_many(others[start : start + AT_ONCE], put)
-        # What was removed or rejected since it was listed stays out.
-        return [e for e in assigned if e["accepted"]]
+        others = [e for e in examples if sides.get(_short(e), _NO_SIDE) != e["split"]]
+        moved = {e["_id"]: e for e in await self._examples.resources.change_many(others, put)}
+        gone = {e["_id"] for e in others} - set(moved)
+        return [moved.get(e["_id"], e) for e in examples if e["_id"] not in gone]
 
 
-def _sides(
-    examples: Sequence[Document],
-    pairs: Sequence[tuple[str, str]],
-    documents: dict[str, str],
-    sketches: dict[str, list[int]],
-    spec: Document,
-) -> dict[str, str]:
-    texts = {_short(e): " ".join((e["prompt"], e["response"], *_said(e))) for e in examples}
-    same = near.documents({name: sketches[name] for name in documents if name in sketches})
-    clusters = near.clusters(texts)
-    return split(pairs, documents, spec["eval_fraction"], spec["recall_fraction"], near=clusters, same=same)
+def line_of(example: Document, spec: Document) -> bytes:
+    """Return an example's line in a version's file."""
+    line = frozen.line(example, spec["system_prompt"], spec.get("include_reasoning", False))
+    return f"{line}\n".encode()
 
 
-def _said(example: Document) -> list[str]:
-    return [str(message.get("content", "")) for message in example.get("messages", ())]
+def _add(divided: Sides, examples: Sequence[Document]) -> None:
+    for example in examples:
+        divided.add(_short(example), example)
 
 
 def _short(example: Document) -> str:

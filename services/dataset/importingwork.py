@@ -3,35 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import os
-import shutil
-import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from services.common import ids
 from services.common.confined.cold import Cold, child_environment
 from services.common.confined.endings import Broken, Overrun
 from services.common.confined.limits import Limits
 from services.common.confined.running import Command, run
 from services.common.documents.port import Document
 from services.common.errors import Exhausted, InvalidArgument, NotReady
-from services.common.objects.port import BLOCK, Objects
+from services.common.objects.port import Objects
 from services.common.protoform import count_to_document
 from services.common.resources import Mutate, Resources
 from services.common.work import Cancelled, Claim, Superseded
+from services.dataset.core import ledger
 from services.dataset.core.formats.catalog import FORMATS
 from services.dataset.core.formats.incoming import DUPLICATE
-from services.dataset.freezing import Freezer
+from services.dataset.freezing import Freezer, line_of
+from services.dataset.lines import Lines, blocks, scratch
 from services.dataset.store import Examples
 
 READER = "services.dataset.reader"
+TELL_SECONDS = 0.5
 BATCH_ROWS = 500
 BATCH_BYTES = 4 << 20
 """Rows are stored in batches that end when they have so many of either."""
@@ -79,8 +79,8 @@ class Importer:
             Exhausted: IMPORT_LIMIT.
         """
         await claim.progress("read", 0, 0, "rows")
-        async with self._folder() as folder:
-            found = await self._read(claim.doc, folder)
+        async with scratch(self._scratch) as folder:
+            found = await self._read(claim, folder)
             report = await self._keep_report(claim.doc, folder / "report") if found["dropped"] else None
             counts = _counts(found)
             kind = "DATASET_KIND_" + FORMATS[found["format"]].kind
@@ -97,20 +97,24 @@ class Importer:
 
             await claim.update(tell)
             _refuse(claim.doc, found)
-            await self._store(claim, folder / "rows", found["good"])
-        return await self._freezer.first_version(claim.doc, tell)
+            lines = Lines(folder)
+            sides = await self._store(claim, folder, found["good"], lines)
+            steps = await asyncio.to_thread(_ledger, counts, folder / "report", sides)
+            return await self._freezer.imported(claim.doc, tell, lines, sides, steps)
 
-    async def _read(self, doc: Document, folder: Path) -> dict[str, Any]:
-        source = folder / "source"
+    async def _read(self, claim: Claim, folder: Path) -> dict[str, Any]:
+        source, doc = folder / "source", claim.doc
         with source.open("wb") as file:
             async for block in self._objects.get(doc["import"]["key"]):
                 await asyncio.to_thread(file.write, block)
         names = ("filename", "format", "encoding", "mapping", "split_column")
         job = {
             **{name: doc["import"][name] for name in names},
-            **{name: str(folder / name) for name in ("source", "rows", "report")},
+            **{name: doc["spec"][name] for name in ("eval_fraction", "recall_fraction")},
+            **{name: str(folder / name) for name in ("source", "rows", "sides", "report", "told")},
             "limits": asdict(self._limits),
         }
+        telling = asyncio.create_task(_tell(claim, folder / "told"))
         try:
             return await run_reader(job, folder, self._limits)
         except Overrun as error:
@@ -120,42 +124,41 @@ class Importer:
                 f"The file broke the program that reads it ({error}). Write it in another encoding.",
                 reason="IMPORT_REFUSED",
             ) from error
+        finally:
+            telling.cancel()
+            await asyncio.gather(telling, return_exceptions=True)
 
     async def _keep_report(self, doc: Document, path: Path) -> Document:
         size = path.stat().st_size
         with path.open("rb") as file:
             sha256 = (await asyncio.to_thread(hashlib.file_digest, file, "sha256")).hexdigest()
         key = f"datasets/{doc['uid']}/report-{sha256}.jsonl"
-        await self._objects.put(key, _blocks(path))
+        await self._objects.put(key, blocks(path))
         return {"filename": "report.jsonl", "size_bytes": size, "sha256": sha256, "key": key}
 
-    async def _store(self, claim: Claim, path: Path, total: int) -> None:
-        done = 0
+    async def _store(self, claim: Claim, folder: Path, total: int, lines: Lines) -> Counter[str]:
+        """Store the good rows as examples, give their lines to the version's file, and return how many are on a side.
+
+        What an attempt that was killed has stored is there already, and stays.
+        """
+        done: Counter[str] = Counter()
         try:
-            with path.open("rb") as file:
-                while rows := await asyncio.to_thread(_some, file):
-                    # What an attempt that was killed has stored is there already, and stays.
-                    entries = (_entry(claim.doc, row) for row in rows)
+            with (folder / "rows").open("rb") as rows, (folder / "sides").open("rb") as sides:
+                while entries := await asyncio.to_thread(_some, claim.doc, rows, sides):
                     await self._examples.resources.create_many(entries, creator=claim.doc["creator"])
-                    done += len(rows)
-                    await claim.progress("store", done, total, "rows")
+                    await asyncio.to_thread(_freeze, lines, entries, claim.doc["spec"])
+                    done.update(example["split"] for _, example in entries)
+                    await claim.progress("store", done.total(), total, "rows")
         except (Cancelled, Superseded, asyncio.CancelledError):
             await asyncio.shield(self._given_up(claim))
             raise
+        return done
 
     async def _given_up(self, claim: Claim) -> None:
         """Leave nothing behind of an import that was deleted; what a cancelled one stored is for Imports.sweep."""
         doc = await self._datasets.collection.get(claim.name)
         if doc is None or doc["delete_time"] is not None:
             await self._examples.delete(claim.doc["uid"])
-
-    @asynccontextmanager
-    async def _folder(self) -> AsyncIterator[Path]:
-        folder = Path(await asyncio.to_thread(tempfile.mkdtemp, dir=self._scratch))
-        try:
-            yield folder
-        finally:
-            await asyncio.shield(asyncio.to_thread(shutil.rmtree, folder, True))
 
 
 def by_origin(generate: Handler, read: Handler) -> Handler:
@@ -210,7 +213,6 @@ def _example(dataset: Document, row: dict[str, Any]) -> Document:
         "accepted": True,
         "drop_reason": "",
         "drop_detail": "",
-        "split": "SPLIT_UNSPECIFIED",
         "edited": False,
         "prompt_version": "",
         "llm": "",
@@ -219,23 +221,31 @@ def _example(dataset: Document, row: dict[str, Any]) -> Document:
     }
 
 
-def _entry(dataset: Document, row: dict[str, Any]) -> tuple[str, Document]:
-    """Return the name and the fields of a row's example, the same at every attempt."""
-    own = json.dumps(row, sort_keys=True)
-    return f"{dataset['_id']}/examples/{ids.derived_id('e', own)}", _example(dataset, row)
-
-
-def _some(file: BinaryIO) -> list[dict[str, Any]]:
-    """Return the next rows of a file, as many as are stored at once; none at its end."""
-    rows: list[dict[str, Any]] = []
+def _some(dataset: Document, rows: BinaryIO, sides: BinaryIO) -> list[tuple[str, Document]]:
+    """Return names and fields of the next examples, as many as are stored at once; the same at every attempt."""
+    found: list[tuple[str, Document]] = []
     size = 0
-    while len(rows) < BATCH_ROWS and size < BATCH_BYTES and (line := file.readline()):
-        rows.append(json.loads(line))
+    while len(found) < BATCH_ROWS and size < BATCH_BYTES and (line := rows.readline()):
+        row = json.loads(line)
+        name = f"{dataset['_id']}/examples/{row.pop('id')}"
+        found.append((name, {**_example(dataset, row), "split": sides.readline().decode().strip()}))
         size += len(line)
-    return rows
+    return found
 
 
-async def _blocks(path: Path) -> AsyncIterator[bytes]:
-    with path.open("rb") as file:
-        while block := await asyncio.to_thread(file.read, BLOCK):
-            yield block
+def _freeze(lines: Lines, entries: list[tuple[str, Document]], spec: Document) -> None:
+    lines.add(line_of({**example, "_id": name}, spec) for name, example in entries)
+
+
+def _ledger(counts: list[Document], report: Path, sides: Counter[str]) -> list[Document]:
+    with report.open("rb") as problems:
+        known = ledger.named(map(json.loads, problems), ledger.SHOWN)
+    return [step.to_document() for step in ledger.imported(counts, known, sides)]
+
+
+async def _tell(claim: Claim, told: Path) -> None:
+    """Say again and again how far the reader is, until cancelled."""
+    while True:
+        await asyncio.sleep(TELL_SECONDS)
+        with contextlib.suppress(OSError, ValueError):
+            await claim.progress("read", int(told.read_text()), 0, "rows")

@@ -17,6 +17,7 @@ from services.dataset.spec import Call
 CALL_INDEXES = ("dataset_uid",)
 EXAMPLE_INDEXES = ("dataset_uid,order", "parent,accepted,order", "order")
 _PAGE = 500
+_FATE = ("_id", "delete_time", "accepted", "drop_reason", "drop_detail", "split", "scores", "flags")
 USAGE = ("retries", "prompt_tokens", "completion_tokens", "prompt_bytes")
 """What is added up over the calls of a dataset."""
 
@@ -152,9 +153,23 @@ class Examples:
         where = {"dataset_uid": dataset["uid"], "delete_time": None, **conditions}
         return [doc async for doc in _all(self.resources.collection, where, "order")]
 
+    async def pages(self, dataset: Document, **conditions: Any) -> AsyncIterator[list[Document]]:
+        """Yield what `all` returns, some hundreds at a time; examples may be changed in between."""
+        where = {"dataset_uid": dataset["uid"], "delete_time": None, **conditions}
+        async for docs in _pages(self.resources.collection, where, "order"):
+            yield docs
+
     async def every(self, dataset: Document) -> list[Document]:
         """Return all examples of a dataset in order, deleted ones too."""
         return [doc async for doc in _all(self.resources.collection, {"dataset_uid": dataset["uid"]}, "order")]
+
+    async def fates(self, dataset: Document) -> list[Document]:
+        """Return of every example of a dataset, in order and deleted ones too, what its ledger asks for."""
+        where = {"dataset_uid": dataset["uid"]}
+        return [
+            {name: doc[name] for name in _FATE if name in doc}
+            async for doc in _all(self.resources.collection, where, "order")
+        ]
 
     async def delete(self, uid: str) -> None:
         """Remove the examples of a dataset. Repeating it does nothing."""
@@ -207,12 +222,18 @@ def describe(call: Call, verdict: Verdict, task_type: str) -> Document:
 
 
 async def _all(collection: Collection, where: dict[str, Any], order: str) -> AsyncIterator[Document]:
+    async for docs in _pages(collection, where, order):
+        for doc in docs:
+            yield doc
+
+
+async def _pages(collection: Collection, where: dict[str, Any], order: str) -> AsyncIterator[list[Document]]:
     last: str | None = None
     while True:
         page = {**where, order: {"$gt": last}} if last is not None else where
         docs = await collection.find(page, sort=order, limit=_PAGE)
-        for doc in docs:
-            yield doc
+        if docs:
+            yield docs
         if len(docs) < _PAGE:
             return
         last = docs[-1][order]

@@ -13,8 +13,9 @@ from services.common.errors import InvalidArgument
 from services.common.interceptors import Context
 from services.common.objects.port import Objects
 from services.dataset import form, transferform
-from services.dataset.exporting import Exporter, blocks
+from services.dataset.exporting import Exporter
 from services.dataset.importing import Imports, report_of
+from services.dataset.lines import blocks
 from services.dataset.service import DATASET, Datasets
 
 MAX_PART = 1 << 20

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from services.dataset.core.judging import SCORE
@@ -12,7 +12,7 @@ _WHERE_SET = ("reasoning", "language", "persona", "question_type")
 
 
 def line(example: Mapping[str, Any], system_prompt: str, include_reasoning: bool = False) -> str:
-    """Return one example's line, without its end.
+    """Return one example's line, without its end; the same example gives the same line.
 
     Form: {"id", "split": "TRAIN" | "EVAL" | "RECALL", "messages": [{"role", "content"}], "task_type", "source": {…}};
     where there is such a thing also "reasoning", "language", "persona", "question_type", "tools", "chosen" and
@@ -73,8 +73,3 @@ def _more(example: Mapping[str, Any], messages: list[dict[str, Any]]) -> dict[st
     if "label" in example:
         found["label"] = example["label"]
     return found
-
-
-def content(examples: Iterable[Mapping[str, Any]], system_prompt: str, include_reasoning: bool = False) -> bytes:
-    """Return the whole file; the same examples give the same bytes, whatever their order."""
-    return "".join(sorted(line(e, system_prompt, include_reasoning) + "\n" for e in examples)).encode()

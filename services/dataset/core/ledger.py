@@ -19,6 +19,8 @@ REVIEWED = frozenset({"REJECTED_BY_REVIEW", "DELETED_BY_REVIEW", "DOCUMENT_DELET
 """What a person decided."""
 SHOWN = 20
 """Rows of one reason that a ledger itself names."""
+_JUDGED = (("replies", "replies"), ("checks", "examples"), ("judge", "examples"), ("review", "examples"))
+_SIDES = ("TRAIN", "EVAL", "RECALL")
 FROM_PLAN = ("files", "pages", "characters", "chunks", "calls")
 
 
@@ -30,6 +32,10 @@ class Row:
     name: str
     count: int = 1
     detail: str = ""
+
+
+Problems = Mapping[str, Sequence[Row]]
+"""Rows of an imported file that were left out, by reason."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +117,7 @@ def ledger(
     earlier: Sequence[Mapping[str, Any]],
     examples: Sequence[Mapping[str, Any]],
     approved_only: bool = False,
+    problems: Problems | None = None,
 ) -> list[Step]:
     """Return the steps from files to sides.
 
@@ -120,12 +127,15 @@ def ledger(
             were not made.
         examples: every example, deleted ones too, in order.
         approved_only: whether the newest version takes approved examples alone.
+        problems: why rows of an imported file were left out; None for datasets that were generated.
     """
+    if problems is not None:
+        return [*_rows(earlier, problems), *_examples(examples, _JUDGED[-1:]), _split(examples, approved_only)]
     if planned:
         steps = [*_documents(planned), _chunks(planned), _calls(planned, earlier, examples)]
     else:
-        steps = [_told(count) for count in earlier if count["stage"] not in ("replies", "examples")]
-    return [*steps, *_examples(examples), _split(examples, approved_only)]
+        steps = [_told(count, {}) for count in earlier if count["stage"] not in ("replies", "examples")]
+    return [*steps, *_examples(examples, _JUDGED), _split(examples, approved_only)]
 
 
 def _documents(planned: Planned) -> Iterable[Step]:
@@ -172,14 +182,49 @@ def _calls(planned: Planned, earlier: Sequence[Mapping[str, Any]], examples: Seq
     return Step("calls", "calls", len(planned.order) + len(others), len(judged), rows)
 
 
-def _told(count: Mapping[str, Any]) -> Step:
-    rows = [Row(reason, "", n) for reason, n in count["dropped"].items()]
-    return Step(count["stage"], count["stage"], count["in"], count["out"], rows)
+def imported(earlier: Sequence[Mapping[str, Any]], problems: Problems, sides: Mapping[str, int]) -> list[Step]:
+    """Return the ledger of an import that nobody has touched yet: what `ledger` would say of its examples.
+
+    Args:
+        sides: how many examples are on each, by its name in the contract.
+    """
+    total = sum(sides.values())
+    parts = {name: sides.get(f"SPLIT_{name}", 0) for name in _SIDES}
+    review = [Step(name, unit, total, total) for name, unit in _JUDGED[-1:]]
+    return [*_rows(earlier, problems), *review, Step("split", "examples", total, total, (), parts)]
 
 
-def _examples(examples: Sequence[Mapping[str, Any]]) -> Iterable[Step]:
+def named(problems: Iterable[Mapping[str, Any]], most: int = 0) -> Problems:
+    """Return the rows that an import left out, by reason.
+
+    Args:
+        problems: lines of the import's report.
+        most: rows of one reason to return at most; 0 for all.
+    """
+    found: dict[str, list[Row]] = {}
+    for problem in problems:
+        rows = found.setdefault(problem["reason"], [])
+        if not most or len(rows) < most:
+            rows.append(Row(problem["reason"], f"row {problem['row']}", 1, problem["message"]))
+    return found
+
+
+def _rows(earlier: Sequence[Mapping[str, Any]], problems: Problems) -> list[Step]:
+    return [_told(count, problems, "rows") for count in earlier]
+
+
+def _told(count: Mapping[str, Any], problems: Problems, unit: str = "") -> Step:
+    rows: list[Row] = []
+    for reason, number in count["dropped"].items():
+        known = problems.get(reason, ())
+        rows += known
+        if number > len(known):
+            rows.append(Row(reason, "", number - len(known)))
+    return Step(count["stage"], unit or count["stage"], count["in"], count["out"], rows)
+
+
+def _examples(examples: Sequence[Mapping[str, Any]], steps: Sequence[tuple[str, str]]) -> Iterable[Step]:
     left = list(examples)
-    steps = [("replies", "replies"), ("checks", "examples"), ("judge", "examples"), ("review", "examples")]
     for name, unit in steps:
         if name == "judge" and not any(map(_judged, examples)):
             continue
@@ -202,7 +247,7 @@ def _judged(example: Mapping[str, Any]) -> bool:
 
 def _split(examples: Sequence[Mapping[str, Any]], approved_only: bool) -> Step:
     accepted = [e for e in examples if fate(e) == ("", "")]
-    parts = dict.fromkeys(("TRAIN", "EVAL", "RECALL"), 0)
+    parts = dict.fromkeys(_SIDES, 0)
     rows = []
     for example in accepted:
         side = example["split"].removeprefix("SPLIT_")

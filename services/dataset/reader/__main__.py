@@ -7,19 +7,21 @@ import json
 import sys
 import traceback
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from services.common import ids
 from services.common.confined.answers import answer
 from services.common.confined.limits import Limits, confine
 from services.common.errors import Exhausted, FineTuneFlowError, InvalidArgument, to_document
 from services.dataset import parquet
 from services.dataset.core.formats import decoding
 from services.dataset.core.formats.incoming import Incoming, Problem, Terms, fields
+from services.dataset.core.sides import Sides
 
 FAILED = 3
 SHOWN = 20
+TOLD_ROWS = 2_000
 CSV, JSONL, JSON_LIST, PARQUET = "csv", "jsonl", "json", "parquet"
 _BY_SUFFIX = {".csv": CSV, ".tsv": CSV, ".jsonl": JSONL, ".ndjson": JSONL, ".parquet": PARQUET}
 
@@ -45,7 +47,7 @@ def main(arguments: list[str]) -> int:
 
 
 def read(job: dict[str, Any]) -> dict[str, Any]:
-    """Read job["source"]; write good rows to job["rows"] and problems to job["report"], as JSON Lines.
+    """Read job["source"]; write good rows to job["rows"] with their sides to job["sides"], problems to job["report"].
 
     Raises:
         InvalidArgument: the file as a whole cannot be taken (IMPORT_REFUSED, IMPORT_FORMAT_UNKNOWN).
@@ -55,14 +57,21 @@ def read(job: dict[str, Any]) -> dict[str, Any]:
     terms = Terms(job["format"], job["mapping"], job["split_column"], in_cells=encoding in (CSV, PARQUET))
     incoming = Incoming(terms)
     shown: list[dict[str, Any]] = []
+    sides = Sides()
     with Path(job["rows"]).open("wb") as rows, Path(job["report"]).open("wb") as report:
         for found in incoming.read(_rows(source, encoding)):
+            if incoming.rows % TOLD_ROWS == 0:
+                Path(job["told"]).write_text(str(incoming.rows))
             if isinstance(found, Problem):
-                report.write(_line(asdict(found)))
+                report.write(_line(vars(found)))
                 if len(shown) < SHOWN:
-                    shown.append(asdict(found))
+                    shown.append(vars(found))
             else:
-                rows.write(_line(fields(*found)))
+                row = fields(*found)
+                id = ids.derived_id("e", json.dumps(row, sort_keys=True))
+                sides.add(id, {**row, "file": ""})
+                rows.write(_line({**row, "id": id}))
+    _divide(sides, job)
     return {
         "format": incoming.format,
         "encoding": JSONL if encoding == JSON_LIST else encoding,
@@ -72,6 +81,12 @@ def read(job: dict[str, Any]) -> dict[str, Any]:
         "ignored": sorted(incoming.ignored),
         "problems": shown,
     }
+
+
+def _divide(sides: Sides, job: dict[str, Any]) -> None:
+    """Write job["sides"]: the side of each good row, a line for each."""
+    divided = sides.divide(job["eval_fraction"], job["recall_fraction"])
+    Path(job["sides"]).write_text("".join(f"{side}\n" for side in divided.values()))
 
 
 def _rows(source: Path, encoding: str) -> Iterator[decoding.Numbered]:

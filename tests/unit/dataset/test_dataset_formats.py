@@ -102,7 +102,8 @@ def reading(folder: Path, data: bytes, filename: str = "rows.jsonl", **terms: An
     """Read a file as the confined program does; returns its answer and the good rows."""
     (folder / "source").write_bytes(data)
     job = {"filename": filename, "format": "", "encoding": "", "mapping": {}, "split_column": "", **terms}
-    found = read({**job, **{name: str(folder / name) for name in ("source", "rows", "report")}})
+    job.update(eval_fraction=0.0, recall_fraction=0.0)
+    found = read({**job, **{name: str(folder / name) for name in ("source", "rows", "sides", "report", "told")}})
     rows = [json.loads(line) for line in (folder / "rows").read_bytes().splitlines()]
     return found, rows
 

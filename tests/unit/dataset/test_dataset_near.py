@@ -7,8 +7,9 @@ from itertools import combinations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.dataset.core.near import NEAR, alike, clusters, documents, pairs, shingles, similarity, sketch
+from services.dataset.core.near import NEAR, Groups, alike, clusters, documents, shingles, sketch
 from services.dataset.core.split import split
+from services.dataset.core.wordpairs import WordPairs
 
 WORDS = [
     "the",
@@ -29,14 +30,46 @@ WORDS = [
 texts = st.lists(st.sampled_from(WORDS), min_size=1, max_size=9).map(" ".join)
 
 
-@given(st.lists(texts, max_size=14), st.sampled_from([0.3, 0.5, NEAR, 0.9, 1.0]))
-@settings(max_examples=300, deadline=None)
-def test_the_pairs_found_are_those_of_comparing_all_with_all(found: list[str], threshold: float) -> None:
-    """Prefix filtering misses none and adds none."""
-    sets = {str(n): shingles(text) for n, text in enumerate(found)}
-    expected = {frozenset((a, b)) for a, b in combinations(sets, 2) if similarity(sets[a], sets[b]) >= threshold}
+def similarity(a: frozenset[str], b: frozenset[str]) -> float:
+    """Return the Jaccard similarity; 0 for two empty sets."""
+    return len(a & b) / len(a | b) if a or b else 0.0
 
-    assert {frozenset(pair) for pair in pairs(sets, threshold)} == expected
+
+def clustered(found: dict[str, str], threshold: float = NEAR) -> Groups:
+    """Return the clusters of texts by name."""
+    texts = WordPairs()
+    for text in found.values():
+        texts.add(text)
+    return clusters(texts, list(found), threshold)
+
+
+def by_comparing_all(found: dict[str, str], threshold: float) -> Groups:
+    """Return the clusters in the simplest way there is."""
+    sets = {name: shingles(text) for name, text in found.items()}
+    groups = Groups()
+    for a, b in combinations(sets, 2):
+        if similarity(sets[a], sets[b]) >= threshold:
+            groups.join(a, b)
+    return groups
+
+
+@given(st.lists(texts, max_size=24), st.sampled_from([0.3, 0.5, NEAR, 0.9, 1.0]))
+@settings(max_examples=300, deadline=None)
+def test_the_clusters_are_those_of_comparing_all_with_all(found: list[str], threshold: float) -> None:
+    """Looking at the rarest word pairs alone misses no near pair and adds none."""
+    said = {f"{n:02}": text for n, text in enumerate(found)}
+    groups, expected = clustered(said, threshold), by_comparing_all(said, threshold)
+
+    assert {name: groups.of(name) for name in said} == {name: expected.of(name) for name in said}
+
+
+def test_many_texts_that_say_nearly_the_same_are_compared_with_few() -> None:
+    """Ten thousand forms of one sentence are one cluster, and what is not one of them stays out."""
+    forms = {f"e{n:05}": f"Is the number {n} even or odd? Say so in one word and nothing else." for n in range(10_000)}
+    groups = clustered({**forms, "x": "Is the number seven even?"})
+
+    assert {groups.of(name) for name in forms} == {"e00000"}
+    assert groups.of("x") == "x"
 
 
 @given(
@@ -53,14 +86,14 @@ def test_no_near_duplicate_stands_on_another_side(
     said = {f"e{n}": text for n, (_, text) in enumerate(rows)}
     hashes = {f"f{file}": f"{file * 7919:064x}" for file, _ in rows}
 
-    sides = split(examples, hashes, eval_fraction, recall_fraction, near=clusters(said))
+    sides = split(examples, hashes, eval_fraction, recall_fraction, near=clustered(said))
 
     sets = {id: shingles(text) for id, text in said.items()}
     apart = [(a, b) for a, b in combinations(sets, 2) if sides[a] != sides[b]]
     assert not [pair for pair in apart if similarity(sets[pair[0]], sets[pair[1]]) >= NEAR]
     held = {file for id, file in examples if sides[id] == "SPLIT_EVAL"}
     assert not held & {file for id, file in examples if sides[id] != "SPLIT_EVAL"}
-    assert sides == split(examples[::-1], hashes, eval_fraction, recall_fraction, near=clusters(said))
+    assert sides == split(examples[::-1], hashes, eval_fraction, recall_fraction, near=clustered(said))
 
 
 def test_without_near_duplicates_a_split_is_as_if_nothing_were_grouped() -> None:
@@ -69,7 +102,7 @@ def test_without_near_duplicates_a_split_is_as_if_nothing_were_grouped() -> None
     examples = [(id, f"f{n % 12}") for n, id in enumerate(said)]
     hashes = {f"f{n}": f"{n * 7919:064x}" for n in range(12)}
 
-    assert split(examples, hashes, 0.3, 0.2, near=clusters(said)) == split(examples, hashes, 0.3, 0.2)
+    assert split(examples, hashes, 0.3, 0.2, near=clustered(said)) == split(examples, hashes, 0.3, 0.2)
 
 
 def test_nearly_identical_documents_go_together() -> None:

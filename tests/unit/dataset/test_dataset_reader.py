@@ -23,8 +23,17 @@ LIMITS = Limits(memory_bytes=1 << 30, cpu_seconds=20, output_bytes=48 << 20, wal
 async def read(folder: Path, data: bytes, filename: str, limits: Limits = LIMITS) -> dict[str, Any]:
     """Read a file in a confined process."""
     (folder / "source").write_bytes(data)
-    names = {name: str(folder / name) for name in ("source", "rows", "report")}
-    job = {"filename": filename, "format": "", "encoding": "", "mapping": {}, "split_column": "", **names}
+    names = {name: str(folder / name) for name in ("source", "rows", "sides", "report", "told")}
+    job = {
+        "filename": filename,
+        "format": "",
+        "encoding": "",
+        "mapping": {},
+        "split_column": "",
+        "eval_fraction": 0.1,
+        "recall_fraction": 0.0,
+        **names,
+    }
     return await run_reader({**job, "limits": asdict(limits)}, folder, limits)
 
 

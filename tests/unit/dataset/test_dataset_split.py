@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from services.common.errors import InvalidArgument
 from services.dataset.core import filters, frozen
 from services.dataset.core.split import EVAL, RECALL, TRAIN, held_out, split
 from services.dataset.core.statistics import distribution, statistics
+from services.dataset.lines import Lines
 
 DOCUMENTS = {f"projects/p/files/f{n}": f"{n:064x}" for n in range(40)}
 
@@ -104,29 +107,37 @@ def row(id: str, **fields: Any) -> dict[str, Any]:
     }
 
 
-def test_a_frozen_file_is_a_line_of_messages_for_each_example() -> None:
-    """One JSON object a line, with where it comes from."""
-    lines = frozen.content([row("b"), row("a", split=RECALL)], "Be brief.").decode().splitlines()
-    first = json.loads(lines[0])
+def test_a_frozen_line_has_messages_and_where_they_come_from() -> None:
+    """One JSON object a line."""
+    line = json.loads(frozen.line(row("a", split=RECALL), "Be brief."))
 
-    assert len(lines) == 2
-    assert first["id"].endswith("/a")
-    assert first["split"] == "RECALL"
-    assert [m["role"] for m in first["messages"]] == ["system", "user", "assistant"]
-    assert first["messages"][1]["content"] == "Which é?"
-    assert first["source"]["evidence_span"] == {"start": 1, "end": 4}
+    assert line["id"].endswith("/a")
+    assert line["split"] == "RECALL"
+    assert [m["role"] for m in line["messages"]] == ["system", "user", "assistant"]
+    assert line["messages"][1]["content"] == "Which é?"
+    assert line["source"]["evidence_span"] == {"start": 1, "end": 4}
 
 
-def test_a_frozen_file_without_a_system_prompt_has_two_messages() -> None:
+def test_a_frozen_line_without_a_system_prompt_has_two_messages() -> None:
     """An empty system prompt is none."""
-    assert len(json.loads(frozen.content([row("a")], ""))["messages"]) == 2
+    assert len(json.loads(frozen.line(row("a"), ""))["messages"]) == 2
 
 
-def test_the_same_examples_freeze_to_the_same_bytes() -> None:
-    """Whatever their order, so that the hash names the content."""
-    rows = [row(str(n)) for n in range(5)]
+@pytest.mark.parametrize("held", [1, 200, 1 << 20])
+def test_the_same_examples_freeze_to_the_same_bytes(tmp_path: Path, held: int) -> None:
+    """Whatever their order and however much is held in memory, so that the hash names the content."""
+    texts = [frozen.line(row(f"é{n}"), "").encode() + b"\n" for n in range(50)]
+    files = []
+    for name, some in (("a", texts), ("b", texts[::-1])):
+        (tmp_path / name).mkdir()
+        lines = Lines(tmp_path / name, held)
+        for start in range(0, len(some), 7):
+            lines.add(some[start : start + 7])
+        files.append(lines.written())
 
-    assert frozen.content(rows, "") == frozen.content(rows[::-1], "")
+    assert files[0][0].read_bytes() == files[1][0].read_bytes() == b"".join(sorted(texts))
+    assert files[0][1:] == files[1][1:]
+    assert files[0][2] == hashlib.sha256(b"".join(sorted(texts))).hexdigest()
 
 
 FILTERS = {

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
 from services.dataset.core.formats.record import Message, Refused
 
 MOST_MESSAGES = 1_000
+_UNSOUND = re.compile("[\0\ud800-\udfff]")
 _ROLES = {
     "system": "system", "developer": "system", "user": "user", "human": "user", "assistant": "assistant",
     "gpt": "assistant", "chatgpt": "assistant", "bot": "assistant", "model": "assistant", "tool": "tool",
@@ -39,7 +41,7 @@ def sound(value: str, field: str) -> str:
     Raises:
         Refused: BAD_CHARACTER for a NUL or half of a surrogate pair.
     """
-    if "\0" in value or any("\ud800" <= c <= "\udfff" for c in value):
+    if _UNSOUND.search(value):
         raise Refused("BAD_CHARACTER", f"{field} has a NUL or half of a surrogate pair. Remove it.", field)
     return value
 
