@@ -17,6 +17,7 @@ from services.common.jobwork.orphans import Orphan
 from services.common.objects.port import Objects
 from services.common.protoform import artifact_to_proto, meta_to_proto, work_to_proto
 from services.common.work import watch
+from services.export.forms import quantization_of
 from services.export.service import EXPORT, Exports
 
 
@@ -95,6 +96,8 @@ def to_proto(doc: Document) -> export_pb2.Export:
         work=work_to_proto(doc["work"]),
         run=doc["run"],
         format=export_pb2.Format.Value(doc["format"]),
+        quantization=quantization_of(doc),
+        max_shard_bytes=doc.get("max_shard_bytes", 0),
         artifacts=[artifact_to_proto(a) for a in doc["artifacts"]],
         result=ParseDict(doc["result"], export_pb2.ExportResult()) if doc["result"] else None,
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 from finetuneflow.common.v1 import event_pb2
 from finetuneflow.export.v1 import export_pb2, export_service_pb2_grpc
 from services.common.jobs.port import Resources as Wanted
@@ -25,9 +27,9 @@ def compose(runtime: Runtime) -> Service:
     clock, objects, jobs, bus = runtime.clock, runtime.objects, runtime.jobs, runtime.bus
     resources = Resources(runtime.documents.collection("exports", (*INDEXES, *PACKING)), "export", clock)
     reports = ReportStore(runtime.documents.collection("reports", report_store.INDEXES), objects)
-    exports = Exports(
-        resources, objects, GrpcRuns(runtime.peers), GrpcModels(runtime.peers), GrpcDatasets(runtime.peers)
-    )
+    has_gguf = _has_gguf(runtime)
+    peers = runtime.peers
+    exports = Exports(resources, objects, GrpcRuns(peers), GrpcModels(peers), GrpcDatasets(peers), has_gguf)
     kind = Kind(
         name="export",
         pattern=EXPORT,
@@ -58,7 +60,12 @@ def compose(runtime: Runtime) -> Service:
             Outbox(resources, bus, reconciler.purge).run,
             lambda: bus.consume("export-project-deleted", ["ftf.events.project.deleted"], project_deleted),
         ],
-        capabilities=["export:ADAPTER", "export:MERGED"],
+        capabilities=["export:ADAPTER", "export:MERGED", *(["export:GGUF"] if has_gguf else [])],
         worker_host=Host(kind, resources, reports, objects, bus, runtime.signer),
         shutdown=reconciler.drain,
     )
+
+
+def _has_gguf(runtime: Runtime) -> bool:
+    """Whether trainers have llama.cpp: on this machine in this program's own environment; a cluster's image has it."""
+    return runtime.config.jobs != "local" or importlib.util.find_spec("xllamacpp") is not None

@@ -7,6 +7,9 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 MANIFEST_SCHEMA = 1
+GGUF_ARCHITECTURES = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM")
+"""What the trainer can write as GGUF."""
+FEWEST_SHARD_BYTES = 1_000_000
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
 MODEL_FILES = ("config.json", "generation_config.json", "model*.safetensors", "model.safetensors.index.json")
 
@@ -26,7 +29,7 @@ def manifest(export: str, form: str, run: Mapping[str, Any], documents: Sequence
 
     Args:
         export: resource name of the export.
-        form: "adapter" or "merged".
+        form: "adapter", "merged", or "gguf" with the quantisation behind it.
         run: the run as the contract's JSON.
         documents: names of the files that its dataset was written from.
     """

@@ -17,6 +17,7 @@ from services.common.protoform import artifact_to_document, artifact_to_proto, u
 from services.common.resources import Resources
 from services.common.work import cancel, queued
 from services.export import core
+from services.export.forms import check_form, quantization_of, require_gguf
 from services.export.ports import Datasets, Models, Runs
 
 EXPORT = "projects/*/exports/*"
@@ -26,12 +27,21 @@ _SUCCEEDED = "WORK_STATE_SUCCEEDED"
 class Exports:
     """Exports: made, listed, cancelled, deleted. Their Jobs are the reconciler's."""
 
-    def __init__(self, exports: Resources, objects: Objects, runs: Runs, models: Models, datasets: Datasets) -> None:
+    def __init__(
+        self,
+        exports: Resources,
+        objects: Objects,
+        runs: Runs,
+        models: Models,
+        datasets: Datasets,
+        has_gguf: bool,
+    ) -> None:
         self.exports = exports
         self._objects = objects
         self._runs = runs
         self._models = models
         self._datasets = datasets
+        self._has_gguf = has_gguf
 
     async def create(
         self, parent: str, wanted: export_pb2.Export, export_id: str, request_id: str, creator: str
@@ -41,15 +51,15 @@ class Exports:
         Raises:
             NotFound: the run does not exist.
             AlreadyExists: export_id is taken.
-            InvalidArgument: no format, or the request_id was used for another export.
-            NotReady: RUN_NOT_SUCCEEDED, or NO_ADAPTER.
+            InvalidArgument: no format, something that does not go with it, or the request_id was used for another
+                export.
+            NotReady: RUN_NOT_SUCCEEDED, NO_ADAPTER, GGUF_UNSUPPORTED, GGUF_PART_MISSING.
         """
         (project,) = ids.parse_name(parent, "projects/*", "parent")
         ids.parse_name(wanted.run, "projects/*/runs/*", "export.run")
         if not wanted.run.startswith(parent + "/"):
             raise InvalidArgument(f"{wanted.run} is not of {parent}. Use one of its runs.", field="export.run")
-        if wanted.format not in (export_pb2.FORMAT_ADAPTER, export_pb2.FORMAT_MERGED):
-            raise InvalidArgument("No format is given. Use ADAPTER or MERGED.", field="export.format")
+        check_form(wanted)
         name = f"{parent}/exports/{_export_id(export_id, request_id, project)}"
         body = wanted.SerializeToString(deterministic=True)
         if await self.exports.made(name, request_id):
@@ -77,11 +87,17 @@ class Exports:
                 field="export.run",
             )
         model = await self._models.get(run.model)
+        quantization = wanted.quantization
+        if wanted.format == export_pb2.FORMAT_GGUF:
+            require_gguf(model.architecture, self._has_gguf)
+            quantization = quantization or export_pb2.QUANTIZATION_Q8_0
         return {
             **new_job_fields(),
             "work": queued(self.exports.clock.now()),
             "run": wanted.run,
             "format": export_pb2.Format.Name(wanted.format),
+            "quantization": export_pb2.Quantization.Name(quantization),
+            "max_shard_bytes": wanted.max_shard_bytes,
             "adapter_files": files,
             "model_location": model.local_path or model.hub_id,
             "model_revision": run.model_revision,
@@ -110,10 +126,14 @@ class Exports:
 
     async def spec(self, doc: Document) -> export_pb2.ExportSpec:
         """Return what the trainer of an export is asked to do."""
-        form = doc["format"].removeprefix("FORMAT_").lower()
+        form, quantization = doc["format"].removeprefix("FORMAT_").lower(), quantization_of(doc)
+        if quantization:
+            form += f" {export_pb2.Quantization.Name(quantization).removeprefix('QUANTIZATION_')}"
         return export_pb2.ExportSpec(
             export=doc["_id"],
             format=export_pb2.Format.Value(doc["format"]),
+            quantization=quantization,
+            max_shard_bytes=doc.get("max_shard_bytes", 0),
             model_location=doc["model_location"],
             model_revision=doc["model_revision"],
             adapter_files=[artifact_to_proto(f) for f in doc["adapter_files"]],

@@ -20,9 +20,9 @@ from typing import Any
 
 import torch
 
-from services.common.errors import NotReady
 from services.trainer.answers import end_tokens, generate
 from services.trainer.evaluate import evaluating
+from services.trainer.failures import refused
 from services.trainer.rows import Message
 from services.trainer.template import render
 
@@ -60,7 +60,7 @@ def observe(model: Any, tokenizer: Any) -> Behaviour:
     logits = []
     with evaluating(model):
         for text in PROMPTS:
-            ids = torch.tensor([_prompt(tokenizer, text)], device=model.device)
+            ids = torch.tensor([prompt_tokens(tokenizer, text)], device=model.device)
             logits.append(model(input_ids=ids).logits[0].float().cpu())
     return Behaviour(tuple(logits), str(tokenizer.chat_template))
 
@@ -74,14 +74,15 @@ def require_ends(model: Any, tokenizer: Any) -> None:
     """
     ends = end_tokens(model, tokenizer)
     if not ends:
-        raise _refused("it knows no end token")
+        raise refused("it knows no end token")
     with evaluating(model):
-        answers = generate(model, tokenizer, [_prompt(tokenizer, text) for text in PROMPTS], ANSWER_TOKENS)
+        answers = generate(model, tokenizer, [prompt_tokens(tokenizer, text) for text in PROMPTS], ANSWER_TOKENS)
     if not all(answer and (answer[-1] in ends or len(answer) == ANSWER_TOKENS) for answer in answers):
-        raise _refused("an answer ends neither at an end token nor at the limit")
+        raise refused("an answer ends neither at an end token nor at the limit")
 
 
-def _prompt(tokenizer: Any, text: str) -> list[int]:
+def prompt_tokens(tokenizer: Any, text: str) -> list[int]:
+    """Return a prompt's tokens, as the chat template puts it if there is one."""
     messages: Sequence[Message] = [{"role": "user", "content": text}]
     if tokenizer.chat_template:
         text = render(tokenizer, messages, answer=True)
@@ -96,22 +97,14 @@ def require_same(expected: Behaviour, found: Behaviour, bound: float) -> float:
         NotReady: with reason ACCEPTANCE_FAILED if the artifact is not the tuned model.
     """
     if found.template != expected.template:
-        raise _refused("its chat template is not the base model's")
+        raise refused("its chat template is not the base model's")
     difference = 0.0
     for one, other in zip(expected.logits, found.logits, strict=True):
         if one.shape != other.shape:
-            raise _refused("its vocabulary or its prompts' tokens are not the base model's")
+            raise refused("its vocabulary or its prompts' tokens are not the base model's")
         if not (one.isfinite().all() and other.isfinite().all()):
-            raise _refused("its logits are not all numbers", float("nan"))
+            raise refused("its logits are not all numbers", float("nan"))
         difference = max(difference, float((one - other).abs().max()))
     if difference > bound:
-        raise _refused(f"its logits differ by up to {difference:.3g}, {bound:.3g} is allowed", difference)
+        raise refused(f"its logits differ by up to {difference:.3g}, {bound:.3g} is allowed", difference)
     return difference
-
-
-def _refused(why: str, difference: float = 0.0) -> NotReady:
-    return NotReady(
-        f"The exported artifact does not answer as the tuned model does: {why}. It is not offered: see the log.",
-        reason="ACCEPTANCE_FAILED",
-        metadata={"max_logit_difference": f"{difference:.6g}"},
-    )

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from finetuneflow.export.v1 import export_pb2
 from services.trainer.transfer import sha256_file
 
 CARD = "README.md"
@@ -20,14 +21,56 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 base = AutoModelForCausalLM.from_pretrained("{base}")
 model = PeftModel.from_pretrained(base, ".")
 tokenizer = AutoTokenizer.from_pretrained(".")
+```
+
+To serve it with vLLM, which keeps the base model in memory once for any number of adapters:
+
+```sh
+vllm serve {base} --enable-lora --max-lora-rank {rank} --lora-modules tuned=.
 ```""",
     "merged": """```python
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 model = AutoModelForCausalLM.from_pretrained(".")
 tokenizer = AutoTokenizer.from_pretrained(".")
+```
+
+To serve it with vLLM:
+
+```sh
+vllm serve . --served-model-name tuned
+```""",
+    "gguf": """With llama.cpp, an OpenAI-compatible server on port 8080:
+
+```sh
+llama-server -m {file} --jinja --port 8080
+```
+
+With Ollama, from this folder:
+
+```sh
+ollama create tuned -f Modelfile && ollama run tuned
 ```""",
 }
+_LIBRARIES = {"adapter": "peft", "merged": "transformers", "gguf": "gguf"}
+
+
+def proof_of(result: export_pb2.ExportResult) -> str:
+    """Return in a sentence or two how weights were proven."""
+    what = "The merged weights, loaded again, have" if result.HasField("gguf") else "Loaded again from these files,"
+    words = (
+        f"{what} logits that differ from the tuned model's by at most {result.max_logit_difference:.3g} on "
+        f"{result.prompts} prompts ({result.logit_bound:.3g} is allowed)."
+    ).replace("files, logits that", "files, its logits")
+    if not result.HasField("gguf"):
+        return words
+    proof = result.gguf
+    return (
+        f"{words} The GGUF file made of them was loaded by llama.cpp ({proof.loader}): its probabilities differ from "
+        f"the tuned model's by {proof.divergence:.3g} nats ({proof.divergence_bound:.3g} is allowed), and it chose the "
+        f"same token in {proof.agreement:.0%} of {proof.tokens} places; no tensor was rounded by more than "
+        f"{proof.rounding:.2g} ({proof.rounding_bound:.2g} is allowed)."
+    )
 
 
 def write_card(folder: Path, form: str, base: str, is_hub_id: bool, manifest: Mapping[str, Any], proof: str) -> None:
@@ -35,7 +78,7 @@ def write_card(folder: Path, form: str, base: str, is_hub_id: bool, manifest: Ma
 
     Args:
         folder: of the export.
-        form: "adapter" or "merged".
+        form: "adapter", "merged" or "gguf".
         base: name of the base model.
         is_hub_id: whether that is a hub id; only then is it named in the card's header, where hubs read it.
         manifest: where the weights come from.
@@ -43,7 +86,7 @@ def write_card(folder: Path, form: str, base: str, is_hub_id: bool, manifest: Ma
     """
     header = [
         "---",
-        f"library_name: {'peft' if form == 'adapter' else 'transformers'}",
+        f"library_name: {_LIBRARIES[form]}",
         "pipeline_tag: text-generation",
     ]
     header += [f"base_model: {base}"] if is_hub_id else []
@@ -56,11 +99,16 @@ def write_card(folder: Path, form: str, base: str, is_hub_id: bool, manifest: Ma
         "\n".join(header),
         f"# {base}, fine-tuned ({form})",
         f"{proof} Every file's SHA-256 stands in {MANIFEST}.",
-        f"## Use\n\n{_USE[form].format(base=base if is_hub_id else f'folder/of/{base}')}",
+        f"## Use\n\n{_use(folder, form, base if is_hub_id else f'folder/of/{base}', manifest)}",
         f"## Where it comes from\n\n{origin}",
         f"## Settings\n\n```json\n{settings}\n```",
     )
     (folder / CARD).write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+
+
+def _use(folder: Path, form: str, base: str, manifest: Mapping[str, Any]) -> str:
+    file = next((path.name for path in folder.glob("*.gguf")), "")
+    return _USE[form].format(base=base, file=file, rank=max(int(manifest.get("config", {}).get("r", 0)), 16))
 
 
 def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:

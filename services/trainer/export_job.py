@@ -8,11 +8,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+from google.protobuf.json_format import MessageToDict
+
 from finetuneflow.common.v1 import artifact_pb2
 from finetuneflow.export.v1 import export_pb2
 from services.common.errors import InvalidArgument, NotReady
 from services.trainer.attempt import Attempt
-from services.trainer.cards import write_card, write_manifest
+from services.trainer.cards import proof_of, write_card, write_manifest
 from services.trainer.machine import peak_memory_bytes, versions
 from services.trainer.model import Source, check_files, source_of
 from services.trainer.transfer import fetch
@@ -37,7 +39,7 @@ def run_export(
     adapter = _fetch_weights(attempt, spec)
     out = attempt.folder / "artifacts"
     out.mkdir()
-    result = write_export(attempt, spec.format, source, adapter, out, manifest)
+    result = write_export(attempt, spec, source, adapter, out, manifest)
     paths = sorted(path for path in out.rglob("*") if path.is_file())
     artifacts = upload_all(
         attempt.worker, out, paths, attempt.patience, lambda done, total: attempt.phase("upload", done, total, "bytes")
@@ -48,35 +50,43 @@ def run_export(
 
 
 def write_export(
-    attempt: Attempt, form: int, source: Source, adapter: Path, out: Path, manifest: dict[str, Any]
+    attempt: Attempt, spec: export_pb2.ExportSpec, source: Source, adapter: Path, out: Path, manifest: dict[str, Any]
 ) -> export_pb2.ExportResult:
     """Write and prove the files, then the card and the manifest beside them."""
-    from services.trainer.acceptance import PROMPTS
-    from services.trainer.merge import export_adapter, export_merged
-
     attempt.phase("export")
-    name, export = ("adapter", export_adapter) if form == export_pb2.FORMAT_ADAPTER else ("merged", export_merged)
-    difference, bound = export(source, adapter, out, attempt.orders.check)
-    log.info(
-        "The %s weights, loaded again, differ by at most %.3g in a logit; %.3g is allowed.", name, difference, bound
-    )
-    proof = (
-        f"Loaded again from these files, its logits differ from the tuned model's by at most {difference:.3g} "
-        f"on {len(PROMPTS)} prompts ({bound:.3g} is allowed)."
-    )
-    manifest = {
-        **manifest,
-        "acceptance": {"max_logit_difference": difference, "logit_bound": bound, "prompts": len(PROMPTS)},
-        "export_versions": versions(),
-    }
+    name = export_pb2.Format.Name(spec.format).removeprefix("FORMAT_").lower()
+    result = _write_weights(attempt, spec, source, adapter, out)
+    proof = proof_of(result)
+    log.info("%s: %s", name, proof)
+    acceptance = MessageToDict(result, preserving_proto_field_name=True)
+    manifest = {**manifest, "acceptance": acceptance, "export_versions": versions()}
     write_card(out, name, source.name, not source.is_folder, manifest, proof)
     write_manifest(out, manifest)
-    return export_pb2.ExportResult(max_logit_difference=difference, logit_bound=bound, prompts=len(PROMPTS))
+    return result
+
+
+def _write_weights(
+    attempt: Attempt, spec: export_pb2.ExportSpec, source: Source, adapter: Path, out: Path
+) -> export_pb2.ExportResult:
+    check = attempt.orders.check
+    if spec.format == export_pb2.FORMAT_GGUF:
+        from services.trainer.ggufexport import export_gguf
+
+        quantization = export_pb2.Quantization.Name(spec.quantization).removeprefix("QUANTIZATION_")
+        return export_gguf(source, adapter, out, attempt.folder / "gguf", quantization, check)
+    from services.trainer.merge import export_adapter, export_merged
+    from services.trainer.shards import DEFAULT_SHARD_BYTES
+
+    if spec.format == export_pb2.FORMAT_MERGED:
+        return export_merged(source, adapter, out, check, spec.max_shard_bytes or DEFAULT_SHARD_BYTES)
+    return export_adapter(source, adapter, out, check)
 
 
 def _manifest(spec: export_pb2.ExportSpec) -> dict[str, Any]:
-    if spec.format not in (export_pb2.FORMAT_ADAPTER, export_pb2.FORMAT_MERGED):
-        raise InvalidArgument("The export's format is not one that is made. Ask for adapter or merged.", field="format")
+    if spec.format not in (export_pb2.FORMAT_ADAPTER, export_pb2.FORMAT_MERGED, export_pb2.FORMAT_GGUF):
+        raise InvalidArgument(
+            "The export's format is not one that is made. Ask for adapter, merged or gguf.", field="format"
+        )
     try:
         manifest = json.loads(spec.manifest_json or "{}")
     except ValueError:

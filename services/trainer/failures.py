@@ -35,3 +35,17 @@ def _out_of_memory(error: Exception) -> bool:
     if torch is not None and isinstance(error, torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+
+
+def refused(why: str, difference: float = 0.0) -> NotReady:
+    """Return the refusal of an artifact that is not the tuned model.
+
+    Args:
+        why: what is wrong, as the end of a sentence.
+        difference: how far its answers are away.
+    """
+    return NotReady(
+        f"The exported artifact does not answer as the tuned model does: {why}. It is not offered: see the log.",
+        reason="ACCEPTANCE_FAILED",
+        metadata={"max_logit_difference": f"{difference:.6g}"},
+    )

@@ -1,4 +1,4 @@
-"""The two forms of an export, each written to a folder and proven by reading it back."""
+"""Adapter and merged weights, each written to a folder and proven by reading it back."""
 
 from __future__ import annotations
 
@@ -11,24 +11,37 @@ from typing import Any
 import torch
 from peft import PeftModel
 
+from finetuneflow.export.v1 import export_pb2
 from services.common.errors import NotReady
 from services.trainer.acceptance import (
     ADAPTER_BOUND,
     MERGED_BOUND,
+    PROMPTS,
     ROUNDED_BOUNDS,
     observe,
     require_ends,
     require_same,
 )
 from services.trainer.checkpoint import name_base
-from services.trainer.model import Source, load_config, load_model, load_tokenizer, source_of
-from services.trainer.tuned import SHARD
+from services.trainer.deltas import Deltas
+from services.trainer.machine import peak_memory_bytes
+from services.trainer.model import (
+    Source,
+    load_config,
+    load_generation,
+    load_model,
+    load_tokenizer,
+    local_folder,
+    source_of,
+)
+from services.trainer.shards import DEFAULT_SHARD_BYTES, ShardWriter, read_tensors
 
 ADAPTER_FILES = ("adapter_model.safetensors", "adapter_config.json")
+
 Check = Callable[[], None]
 
 
-def export_adapter(source: Source, adapter: Path, out: Path, check: Check) -> tuple[float, float]:
+def export_adapter(source: Source, adapter: Path, out: Path, check: Check) -> export_pb2.ExportResult:
     """Write the adapter with the stock tokenizer, and prove it; return the largest difference and what was allowed.
 
     The base model is in memory once: the adapter is taken off it and the written one put on.
@@ -55,27 +68,32 @@ def export_adapter(source: Source, adapter: Path, out: Path, check: Check) -> tu
     tokenizer = load_tokenizer(source_of(str(out), ""))
     difference = require_same(expected, observe(again, tokenizer), ADAPTER_BOUND)
     require_ends(again, tokenizer)
-    return difference, ADAPTER_BOUND
+    return _result(difference, ADAPTER_BOUND)
 
 
-def export_merged(source: Source, adapter: Path, out: Path, check: Check) -> tuple[float, float]:
-    """Write what the run left as one model in the base's own type, and prove it; as export_adapter.
+def export_merged(
+    source: Source, adapter: Path, out: Path, check: Check, shard_bytes: int = DEFAULT_SHARD_BYTES
+) -> export_pb2.ExportResult:
+    """Write what the run left as one model, in the base's own types, and prove it; as export_adapter.
 
-    The sum is made in float32, in place, so that one model is in memory at any time.
+    The files are written before any model is in memory. The proof has one model in memory at any time; beside the
+    tuned one it asks PEFT's own merge of it, rounded as the files are.
+
+    Args:
+        shard_bytes: most bytes of a file.
     """
+    write_merged(source, adapter, out, shard_bytes)
+    peak = peak_memory_bytes()
     tokenizer = load_tokenizer(source)
-    tuned = load_tuned(source, adapter)
+    tokenizer.save_pretrained(out)
     check()
+    tuned = load_tuned(source, adapter)
     expected = observe(tuned, tokenizer)
     merged = tuned.merge_and_unload(safe_merge=True) if isinstance(tuned, PeftModel) else tuned
     del tuned
     require_same(expected, observe(merged, tokenizer), MERGED_BOUND)
     name = _base_dtype(source)
     rounded = observe(_round(merged, name), tokenizer) if name != "float32" else expected
-    _store_as(merged, name)
-    merged.config._name_or_path = source.name
-    merged.save_pretrained(out, max_shard_size=SHARD)
-    tokenizer.save_pretrained(out)
     del merged
     gc.collect()
     check()
@@ -84,7 +102,42 @@ def export_merged(source: Source, adapter: Path, out: Path, check: Check) -> tup
     found = observe(again, tokenizer)
     require_same(rounded, found, MERGED_BOUND)
     require_ends(again, tokenizer)
-    return require_same(expected, found, ROUNDED_BOUNDS[name]), ROUNDED_BOUNDS[name]
+    bound = ROUNDED_BOUNDS[name]
+    result = _result(require_same(expected, found, bound), bound)
+    result.merge_peak_memory_bytes = peak
+    return result
+
+
+def _result(difference: float, bound: float) -> export_pb2.ExportResult:
+    return export_pb2.ExportResult(max_logit_difference=difference, logit_bound=bound, prompts=len(PROMPTS))
+
+
+def write_merged(source: Source, adapter: Path, out: Path, shard_bytes: int = DEFAULT_SHARD_BYTES) -> None:
+    """Write what a run left as one model into a folder, with its configuration, a tensor at a time.
+
+    Memory holds one file's tensors (at most shard_bytes, or one larger tensor) and a tensor in float32, whatever the
+    model's size.
+
+    Raises:
+        NotReady: with reason MERGE_UNSUPPORTED or MODEL_INVALID.
+    """
+    shards = ShardWriter(out, shard_bytes)
+    if (adapter / ADAPTER_FILES[1]).is_file():
+        deltas = Deltas(adapter)
+        for name, tensor in read_tensors(local_folder(source)):
+            shards.add(name, deltas.apply(name, tensor))
+        deltas.require_used()
+    else:
+        dtype = getattr(torch, _base_dtype(source))
+        for name, tensor in read_tensors(adapter):
+            shards.add(name, tensor.to(dtype) if tensor.is_floating_point() else tensor)
+    shards.close()
+    config = load_config(source)
+    config._name_or_path = source.name
+    config.save_pretrained(out)
+    generation = load_generation(source)
+    if generation is not None:
+        generation.save_pretrained(out)
 
 
 def load_tuned(source: Source, adapter: Path) -> Any:
@@ -113,12 +166,6 @@ def _round(model: Any, dtype: str) -> Any:
     for parameter in model.parameters():
         parameter.data = parameter.data.to(getattr(torch, dtype)).float()
     return model
-
-
-def _store_as(model: Any, dtype: str) -> None:
-    for parameter in model.parameters():
-        parameter.data = parameter.data.to(getattr(torch, dtype))
-    model.config.dtype = getattr(torch, dtype)
 
 
 def _base_dtype(source: Source) -> str:

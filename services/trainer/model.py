@@ -103,6 +103,31 @@ def load_config(source: Source) -> Any:
     return _load(source, lambda: AutoConfig.from_pretrained(source.location, **_pinned(source)))
 
 
+def load_generation(source: Source) -> Any | None:
+    """Return the base model's generation settings, None if it has none."""
+    from transformers import GenerationConfig
+
+    try:
+        return GenerationConfig.from_pretrained(source.location, **_pinned(source))
+    except OSError:
+        return None
+
+
+def local_folder(source: Source) -> Path:
+    """Return the folder of the base model's files; those of a hub are fetched if they are not there yet.
+
+    Raises:
+        NotReady: with reason MODEL_INVALID or MODEL_NOT_FOUND.
+    """
+    if source.is_folder:
+        return Path(source.location)
+    from huggingface_hub import snapshot_download
+
+    patterns = ["*.safetensors", "*.safetensors.index.json"]
+    revision = source.revision or None
+    return Path(_load(source, lambda: snapshot_download(source.location, revision=revision, allow_patterns=patterns)))
+
+
 def load_model(source: Source, dtype: Any) -> Any:
     """Return the base model on the CPU, in evaluation mode, from safetensors only and without remote code.
 

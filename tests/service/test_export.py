@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import pytest
 
 from finetuneflow.common.v1 import artifact_pb2, work_pb2
 from finetuneflow.export.v1 import export_pb2, export_service_pb2_grpc
@@ -54,8 +55,10 @@ def _training(runtime: Runtime) -> Service:
 
 
 @asynccontextmanager
-async def exporting(state: Path, **plan: Any) -> AsyncIterator[Any]:
-    composes = {"export": compose, "training": _training, **usual().composes()}
+async def exporting(state: Path, architecture: str = "", **plan: Any) -> AsyncIterator[Any]:
+    upstream = usual()
+    upstream.models["models/m"].architecture = architecture
+    composes = {"export": compose, "training": _training, **upstream.composes()}
     async with serving(state, composes, jobs=fake_jobs(state, **plan)) as served, served.channel() as channel:
         yield export_service_pb2_grpc.ExportServiceStub(channel)
 
@@ -112,6 +115,34 @@ async def test_only_a_run_that_succeeded_can_be_exported(tmp_path: Path) -> None
 
     assert [r[1] for r in refused] == ["RUN_NOT_SUCCEEDED", "NOT_FOUND", "INVALID_FIELD"]
     assert list(listed.exports) == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "reason"),
+    [
+        ({"format": export_pb2.FORMAT_MERGED, "quantization": export_pb2.QUANTIZATION_Q8_0}, "INVALID_FIELD"),
+        ({"format": export_pb2.FORMAT_GGUF, "max_shard_bytes": 10**9}, "INVALID_FIELD"),
+        ({"format": export_pb2.FORMAT_MERGED, "max_shard_bytes": 10}, "INVALID_FIELD"),
+        ({"format": export_pb2.FORMAT_GGUF}, "GGUF_UNSUPPORTED"),
+    ],
+)
+async def test_what_does_not_go_together_is_refused_before_a_job_is_made(
+    tmp_path: Path, asked: dict[str, Any], reason: str
+) -> None:
+    """A quantisation is GGUF's, a size of files is the merged form's, and not every architecture has a GGUF form."""
+    async with exporting(tmp_path, steps=1) as stub:
+        wanted = export_pb2.Export(run="projects/p/runs/done", **asked)
+        refused = await refusal(stub.CreateExport(pb.CreateExportRequest(parent="projects/p", export=wanted)))
+
+    assert refused[1] == reason
+
+
+async def test_a_gguf_export_without_a_quantisation_is_q8_0(tmp_path: Path) -> None:
+    """The export says so from the first answer on."""
+    async with exporting(tmp_path, steps=1, architecture="LlamaForCausalLM") as stub:
+        export = await stub.CreateExport(request(form="FORMAT_GGUF"))
+
+    assert export.quantization == export_pb2.QUANTIZATION_Q8_0
 
 
 async def test_a_job_that_always_crashes_fails_the_export(tmp_path: Path) -> None:

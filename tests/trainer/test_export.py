@@ -136,10 +136,10 @@ def test_a_16_bit_base_gives_a_16_bit_merge(tmp_path: Path, model: Path, adapter
     AutoModelForCausalLM.from_pretrained(model, dtype=torch.bfloat16).save_pretrained(base)
     out = tmp_path / "out"
     out.mkdir()
-    difference, bound = merge.export_merged(source_of(str(base), ""), adapter, out, lambda: None)
+    result = merge.export_merged(source_of(str(base), ""), adapter, out, lambda: None)
 
     assert {t.dtype for t in load_file(out / "model.safetensors").values()} == {torch.bfloat16}
-    assert 1e-3 < difference < bound
+    assert 1e-3 < result.max_logit_difference < result.logit_bound
 
 
 def damage_weights(out: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from finetuneflow.export.v1 import export_pb2, export_service_pb2
@@ -11,7 +12,7 @@ from finetuneflow_client.cli.session import Session
 from finetuneflow_client.downloads import keep_others
 from finetuneflow_client.errors import FtfError, from_work
 
-FORMATS = {"adapter": export_pb2.FORMAT_ADAPTER, "merged": export_pb2.FORMAT_MERGED}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)B?", re.IGNORECASE)
 _COLUMNS = ("EXPORT", "STATE", "PROGRESS", "FORMAT", "RUN", "FILES", "SIZE", "AGE")
 
 
@@ -19,9 +20,12 @@ async def export(session: Session) -> None:
     """Start an export; with --watch follow it to its end."""
     args = session.args
     run = await targets.finished_run(session, args.run)
-    request = export_service_pb2.CreateExportRequest(
-        parent=names.parent(run), export=export_pb2.Export(run=run, format=FORMATS[args.format]), export_id=args.id
-    )
+    wanted = export_pb2.Export(run=run, format=export_pb2.Format.Value(f"FORMAT_{args.format.upper()}"))
+    if args.quantization:
+        wanted.quantization = export_pb2.Quantization.Value(f"QUANTIZATION_{args.quantization}")
+    if args.max_shard_size:
+        wanted.max_shard_bytes = size_of(args.max_shard_size)
+    request = export_service_pb2.CreateExportRequest(parent=names.parent(run), export=wanted, export_id=args.id)
     made = await session.flow.export.CreateExport(request)
     if args.watch:
         made = await flow.follow_export(session, made.name)
@@ -81,10 +85,7 @@ def show_export(session: Session, found: export_pb2.Export) -> None:
             "error": from_work(found.work, names.short(found.name)) or "",
             "format": _format(found),
             "run": found.run,
-            "proven": f"loaded again: logits within {result.max_logit_difference:.2g} of the tuned model's "
-            f"(allowed {result.logit_bound:.2g}) on {wording.many(result.prompts, 'prompt')}"
-            if result.prompts
-            else "",
+            "proven": proof(result),
         }
     )
     if found.artifacts:
@@ -98,8 +99,35 @@ def artifact_rows(found: export_pb2.Export, folder: Path | None = None) -> list[
     return [(str(folder / name) if folder else name, size, sha256) for name, size, sha256 in rows]
 
 
+def proof(result: export_pb2.ExportResult) -> str:
+    """Return how an export was proven; "" before it was."""
+    if not result.prompts:
+        return ""
+    logits = (
+        f"logits within {result.max_logit_difference:.2g} of the tuned model's (allowed {result.logit_bound:.2g}) "
+        f"on {wording.many(result.prompts, 'prompt')}"
+    )
+    if not result.HasField("gguf"):
+        return f"loaded again: {logits}"
+    found = result.gguf
+    return (
+        f"merged: {logits}\nloaded by llama.cpp: {found.divergence:.2g} nats from the tuned model "
+        f"(allowed {found.divergence_bound:.2g}), the same token in {found.agreement:.0%} of {found.tokens} places"
+    )
+
+
+def size_of(text: str) -> int:
+    """Return a size such as "500MB" in bytes. Raises FtfError INVALID_ARGUMENT."""
+    found = _SIZE.fullmatch(text.strip())
+    if found is None:
+        raise FtfError(f"{text!r} is no size", "write it as 500MB or 2GB", code="INVALID_ARGUMENT")
+    return int(float(found[1]) * 1000 ** " KMGT".index(found[2].upper() or " "))
+
+
 def _format(found: export_pb2.Export) -> str:
-    return export_pb2.Format.Name(found.format).removeprefix("FORMAT_").lower()
+    form = export_pb2.Format.Name(found.format).removeprefix("FORMAT_").lower()
+    quantization = export_pb2.Quantization.Name(found.quantization).removeprefix("QUANTIZATION_")
+    return f"{form} {quantization}" if found.quantization else form
 
 
 def _row(found: export_pb2.Export) -> tuple[str, ...]:

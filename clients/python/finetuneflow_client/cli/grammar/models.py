@@ -9,7 +9,8 @@ from finetuneflow_client.cli.grammar.examples import spec_flags
 from finetuneflow_client.cli.grammar.resources import RESOURCES
 from finetuneflow_client.cli.grammar.settings import RUN_CHUNK, RUN_DATASET, TRAINING, add_flags, add_strategy
 
-FORMATS = ("adapter", "merged")
+FORMATS = ("adapter", "merged", "gguf")
+QUANTIZATIONS = ("F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_0")
 _PAUSABLE = "a run's id, otherwise the newest run's; or datasets/ID"
 _RUNS_HELP = 'show this one; "orphans": Jobs without a run and runs without a Job, exit 1 if any; otherwise list all'
 
@@ -68,6 +69,10 @@ def _report(parser: ArgumentParser) -> None:
 def _export(parser: ArgumentParser) -> None:
     _run(parser)
     parser.add_argument("--format", choices=FORMATS, default="adapter", help="form of the weights (%(default)s)")
+    parser.add_argument(
+        "--quantization", choices=QUANTIZATIONS, metavar="NAME", help=f"of gguf: {', '.join(QUANTIZATIONS)} (Q8_0)"
+    )
+    parser.add_argument("--max-shard-size", metavar="SIZE", help="of merged: largest weights file, such as 500MB (2GB)")
     parser.add_argument("--id", default="", metavar="ID", help="id to give the export; otherwise made up")
     parser.add_argument("-w", "--watch", action="store_true", help="follow it to its end")
 
