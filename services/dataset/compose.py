@@ -34,6 +34,7 @@ from services.dataset.prompttemplates import TEMPLATE_INDEXES, PromptTemplates
 from services.dataset.reporting import Reporting
 from services.dataset.reviewing import Reviewing
 from services.dataset.service import Datasets
+from services.dataset.sharing import Shares
 from services.dataset.store import CALL_INDEXES, EXAMPLE_INDEXES, Calls, Examples
 from services.dataset.templates import CURRENT
 from services.dataset.tokenizing import Tokenizing
@@ -104,7 +105,8 @@ def _endpoints(runtime: Runtime, llms: Resources) -> Endpoints:
     config = runtime.config
     # Where documents are not this machine's alone, there may be other replicas, whose state folders go with their pods.
     keys = Keys(runtime.secrets, config.llm_keys_dir, kept=config.documents.startswith("sqlite:"))
-    return Endpoints(llms, keys, AllowList(config.llm_allow))
+    shares = Shares(runtime.documents.collection("llm_shares"), config.instance, runtime.clock, config.lease_seconds)
+    return Endpoints(llms, keys, AllowList(config.llm_allow), shares)
 
 
 def _scratch(runtime: Runtime) -> Path:

@@ -14,6 +14,7 @@ from services.dataset.allowlist import AllowList
 from services.dataset.core.budget import Prices
 from services.dataset.keys import Keys
 from services.dataset.llm import Endpoint, LlmClient
+from services.dataset.sharing import Share, Shares
 
 DEFAULT_CONCURRENCY = 4
 DEFAULT_TIMEOUT_SECONDS = 120
@@ -23,12 +24,13 @@ _ALIVE = {"delete_time": None}
 
 
 class Endpoints:
-    """The one place where endpoints change. Calls of one endpoint share its limit."""
+    """The one place where endpoints change. Calls of one endpoint share its limit, whichever replica makes them."""
 
-    def __init__(self, resources: Resources, keys: Keys, allowed: AllowList) -> None:
+    def __init__(self, resources: Resources, keys: Keys, allowed: AllowList, shares: Shares) -> None:
         self.resources = resources
         self._keys = keys
         self._allowed = allowed
+        self._shares = shares
         self._clients: dict[str, LlmClient] = {}
 
     async def create(
@@ -77,6 +79,7 @@ class Endpoints:
         client = self._clients.pop(doc["uid"], None)
         if client:
             await client.close()
+        await self._shares.forget(doc["uid"])
 
     async def resolve(self, name: str) -> str:
         """Return the endpoint's name; for "" that of the only one there is.
@@ -122,7 +125,8 @@ class Endpoints:
                 prices=prices(doc),
                 adaptive=doc.get("adaptive", False),
             )
-            self._clients[doc["uid"]] = LlmClient(endpoint, self._keys.of(doc))
+            share = Share(self._shares, doc["uid"], endpoint.max_concurrency)
+            self._clients[doc["uid"]] = LlmClient(endpoint, self._keys.of(doc), share=share)
         return self._clients[doc["uid"]]
 
     def _url(self, text: str) -> str:

@@ -16,6 +16,7 @@ from services.common.errors import FineTuneFlowError, Unavailable
 from services.dataset.core.budget import NO_PRICES, Prices
 from services.dataset.core.pace import Pace
 from services.dataset.ports import Reply
+from services.dataset.sharing import Share
 from services.dataset.slots import Slot, Slots
 from services.dataset.transport import Answer, NoAnswer, Transport
 
@@ -82,16 +83,22 @@ class LlmClient:
 
     Args:
         key: gives the key for each call, for it may be replaced; "" for none.
+        share: where there may be other replicas, this one's share of the calls at a time.
     """
 
     def __init__(
-        self, endpoint: Endpoint, key: Callable[[], str] = str, backoff_seconds: float = BACKOFF_SECONDS
+        self,
+        endpoint: Endpoint,
+        key: Callable[[], str] = str,
+        backoff_seconds: float = BACKOFF_SECONDS,
+        share: Share | None = None,
     ) -> None:
         self.endpoint = endpoint
         self._mode = endpoint.json_mode or "SCHEMA"
         self._proven = bool(endpoint.json_mode)
         most = endpoint.max_concurrency
-        self.slots = Slots(Pace(most, START if endpoint.adaptive else most), most)
+        self.slots = Slots(Pace(most, START if endpoint.adaptive else most), 0 if share else most)
+        self._share = share
         self._backoff_seconds = backoff_seconds
         self._key = key
         self._sent = ""
@@ -106,6 +113,9 @@ class LlmClient:
     async def close(self) -> None:
         """Close the connections; calls then fail."""
         await self._http.close()
+        if self._share:
+            await self._share.close()
+            self.slots.allow(self.endpoint.max_concurrency, float("inf"))
 
     async def complete(
         self,
@@ -135,6 +145,8 @@ class LlmClient:
         }
         began, attempt = time.monotonic(), 0
         while True:
+            if self._share and not self._http.closed:
+                self._share.hold(self.slots)
             try:
                 async with self.slots.one() as slot:
                     return await self._tried(slot, body, schema, attempt)

@@ -32,15 +32,29 @@ class Slots:
     """The slots of one endpoint in this process, given in the order of asking.
 
     Args:
-        share: calls that this replica may have in flight.
+        share: calls that this replica may have in flight, until `allow` says otherwise.
     """
 
     def __init__(self, pace: Pace, share: int) -> None:
         self.pace = pace
         self._share = share
+        self._until = float("inf")
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self.in_flight = 0
+
+    def wanted(self) -> bool:
+        """Whether a call is in flight or waits."""
+        return self.in_flight > 0 or any(not turn.done() for turn in self._waiting)
+
+    def lower(self, share: int) -> None:
+        """Begin no call from now on that would be more than so many; what is in flight stays so."""
+        self._share = min(self._share, share)
+
+    def allow(self, share: int, until: float) -> None:
+        """Have so many calls in flight, and begin none after that time (of time.monotonic)."""
+        self._share, self._until = share, until
+        self._wake()
 
     @asynccontextmanager
     async def one(self) -> AsyncIterator[Slot]:
@@ -69,7 +83,7 @@ class Slots:
 
     def _free(self) -> bool:
         room = self.in_flight < min(self.pace.limit, self._share)
-        return room and time.monotonic() >= self.pace.resume_at
+        return room and self.pace.resume_at <= time.monotonic() < self._until
 
     def _wake(self) -> None:
         while self._waiting and self._free():

@@ -19,26 +19,32 @@ _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload([__name__])
 
 
-def start(state: Path, nats: str, listen: str, files: int, chunks: int) -> BaseProcess:
-    """Serve from a process until it is killed; documents are those of tests.fakes.ingest.library."""
-    process = _CONTEXT.Process(target=_main, args=(state, nats, listen, files, chunks), daemon=True)
+def start(state: Path, nats: str, listen: str, files: int, chunks: int, **overrides: object) -> BaseProcess:
+    """Serve from a process until it is killed; documents are those of tests.fakes.ingest.library.
+
+    Args:
+        overrides: further fields of Config.
+    """
+    process = _CONTEXT.Process(target=_main, args=(state, nats, listen, files, chunks, overrides), daemon=True)
     process.start()
     return process
 
 
-def _main(state: Path, nats: str, listen: str, files: int, chunks: int) -> None:
-    asyncio.run(_serve(state, nats, listen, files, chunks))
+def _main(state: Path, nats: str, listen: str, files: int, chunks: int, overrides: dict[str, object]) -> None:
+    asyncio.run(_serve(state, nats, listen, files, chunks, overrides))
 
 
-async def _serve(state: Path, nats: str, listen: str, files: int, chunks: int) -> None:
-    config = Config(
-        state=state,
-        documents=f"sqlite://{state}/documents/{{service}}.db",
-        objects=f"file://{state}/objects",
-        nats=nats,
-        listen=listen,
-        sweep_seconds=0.1,
-    )
+async def _serve(state: Path, nats: str, listen: str, files: int, chunks: int, overrides: dict[str, object]) -> None:
+    fields: dict[str, object] = {
+        "state": state,
+        "documents": f"sqlite://{state}/documents/{{service}}.db",
+        "objects": f"file://{state}/objects",
+        "nats": nats,
+        "listen": listen,
+        "sweep_seconds": 0.1,
+        **overrides,
+    }
+    config = Config(**fields)  # type: ignore[arg-type]  # checked by the dataclass's users
     composes = {"dataset": compose, "ingest": library(files, chunks).compose}
     async with running(config, {"tester": TOKEN}, composes, ProcessJobs(state / "jobs")):
         await asyncio.Event().wait()

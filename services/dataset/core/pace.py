@@ -39,6 +39,22 @@ class Pace:
         """Calls that may be in flight now, at least 1."""
         return max(1, int(self._exact))
 
+    @property
+    def found(self) -> int:
+        """Calls in flight that the server was found to take; 0 before it refused any."""
+        return self.limit if self._edge else 0
+
+    def scale(self, factor: float) -> None:
+        """Make what was found so many times as large, as when others begin or end to call the same server."""
+        if self._edge:
+            self._exact = min(float(self._ceiling), max(1.0, self._exact * factor))
+            self._edge = max(1, round(self._edge * factor))
+
+    def take_over(self, found: int) -> None:
+        """Begin with a limit that others found."""
+        self._exact = float(min(found, self._ceiling))
+        self._edge = self.limit
+
     def answered(self, at_once: int) -> None:
         """Note an answer; at_once: calls in flight when that call began, itself included."""
         # Calls that did not fill the limit say nothing of what lies above it.
