@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from services.common.errors import InvalidArgument
-from services.common.resources import DEFAULT_PAGE, MAX_PAGE
+from services.common.resources import checked_size
 
 Item = TypeVar("Item")
 _MARK = "at"
@@ -19,10 +19,9 @@ def page(items: Sequence[Item], size: int, token: str) -> tuple[Sequence[Item], 
     Raises:
         InvalidArgument: size is below 0 or over 1,000, or token is not one that this returned.
     """
-    if not 0 <= size <= MAX_PAGE:
-        raise InvalidArgument(f"page_size is {size}; use 1 to {MAX_PAGE}, or 0.", field="page_size")
+    most = checked_size(size)
     start = _start(token)
-    end = start + (size or DEFAULT_PAGE)
+    end = start + most
     after = base64.urlsafe_b64encode(f"{_MARK}{end}".encode()).decode() if end < len(items) else ""
     return items[start:end], after
 

@@ -8,13 +8,12 @@ import json
 from collections.abc import Sequence
 
 from services.common.documents.port import Document
-from services.common.errors import InvalidArgument, NotFound
+from services.common.errors import NotFound
 from services.common.objects.port import Objects
-from services.common.offsets import page
 from services.common.work import Claim, Superseded
 from services.dataset.core import near
 from services.dataset.core.example import Source
-from services.dataset.core.ledger import SHOWN, Planned, Problems, Row, Step, ledger, named
+from services.dataset.core.ledger import SHOWN, Planned, Problems, Step, before_examples, ledger, named, short
 from services.dataset.ports import Documents
 from services.dataset.spec import Plan
 from services.dataset.store import Examples, example_id
@@ -99,18 +98,11 @@ class Accounts:
         content = b"".join([part async for part in self._objects.get(report["key"])])
         return await asyncio.to_thread(lambda: named(map(json.loads, content.splitlines()), most))
 
-    async def rows(self, dataset: Document, name: str, reason: str, size: int, token: str) -> tuple[Sequence[Row], str]:
-        """Return a page of what one step dropped, and the next page's token ("" on the last).
-
-        Raises:
-            InvalidArgument: there is no such step, or a bad size or token.
-        """
-        steps = await self.steps(dataset)
-        step = next((s for s in steps if s.name == name), None)
-        if step is None:
-            known = ", ".join(s.name for s in steps)
-            raise InvalidArgument(f'There is no step "{name[:50]}". The steps are {known}.', field="step")
-        return page([row for row in step.rows if reason in ("", row.reason)], size, token)
+    async def before_examples(self, dataset: Document) -> list[Step]:
+        """Return the steps of a dataset as it is now from files to calls, or those of an imported file's rows."""
+        judged = {short(e["_id"]) for e in await self._examples.fates(dataset)}
+        planned, problems = await self._planned(dataset), await self._problems(dataset, 0)
+        return await asyncio.to_thread(before_examples, planned, dataset["counts"], judged, problems)
 
     async def sketches(self, dataset: Document) -> dict[str, list[int]]:
         """Return the sketches of a dataset's documents by file; none where they were not kept."""

@@ -10,6 +10,7 @@ from services.common.interceptors import Context
 from services.dataset import form
 from services.dataset.accounts import Accounts
 from services.dataset.core.review import Word
+from services.dataset.ledgerrows import LedgerRows
 from services.dataset.reviewing import EXAMPLE, Reviewing
 from services.dataset.service import DATASET, Datasets
 
@@ -21,6 +22,7 @@ class AccountsApi(dataset_service_pb2_grpc.DatasetServiceServicer):
         self._all = datasets
         self._reviews = reviewing
         self._accounts = accounts
+        self._rows = LedgerRows(accounts, datasets.examples)
 
     async def GetLedger(self, request: ledger_pb2.GetLedgerRequest, context: Context) -> ledger_pb2.Ledger:
         """Return a dataset's ledger as it is now, or that of a version."""
@@ -40,9 +42,7 @@ class AccountsApi(dataset_service_pb2_grpc.DatasetServiceServicer):
         """Return a page of what a step dropped."""
         ids.parse_name(request.parent, DATASET, "parent")
         doc = await self._all.resources.get(request.parent)
-        rows, token = await self._accounts.rows(
-            doc, request.step, request.reason, request.page_size, request.page_token
-        )
+        rows, token = await self._rows.page(doc, request.step, request.reason, request.page_size, request.page_token)
         found = [ledger_pb2.LedgerRow(reason=r.reason, name=r.name, count=r.count, detail=r.detail) for r in rows]
         return ledger_pb2.ListLedgerRowsResponse(rows=found, next_page_token=token)
 

@@ -100,6 +100,7 @@ class Forgetting:
                     version["erased"] = True
                     version["erased_for"] = sorted({*version.get("erased_for", ()), file})
 
+        self._versions.keep_nothing()
         doc = await self._datasets.resources.change(dataset["_id"], mark)
         kept = {v["artifact"]["key"] for v in doc["versions"] if not v.get("erased")}
         for version in doc["versions"]:

@@ -8,8 +8,12 @@ from collections.abc import Sequence
 from services.common.documents.port import Document
 from services.common.errors import NotFound
 from services.common.objects.port import Objects
-from services.dataset.core.diff import Change, Line, diff, lines
+from services.dataset.core.diff import Difference, Line, diff, lines
+from services.dataset.kept import Kept
 from services.dataset.service import Datasets, check_there
+
+MOST_CHANGES = 50_000
+"""Changes between versions that are kept, about 1 KB each."""
 
 
 class Versions:
@@ -18,6 +22,7 @@ class Versions:
     def __init__(self, datasets: Datasets, objects: Objects) -> None:
         self._datasets = datasets
         self._objects = objects
+        self._compared: Kept[Difference] = Kept(lambda found: 1 + len(found.changes), MOST_CHANGES)
 
     async def read(self, version: Document) -> list[Line]:
         """Return a version's rows.
@@ -31,8 +36,10 @@ class Versions:
 
     async def compare(
         self, base: str, base_version: int, other: str, other_version: int
-    ) -> tuple[Document, Document, list[Change], int]:
-        """Return two versions' records, what differs from the first to the second, and how many rows are the same.
+    ) -> tuple[Document, Document, Difference]:
+        """Return two versions' records, and what differs from the first to the second.
+
+        What differs is kept for the next page: the bytes that a hash stands for never change.
 
         Args:
             base_version: 0: of one dataset the last version before the other that is not erased, or the only one; of
@@ -48,9 +55,16 @@ class Versions:
         if not base_version and other in ("", base):
             base_version = await self._before(base, second)
         first = await self._datasets.version(base, base_version)
+        key = (first["artifact"]["sha256"], second["artifact"]["sha256"])
+        return first, second, await self._compared.get(key, lambda: self._difference(first, second))
+
+    def keep_nothing(self) -> None:
+        """Let go of what was read of versions, as before some are erased."""
+        self._compared.clear()
+
+    async def _difference(self, first: Document, second: Document) -> Difference:
         before, after = await self.read(first), await self.read(second)
-        changes, same = await asyncio.to_thread(diff, before, after)
-        return first, second, changes, same
+        return await asyncio.to_thread(diff, before, after)
 
     async def _before(self, dataset: str, version: Document) -> int:
         """Return the number of the last version before another whose bytes are there; the first version's is its own.

@@ -32,19 +32,18 @@ class VersionsApi(dataset_service_pb2_grpc.DatasetServiceServicer):
         ids.parse_name(request.base, DATASET, "base")
         if request.other:
             ids.parse_name(request.other, DATASET, "other")
-        base, other, changes, same = await self._versions.compare(
+        base, other, found = await self._versions.compare(
             request.base, request.base_version, request.other, request.other_version
         )
-        shown, token = page(changes, request.page_size, request.page_token)
-        counts = {kind: sum(c.kind == kind for c in changes) for kind in (ADDED, REMOVED, CHANGED, MOVED)}
+        shown, token = page(found.changes, request.page_size, request.page_token)
         return versions_pb2.DiffVersionsResponse(
             base_version=base["version"],
             other_version=other["version"],
-            added=counts[ADDED],
-            removed=counts[REMOVED],
-            changed=counts[CHANGED],
-            moved=counts[MOVED],
-            same=same,
+            added=found.counts[ADDED],
+            removed=found.counts[REMOVED],
+            changed=found.counts[CHANGED],
+            moved=found.counts[MOVED],
+            same=found.same,
             changes=[_change(change) for change in shown],
             next_page_token=token,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,6 +54,15 @@ class Change:
         return line
 
 
+@dataclass(frozen=True)
+class Difference:
+    """How two versions differ: the rows that do, by kind and name, how many of each kind, and how many are the same."""
+
+    changes: Sequence[Change]
+    counts: Mapping[str, int]
+    same: int
+
+
 def lines(content: bytes) -> list[Line]:
     """Return the rows of a frozen file."""
     return [line(json.loads(text)) for text in content.decode().splitlines()]
@@ -75,8 +84,8 @@ def line(row: Mapping[str, Any]) -> Line:
     )
 
 
-def diff(before: Iterable[Line], after: Iterable[Line]) -> tuple[list[Change], int]:
-    """Return the rows that differ, by kind and name, and how many are the same.
+def diff(before: Iterable[Line], after: Iterable[Line]) -> Difference:
+    """Compare two versions.
 
     Rows are paired by their example's id, and what is left by their messages, so that the same row under another name,
     as after other settings of generation, is no change.
@@ -100,4 +109,5 @@ def diff(before: Iterable[Line], after: Iterable[Line]) -> tuple[list[Change], i
             changes.append(Change(MOVED, first, second))
         else:
             same += 1
-    return sorted(changes, key=lambda c: (_KINDS.index(c.kind), c.shown.name)), same
+    counts = {kind: sum(change.kind == kind for change in changes) for kind in _KINDS}
+    return Difference(sorted(changes, key=lambda c: (_KINDS.index(c.kind), c.shown.name)), counts, same)

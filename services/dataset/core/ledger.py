@@ -6,7 +6,7 @@ Each thing that came into a step either went on or has one row of what was dropp
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,8 +20,9 @@ REVIEWED = frozenset({"REJECTED_BY_REVIEW", "DELETED_BY_REVIEW", "DOCUMENT_DELET
 SHOWN = 20
 """Rows of one reason that a ledger itself names."""
 _JUDGED = (("replies", "replies"), ("checks", "examples"), ("judge", "examples"), ("review", "examples"))
-_SIDES = ("TRAIN", "EVAL", "RECALL")
-FROM_PLAN = ("files", "pages", "characters", "chunks", "calls")
+OF_EXAMPLES = (*(name for name, _ in _JUDGED), "split")
+"""Steps that are made of examples; those before are made of the plan, or of an imported file's rows."""
+SIDES = ("TRAIN", "EVAL", "RECALL")
 
 
 @dataclass(frozen=True)
@@ -129,13 +130,27 @@ def ledger(
         approved_only: whether the newest version takes approved examples alone.
         problems: why rows of an imported file were left out; None for datasets that were generated.
     """
+    first = before_examples(planned, earlier, {short(e["_id"]) for e in examples}, problems)
+    steps = _JUDGED if problems is None else _JUDGED[-1:]
+    return [*first, *_examples(examples, steps), _split(examples, approved_only)]
+
+
+def before_examples(
+    planned: Planned | None,
+    earlier: Sequence[Mapping[str, Any]],
+    judged: Collection[str],
+    problems: Problems | None = None,
+) -> list[Step]:
+    """Return the steps from files to calls, or those of an imported file's rows; see ledger.
+
+    Args:
+        judged: ids of every example, deleted ones too.
+    """
     if problems is not None:
-        return [*_rows(earlier, problems), *_examples(examples, _JUDGED[-1:]), _split(examples, approved_only)]
+        return _rows(earlier, problems)
     if planned:
-        steps = [*_documents(planned), _chunks(planned), _calls(planned, earlier, examples)]
-    else:
-        steps = [_told(count, {}) for count in earlier if count["stage"] not in ("replies", "examples")]
-    return [*steps, *_examples(examples, _JUDGED), _split(examples, approved_only)]
+        return [*_documents(planned), _chunks(planned), _calls(planned, earlier, frozenset(judged))]
+    return [_told(count, {}) for count in earlier if count["stage"] not in ("replies", "examples")]
 
 
 def _documents(planned: Planned) -> Iterable[Step]:
@@ -166,8 +181,7 @@ def _chunks(planned: Planned) -> Step:
     return Step("chunks", "chunks", len(planned.chunks), sum(bool(c["calls"]) for c in planned.chunks), bare)
 
 
-def _calls(planned: Planned, earlier: Sequence[Mapping[str, Any]], examples: Sequence[Mapping[str, Any]]) -> Step:
-    judged = {short(e) for e in examples}
+def _calls(planned: Planned, earlier: Sequence[Mapping[str, Any]], judged: frozenset[str]) -> Step:
     # The last calls of the plan are those that a limit cut off.
     waiting = [id for id in planned.order if id not in judged]
     why: list[str] = []
@@ -189,7 +203,7 @@ def imported(earlier: Sequence[Mapping[str, Any]], problems: Problems, sides: Ma
         sides: how many examples are on each, by its name in the contract.
     """
     total = sum(sides.values())
-    parts = {name: sides.get(f"SPLIT_{name}", 0) for name in _SIDES}
+    parts = {name: sides.get(f"SPLIT_{name}", 0) for name in SIDES}
     review = [Step(name, unit, total, total) for name, unit in _JUDGED[-1:]]
     return [*_rows(earlier, problems), *review, Step("split", "examples", total, total, (), parts)]
 
@@ -230,11 +244,11 @@ def _examples(examples: Sequence[Mapping[str, Any]], steps: Sequence[tuple[str, 
             continue
         rows, went = [], []
         for example in left:
-            step, reason = fate(example)
-            if step == name:
-                rows.append(Row(reason, example["_id"], 1, example["drop_detail"]))
-            else:
+            row = row_of(example, name)
+            if row is None:
                 went.append(example)
+            else:
+                rows.append(row)
         parts = Counter("scored" if "judge" in e.get("scores", {}) else "unscored" for e in went)
         yield Step(name, unit, len(left), len(went), rows, dict(sorted(parts.items())) if name == "judge" else {})
         left = went
@@ -247,17 +261,35 @@ def _judged(example: Mapping[str, Any]) -> bool:
 
 def _split(examples: Sequence[Mapping[str, Any]], approved_only: bool) -> Step:
     accepted = [e for e in examples if fate(e) == ("", "")]
-    parts = dict.fromkeys(_SIDES, 0)
+    parts = dict.fromkeys(SIDES, 0)
     rows = []
     for example in accepted:
-        side = example["split"].removeprefix("SPLIT_")
-        if side in parts:
-            parts[side] += 1
+        row = row_of(example, "split", approved_only)
+        if row is None:
+            parts[_side(example)] += 1
         else:
-            rows.append(Row("NOT_APPROVED" if approved_only else "NOT_FROZEN", example["_id"]))
+            rows.append(row)
     return Step("split", "examples", len(accepted), sum(parts.values()), rows, parts)
 
 
-def short(example: Mapping[str, Any]) -> str:
+def row_of(example: Mapping[str, Any], step: str, approved_only: bool = False) -> Row | None:
+    """Return the row of an example that a step of OF_EXAMPLES dropped; None for one that it did not drop.
+
+    Args:
+        approved_only: whether the newest version takes approved examples alone.
+    """
+    dropped, reason = fate(example)
+    if step != "split":
+        return Row(reason, example["_id"], 1, example["drop_detail"]) if dropped == step else None
+    if dropped or _side(example) in SIDES:
+        return None
+    return Row("NOT_APPROVED" if approved_only else "NOT_FROZEN", example["_id"])
+
+
+def _side(example: Mapping[str, Any]) -> str:
+    return str(example["split"]).removeprefix("SPLIT_")
+
+
+def short(name: str) -> str:
     """Return an example's id: its name without the dataset's."""
-    return str(example["_id"]).rpartition("/")[2]
+    return name.rpartition("/")[2]
