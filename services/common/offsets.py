@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from services.common.errors import InvalidArgument
-from services.common.resources import checked_size
+from services.common.pages import checked_size
 
 Item = TypeVar("Item")
 _MARK = "at"

@@ -9,7 +9,7 @@ from typing import Any
 from services.common.documents.port import Document
 from services.common.errors import InvalidArgument
 from services.common.offsets import page as page_of
-from services.common.resources import MAX_PAGE, after, checked_size, page
+from services.common.pages import MAX_PAGE, after, checked_size, page
 from services.dataset.accounts import Accounts
 from services.dataset.core.ledger import OF_EXAMPLES, Row, Step, row_of
 from services.dataset.kept import Kept

@@ -10,6 +10,7 @@ from finetuneflow.dataset.v1 import dataset_pb2, prompt_template_pb2
 from services.common import ids
 from services.common.documents.port import Document
 from services.common.errors import AlreadyExists, Conflict, InvalidArgument, NotFound, NotReady
+from services.common.pages import checked_size
 from services.common.protoform import user_fields
 from services.common.resources import Resources
 from services.dataset.core.prompts import ANSWER, EVIDENCE, PASSAGE, Fields
@@ -20,6 +21,8 @@ from services.dataset.templates import BUILT_IN, document
 TEMPLATE = "promptTemplates/*"
 VERSION = "promptTemplates/*/versions/*"
 _TRIES = 20
+_BUILT_IN_FROM = "built-in-"
+"""Begins the token of a page that begins with a template that comes with the service; no other token has a hyphen there."""
 TEMPLATE_INDEXES = ("template,order",)
 
 
@@ -87,9 +90,20 @@ class PromptTemplates:
         return docs[-1]
 
     async def page(self, size: int, token: str) -> tuple[list[Document], str]:
-        """Return a page of versions, those that come with the service first, and the next page's token."""
-        docs, following = await self.resources.page({}, size, token)
-        return ([] if token else [built_in(version) for version in BUILT_IN]) + docs, following
+        """Return a page of versions, those that come with the service first, and the next page's token.
+
+        Raises:
+            InvalidArgument: a bad size or token.
+        """
+        most, start = checked_size(size), _start(token)
+        if start is None:
+            return await self.resources.page({}, size, token)
+        own = [built_in(version) for version in BUILT_IN[start : start + most]]
+        end = start + len(own)
+        docs, following = await self.resources.page({}, max(1, most - len(own)), "")
+        if len(own) == most:
+            return own, f"{_BUILT_IN_FROM}{end}" if end < len(BUILT_IN) or docs else ""
+        return own + docs, following
 
     async def delete(self, name: str) -> None:
         """Delete a version, or all versions of a template.
@@ -136,6 +150,14 @@ class PromptTemplates:
             more, token = await self.resources.page(where, 1000, token)
             docs += more
         return docs
+
+
+def _start(token: str) -> int | None:
+    """Return at which template that comes with the service a page begins; None for a page of users' templates."""
+    place = token.removeprefix(_BUILT_IN_FROM)
+    if not token:
+        return 0
+    return int(place) if place != token and place.isdecimal() and len(place) < 4 else None
 
 
 def built_in(version: str) -> Document:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from finetuneflow.dataset.v1 import example_pb2
 from services.common.documents.port import Document
 from services.common.errors import InvalidArgument, NotFound
-from services.common.resources import DEFAULT_PAGE, Resources
+from services.common.pages import DEFAULT_PAGE
+from services.common.resources import Resources
 from services.dataset.core import filters, review
 from services.dataset.core.review import Word
 from services.dataset.core.tasks.custom import MAX_TEXT
@@ -146,7 +147,8 @@ class Reviewing:
             return
         token = ""
         while True:
-            # All are read before any is changed: a change may take an example out of the filter, not out of the order.
+            # A page's examples may change before the next page is read: that takes one out of the filter, not out of the
+            # order, which the token goes by, so that none is passed over and none comes twice.
             docs, token = await self.page(dataset["_id"], text, 500, token)
             for doc in docs:
                 yield doc

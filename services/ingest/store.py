@@ -10,7 +10,8 @@ from services.common import ids
 from services.common.documents.port import Collection, Document
 from services.common.errors import AlreadyExists, NotFound
 from services.common.objects.port import Stored
-from services.common.resources import DEFAULT_PAGE, INDEXES, MAX_PAGE, page
+from services.common.pages import DEFAULT_PAGE, MAX_PAGE, page
+from services.common.resources import INDEXES
 from services.common.work import queued
 
 PROJECT = "projects/*"
