@@ -10,10 +10,12 @@ from typing import Any
 
 from services.common.documents.port import Document
 from services.dataset.core.aim import UNANSWERABLE
+from services.dataset.core.compared import compared
 from services.dataset.core.doubles import NEAR, Doubles
 from services.dataset.core.example import Verdict
 from services.dataset.core.gatekeeping import gate
 from services.dataset.core.grounding import LEAST
+from services.dataset.core.prompts import Template
 from services.dataset.core.screening import screen
 from services.dataset.spec import Call
 
@@ -25,10 +27,12 @@ class Gates:
 
     Args:
         spec: the dataset's settings, defaults filled in.
+        template: its prompt template.
     """
 
-    def __init__(self, spec: dict[str, Any]) -> None:
+    def __init__(self, spec: dict[str, Any], template: Template) -> None:
         self._spec = spec
+        self._template = template
         self._doubles = Doubles(spec.get("near_duplicate", NEAR))
 
     def screened(self, verdict: Verdict, call: Call) -> Verdict:
@@ -45,10 +49,14 @@ class Gates:
 
     def compared(self, verdict: Verdict) -> Verdict:
         """Return the verdict, dropped if it says what an earlier one says; an accepted one is remembered. CPU work."""
-        return self._doubles.judge(verdict)
+        by = compared(self._template, verdict.prompt, verdict.response, verdict.messages, verdict.evidence)
+        return self._doubles.judge(verdict, by)
 
     def recall(self, example: Document) -> Verdict:
         """Remember an example that was judged before, so that later ones are judged as they would have been."""
         said = tuple(example.get("messages") or ())
-        known = Verdict(example["prompt"], example["response"], drop_reason=example["drop_reason"], messages=said)
-        return self._doubles.judge(known)
+        evidence = "" if example["edited"] else example["evidence"]
+        known = Verdict(
+            example["prompt"], example["response"], evidence, drop_reason=example["drop_reason"], messages=said
+        )
+        return self.compared(known)

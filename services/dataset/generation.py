@@ -133,7 +133,7 @@ class _Run:
         self._plan = planned
         self._examples = examples
         self._spec: dict[str, Any] = claim.doc["spec"]
-        self._gates = Gates(self._spec)
+        self._gates = Gates(self._spec, planned.template)
         self._assessor = Assessor(planned, self._gates, asked.judge)
         self._began = time.monotonic()
         self._earlier = float(claim.doc["usage"]["seconds"])

@@ -72,7 +72,7 @@ class Preview:
         made = min(wanted, len(planned.calls))
         chosen = [planned.calls[i * len(planned.calls) // made] for i in range(made)]
         began = time.monotonic()
-        gates = Gates(spec)
+        gates = Gates(spec, planned.template)
         looked_at = await _side_by_side(asked.asker, Assessor(planned, gates, asked.judge), chosen)
         examples = []
         for call, (reply, alone) in zip(chosen, looked_at, strict=True):

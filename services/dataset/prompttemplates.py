@@ -22,7 +22,7 @@ TEMPLATE = "promptTemplates/*"
 VERSION = "promptTemplates/*/versions/*"
 _TRIES = 20
 _BUILT_IN_FROM = "built-in-"
-"""Begins the token of a page that begins with a template that comes with the service; no other token has a hyphen there."""
+"""Begins the token of a page that begins with a template of the service's own; no other token has a hyphen there."""
 TEMPLATE_INDEXES = ("template,order",)
 
 

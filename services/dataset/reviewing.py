@@ -147,8 +147,8 @@ class Reviewing:
             return
         token = ""
         while True:
-            # A page's examples may change before the next page is read: that takes one out of the filter, not out of the
-            # order, which the token goes by, so that none is passed over and none comes twice.
+            # A page's examples may change before the next page is read. That takes one out of the filter, not out of
+            # the order, by which the token goes: none is passed over, and none comes twice.
             docs, token = await self.page(dataset["_id"], text, 500, token)
             for doc in docs:
                 yield doc

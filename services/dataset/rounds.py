@@ -17,7 +17,7 @@ MOST_PER_CHUNK = 20
 SEEDS = 3
 """Times that a passage may be asked about again, with another seed each."""
 
-Make = Callable[[dict[str, Any]], Plan]
+Make = Callable[[dict[str, Any], Sequence[Call]], Plan]
 
 
 class Maker:
@@ -31,9 +31,9 @@ class Maker:
         self._sources = shown(sources, dataset["spec"].get("pii_policy", {}))
         self._template = template_of(dataset)
 
-    def __call__(self, settings: dict[str, Any]) -> Plan:
-        """Return the plan for these settings."""
-        return plan(settings, self._model, self._sources, self._template)
+    def __call__(self, settings: dict[str, Any], before: Sequence[Call] = ()) -> Plan:
+        """Return the plan for these settings, without what the calls before it are about."""
+        return plan(settings, self._model, self._sources, self._template, before)
 
     def most(self, spec: dict[str, Any]) -> int:
         """Return how many calls all rounds together can have at most, without making them."""
@@ -57,12 +57,16 @@ def specs(spec: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def planned(spec: dict[str, Any], rounds: int, make: Make) -> Plan:
-    """Return the plan of the first rounds together, each call once. CPU work: that of `make`, for each round."""
-    whole = make(specs(spec)[0])
+    """Return the plan of the first rounds together, each call once. CPU work: that of `make`, for each round.
+
+    A round of further passages asks only about those, so that personas and kinds of question go on by turn; one with
+    another seed asks about all of them again.
+    """
+    whole = make(specs(spec)[0], ())
     calls: list[Call] = list(whole.calls)
     known = {call.id for call in calls}
     for further in specs(spec)[1:rounds]:
-        for call in make(further).calls:
+        for call in make(further, calls if further["seed"] == spec["seed"] else ()).calls:
             if call.id not in known:
                 known.add(call.id)
                 calls.append(replace(call, index=len(calls)))

@@ -110,7 +110,13 @@ class Plan:
     withheld: Mapping[str, str]
 
 
-def plan(spec: dict[str, Any], model: str, sources: Sequence[Source], chosen: Template | None = None) -> Plan:
+def plan(
+    spec: dict[str, Any],
+    model: str,
+    sources: Sequence[Source],
+    chosen: Template | None = None,
+    before: Sequence[Call] = (),
+) -> Plan:
     """Return the calls for some chunks, the same ones every time. CPU work: about 1 ms a chunk.
 
     They are in the order of the chunks. With max_examples, each file's first chunk comes before any file's second one,
@@ -118,6 +124,7 @@ def plan(spec: dict[str, Any], model: str, sources: Sequence[Source], chosen: Te
 
     Args:
         chosen: the prompt template; None for the task type's own.
+        before: calls that are planned already: what they are about is left out, and turns go on behind them.
     """
     chosen = chosen or template(CURRENT[spec["task_type"]])
     if spec.get("extraction_schema") and chosen.task == "EXTRACTION":
@@ -128,7 +135,9 @@ def plan(spec: dict[str, Any], model: str, sources: Sequence[Source], chosen: Te
     if spec["max_examples"]:
         rank = _ranks(sources)
         wanted.sort(key=lambda place: (place[0], rank[place[1].chunk]))
-    turns = aims(spec, [(source.chunk, passage.start) for _, source, passage in wanted])
+    known = [((call.source.chunk, call.passage.start), call.aim.question_type) for call in before]
+    wanted = _without(wanted, Counter(place for place, _ in known))
+    turns = aims(spec, [(source.chunk, passage.start) for _, source, passage in wanted], known)
     calls = [
         _call(index, spec, model, chosen, source, passage, aim)
         for index, ((_, source, passage), aim) in enumerate(zip(wanted, turns, strict=True))
@@ -136,6 +145,20 @@ def plan(spec: dict[str, Any], model: str, sources: Sequence[Source], chosen: Te
     withheld = {source.chunk: source.withheld for source in sources if source.withheld}
     bare = sum(not some for _, some in found) - len(withheld)
     return Plan(chosen, calls, len(sources), bare, withheld)
+
+
+def _without(
+    wanted: Sequence[tuple[int, Source, Passage]], known: Counter[tuple[str, int]]
+) -> list[tuple[int, Source, Passage]]:
+    """Return what is wanted, each place as often less as it is known."""
+    left = []
+    for one in wanted:
+        place = (one[1].chunk, one[2].start)
+        if known[place]:
+            known[place] -= 1
+        else:
+            left.append(one)
+    return left
 
 
 def _ranks(sources: Sequence[Source]) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,19 @@ import grpc
 import pytest
 
 from finetuneflow.dataset.v1 import dataset_service_pb2 as pb
+from finetuneflow.dataset.v1 import example_pb2
 from tests.fakes import llm_server as fake
-from tests.fakes.datasets import balanced, dataset_service, drops, ended, endpoint, generated, state, wanted
+from tests.fakes.datasets import (
+    balanced,
+    dataset_service,
+    drops,
+    ended,
+    endpoint,
+    examples,
+    generated,
+    state,
+    wanted,
+)
 from tests.fakes.ingest import library
 from tests.fakes.llm_server import Answer, Request, llm
 from tests.fakes.running import refusal
@@ -76,6 +88,32 @@ async def test_exactly_as_many_as_wanted_are_accepted_from_further_passages(tmp_
         assert dataset.counts[-1].out == 16
         assert dataset.usage.calls == len(server.requests) == 24
         assert balanced(dataset)
+
+
+async def test_exactly_as_many_as_wanted_also_with_personas_and_kinds_of_question(tmp_path: Path) -> None:
+    """Later rounds ask by turn too, no place twice for one kind; after a break within one, what was answered counts."""
+    uneven = fake.first(*[fake.garbage, fake.good] * 8, then=fake.status(401))
+    spec = {
+        "examples_per_chunk": 1,
+        "accepted_examples": 14,
+        "personas": ["a cook", "an auditor"],
+        "question_types": [example_pb2.QUESTION_TYPE_FACT, example_pb2.QUESTION_TYPE_WHY],
+    }
+    async with llm(uneven) as server, dataset_service(tmp_path, server, library(4, sentences=6)) as (stub, _):
+        paused = await generated(stub, **spec)
+        server.script = fake.good
+        await stub.ResumeDataset(pb.ResumeDatasetRequest(name=paused.name))
+        dataset = await ended(stub)
+        made = await examples(stub, "*")
+
+        assert (state(paused), paused.counts[-1].out) == ("PAUSED", 8)
+        assert (dataset.stop_reason, dataset.counts[-1].out) == ("ACCEPTED_REACHED", 14)
+        assert balanced(dataset)
+        assert dataset.usage.calls == len(made) > 16
+        told = [(e.chunk, e.evidence, e.question_type) for e in made if e.accepted]
+        assert len(set(told)) == len(told)
+        for share in (Counter(e.persona for e in made), Counter(e.question_type for e in made)):
+            assert min(share.values()) >= len(made) / 2 - 3
 
 
 async def test_fewer_than_wanted_say_that_there_is_nothing_more_to_ask(tmp_path: Path) -> None:

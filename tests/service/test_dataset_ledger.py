@@ -133,14 +133,18 @@ async def test_an_approval_is_lost_with_its_texts_and_rejection_leaves_the_datas
 
 
 async def test_reviews_are_inherited_by_the_same_texts(tmp_path: Path) -> None:
-    """Generated again from the same documents: what is as it was keeps its review, what was edited has none."""
+    """Generated again from the same documents: what is as it was keeps its review. What was edited has none, also if it
+    was approved after the edit, for the LLM writes the old words again.
+    """
     async with llm() as server, dataset_service(tmp_path, server) as (stub, _):
         await generated(stub)
         good = await examples(stub)
         await review(stub, "APPROVE", names=[e.name for e in good[:4]])
         await review(stub, "REJECT", names=[good[5].name])
-        edited = example_pb2.Example(name=good[0].name, response="Something else")
-        await stub.UpdateExample(pb.UpdateExampleRequest(example=edited))
+        for example in (good[0], good[4]):
+            edited = example_pb2.Example(name=example.name, response="Something else")
+            await stub.UpdateExample(pb.UpdateExampleRequest(example=edited))
+        await review(stub, "APPROVE", names=[good[4].name])
         dataset = await generated(stub, "e", inherit_reviews_from=NAME)
         name = dataset.name
         approved = await examples(stub, "state = APPROVED", name)

@@ -279,3 +279,32 @@ async def test_an_edited_conversation_is_read_and_frozen_as_it_was_edited(tmp_pa
         assert (edited.messages[0].content, edited.messages[-1].content) == (changed.prompt.strip(), "A barometer.")
         assert [m["content"] for m in line["messages"]] == [m.content for m in edited.messages]
         assert len(await examples(stub, 'task_type = "chat" AND language = ""')) == 2
+
+
+LONG_LABELS = [f"{name} of machines and tools, as the manual's chapter on it tells them" for name in (
+    "size", "history", "care", "price", "marks", "repair", "storage", "transport", "safety", "energy", "noise", "use",
+)]  # fmt: skip
+LONG_FIELDS = {
+    "type": "object",
+    "properties": {
+        f"value_{n}": {"type": "string", "description": f"The number {n} of the text. " * 8} for n in range(6)
+    },
+}
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"task_type": dataset_pb2.TASK_TYPE_CLASSIFICATION, "labels": LONG_LABELS},
+        {"task_type": dataset_pb2.TASK_TYPE_EXTRACTION, "extraction_schema": json.dumps(LONG_FIELDS)},
+    ],
+    ids=["classification", "extraction"],
+)
+async def test_texts_are_told_apart_whatever_else_stands_in_every_prompt(tmp_path: Path, spec: dict[str, Any]) -> None:
+    """Short texts under the same long labels or schema are no doubles, and do not hang together in the split."""
+    async with llm() as server, dataset_service(tmp_path, server, library(6, sentences=2)) as (stub, _):
+        dataset = await generated(stub, eval_fraction=0.4, recall_fraction=0.0, **spec)
+        lines = await rows(stub)
+
+    assert drops(dataset) == {}
+    assert {line["split"] for line in lines} == {"TRAIN", "EVAL"}

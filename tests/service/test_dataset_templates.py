@@ -74,11 +74,12 @@ def glossary(request: Request) -> Answer:
     return Answer(json.dumps({"term": " ".join(passage.split()[:5]), "meaning": passage, "quote": passage, "rank": 1}))
 
 
-async def listed(stub: Any) -> list[str]:
-    """The names of all versions."""
+async def listed(stub: Any, size: int = 2) -> list[str]:
+    """The names of all versions, in pages that have no more than was asked for."""
     found, token = [], ""
     while True:
-        page = await stub.ListPromptTemplates(pb.ListPromptTemplatesRequest(page_size=2, page_token=token))
+        page = await stub.ListPromptTemplates(pb.ListPromptTemplatesRequest(page_size=size, page_token=token))
+        assert len(page.prompt_templates) <= size
         found += [t.name for t in page.prompt_templates]
         token = page.next_page_token
         if not token:
@@ -180,6 +181,22 @@ async def test_a_dataset_keeps_to_its_version(tmp_path: Path) -> None:
         assert state(dataset) == "SUCCEEDED"
         assert all(prompt.startswith("About: ") for prompt in server.prompts[before:])
         assert {e.prompt_version for e in await examples(stub)} == {"glossary/1"}
+
+
+async def test_templates_of_the_service_and_of_users_are_listed_in_pages_of_any_size(tmp_path: Path) -> None:
+    """Each once and in one order, also where a page ends with the last one of the service; a bad token is refused."""
+    async with dataset_service(tmp_path) as (stub, _):
+        alone = [await listed(stub, size) for size in (1, 4, 8, 100)]
+        for name in ("a", "b", "c"):
+            await stub.CreatePromptTemplate(create(name))
+        found = [await listed(stub, size) for size in (1, 3, 8, 10, 11, 100)]
+
+        assert alone == [alone[0]] * 4
+        assert len(alone[0]) == 8
+        assert found == [[*alone[0], *(f"promptTemplates/{name}/versions/1" for name in "abc")]] * 6
+        for bad in ("built-in-", "built-in-x", "built-in-99999", "x"):
+            request = pb.ListPromptTemplatesRequest(page_token=bad)
+            assert (await refusal(stub.ListPromptTemplates(request)))[0] == grpc.StatusCode.INVALID_ARGUMENT
 
 
 async def test_those_that_come_with_the_service_are_listed_and_stay(tmp_path: Path) -> None:

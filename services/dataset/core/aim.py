@@ -79,14 +79,15 @@ def aim(spec: dict[str, Any], turn: int) -> Aim:
     )
 
 
-def aims(spec: dict[str, Any], places: Sequence[Hashable]) -> list[Aim]:
+def aims(spec: dict[str, Any], places: Sequence[Hashable], before: Sequence[tuple[Hashable, str]] = ()) -> list[Aim]:
     """Return the aim of each call of a plan, by turn; a place that comes again is asked for another kind of question.
 
     Args:
-        places: what each call is about; none comes more often than there are kinds of question.
+        places: what each call is about; none comes more often than there are kinds of question, those before included.
+        before: place and kind of question of the calls that were planned before these.
     """
-    found, asked = [], set()
-    for index, place in enumerate(places):
+    found, asked = [], set(before)
+    for index, place in enumerate(places, len(before)):
         for turn in range(index, index + max(1, len(spec.get("question_types") or ()))):
             chosen = aim(spec, turn)
             if not chosen.question_type or (place, chosen.question_type) not in asked:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from services.dataset.core.checks import Seen
+from services.dataset.core.compared import Compared, compared
 from services.dataset.core.evidence import normalise
 from services.dataset.core.example import Verdict
 from services.dataset.core.nearness import Nearness
@@ -51,18 +51,24 @@ class Doubles:
         self._facts: list[Facts] = []
         self._prompts: list[str] = []
 
-    def judge(self, verdict: Verdict) -> Verdict:
-        """Return the verdict, or DUPLICATE or NEAR_DUPLICATE; an accepted one is remembered."""
-        verdict = self._seen.compared(verdict)
+    def judge(self, verdict: Verdict, by: Compared | None = None) -> Verdict:
+        """Return the verdict, or DUPLICATE or NEAR_DUPLICATE; an accepted one is remembered.
+
+        Args:
+            by: what it is compared by; None for all that it teaches.
+        """
         if not verdict.accepted:
             return verdict
-        verdict = self._compared(verdict, self._near) if self._near else verdict
-        if verdict.accepted:
-            self._seen.remember(verdict)
-        return verdict
+        by = by or compared(None, verdict.prompt, verdict.response, verdict.messages)
+        seen = replace(verdict, prompt=by.prompt)
+        found = self._seen.compared(seen)
+        if found.accepted and self._near:
+            found = self._compared(found, by.whole, self._near)
+        if found.accepted:
+            self._seen.remember(seen)
+        return replace(verdict, drop_reason=found.drop_reason, detail=found.detail)
 
-    def _compared(self, verdict: Verdict, known: Nearness) -> Verdict:
-        text = said(verdict.prompt, verdict.response, verdict.messages)
+    def _compared(self, verdict: Verdict, text: str, known: Nearness) -> Verdict:
         told, plain = facts(text), normalise(text).text
         for number in known.near(plain):
             if told.same(self._facts[number]):
@@ -71,9 +77,3 @@ class Doubles:
         self._facts.append(told)
         self._prompts.append(verdict.prompt)
         return verdict
-
-
-def said(prompt: str, response: str, messages: Sequence[Mapping[str, str]]) -> str:
-    """Return all that an example teaches, as one text."""
-    told = [str(message.get("content") or "") for message in messages]
-    return "\n".join(told or [prompt, response])

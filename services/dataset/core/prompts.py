@@ -20,6 +20,8 @@ PER_DATASET = ("language",)
 PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 PASSAGE, PASSAGES, CHUNK = "PASSAGE", "PASSAGES", "CHUNK"
 NONE, ANSWER, EVIDENCE = "NONE", "ANSWER", "EVIDENCE"
+_FRAME = {"passage", "topic", "file", "context", "labels", "fields", "language"}
+"""Placeholders of a prompt that do not tell one example about a passage from another about it."""
 _ADDED = {
     "persona": "Write it as this person would say it: {persona}",
     "language": "Write in {language}. Quote evidence in the words of the passage.",
@@ -84,6 +86,17 @@ class Template:
     def name(self) -> str:
         """The name without the number."""
         return self.version.partition("/")[0]
+
+    @property
+    def only_frames(self) -> bool:
+        """Whether an example's prompt is its passage, which is then its evidence, among words that all have."""
+        named = set(PLACEHOLDER.findall(self.fields.prompt_text))
+        return not self.fields.evidence and "passage" in named and named <= _FRAME
+
+    @property
+    def labels(self) -> bool:
+        """Whether the response is one of the dataset's labels."""
+        return self._names("labels")
 
     def messages(self, source: Source, passage: Passage, aim: Aim = Aim()) -> list[dict[str, str]]:  # noqa: B008 - frozen
         """Return the messages of one call; the same part comes first every time, so that a server can cache it."""

@@ -6,14 +6,21 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from services.dataset.core import near
+from services.dataset.core.compared import framed
+from services.dataset.core.prompts import Template
 from services.dataset.core.split import document, split
 from services.dataset.core.wordpairs import WordPairs
 
 
 class Sides:
-    """Takes in examples and says on which side each is. Some 1 KB an example."""
+    """Takes in examples and says on which side each is. Some 1 KB an example.
 
-    def __init__(self) -> None:
+    Args:
+        template: what they were made from; None for imported ones.
+    """
+
+    def __init__(self, template: Template | None = None) -> None:
+        self._template = template
         self._texts = WordPairs()
         self._examples: list[tuple[str, str]] = []
         self._given: dict[str, str] = {}
@@ -29,7 +36,9 @@ class Sides:
             example: its document, or of an imported one the fields that its row gives.
         """
         self._examples.append((id, document(example)))
-        self._texts.add(" ".join((example["prompt"], example["response"], *_said(example))))
+        evidence = "" if example.get("edited") else example.get("evidence", "")
+        text = framed(self._template, example["response"], evidence)
+        self._texts.add(text or " ".join((example["prompt"], example["response"], *_said(example))))
         if example.get("given_split"):
             self._given[id] = example["given_split"]
 
