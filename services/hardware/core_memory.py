@@ -117,7 +117,8 @@ def estimate(shape: Shape, parameters: int, plan: Plan, device: Device) -> Estim
     logits = int(factors.logit_copies * min(tokens, TILE_TOKENS) * min(shape.vocab, TILE_VOCABULARY) * width)
     # Gradients are freed before the next forward pass, unless steps accumulate: then they wait through it.
     passing = activations + logits + held.gradients if plan.gradient_accumulation_steps > 1 else activations + logits
-    peak = factors.overhead + held.weights + held.adapter + held.optimizer + max(passing, held.gradients)
+    overhead = factors.overhead + (held.passing if device.kind == "cpu" else 0)
+    peak = overhead + held.weights + held.adapter + held.optimizer + max(passing, held.gradients)
     return Estimate(
         weights=held.weights,
         adapter=held.adapter,
@@ -125,7 +126,7 @@ def estimate(shape: Shape, parameters: int, plan: Plan, device: Device) -> Estim
         optimizer=held.optimizer,
         activations=activations,
         logits=logits,
-        overhead=factors.overhead,
+        overhead=overhead,
         peak=peak,
         device=device.kind,
         available=device.available,

@@ -10,7 +10,7 @@ from services.common.errors import NotReady
 from services.hardware.core_adapter import ALL_LINEAR
 from services.hardware.core_memory import Device, Estimate, Plan, estimate
 from services.hardware.core_parameters import Shape
-from services.hardware.core_trained import FULL, LORA, Target
+from services.hardware.core_trained import FULL, LORA, QLORA, Target
 from services.hardware.core_units import billions, gib
 
 ROUND_TO = 64
@@ -24,6 +24,7 @@ SMALL_MODEL = 1_000_000_000
 
 _METHODS = {
     LORA: "LoRA: small adapters beside frozen weights need a fraction of the memory of full fine-tuning.",
+    QLORA: "QLoRA: as decided; weights kept in 4 bits take an eighth of their memory, and steps take longer.",
     FULL: "Full fine-tuning: as decided; every weight is trained, which takes the most memory.",
 }
 
@@ -183,7 +184,7 @@ def _reasons(
     else:
         why = "as decided" if decided.num_train_epochs is not None else f"usual for {_examples(dataset)}"
         yield f"num_train_epochs = {choice.num_train_epochs:g}: {why}."
-    name = "full fine-tuning" if plan.target.method == FULL else "LoRA"
+    name = {LORA: "LoRA", QLORA: "QLoRA", FULL: "full fine-tuning"}[plan.target.method]
     why = f"usual for {name} on a model of {billions(parameters)} parameters"
     yield f"learning_rate = {choice.learning_rate:g}: {why if decided.learning_rate is None else 'as decided'}."
     yield _checkpointing_reason(plan, decided)

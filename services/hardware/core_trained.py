@@ -1,7 +1,9 @@
 """What a training keeps in memory of the model, of what is trained in it, and of the optimizer. Exact.
 
 LoRA: frozen weights in the type that is computed in, and an adapter in float32, for PEFT keeps it so. Full: weights in
-float32, and under bfloat16 the copies that autocast makes of them. Gradients are as wide as what is trained; AdamW
+float32, and under bfloat16 the copies that autocast makes of them. QLoRA: the
+matrices of the layers in 4 bits with double quantisation (Dettmers et al. 2023, arXiv:2305.14314, section 3), the
+embeddings, the output and the norms as with LoRA. Gradients are as wide as what is trained; AdamW
 keeps two float32 values for each trained parameter (Loshchilov and Hutter 2019, arXiv:1711.05101).
 """
 
@@ -13,8 +15,10 @@ from services.hardware.core_adapter import adapter_parameters
 from services.hardware.core_parameters import Shape
 
 FLOAT32 = 4
+NF4 = 0.5 + 1 / 64 + 4 / (64 * 256)
+"""Bytes of a weight in NF4: 4 bits, a scale of 8 bits for 64 of them, and a float32 for 256 scales."""
 
-LORA, FULL = "LORA", "FULL"
+LORA, FULL, QLORA = "LORA", "FULL", "QLORA"
 
 
 @dataclass(frozen=True)
@@ -29,12 +33,16 @@ class Target:
 
 @dataclass(frozen=True)
 class Kept:
-    """Bytes of the model's weights, of the adapter, of the gradients and of the optimizer's state."""
+    """Bytes of the model's weights, of the adapter, of the gradients and of the optimizer's state, and what passes.
+
+    `passing`: bytes that are there for a moment, which counts on a CPU, where a process gives little back.
+    """
 
     weights: int
     adapter: int
     gradients: int
     optimizer: int
+    passing: int = 0
 
 
 def trained_parameters(shape: Shape, parameters: int, target: Target) -> int:
@@ -64,5 +72,15 @@ def kept(shape: Shape, parameters: int, target: Target, width: int) -> Kept:
     state = 2 * FLOAT32 * trained
     if target.method == FULL:
         copies = parameters * width if width < FLOAT32 else 0
-        return Kept(parameters * FLOAT32 + copies, 0, trained * FLOAT32, state)
-    return Kept(parameters * width, trained * FLOAT32, trained * FLOAT32, state)
+        # A second gradient of the embeddings, where they are tied, and the optimizer's own sums: fitted.
+        largest = 2 * shape.vocab * shape.hidden * FLOAT32
+        return Kept(parameters * FLOAT32 + copies, 0, trained * FLOAT32, state, largest)
+    quantised = quantised_parameters(shape) if target.method == QLORA else 0
+    weights = int(quantised * NF4) + (parameters - quantised) * width
+    # Matrices are read in float32 before they are quantised: measured.
+    return Kept(weights, trained * FLOAT32, trained * FLOAT32, state, quantised * FLOAT32)
+
+
+def quantised_parameters(shape: Shape) -> int:
+    """Return how many parameters QLoRA keeps in 4 bits: the matrices of the layers, without their biases."""
+    return shape.layers * sum(linear.inputs * linear.outputs for linear in shape.linears)

@@ -12,7 +12,7 @@ from services.trainer.attempt import Attempt
 from services.trainer.transfer import fetch
 
 INITIAL = "initial_adapter_model.safetensors"
-"""The adapter that a training began with, where it took a part of the weights."""
+"""The adapter that a training began with, where it was no empty one."""
 
 _TRAVELS = (
     INITIAL,

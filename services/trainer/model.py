@@ -144,6 +144,42 @@ def load_model(source: Source, dtype: Any) -> Any:
     return _load(source, lambda: AutoModelForCausalLM.from_pretrained(source.location, **options, **_pinned(source)))
 
 
+def load_quantised(source: Source, dtype: Any) -> Any:
+    """Return the base model with the matrices of its layers in 4 bits: NF4 with double quantisation.
+
+    On a GPU it is there already, otherwise on the CPU. As for load_model.
+
+    Args:
+        source: where it is.
+        dtype: what is computed in, and what the rest of the weights is kept in.
+    """
+    from bitsandbytes.nn.modules import Linear4bit
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+
+    settings = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+    )
+    options = {"dtype": dtype, "use_safetensors": True, "attn_implementation": "sdpa", "quantization_config": settings}
+    model = _load(source, lambda: AutoModelForCausalLM.from_pretrained(source.location, **options, **_pinned(source)))
+    for layer in model.modules():
+        if isinstance(layer, Linear4bit):
+            # On some CPUs it would pack the weights for a kernel that computes in bfloat16, and not all shapes.
+            layer.support_avx512bf16_for_cpu = False
+    return model
+
+
+def weights_folder(source: Source) -> Path:
+    """Return the folder of a model's files; those of a hub's are there once the model was loaded."""
+    from huggingface_hub import snapshot_download
+
+    if source.is_folder:
+        return Path(source.location)
+    return Path(snapshot_download(source.location, revision=source.revision or None, local_files_only=True))
+
+
 def dtype_for(bf16: bool) -> Any:
     """Return bfloat16 if it is wanted and there is a GPU that has it, else float32."""
     import torch

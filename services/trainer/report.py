@@ -23,7 +23,7 @@ _SETS = {
 }
 
 
-_METHODS = {"LORA": "LoRA", "FULL": "Full fine-tuning"}
+_METHODS = {"LORA": "LoRA", "QLORA": "QLoRA", "FULL": "Full fine-tuning"}
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,12 @@ def all_settings(config: config_pb2.TrainingConfig) -> dict[str, Any]:
     if is_full(config):
         return {"method": "FULL", **settings}
     lora = {f"lora.{name}": lora_setting(config, name) for name in LORA_DEFAULTS}
-    return {"method": "LORA", **lora, "lora.target_modules": target_modules(config), **settings}
+    return {
+        "method": "QLORA" if is_quantised(config) else "LORA",
+        **lora,
+        "lora.target_modules": target_modules(config),
+        **settings,
+    }
 
 
 def is_full(config: config_pb2.TrainingConfig) -> bool:
@@ -73,10 +78,15 @@ def is_full(config: config_pb2.TrainingConfig) -> bool:
     return config.method == config_pb2.METHOD_FULL
 
 
-def takes_part(config: config_pb2.TrainingConfig) -> bool:
-    """Whether the adapter begins as a part of the weights, which is taken out of them."""
-    beginning: str = lora_setting(config, "init_lora_weights")
-    return not is_full(config) and beginning.startswith(("pissa", "olora"))
+def is_quantised(config: config_pb2.TrainingConfig) -> bool:
+    """Whether the weights beside the adapter are kept in 4 bits."""
+    return config.method == config_pb2.METHOD_QLORA
+
+
+def begins_as(config: config_pb2.TrainingConfig) -> str:
+    """Return what the adapter begins as where that changes what the model says at first or its weights; else ""."""
+    beginning: str = "" if is_full(config) else lora_setting(config, "init_lora_weights")
+    return beginning if beginning.startswith(("pissa", "olora", "loftq")) else ""
 
 
 def target_modules(config: config_pb2.TrainingConfig) -> str | list[str]:
@@ -154,6 +164,6 @@ def lora_config(config: config_pb2.TrainingConfig, blank: bool = False) -> Any:
         lora_dropout=lora_setting(config, "lora_dropout"),
         use_rslora=lora_setting(config, "use_rslora"),
         use_dora=lora_setting(config, "use_dora"),
-        init_lora_weights=True if blank or beginning == "true" else beginning,
+        init_lora_weights=True if blank or beginning in ("true", "loftq") else beginning,
         target_modules=target_modules(config),
     )

@@ -19,8 +19,9 @@ from services.trainer.callback import GO, STOP, TERMINATE, Progress, wanted
 from services.trainer.checkpoint import steps_of
 from services.trainer.encode import Encoded
 from services.trainer.model import dtype_for
+from services.trainer.quantised import begin_from_rest, keep_precise
 from services.trainer.reporter import Orders, Reporter, Stopped, Terminated
-from services.trainer.settings import is_full, lora_config, lora_setting, setting, sft_config, takes_part
+from services.trainer.settings import begins_as, is_full, is_quantised, lora_config, lora_setting, setting, sft_config
 from services.trainer.team import Team
 from services.trainer.totals import Totals, read_totals
 from services.trainer.tuned import Tuned, keep_initial
@@ -41,6 +42,7 @@ class Training:
         folder: where checkpoints are written, empty or new.
         base_name: what an adapter's configuration calls its base model.
         load_base: returns the base model as it was.
+        weights_folder: returns the folder of the base model's files.
         resume: folder of the checkpoint to go on from, or None.
         reporter, orders, uploads: where numbers go, what to obey, where checkpoints go.
         callbacks: more callbacks, for measurements.
@@ -51,6 +53,7 @@ class Training:
     folder: Path
     base_name: str
     load_base: Callable[[], Any]
+    weights_folder: Callable[[], Path]
     resume: Path | None
     reporter: Reporter
     orders: Orders
@@ -127,8 +130,15 @@ def train(training: Training, model: Any, tokenizer: Any, examples: Sequence[Enc
 
 def _tuned(training: Training, model: Any) -> Tuned:
     initial = None
-    if takes_part(training.config):
-        initial = keep_initial(model, lora_setting(training.config, "r"), training.folder, training.resume)
+    if is_quantised(training.config):
+        keep_precise(model)
+    beginning = begins_as(training.config)
+    if beginning == "loftq" and not training.resume:
+        begin_from_rest(model, training.weights_folder())
+    if beginning:
+        part = beginning != "loftq"
+        r = lora_setting(training.config, "r")
+        initial = keep_initial(model, r, training.folder, training.resume, takes_part=part)
     return Tuned(model, training.base_name, training.load_base, initial)
 
 

@@ -16,9 +16,18 @@ from services.trainer.attempt import Attempt
 from services.trainer.checkpoint import fetch_checkpoint
 from services.trainer.encode import Encoded, Encoder, Mask, measure, require_supervision
 from services.trainer.machine import hardware, peak_memory_bytes, versions
-from services.trainer.model import Source, check_files, dtype_for, load_model, load_tokenizer, source_of
+from services.trainer.model import (
+    Source,
+    check_files,
+    dtype_for,
+    load_model,
+    load_quantised,
+    load_tokenizer,
+    source_of,
+    weights_folder,
+)
 from services.trainer.rows import EVAL, RECALL, TRAIN, Row, of_split, read_rows
-from services.trainer.settings import all_settings, is_full, setting
+from services.trainer.settings import all_settings, is_full, is_quantised, setting
 from services.trainer.transfer import fetch
 from services.trainer.uploads import CheckpointUploads, NoUploads, upload_all
 
@@ -152,7 +161,8 @@ def _load(attempt: Attempt, spec: run_pb2.TrainSpec, source: Source, dataset: Pa
 
 def _model(source: Source, spec: run_pb2.TrainSpec) -> Any:
     """Load the base model. Weights that are trained are kept in float32: bfloat16 would swallow small changes."""
-    return load_model(source, dtype_for(setting(spec.config, "bf16") and not is_full(spec.config)))
+    dtype = dtype_for(setting(spec.config, "bf16") and not is_full(spec.config))
+    return load_quantised(source, dtype) if is_quantised(spec.config) else load_model(source, dtype)
 
 
 def prepare(attempt: Attempt, spec: run_pb2.TrainSpec, tokenizer: Any, rows: list[Row]) -> Prepared:
@@ -186,6 +196,7 @@ def _train(attempt: Attempt, spec: run_pb2.TrainSpec, loaded: Loaded) -> Any:
             folder=attempt.folder / "checkpoints",
             base_name=loaded.source.name,
             load_base=lambda: _model(loaded.source, spec),
+            weights_folder=lambda: weights_folder(loaded.source),
             resume=loaded.resume,
             reporter=attempt.reporter,
             orders=attempt.orders,

@@ -2,9 +2,10 @@
 
 With an adapter there is one copy in memory: the base model is the tuned one with its adapter switched off. PiSSA and
 OLoRA (Meng et al. 2024, arXiv:2404.02948; Büyükakyüz 2024, arXiv:2406.01775) move a part of the weights into the
-adapter, so there the base model is the tuned one with the adapter that it began with; that adapter is kept, travels
-with every checkpoint, and is subtracted at the end, so that what is left is an ordinary adapter for the unchanged
-weights. Where every weight is trained, the base model is loaded again.
+adapter, and LoftQ (Li et al. 2023, arXiv:2310.08659) lets it begin as what quantisation lost. There the base model is
+the tuned one with the adapter that it began with; that adapter is kept, travels with every checkpoint, and is
+subtracted at the end, so that what is left is an ordinary adapter for the unchanged weights. Where every weight is
+trained, the base model is loaded again.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ from services.trainer.checkpoint import INITIAL, name_base
 SHARD = "2GB"
 """Most bytes in one file of a whole model's weights."""
 
-_ADAPTER = "default"
+ADAPTER = "default"
+"""What PEFT calls an adapter that has no other name."""
 
 
 class Tuned:
@@ -37,7 +39,7 @@ class Tuned:
         model: with its adapter, if it has one.
         base_name: what files that go out call the base model.
         load_base: returns the base model as it was; for a model without adapter.
-        initial: folder of the adapter that it began with, where that took a part of the weights; else None.
+        initial: folder of the adapter that it began with, where that was no empty one; else None.
     """
 
     def __init__(self, model: Any, base_name: str, load_base: Callable[[], Any], initial: Path | None = None) -> None:
@@ -86,23 +88,24 @@ class Tuned:
         name_base(folder, self._base_name)
 
 
-def keep_initial(model: Any, r: int, folder: Path, resume: Path | None) -> Path:
+def keep_initial(model: Any, r: int, folder: Path, resume: Path | None, takes_part: bool) -> Path:
     """Keep the adapter that a model begins with, and return its folder.
 
     Args:
-        model: its adapter has just taken its part of the weights, or, with `resume`, has not.
+        model: its adapter has just begun, or, with `resume`, not yet.
         r: the adapter's rank.
         folder: where the folder is made.
-        resume: checkpoint whose initial adapter takes its part instead, to the last bit as the first time.
+        resume: checkpoint whose initial adapter it begins with instead.
+        takes_part: whether the adapter takes a part out of the weights; then it does so as the first time, to the bit.
 
     Raises:
         InvalidArgument: a matrix has fewer rows or columns than r.
     """
     if resume:
         set_peft_model_state_dict(model, load_file(resume / INITIAL))
-        for layer in _layers(model):
+        for layer in adapted(model) if takes_part else ():
             _take_part(layer)
-    if any(layer.lora_A[_ADAPTER].weight.shape[0] != r for layer in _layers(model)):
+    if any(layer.lora_A[ADAPTER].weight.shape[0] != r for layer in adapted(model)):
         raise InvalidArgument(
             f"r is {r}, and a matrix of the model is smaller: it has no such part to train. Lower r, or set "
             "init_lora_weights to true.",
@@ -113,15 +116,16 @@ def keep_initial(model: Any, r: int, folder: Path, resume: Path | None) -> Path:
     return initial
 
 
-def _layers(model: Any) -> list[Any]:
-    return [m for m in model.modules() if isinstance(m, LoraLayer) and _ADAPTER in m.lora_A]
+def adapted(model: Any) -> list[Any]:
+    """Return the layers that have an adapter."""
+    return [m for m in model.modules() if isinstance(m, LoraLayer) and ADAPTER in m.lora_A]
 
 
 def _take_part(layer: Any) -> None:
     """Subtract an adapter from the weight beside it, in float32, as PEFT does when PiSSA or OLoRA begins."""
     weight = layer.get_base_layer().weight
     flip = getattr(layer, "fan_in_fan_out", False)
-    part = layer.scaling[_ADAPTER] * layer.lora_B[_ADAPTER].weight.data @ layer.lora_A[_ADAPTER].weight.data
+    part = layer.scaling[ADAPTER] * layer.lora_B[ADAPTER].weight.data @ layer.lora_A[ADAPTER].weight.data
     rest = transpose(weight.data.to(torch.float32), flip) - part
     weight.data = transpose(rest.to(weight.dtype), flip).contiguous()
 

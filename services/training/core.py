@@ -72,7 +72,7 @@ def complete(given: Settings, *, context_length: int, bf16_available: bool) -> S
     if trained == FULL:
         require_no_adapter(given.get("lora", {}))
     else:
-        settings["lora"] = adapter(given.get("lora", {}))
+        settings["lora"] = adapter(given.get("lora", {}), trained)
     if context_length and "max_length" not in given:
         settings["max_length"] = min(settings["max_length"], context_length)
     if context_length and settings["max_length"] > context_length:

@@ -9,12 +9,14 @@ from typing import Any
 from services.common.errors import InvalidArgument
 from services.training.core_numbers import Number, number
 
-LORA, FULL = "METHOD_LORA", "METHOD_FULL"
+LORA, FULL, QLORA = "METHOD_LORA", "METHOD_FULL", "METHOD_QLORA"
 
 LEARNING_RATES: Mapping[str, float] = {
     # Ten times TRL's default, as is usual for LoRA ("LoRA Without Regret", Schulman et al. 2025).
     LORA: 2e-4,
     FULL: 2e-5,
+    # The paper's for models of up to 13 billion parameters (Dettmers et al. 2023, arXiv:2305.14314, table 9).
+    QLORA: 2e-4,
 }
 LORA_NUMBERS: Mapping[str, Number] = {
     "r": Number(8, 1, 1024),
@@ -22,7 +24,10 @@ LORA_NUMBERS: Mapping[str, Number] = {
     "lora_dropout": Number(0, 0, 0.9),
 }
 _FIELD = "config.lora.init_lora_weights"
-_BEGINNINGS = ("true", "gaussian", "orthogonal", "olora", "pissa", "pissa_niter_N")
+_BEGINNINGS: Mapping[str, tuple[str, ...]] = {
+    LORA: ("true", "gaussian", "orthogonal", "olora", "pissa", "pissa_niter_N"),
+    QLORA: ("true", "gaussian", "orthogonal", "loftq"),
+}
 _FAST_SVD = re.compile(r"pissa_niter_[1-9]\d{0,2}")
 
 
@@ -35,12 +40,12 @@ def method(given: Mapping[str, Any]) -> str:
     named = given.get("method", LORA)
     named = LORA if named == "METHOD_UNSPECIFIED" else named
     if named not in LEARNING_RATES:
-        words = " or ".join(name.removeprefix("METHOD_") for name in LEARNING_RATES)
-        raise InvalidArgument(f"The method {str(named)[:40]} is not known. Use {words}.", field="config.method")
+        words = ", ".join(name.removeprefix("METHOD_") for name in LEARNING_RATES)
+        raise InvalidArgument(f"The method {str(named)[:40]} is not known. Use one of {words}.", field="config.method")
     return str(named)
 
 
-def adapter(lora: Mapping[str, Any]) -> dict[str, Any]:
+def adapter(lora: Mapping[str, Any], method: str) -> dict[str, Any]:
     """Return the adapter's settings with every default filled in.
 
     Raises:
@@ -53,7 +58,7 @@ def adapter(lora: Mapping[str, Any]) -> dict[str, Any]:
         "use_dora": bool(lora.get("use_dora", False)),
         "init_lora_weights": str(lora.get("init_lora_weights", "true")),
     }
-    _check_beginning(settings)
+    _check_beginning(settings, method)
     return settings
 
 
@@ -70,15 +75,17 @@ def require_no_adapter(lora: Mapping[str, Any]) -> None:
         )
 
 
-def _check_beginning(settings: Mapping[str, Any]) -> None:
+def _check_beginning(settings: Mapping[str, Any], method: str) -> None:
     beginning = settings["init_lora_weights"]
-    if beginning not in _BEGINNINGS[:-1] and not _FAST_SVD.fullmatch(beginning):
+    form = "pissa_niter_N" if _FAST_SVD.fullmatch(beginning) else beginning
+    if form not in _BEGINNINGS[method] or beginning == "pissa_niter_N":
         raise InvalidArgument(
-            f'init_lora_weights is "{beginning[:80]}". Use one of {", ".join(_BEGINNINGS)}.', field=_FIELD
+            f'init_lora_weights is "{beginning[:80]}". With {method} use one of {", ".join(_BEGINNINGS[method])}.',
+            field=_FIELD,
         )
     if beginning == "orthogonal" and settings["r"] % 2:
         raise InvalidArgument(f'"orthogonal" needs an even r; r is {settings["r"]}. Change one of them.', field=_FIELD)
-    if settings["use_dora"] and beginning.startswith(("pissa", "olora")):
+    if settings["use_dora"] and beginning.startswith(("pissa", "olora", "loftq")):
         raise InvalidArgument(
             f'use_dora and init_lora_weights "{beginning}" exclude each other: what comes out of both is no ordinary '
             "adapter of the base model. Leave one of them out.",

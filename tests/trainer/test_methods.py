@@ -28,6 +28,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "full": FULL,
     "dora": lora(use_dora=True),
     "pissa": lora(init_lora_weights="pissa", use_rslora=True),
+    "qlora": {"method": config_pb2.METHOD_QLORA},
 }
 """By each of these a whole run and its resume are quick enough to be tested always."""
 
@@ -36,6 +37,8 @@ MORE: dict[str, dict[str, Any]] = {
     "orthogonal": lora(init_lora_weights="orthogonal"),
     "olora": lora(init_lora_weights="olora"),
     "pissa-fast": lora(init_lora_weights="pissa_niter_4"),
+    "loftq": {"method": config_pb2.METHOD_QLORA, **lora(init_lora_weights="loftq")},
+    "qlora-dora": {"method": config_pb2.METHOD_QLORA, **lora(use_dora=True)},
     "attention-only": lora(target_modules=["q_proj", "v_proj"]),
     "neftune": {"neftune_noise_alpha": 5.0},
 }
@@ -59,6 +62,24 @@ class Done:
     def is_full(self) -> bool:
         """Whether it trained every weight."""
         return self.settings.method == config_pb2.METHOD_FULL
+
+    def base(self, folder: Path) -> Any:
+        """The base model that it trained beside, loaded afresh."""
+        import torch
+
+        from services.trainer.model import load_model, load_quantised, source_of
+
+        load = load_quantised if self.settings.method == config_pb2.METHOD_QLORA else load_model
+        return load(source_of(str(folder), ""), torch.float32)
+
+    def tuned(self, base: Any) -> Any:
+        """What it left, loaded as the libraries do."""
+        from peft import PeftModel
+        from transformers import AutoModelForCausalLM
+
+        if self.is_full:
+            return AutoModelForCausalLM.from_pretrained(self.folder)
+        return PeftModel.from_pretrained(base, str(self.folder))
 
 
 EVERY = [*METHODS, *(pytest.param(name, marks=pytest.mark.model) for name in MORE)]
@@ -90,16 +111,6 @@ def logits(model: Any) -> Any:
         return model.eval()(torch.arange(20, 60).unsqueeze(0)).logits
 
 
-def tuned_model(base: Path, folder: Path) -> Any:
-    """A run's artifacts as the libraries load them."""
-    from peft import PeftModel
-    from transformers import AutoModelForCausalLM
-
-    if not (folder / "adapter_config.json").exists():
-        return AutoModelForCausalLM.from_pretrained(folder)
-    return PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), str(folder))
-
-
 def loss_by_hand(model: Any, tokenizer: Any) -> float:
     """A model's mean loss on the answers about documents held out, example by example."""
     import torch
@@ -118,15 +129,17 @@ def loss_by_hand(model: Any, tokenizer: Any) -> float:
 
 def test_the_loss_falls_and_the_evaluation_is_of_the_true_models(done: Done, model: Path) -> None:
     """The base model is the one in its folder, the tuned one is what the artifacts load to, whatever was in memory."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(model)
+    # LoftQ begins closer to the plain model than its quantised base is, and is meant to end beside the plain one.
+    close = 0.02 if done.name == "loftq" else 1e-5
     losses = [loss for _, _, loss in done.host.curve()]
     score = done.result.evaluation.generalise
 
     assert losses[-1] < losses[0]
-    assert score.base_loss == pytest.approx(loss_by_hand(AutoModelForCausalLM.from_pretrained(model), tokenizer), 1e-5)
-    assert score.tuned_loss == pytest.approx(loss_by_hand(tuned_model(model, done.folder), tokenizer), 1e-5)
+    assert score.base_loss == pytest.approx(loss_by_hand(done.base(model), tokenizer), close)
+    assert score.tuned_loss == pytest.approx(loss_by_hand(done.tuned(done.base(model)), tokenizer), close)
     assert score.tuned_loss < score.base_loss
 
 
@@ -141,12 +154,12 @@ def test_the_run_leaves_an_ordinary_adapter_or_a_whole_model(done: Done) -> None
         assert "Full fine-tuning on **tiny**" in (done.folder / "report.md").read_text()
         return
     adapter = json.loads((done.folder / "adapter_config.json").read_text())
-    took_part = done.name in ("olora", "pissa", "pissa-fast")
+    began = done.name in ("olora", "pissa", "pissa-fast", "loftq")
 
     assert not names & {"config.json", "model.safetensors"}
     assert adapter["base_model_name_or_path"] == "tiny"
-    assert adapter["r"] == (8 if took_part else 4)
-    assert not took_part or adapter["init_lora_weights"] is True
+    assert adapter["r"] == (8 if began else 4)
+    assert not began or adapter["init_lora_weights"] is True
 
 
 def test_the_trained_parameters_are_what_the_hardware_service_says(done: Done, model: Path) -> None:
@@ -157,7 +170,7 @@ def test_the_trained_parameters_are_what_the_hardware_service_says(done: Done, m
     form = shape(json.loads((model / "config.json").read_text()))
     settings = done.settings
     target = Target(
-        method="FULL" if done.is_full else "LORA",
+        method=config_pb2.Method.Name(settings.method or config_pb2.METHOD_LORA).removeprefix("METHOD_"),
         r=4,
         target_modules=tuple(settings.lora.target_modules),
         use_dora=settings.lora.use_dora,
@@ -211,12 +224,14 @@ def test_a_merged_export_answers_as_the_tuned_model_does(done: Done, tmp_path: P
     )
     with WorkerHost(tmp_path / "objects", spec, work="projects/p/exports/x") as host:
         code = run_here(host, tmp_path / "work", command="export")
-        expected = logits(tuned_model(model, done.folder))
+        plain = AutoModelForCausalLM.from_pretrained(model)
+        before = logits(plain)
+        expected = logits(done.tuned(plain))
         found = logits(AutoModelForCausalLM.from_pretrained(host.artifact("model.safetensors").parent))
 
     assert code == 0
     assert float((expected - found).abs().max()) < 1e-4
-    assert float((expected - logits(AutoModelForCausalLM.from_pretrained(model))).abs().max()) > 0.01
+    assert float((expected - before).abs().max()) > 0.01
 
 
 def test_an_adapter_that_takes_a_part_needs_matrices_of_its_rank(tmp_path: Path, dataset: Path, model: Path) -> None:
@@ -229,3 +244,23 @@ def test_an_adapter_that_takes_a_part_needs_matrices_of_its_rank(tmp_path: Path,
 
     assert code == 3
     assert "Lower r" in from_status(host.finished[-1].error).message
+
+
+def test_the_bytes_of_quantised_weights_are_what_the_hardware_service_says(model: Path) -> None:
+    """4 bits and two levels of scales for the matrices of the layers; the rest as it was."""
+    import torch
+    from bitsandbytes.nn.modules import Linear4bit
+
+    from services.hardware.core_parameters import shape
+    from services.hardware.core_trained import Target, kept
+    from services.trainer.model import load_quantised, source_of
+
+    loaded = load_quantised(source_of(str(model), ""), torch.float32)
+    stored = sum(p.numel() * p.element_size() for p in loaded.parameters())
+    for layer in (m for m in loaded.modules() if isinstance(m, Linear4bit)):
+        weight: Any = layer.weight
+        state = weight.quant_state
+        stored += state.absmax.numel() + state.state2.absmax.numel() * 4
+    form = shape(json.loads((model / "config.json").read_text()))
+
+    assert kept(form, form.parameters, Target(method="QLORA"), 4).weights == pytest.approx(stored, rel=1e-3)

@@ -44,6 +44,7 @@ def test_every_field_of_the_contract_has_a_default_or_stays_open() -> None:
         ("method", 99),
         ("lora", {"r": 0}),
         ("lora", {"init_lora_weights": "eva"}),
+        ("lora", {"init_lora_weights": "loftq"}),
         ("lora", {"init_lora_weights": "pissa_niter_0"}),
         ("lora", {"init_lora_weights": "orthogonal", "r": 7}),
         ("lora", {"init_lora_weights": "pissa", "use_dora": True}),
@@ -85,3 +86,13 @@ def test_settings_complete_twice_are_the_same() -> None:
     once = settings(lora={"init_lora_weights": "pissa_niter_16"}, neftune_noise_alpha=5)
 
     assert settings(**once) == once
+
+
+def test_qlora_begins_with_loftq_and_not_with_what_needs_whole_weights() -> None:
+    """PiSSA and OLoRA take a part out of weights that QLoRA keeps in 4 bits."""
+    chosen = settings(method="METHOD_QLORA", lora={"init_lora_weights": "loftq"})
+    with pytest.raises(InvalidArgument) as caught:
+        settings(method="METHOD_QLORA", lora={"init_lora_weights": "pissa"})
+
+    assert chosen["lora"]["init_lora_weights"] == "loftq"
+    assert caught.value.field == "config.lora.init_lora_weights"

@@ -61,6 +61,27 @@ MEASURED = [
 ]
 
 
+# Likewise, by method: batch size 2, at a length, in MB.
+BY_METHOD = [
+    (SMOL, "LORA", 128, 2519),
+    (SMOL, "FULL", 128, 3682),
+    (SMOL_HALF, "FULL", 256, 3214),
+    (WIDE, "FULL", 128, 3736),
+    (SMOL, "QLORA", 128, 2442),
+    (SMOL, "QLORA", 256, 3392),
+    (SMOL_HALF, "QLORA", 256, 2474),
+    (WIDE, "QLORA", 128, 2249),
+]
+
+
+@pytest.mark.parametrize(("model", "method", "length", "measured"), BY_METHOD)
+def test_the_estimate_holds_for_every_method(model: Shape, method: str, length: int, measured: int) -> None:
+    """On a CPU, within 15 percent of what was measured."""
+    plan = Plan(Target(method=method), max_length=length, gradient_accumulation_steps=1)
+
+    assert estimate(model, model.parameters, plan, CPU).peak / 1e6 == pytest.approx(measured, rel=0.15)
+
+
 @pytest.mark.parametrize(("model", "settings", "measured"), MEASURED)
 def test_the_estimate_for_a_cpu_is_within_15_percent_of_what_was_measured(
     model: Shape, settings: dict[str, int], measured: int

@@ -41,7 +41,12 @@ class Setting:
 
 
 TRAINING = (
-    Setting("method", str, "what is trained: adapters, or every weight", choices=("lora", "full")),
+    Setting(
+        "method",
+        str,
+        "what is trained: adapters, adapters beside weights in 4 bits, or every weight",
+        choices=("lora", "qlora", "full"),
+    ),
     Setting("lora.r", int, "rank of the adapter, 1 to 1024"),
     Setting("lora.lora_alpha", float, "scaling: the update is scaled by lora_alpha / r"),
     Setting("lora.lora_dropout", float, "dropout on the adapter's input, 0 to 0.9"),
@@ -49,7 +54,9 @@ TRAINING = (
     Setting("lora.use_rslora", bool, "scale by lora_alpha / √r instead"),
     Setting("lora.use_dora", bool, "train each weight's magnitude apart from its direction"),
     Setting(
-        "lora.init_lora_weights", str, "how the adapter begins: true, gaussian, orthogonal, olora, pissa, pissa_niter_N"
+        "lora.init_lora_weights",
+        str,
+        "how the adapter begins: true, gaussian, orthogonal, olora, pissa, pissa_niter_N, loftq",
     ),
     Setting("learning_rate", float, "peak learning rate, over 0 to 1"),
     Setting("num_train_epochs", float, "passes over the examples, over 0 to 1000"),
