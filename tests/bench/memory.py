@@ -21,6 +21,7 @@ from typing import Any
 
 import psutil
 
+from finetuneflow.common.v1 import work_pb2
 from finetuneflow.dataset.v1 import dataset_pb2, dataset_service_pb2_grpc, ledger_pb2, transfer_pb2
 from finetuneflow.dataset.v1 import dataset_service_pb2 as service_pb
 from finetuneflow.ingest.v1 import ingest_service_pb2 as ingest_pb
@@ -102,11 +103,16 @@ async def flow(address: str, token: str, url: str, pages: int, per_chunk: int, w
             (file,) = await ingesting.chunked(ingest, file.name)
         await stub.CreateLlmEndpoint(endpoint(_Url(url), max_concurrency=32, timeout_seconds=60))  # type: ignore[arg-type]  # its URL is all that is asked
         told = dataset_pb2.Dataset()
-        async with watch.step(f"generating, {file.chunking.chunks:,} chunks"):
-            await stub.CreateDataset(wanted(examples_per_chunk=per_chunk, near_duplicate=1, max_tokens=64))
-            async for update in stub.WatchDataset(service_pb.WatchDatasetRequest(name=NAME)):
-                told = update.dataset
-        async with watch.step("freezing"):
+        await stub.CreateDataset(wanted(examples_per_chunk=per_chunk, near_duplicate=1, max_tokens=64))
+        updates = stub.WatchDataset(service_pb.WatchDatasetRequest(name=NAME))
+        # All is judged some time before it is frozen for the first time and the dataset ends.
+        for name, reached in (("planning", _planned), ("generating", _judged), ("freezing at first", _never)):
+            async with watch.step(f"{name}, {file.chunking.chunks:,} chunks"):
+                async for update in updates:
+                    told = update.dataset
+                    if reached(told.work.progress):
+                        break
+        async with watch.step("freezing again"):
             await stub.FreezeDataset(service_pb.FreezeDatasetRequest(name=NAME))
         async with watch.step("ledger"):
             await stub.GetLedger(ledger_pb2.GetLedgerRequest(name=NAME))
@@ -119,6 +125,18 @@ async def flow(address: str, token: str, url: str, pages: int, per_chunk: int, w
             await stub.GetDatasetStatistics(service_pb.GetDatasetStatisticsRequest(name=NAME, count_tokens=True))
     print(f"{told.usage.calls:,} calls, {told.counts[-1].out:,} examples accepted")
     return told.counts[-1].out
+
+
+def _planned(progress: work_pb2.Progress) -> bool:
+    return progress.done > 0
+
+
+def _judged(progress: work_pb2.Progress) -> bool:
+    return progress.done == progress.total > 0
+
+
+def _never(progress: work_pb2.Progress) -> bool:
+    return False
 
 
 async def _listed(stub: Any) -> None:
