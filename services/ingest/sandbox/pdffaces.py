@@ -26,6 +26,9 @@ def address(function: object) -> int:
 
 _text_object = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int)(address(raw.FPDFText_GetTextObject))
 _font_of = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)(address(raw.FPDFTextObj_GetFont))
+_loose_box = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)(
+    address(raw.FPDFText_GetLooseCharBox)
+)
 _glyph_width = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_float, ctypes.c_void_p)(
     address(raw.FPDFFont_GetGlyphWidth)
 )
@@ -41,7 +44,7 @@ class Face:
         em: how wide a character is that is as wide as the font's size.
         heights: how far each character reaches above and below the baseline, in reading direction.
         widths: how far each character moves what follows it; 0 for a space.
-        space: the same for a space of the file; 0 if the file has none, None if it is not known yet.
+        space: how wide a space is, or the gap that stands for one; None if it is not known yet.
         even: whether all characters seen so far have boxes of one height, as wide as they move what follows. PDFium
             gives such boxes unless a font does not say how high its lines are; then boxes end where the ink does.
     """
@@ -91,7 +94,7 @@ class Characters:
         self._faces = faces
         self._address = ctypes.cast(page, ctypes.c_void_p).value
         self._rect = raw.FS_RECTF()
-        self._rect_at = ctypes.byref(self._rect)
+        self._rect_at = ctypes.addressof(self._rect)
         self._matrix = raw.FS_MATRIX()
         self._matrix_at = ctypes.byref(self._matrix)
         self._x, self._y = ctypes.c_double(), ctypes.c_double()
@@ -99,6 +102,7 @@ class Characters:
         self._width = ctypes.c_float()
         self._width_at = ctypes.addressof(self._width)
         self._by_object: dict[int, Face] = {}
+        self._by_height: dict[tuple[int | None, float], Face] = {}
         self._fonts: dict[int, _Known] = {}
 
     @property
@@ -123,7 +127,7 @@ class Characters:
 
     def box(self, index: int, turns: int = 0) -> Box:
         """Return a character's box, as high as its line, in reading direction."""
-        raw.FPDFText_GetLooseCharBox(self.page, index, self._rect_at)
+        _loose_box(self._address, index, self._rect_at)
         rect = self._rect
         if turns == 0:
             return rect.left, -rect.top, rect.right, -rect.bottom
@@ -153,6 +157,31 @@ class Characters:
         if found is None:
             found = self._by_object[shown_by] = self._face(index, shown_by)
         return found
+
+    def upright(self, index: int, shown_by: int, box: Box) -> Face | None:
+        """Return the face of a character that stands upright, whose box is known; None if it does not.
+
+        Objects of one font whose boxes are as high as each other share a face. Boxes that end where the ink does say
+        nothing of the kind.
+        """
+        found = self._by_object.get(shown_by)
+        if found is None:
+            key = (_font_of(shown_by), round(box[3] - box[1], 3))
+            found = self._by_height.get(key)
+            if found is None:
+                found = self.face(index, shown_by)
+                if found.even and not found.style[0]:
+                    self._by_height[key] = found
+            elif found.even:
+                self._by_object[shown_by] = found
+            else:
+                del self._by_height[key]
+                found = self.face(index, shown_by)
+        return None if found.style[0] else found
+
+    def forget(self, shown_by: int) -> None:
+        """Ask anew for the face of an object's characters."""
+        self._by_object.pop(shown_by, None)
 
     def _face(self, index: int, shown_by: int | None) -> Face:
         matrix = self._matrix

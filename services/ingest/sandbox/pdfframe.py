@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from services.ingest.core.layout.page import Rule, Run
+from services.ingest.core.layout.page import Rule
 
 Box = tuple[float, float, float, float]
 
@@ -24,10 +24,6 @@ class Frame:
         if self.turns == 2:
             return -right, bottom, -left, top
         return -top, -right, -bottom, -left
-
-    def moved(self, run: Run, page: Box) -> Run:
-        """Return a run whose position counts from the page's upper left corner."""
-        return replace(run, x0=run.x0 - page[0], x1=run.x1 - page[0], y0=run.y0 - page[1], y1=run.y1 - page[1])
 
     def rule(self, line: Box, page: Box) -> Rule:
         """Return a drawn line of the page's space as a rule in reading direction."""

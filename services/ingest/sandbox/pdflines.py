@@ -7,6 +7,7 @@ for the gaps between words, and so whether one of them can be wide enough to div
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -18,7 +19,7 @@ from services.ingest.sandbox.pdfframe import Box
 from services.ingest.sandbox.pdfruns import BACK, GAP, Runs, Style
 from services.ingest.sandbox.pdfwords import DIVIDES, HYPHENS, Words
 
-_LINE = re.compile(r"[\r\n]+|[^\r\n\x02\ufffe]+[\x02\ufffe]?|[\x02\ufffe]")
+_LINE = re.compile(r"[^\r\n\x02\ufffe]+[\x02\ufffe]?|[\x02\ufffe]")
 _BLANK = re.compile(r"\s")
 _WORD = re.compile(r"[^ ]+")
 _SPACES = re.compile(" +")
@@ -27,7 +28,13 @@ _LEAST_SPACE = 0.12
 """Narrowest space between two words, in font sizes."""
 
 _SAME = 0.05
-"""By how much two places may differ that are held to be the same, in font sizes."""
+"""By how much such a line may be longer."""
+
+_KERNED = 0.25
+"""By how much kerning may shorten a line that is held to have spaces of the font's width, in font sizes."""
+
+_ALIKE = 0.6
+"""Widest space of a justified line, in font sizes."""
 
 _LEVEL = 0.01
 """By how much heights may differ that are held to be the same, in points."""
@@ -68,27 +75,28 @@ class Lines:
         if text is None:
             self._words.each(count)
             return
+        end = 0
         for found in _LINE.finditer(text):
-            line = found.group()
-            if line[0] in "\r\n":
+            line, start = found.group(), found.start()
+            if start > end:
                 self._runs.end_line()
-                continue
+            end = found.end()
             if not line.isascii():
                 line = _BLANK.sub(" ", line)
-            short = line.lstrip(" ")
-            start = found.start() + len(line) - len(short)
-            if start > found.start():
+            shown = line.strip(" ")
+            if line[0] == " ":
                 self._runs.space()
-            if not short:
-                continue
-            text_of = short.rstrip(" ")
-            self._line(start, text_of)
-            if len(text_of) < len(short):
-                self._runs.space()
+                start += line.index(shown)
+            if shown:
+                self._line(start, shown)
+                if line[-1] == " ":
+                    self._runs.space()
 
     def _line(self, start: int, text: str) -> None:
         pieces = self._pieces(start, text)
         if pieces is None or not all(map(self._measure, pieces)):
+            for piece in pieces or ():
+                self._chars.forget(piece.shown_by)
             self._words.read(start, text)
             return
         end = start
@@ -101,9 +109,9 @@ class Lines:
 
     def _pieces(self, start: int, text: str) -> list[_Piece] | None:
         """Return the parts of a line that one object shows each; None if one of them does not stand upright."""
-        objects = raw.FPDFText_CountRects(self._chars.page, start, len(text))
-        if objects == 1:
-            piece = self._piece(start, text, self._chars.object(start))
+        shown_by = self._chars.object(start)
+        if shown_by == self._chars.object(start + len(text) - 1):
+            piece = self._piece(start, text, shown_by)
             return [piece] if piece else None
         found: list[_Piece] = []
         for word in _WORD.finditer(text):
@@ -142,10 +150,9 @@ class Lines:
         """Return a piece that stands upright; None for others."""
         if shown_by is None:
             return None
-        face = self._chars.face(start, shown_by)
-        if face.style[0]:
-            return None
-        return _Piece(face, face.style, start, text, self._chars.box(start), shown_by)
+        box = self._chars.box(start)
+        face = self._chars.upright(start, shown_by, box)
+        return _Piece(face, face.style, start, text, box, shown_by) if face else None
 
     def _measure(self, piece: _Piece) -> bool:
         """Find a piece's box; return whether it is one run: on one line, without a gap that divides it."""
@@ -192,24 +199,54 @@ class Lines:
         if white < 0.5 * BACK * size:
             return False
         gaps = _gaps(text)
-        if _narrow(white, gaps, size):
+        if self._narrow(piece, white, text, gaps):
             return True
-        if not gaps:
+        if gaps < 2:
             return False
-        if gaps == text.count(" ") and abs(white - gaps * self._space(piece)) < _SAME * size:
-            return True
         words = [word.start() for word in _WORD.finditer(text)]
+        if self._alike(piece, words, white / gaps):
+            return True
         return self._halves(piece, words, (0, len(words)), (piece.box[0], piece.box[2]))
 
+    def _narrow(self, piece: _Piece, white: float, text: str, gaps: int) -> bool:
+        """Whether no gap of a part of a piece can divide it, all of which together are so wide.
+
+        Either so little is left for one of them when the others are as narrow as spaces get, or all of them are as wide
+        together as so many of the font's spaces, where kerning may take away a little.
+        """
+        size = piece.face.style[1]
+        if white - max(gaps - 1, 0) * _LEAST_SPACE * size < GAP * size:
+            return True
+        if gaps != text.count(" "):
+            return False
+        return -_KERNED * size < white - gaps * self._space(piece) < _SAME * size
+
     def _space(self, piece: _Piece) -> float:
-        """Return the width of a space in the piece's face, 0 if the file has none."""
+        """Return how wide a space is in the piece's face: the font's, or a gap where the file has none."""
         face = piece.face
         if face.space is None:
             index = piece.start + piece.text.index(" ")
             made_up = raw.FPDFText_IsGenerated(self._chars.page, index) == 1
+            left, right = self._chars.box(index - 1)[2], self._chars.box(index + 1)[0]
             x0, _, x1, _ = self._chars.box(index)
-            face.space = 0.0 if made_up else x1 - x0
+            width = right - left if made_up else x1 - x0
+            face.space = width if width < _ALIKE * face.style[1] else 0.0
         return face.space
+
+    def _alike(self, piece: _Piece, words: list[int], gap: float) -> bool:
+        """Whether all gaps of a piece are as wide as each other, as in a justified line, and narrow.
+
+        One look tells: if some gaps were wide and the others narrow, a word that has a share of the gaps before it
+        which no whole number of them can have would not stand where equal gaps put it.
+        """
+        count, size = len(words) - 1, piece.face.style[1]
+        if gap > _ALIKE * size:
+            return False
+        before = next(place for place in range(count // 2, 0, -1) if math.gcd(place, count) == 1)
+        place = words[before]
+        used = sum(map(piece.face.widths.__getitem__, piece.text[:place]))
+        off = self._chars.box(piece.start + place)[0] - piece.box[0] - used - before * gap
+        return abs(off) < 0.4 * (GAP - _ALIKE) * size / count
 
     def _halves(self, piece: _Piece, words: list[int], part: tuple[int, int], ends: tuple[float, float]) -> bool:
         """Whether no gap of a piece's part divides it; where one may, a look at the middle tells of each half.
@@ -223,7 +260,7 @@ class Lines:
         begun, end = ends
         text = piece.text[words[first] : words[last] if last < len(words) else None]
         white = end - begun - sum(map(piece.face.widths.__getitem__, text))
-        if _narrow(white, _gaps(text), piece.face.style[1]):
+        if self._narrow(piece, white, text, _gaps(text)):
             return True
         if last - first < 2:
             return False
@@ -245,8 +282,3 @@ class Lines:
 
 def _gaps(text: str) -> int:
     return len(_SPACES.findall(text)) if "  " in text else text.count(" ")
-
-
-def _narrow(white: float, gaps: int, size: float) -> bool:
-    """Whether none of so many gaps can divide a line, all of which together are so wide."""
-    return white - max(gaps - 1, 0) * _LEAST_SPACE * size < GAP * size

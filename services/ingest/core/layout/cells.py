@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import pairwise
 from statistics import median
 
@@ -24,7 +23,7 @@ def with_marks(row: list[Run]) -> list[Run]:
         return row
     first = joined(row[:2])
     # The mark's own face says nothing about the text.
-    return [replace(first, size=row[1].size, bold=row[1].bold, mono=row[1].mono), *row[2:]]
+    return [first._replace(size=row[1].size, bold=row[1].bold, mono=row[1].mono), *row[2:]]
 
 
 def aligned_tables(rows: Sequence[list[Run]]) -> list[Table | Run]:
