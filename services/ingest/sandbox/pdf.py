@@ -21,6 +21,7 @@ from services.ingest.sandbox import pdfium
 from services.ingest.sandbox.fallback import first_or_second
 from services.ingest.sandbox.job import Progress
 from services.ingest.sandbox.ocr import DPI, OcrBudget, Recogniser, recognised
+from services.ingest.sandbox.pdfshares import read_pages
 
 # What pypdf raises on damaged files besides its own errors.
 _BROKEN = (pypdf.errors.PyPdfError, ValueError, KeyError, TypeError, AttributeError, IndexError, OSError)
@@ -28,22 +29,25 @@ _LENGTH = re.compile(rb"/Linearized\b.{0,200}?/L\s+(\d+)", re.DOTALL)
 _START = re.compile(rb"startxref\s+\d+\s*\Z")
 
 
-def read_pdf(path: Path, reader: str, progress: Progress, scans: Scans | None = None) -> Extraction:
+def read_pdf(path: Path, reader: str, progress: Progress, scans: Scans | None = None, processes: int = 1) -> Extraction:
     """Return the text of a PDF.
 
     Args:
         reader: "pypdf" to leave PDFium out.
         scans: reads the pictures of pages without text; None for no OCR.
+        processes: how many may read a long document at once.
 
     Raises:
         InvalidArgument: ENCRYPTED_DOCUMENT, CORRUPT_DOCUMENT, or NO_TEXT with the pages that hold pictures alone.
     """
     if reader == "pypdf":
         return _by_pypdf(path, progress)
-    return first_or_second(lambda: _by_pdfium(path, progress, scans), lambda: _by_pypdf(path, progress), pdfium.NAME)
+    return first_or_second(
+        lambda: _by_pdfium(path, progress, scans, processes), lambda: _by_pypdf(path, progress), pdfium.NAME
+    )
 
 
-def _by_pdfium(path: Path, progress: Progress, scans: Scans | None) -> Extraction:
+def _by_pdfium(path: Path, progress: Progress, scans: Scans | None, processes: int) -> Extraction:
     try:
         document = pdfium.PdfiumDocument(path)
     except pypdfium2.PdfiumError as error:
@@ -54,12 +58,11 @@ def _by_pdfium(path: Path, progress: Progress, scans: Scans | None) -> Extractio
         raise corrupt("ends in the middle: a part of it is missing")
     pages: list[Page] = []
     tally = _Tally(len(document), progress)
-    for index in range(len(document)):
-        try:
-            page, picture = document.page(index)
-        except pypdfium2.PdfiumError:
+    for index, found in enumerate(read_pages(document, path, processes)):
+        if found is None:
             tally.without(index + 1, "UNREADABLE")
             continue
+        page, picture = found
         if page.runs or page.turned:
             pages.append(page)
             tally.done(index + 1)
