@@ -3,7 +3,8 @@
 #
 #   docker build -f deploy/docker/service.Dockerfile --build-arg SERVICE=ingest -t finetuneflow/ingest:0.1.0 .
 #
-# The images differ in their last layer only, so a node that has one has nearly all of the others.
+# The images differ in their last layers only, so a node that has one has nearly all of the others. That of ingest has
+# tesseract (Apache-2.0), which reads scans: --build-arg OCR_LANGUAGES=eng+deu says which languages, "" leaves it out.
 
 FROM python:3.11.14-slim-bookworm AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_NO_COMPILE=1
@@ -42,6 +43,15 @@ RUN case "$SERVICE" in ingest|dataset|hardware|training|export) ;; \
         *) echo "SERVICE is '$SERVICE'. Use ingest, dataset, hardware, training or export." >&2; exit 1 ;; esac \
     && printf '#!/bin/sh\nexec python -m services.%s "$@"\n' "$SERVICE" > /usr/local/bin/serve \
     && chmod 0755 /usr/local/bin/serve
+ARG OCR_LANGUAGES=eng
+SHELL ["/bin/bash", "-o", "pipefail", "-c"]
+# Debian's release decides the version, and its security updates are wanted: nothing to pin.
+# hadolint ignore=DL3008
+RUN if [ "$SERVICE" = ingest ] && [ -n "$OCR_LANGUAGES" ]; then \
+        apt-get update \
+        && echo "tesseract-ocr+tesseract-ocr-$(echo "$OCR_LANGUAGES" | tr _ - | sed 's/+/+tesseract-ocr-/g')" | tr + '\n' \
+            | xargs apt-get install --yes --no-install-recommends \
+        && rm -rf /var/lib/apt/lists/*; fi
 WORKDIR /var/lib/finetuneflow
 USER 65532:65532
 EXPOSE 9000 9090

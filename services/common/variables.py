@@ -208,12 +208,18 @@ def configuration(message: str) -> InvalidArgument:
     return InvalidArgument(message, reason="CONFIGURATION")
 
 
+OF_INGEST = {
+    "FTF_OCR": "ingest: off leaves scans unread though tesseract is installed (auto)",
+    "FTF_OCR_LANGUAGES": "ingest: languages of scans as tesseract names them, eng+deu (its default)",
+}
+"""Variables that only the ingest service reads, and what they mean."""
+
+
 def described() -> Iterator[str]:
     """Yield a line for every variable, for --help."""
     rows = [(variable.name, variable.meaning + ("; required" if variable.required else "")) for variable in VARIABLES]
     rows.append(("FTF_<SERVICE>_ADDRESS", "gRPC target of each other service, such as dns:///host:9000"))
-    rows.append(("FTF_OCR", "ingest: off leaves scans unread though tesseract is installed (auto)"))
-    rows.append(("FTF_OCR_LANGUAGES", "ingest: languages of scans as tesseract names them, eng+deu (its default)"))
+    rows += OF_INGEST.items()
     rows.append(("AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY", "credentials of an s3:// store"))
     width = max(len(name) for name, _ in rows[:-1]) + 2
     for name, meaning in rows:

@@ -121,6 +121,12 @@
   value: /etc/finetuneflow/hub/{{ $values.hub.existingSecret.key }}
 {{- end }}
 {{- end }}
+{{- if eq .service "ingest" }}
+- name: FTF_OCR
+  value: {{ $values.ocr.enabled | ternary "auto" "off" | quote }}
+- name: FTF_OCR_LANGUAGES
+  value: {{ $values.ocr.languages | quote }}
+{{- end }}
 {{- if eq .service "dataset" }}
 # Set, even if empty: only these are called.
 - name: FTF_LLM_ALLOW

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped]  # Comes with kubernetes, without types.
 
-from services.common.variables import VARIABLES, from_environment
+from services.common.variables import OF_INGEST, VARIABLES, from_environment
+from services.ingest.config import ingest_config
 from tests.unit.deploy.contract import EXPECTED
 
 DEPLOY = Path(__file__).resolve().parents[3] / "deploy"
@@ -42,8 +43,18 @@ def test_a_service_understands_its_environment(service: str) -> None:
 def test_no_variable_is_set_that_nothing_reads(service: str) -> None:
     """Nor one that a service needs forgotten."""
     known = {variable.name for variable in VARIABLES} | {f"FTF_{name.upper()}_ADDRESS" for name in SERVICES}
+    known |= set(OF_INGEST) if service == "ingest" else set()
 
     assert {name for name in environment(service) if name.startswith("FTF_")} <= known
+
+
+def test_scans_are_read_in_the_languages_of_the_image() -> None:
+    """One setting says what is installed and what is read."""
+    ingest = COMPOSE["services"]["ingest"]
+    told = environment("ingest")
+
+    assert filled(ingest["build"]["args"]["OCR_LANGUAGES"]) == told["FTF_OCR_LANGUAGES"] == "eng"
+    assert ingest_config(from_environment(told), told, 2).ocr.languages == "eng"
 
 
 @pytest.mark.parametrize("service", SERVICES)

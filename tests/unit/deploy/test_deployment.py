@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import re
+from pathlib import Path
 
 import pytest
 
-from services.common.variables import VARIABLES, from_environment
+from services.common.variables import OF_INGEST, VARIABLES, from_environment
+from services.ingest.config import ingest_config
 from tests.unit.deploy.chart import NAMESPACE, SERVICES, Json, Rendered, external, render
 
 pytestmark = pytest.mark.cluster
@@ -55,9 +57,24 @@ def test_a_service_understands_its_environment(service: str) -> None:
 def test_no_variable_is_set_that_nothing_reads(service: str) -> None:
     """A variable with a misspelt name would silently do nothing."""
     known = {variable.name for variable in VARIABLES} | {f"FTF_{name.upper()}_ADDRESS" for name in SERVICES}
+    known |= set(OF_INGEST) if service == "ingest" else set()
     rendered = external(llm={"existingSecret": "k", "allow": ["https://a/"]}, hub={"existingSecret": {"name": "h"}})
 
     assert {name for name in environment(rendered, service) if name.startswith("FTF_")} <= known
+
+
+@pytest.mark.parametrize(
+    ("values", "languages", "reads"),
+    [({}, "", True), ({"languages": "eng+deu"}, "eng+deu", True), ({"enabled": False}, "", False)],
+)
+def test_scans_are_read_as_the_values_say(tmp_path: Path, values: Json, languages: str, reads: bool) -> None:
+    """By default, if the image has tesseract; the ingest service understands what the chart sets."""
+    (tmp_path / "tesseract").write_text("#!/bin/sh\n")
+    (tmp_path / "tesseract").chmod(0o755)
+    told = {**environment(render({"ocr": values}), "ingest"), "PATH": str(tmp_path)}
+    found = ingest_config(from_environment(told), told, 2).ocr
+
+    assert (found.languages, bool(found.program)) == (languages, reads)
 
 
 @pytest.mark.parametrize("service", SERVICES)
