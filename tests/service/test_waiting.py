@@ -190,7 +190,7 @@ async def test_a_run_out_of_memory_fails_with_the_reason(restarts: bool, tmp_pat
 async def test_a_run_that_takes_longer_than_it_may_fails_and_keeps_its_checkpoint(tmp_path: Path) -> None:
     """It is asked to save first; the error says of which step."""
     async with training(tmp_path, steps=10_000, step_seconds=0.05, save_steps=10_000) as (stub, _):
-        await stub.CreateRun(request(resources=resources_pb2.Resources(active_deadline_seconds=1)))
+        await stub.CreateRun(request(resources=resources_pb2.Resources(active_deadline_seconds=4)))
         run, _ = await ended(stub)
 
     assert run.work.state == State.WORK_STATE_FAILED
