@@ -95,6 +95,7 @@ def to_proto(doc: Document) -> export_pb2.Export:
         meta=meta_to_proto(doc),
         work=work_to_proto(doc["work"]),
         run=doc["run"],
+        accept_forgetting=doc.get("accept_forgetting", False),
         format=export_pb2.Format.Value(doc["format"]),
         quantization=quantization_of(doc),
         max_shard_bytes=doc.get("max_shard_bytes", 0),

@@ -53,7 +53,7 @@ class Exports:
             AlreadyExists: export_id is taken.
             InvalidArgument: no format, something that does not go with it, or the request_id was used for another
                 export.
-            NotReady: RUN_NOT_SUCCEEDED, NO_ADAPTER, GGUF_UNSUPPORTED, GGUF_PART_MISSING.
+            NotReady: RUN_NOT_SUCCEEDED, NO_ADAPTER, GGUF_UNSUPPORTED, GGUF_PART_MISSING, FORGOT.
         """
         (project,) = ids.parse_name(parent, "projects/*", "parent")
         ids.parse_name(wanted.run, "projects/*/runs/*", "export.run")
@@ -86,6 +86,7 @@ class Exports:
                 reason="RUN_NOT_SUCCEEDED",
                 field="export.run",
             )
+        _check_forgetting(run, wanted.accept_forgetting)
         model = await self._models.get(run.model)
         quantization = wanted.quantization
         if wanted.format == export_pb2.FORMAT_GGUF:
@@ -95,6 +96,7 @@ class Exports:
             **new_job_fields(),
             "work": queued(self.exports.clock.now()),
             "run": wanted.run,
+            "accept_forgetting": wanted.accept_forgetting,
             "format": export_pb2.Format.Name(wanted.format),
             "quantization": export_pb2.Quantization.Name(quantization),
             "max_shard_bytes": wanted.max_shard_bytes,
@@ -142,6 +144,19 @@ class Exports:
                 core.manifest(doc["_id"], form, doc["run_record"], doc["documents"]), sort_keys=True
             ),
         )
+
+
+def _check_forgetting(run: run_pb2.Run, accepted: bool) -> None:
+    found = run.result.evaluation.forgetting
+    if accepted or found.passed or not found.score.examples:
+        return
+    rise = found.score.tuned_loss - found.score.base_loss
+    raise NotReady(
+        f"{run.name} forgot too much: the loss on general questions rose by {rise:.3f} nats per token, "
+        f"{found.max_loss_increase:g} is allowed. Train less, or accept it with `ftf export --accept-forgetting`.",
+        reason="FORGOT",
+        field="export.accept_forgetting",
+    )
 
 
 def _state(run: run_pb2.Run) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,20 +11,35 @@ import torch
 from finetuneflow.training.v1 import evaluation_pb2
 from services.trainer.encode import Encoder
 from services.trainer.evaluate import evaluating
+from services.trainer.metrics import Answer, score_answers
 from services.trainer.rows import Row
 from services.trainer.tuned import Tuned
 
-MOST_PROMPTS = 6
+SAMPLES = 6
+"""Answers that a report shows side by side; also how many are made at a time."""
 MAX_NEW_TOKENS = 48
 MAX_PROMPT_TOKENS = 1024
-"""Longer prompts give no sample: an answer would take too long on a CPU."""
+"""Longer prompts are not asked: an answer would take too long on a CPU."""
 
 
-def choose(generalise: Sequence[Row], recall: Sequence[Row]) -> list[tuple[str, Row]]:
-    """Return at most 6 rows with their set's name, half of each where there are enough, spread over the set."""
-    half = MOST_PROMPTS // 2
-    first = min(len(generalise), max(half, MOST_PROMPTS - len(recall)))
-    second = min(len(recall), MOST_PROMPTS - first)
+@dataclass(frozen=True)
+class Answered:
+    """One example, answered by both models.
+
+    Args:
+        set: "generalise" or "recall".
+    """
+
+    set: str
+    row: Row
+    base: str
+    tuned: str
+
+
+def choose(generalise: Sequence[Row], recall: Sequence[Row], most: int) -> list[tuple[str, Row]]:
+    """Return at most so many rows with their set's name, half of each where there are enough, spread over the set."""
+    first = min(len(generalise), max(most // 2, most - len(recall)))
+    second = min(len(recall), most - first)
     return [("generalise", r) for r in _spread(generalise, first)] + [("recall", r) for r in _spread(recall, second)]
 
 
@@ -33,7 +49,7 @@ def _spread(rows: Sequence[Row], count: int) -> list[Row]:
 
 def answer_both(
     tuned: Tuned, tokenizer: Any, encoder: Encoder, chosen: Sequence[tuple[str, Row]], step: Callable[[int], None]
-) -> list[evaluation_pb2.SampleAnswer]:
+) -> list[Answered]:
     """Let the tuned and the base model answer, greedily, at most 48 tokens each.
 
     Args:
@@ -45,26 +61,47 @@ def answer_both(
     """
     prompts = [(name, row, encoder.prompt_ids(row)) for name, row in chosen]
     prompts = [p for p in prompts if len(p[2]) <= MAX_PROMPT_TOKENS]
-    if not prompts:
-        return []
-    ids = [p[2] for p in prompts]
+
+    def answers(model: Any) -> list[str]:
+        found: list[list[int]] = []
+        for start in range(0, len(prompts), SAMPLES):
+            found += generate(model, tokenizer, [ids for _, _, ids in prompts[start : start + SAMPLES]])
+            step(len(found) - start)
+        return [_text(tokenizer, tokens) for tokens in found]
+
     with evaluating(tuned.model):
-        after = generate(tuned.model, tokenizer, ids)
-    step(len(ids))
+        after = answers(tuned.model)
     with tuned.base() as base, evaluating(base):
-        before = generate(base, tokenizer, ids)
-    step(len(ids))
+        before = answers(base)
+    return [Answered(name, row, before[i], after[i]) for i, (name, row, _) in enumerate(prompts)]
+
+
+def samples(answered: Sequence[Answered]) -> list[evaluation_pb2.SampleAnswer]:
+    """Return at most 6 answers for a report, half of each set where there are enough."""
+    sets = [[a for a in answered if a.set == name] for name in ("generalise", "recall")]
+    first = min(len(sets[0]), max(SAMPLES // 2, SAMPLES - len(sets[1])))
     return [
         evaluation_pb2.SampleAnswer(
-            example=row.id,
-            set=name,
-            prompt=row.prompt[-1]["content"],
-            reference=row.reference,
-            base=_text(tokenizer, before[i]),
-            tuned=_text(tokenizer, after[i]),
+            example=a.row.id,
+            set=a.set,
+            prompt=a.row.prompt[-1]["content"],
+            reference=a.row.reference,
+            base=a.base,
+            tuned=a.tuned,
         )
-        for i, (name, row, _) in enumerate(prompts)
+        for a in [*sets[0][:first], *sets[1][: SAMPLES - first]]
     ]
+
+
+def scored(score: evaluation_pb2.EvalScore, answered: Sequence[Answered], name: str) -> evaluation_pb2.EvalScore:
+    """Return a set's score with the scores of the answers to it."""
+    mine = [a for a in answered if a.set == name]
+    if not mine:
+        return score
+    score.answers = len(mine)
+    score.base_answers.CopyFrom(score_answers([Answer(a.row.task, a.row.reference, a.base) for a in mine]))
+    score.tuned_answers.CopyFrom(score_answers([Answer(a.row.task, a.row.reference, a.tuned) for a in mine]))
+    return score
 
 
 def generate(

@@ -32,9 +32,13 @@ def plot_loss(losses: Sequence[float], path: Path) -> None:
 
 def plot_evaluation(evaluation: evaluation_pb2.Evaluation, path: Path) -> None:
     """Draw base against tuned for each set that has examples."""
-    scores = (("generalise", evaluation.generalise), ("recall", evaluation.recall))
+    scores = (
+        ("generalise", evaluation.generalise),
+        ("recall", evaluation.recall),
+        ("general knowledge", evaluation.forgetting.score),
+    )
     sets = [(name, score) for name, score in scores if score.examples]
-    figure, axes = pyplot.subplots(figsize=(5, 4), layout="constrained")
+    figure, axes = pyplot.subplots(figsize=(6, 4), layout="constrained")
     for place, (_, score) in enumerate(sets):
         for shift, loss, colour, label in (
             (-0.2, score.base_loss, _BASE, "base"),

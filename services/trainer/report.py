@@ -23,6 +23,14 @@ _SETS = {
 }
 
 
+_MEASURES = {
+    "exact_match": "exact match",
+    "token_f1": "token F1",
+    "rouge_l": "ROUGE-L",
+    "chrf": "chrF",
+    "accuracy": "accuracy of classifications",
+    "field_f1": "field F1 of extractions",
+}
 _METHODS = {"LORA": "LoRA", "QLORA": "QLoRA", "FULL": "Full fine-tuning"}
 
 
@@ -67,6 +75,10 @@ def _markdown(facts: Facts, result: run_pb2.RunResult) -> str:
         _summary(facts, result),
         "## Evaluation: base against tuned\n",
         _evaluation(result.evaluation),
+        "## Answers against references\n",
+        _answers(result.evaluation),
+        "## What it forgot\n",
+        _forgetting(result.evaluation.forgetting),
         "## Training\n",
         f"![Training loss](loss.png)\n\n{_training(facts, result)}",
         "## Data\n",
@@ -105,6 +117,35 @@ def _evaluation(evaluation: evaluation_pb2.Evaluation) -> str:
     head = ("set", "of", "examples", "base loss", "tuned loss", "change", "base perplexity", "tuned perplexity")
     note = "Loss is the mean per supervised token, in nats; perplexity is its exponential. Lower is better.\n"
     return f"![Base against tuned](evaluation.png)\n\n{_table(head, rows)}\n{note}"
+
+
+def _answers(evaluation: evaluation_pb2.Evaluation) -> str:
+    rows = [
+        (name, str(score.answers), label, _score(score.base_answers, field), _score(score.tuned_answers, field))
+        for name, score in (("generalise", evaluation.generalise), ("recall", evaluation.recall))
+        for field, label in _MEASURES.items()
+        if score.answers and (getattr(score.base_answers, field) or getattr(score.tuned_answers, field))
+    ]
+    if not rows:
+        return "No answer came near its reference, or none was asked for.\n"
+    note = "Means over greedy answers of at most 48 tokens, 0 to 1; higher is better. Measures at 0 are left out.\n"
+    return f"{_table(('set', 'answers', 'measure', 'base', 'tuned'), rows)}\n{note}"
+
+
+def _score(scores: evaluation_pb2.AnswerScores, field: str) -> str:
+    return f"{getattr(scores, field):.3f}"
+
+
+def _forgetting(found: evaluation_pb2.Forgetting) -> str:
+    score = found.score
+    if not score.examples:
+        return "The general questions have no token within max_length.\n"
+    verdict = "passed" if found.passed else "**not passed**: an export has to accept it"
+    return (
+        f"On {score.examples} general questions that no document answers, the loss went from {score.base_loss:.4f} to "
+        f"{score.tuned_loss:.4f} nats per token ({score.tuned_loss - score.base_loss:+.4f}; at most "
+        f"{found.max_loss_increase:+g} is allowed): {verdict}.\n"
+    )
 
 
 def _training(facts: Facts, result: run_pb2.RunResult) -> str:

@@ -26,12 +26,14 @@ class Row:
         messages: role and content each; an assistant's may call tools, a tool's answers a call; the last is the
             assistant's.
         tools: what the assistant may call, as chat templates take them.
+        task: its task type, such as "classification"; "" if it has none.
     """
 
     id: str
     split: str
     messages: tuple[Message, ...]
     tools: tuple[dict[str, Any], ...] = ()
+    task: str = ""
 
     @property
     def prompt(self) -> tuple[Message, ...]:
@@ -73,7 +75,7 @@ def _row(number: int, line: str) -> Row:
         raise _bad(number, "its last message is not an answer of the assistant's")
     if "rejected" in fields or "label" in fields:
         raise _bad(number, "it is a preference or a verdict, which this trainer does not learn from")
-    return Row(str(fields.get("id", number)), split, messages, tools)
+    return Row(str(fields.get("id", number)), split, messages, tools, str(fields.get("task_type", "")))
 
 
 def _message(fields: dict[str, Any]) -> Message:

@@ -31,6 +31,8 @@ DEFAULTS: dict[str, Any] = {
     "save_total_limit": 2,
     "gradient_checkpointing": False,
     "bf16": False,
+    "num_eval_answers": 24,
+    "max_forgetting": 0.5,
     "neftune_noise_alpha": None,
 }
 """Values of settings that are not set; the service sets all of them, so this is for the trainer by itself."""

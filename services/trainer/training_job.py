@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from finetuneflow.common.v1 import artifact_pb2
-from finetuneflow.training.v1 import evaluation_pb2, run_pb2
+from finetuneflow.training.v1 import run_pb2
 from services.common.errors import NotReady
 from services.trainer.attempt import Attempt
 from services.trainer.checkpoint import fetch_checkpoint
 from services.trainer.encode import Encoded, Encoder, Mask, measure, require_supervision
+from services.trainer.general import general_rows
 from services.trainer.machine import hardware, peak_memory_bytes, versions
 from services.trainer.model import (
     Source,
@@ -26,7 +26,7 @@ from services.trainer.model import (
     source_of,
     weights_folder,
 )
-from services.trainer.rows import EVAL, RECALL, TRAIN, Row, of_split, read_rows
+from services.trainer.rows import TRAIN, Row, of_split, read_rows
 from services.trainer.settings import all_settings, is_full, is_quantised, setting
 from services.trainer.transfer import fetch
 from services.trainer.uploads import CheckpointUploads, NoUploads, upload_all
@@ -55,33 +55,6 @@ class Loaded:
     resume: Path | None
 
 
-@dataclass(frozen=True)
-class HeldOut:
-    """What a run is evaluated on.
-
-    Args:
-        encoded: the examples that can be scored, by split.
-        chosen: those that both models answer, with their set's name.
-    """
-
-    encoded: dict[str, list[Encoded]]
-    chosen: list[tuple[str, Row]]
-
-    @property
-    def to_score(self) -> int:
-        """Examples to score, one for each of the two models."""
-        return 2 * sum(map(len, self.encoded.values()))
-
-    @staticmethod
-    def of(prepared: Prepared) -> HeldOut:
-        """Take what a dataset holds out."""
-        from services.trainer.answers import choose
-
-        sets = {split: of_split(prepared.rows, split) for split in (EVAL, RECALL)}
-        encoded = {s: [e for e in map(prepared.encoder.encode, rows) if e.supervised] for s, rows in sets.items()}
-        return HeldOut(encoded, choose(sets[EVAL], sets[RECALL]))
-
-
 def run_training(attempt: Attempt, spec: run_pb2.TrainSpec) -> tuple[run_pb2.RunResult, list[artifact_pb2.Artifact]]:
     """Do a run and return its result and its uploaded artifacts.
 
@@ -89,10 +62,10 @@ def run_training(attempt: Attempt, spec: run_pb2.TrainSpec) -> tuple[run_pb2.Run
         Stopped, Terminated: see train.
         FineTuneFlowError: of the step that failed.
     """
-    loaded, trained, scores = take_part(attempt, spec)
+    loaded, trained, comparison, scores = take_part(attempt, spec)
     attempt.team.let_go()
     prepared = loaded.prepared
-    evaluation = evaluate(attempt, trained.tuned, loaded.tokenizer, prepared, scores)
+    evaluation = comparison.evaluation(trained.tuned, scores)
     totals = trained.totals
     result = run_pb2.RunResult(
         steps=totals.steps,
@@ -119,18 +92,22 @@ def run_training(attempt: Attempt, spec: run_pb2.TrainSpec) -> tuple[run_pb2.Run
     )
 
 
-def take_part(attempt: Attempt, spec: run_pb2.TrainSpec) -> tuple[Loaded, Any, dict[str, list[Any]]]:
+def take_part(attempt: Attempt, spec: run_pb2.TrainSpec) -> tuple[Loaded, Any, Any, dict[str, list[Any]]]:
     """Do what every process of the training does: load, train, score a share; return what came of it.
 
     Raises:
         Elsewhere: another process failed; see Team.each.
     """
+    from services.trainer.comparing import Comparison
+
     source = source_of(spec.model_location, spec.model_revision, spec.model)
     dataset, resume = attempt.team.on_node(lambda: _fetch(attempt, spec, source))
     loaded: list[Loaded] = []
     attempt.team.each(lambda: loaded.append(_load(attempt, spec, source, Path(dataset), resume)))
     trained = _train(attempt, spec, loaded[0])
-    return loaded[0], trained, _scores(attempt, trained.tuned, loaded[0])
+    prepared = loaded[0].prepared
+    comparison = Comparison(attempt, prepared.rows, prepared.encoder, loaded[0].tokenizer, spec.config)
+    return loaded[0], trained, comparison, comparison.scores(trained.tuned)
 
 
 def _fetch(attempt: Attempt, spec: run_pb2.TrainSpec, source: Source) -> list[str]:
@@ -171,7 +148,8 @@ def prepare(attempt: Attempt, spec: run_pb2.TrainSpec, tokenizer: Any, rows: lis
     attempt.phase("check", 0, len(train), "examples")
     if not train:
         raise NotReady("The dataset has no example to train on. Generate more.", reason="NO_ACCEPTED_EXAMPLES")
-    encoder = Encoder(tokenizer, rows, setting(spec.config, "max_length"), setting(spec.config, "assistant_only_loss"))
+    seen = [*rows, *general_rows()]
+    encoder = Encoder(tokenizer, seen, setting(spec.config, "max_length"), setting(spec.config, "assistant_only_loss"))
     encoded = [encoder.encode(row) for row in train]
     mask = measure(encoded)
     require_supervision(mask)
@@ -208,53 +186,6 @@ def _train(attempt: Attempt, spec: run_pb2.TrainSpec, loaded: Loaded) -> Any:
         return trained
     finally:
         uploads.close()
-
-
-def _scores(attempt: Attempt, tuned: Any, loaded: Loaded) -> dict[str, list[Any]]:
-    """Score both models on what was held out, a share in each process; return every process's sums, by split."""
-    from services.trainer.evaluate import losses
-
-    team = attempt.team
-    held_out = HeldOut.of(loaded.prepared)
-    pad = loaded.tokenizer.pad_token_id or 0
-
-    def share() -> dict[str, Any]:
-        step = _counter(attempt, held_out, 0, team.size)
-        return {s: losses(tuned, some, pad, step, team.rank, team.size) for s, some in held_out.encoded.items()}
-
-    shares = team.each(share)
-    return {split: [share[split] for share in shares] for split in held_out.encoded}
-
-
-def evaluate(
-    attempt: Attempt, tuned: Any, tokenizer: Any, prepared: Prepared, scores: dict[str, list[Any]]
-) -> evaluation_pb2.Evaluation:
-    """Put the scores together, and let both models answer a few prompts."""
-    from services.trainer.answers import answer_both
-    from services.trainer.evaluate import combine
-
-    held_out = HeldOut.of(prepared)
-    step = _counter(attempt, held_out, held_out.to_score, 1)
-    return evaluation_pb2.Evaluation(
-        generalise=combine(held_out.encoded[EVAL], scores[EVAL]),
-        recall=combine(held_out.encoded[RECALL], scores[RECALL]),
-        samples=answer_both(tuned, tokenizer, prepared.encoder, held_out.chosen, step),
-    )
-
-
-def _counter(attempt: Attempt, held_out: HeldOut, done: int, times: int) -> Callable[[int], None]:
-    """Return what reports how far the evaluation is when it hears of more examples; each stands for so many."""
-    total = held_out.to_score + 2 * len(held_out.chosen)
-    most = total if done else held_out.to_score
-
-    def step(more: int) -> None:
-        nonlocal done
-        done = min(done + more * times, most)
-        attempt.orders.check()
-        attempt.phase("evaluate", done, total, "examples")
-
-    step(0)
-    return step
 
 
 def write_artifacts(

@@ -29,6 +29,8 @@ NUMBERS: Mapping[str, Number] = {
     "logging_steps": Number(1, 1, 10_000),
     "save_steps": Number(50, 1, 1_000_000),
     "save_total_limit": Number(2, 1, 100),
+    "num_eval_answers": Number(24, 0, 1000),
+    "max_forgetting": Number(0.5, 0, 100),
 }
 OPEN: Mapping[str, Number] = {"neftune_noise_alpha": Number(0, 0, 100, above=True)}
 """Numbers that stay unset where they are not given."""

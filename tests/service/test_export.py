@@ -28,13 +28,17 @@ EXPORT = "projects/p/exports/x"
 
 
 class Runs(training_service_pb2_grpc.TrainingServiceServicer):
-    """One run that succeeded, one that trained every weight, and one that did not succeed."""
+    """A run that succeeded, one that forgot too much, one that trained every weight, and one that did not succeed."""
 
     async def GetRun(self, request: Any, context: Any) -> run_pb2.Run:
         """Return one of them."""
         run = run_pb2.Run(name=request.name, model="models/m", dataset="projects/p/datasets/d", dataset_version=1)
-        if request.name == "projects/p/runs/done":
+        if request.name in ("projects/p/runs/done", "projects/p/runs/forgetful"):
             run.work.state = work_pb2.WORK_STATE_SUCCEEDED
+            if request.name == "projects/p/runs/forgetful":
+                found = run.result.evaluation.forgetting
+                found.max_loss_increase, found.score.examples = 0.5, 32
+                found.score.base_loss, found.score.tuned_loss = 1.0, 3.0
             for name in ("adapter/adapter_config.json", "adapter/adapter_model.safetensors", "report.md"):
                 run.artifacts.append(artifact_pb2.Artifact(filename=name, key=f"runs/u/{name}", sha256="ab" * 32))
         elif request.name == "projects/p/runs/full":
@@ -202,3 +206,16 @@ async def test_a_run_of_every_weight_is_exported_whole(tmp_path: Path) -> None:
 
     assert refused[1] == "NO_ADAPTER"
     assert made.run == "projects/p/runs/full"
+
+
+async def test_a_run_that_forgot_too_much_is_exported_only_by_somebody_who_accepts_it(tmp_path: Path) -> None:
+    """The refusal says by how much, and how to go on."""
+    async with exporting(tmp_path) as stub:
+        wanted = export_pb2.Export(run="projects/p/runs/forgetful", format=export_pb2.FORMAT_ADAPTER)
+        request = pb.CreateExportRequest(parent="projects/p", export=wanted, export_id="x")
+        refused = await refusal(stub.CreateExport(request))
+        request.export.accept_forgetting = True
+        made = await stub.CreateExport(request)
+
+    assert refused == (grpc.StatusCode.FAILED_PRECONDITION, "FORGOT")
+    assert made.accept_forgetting

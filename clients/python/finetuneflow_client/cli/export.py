@@ -21,6 +21,7 @@ async def export(session: Session) -> None:
     args = session.args
     run = await targets.finished_run(session, args.run)
     wanted = export_pb2.Export(run=run, format=export_pb2.Format.Value(f"FORMAT_{args.format.upper()}"))
+    wanted.accept_forgetting = args.accept_forgetting
     if args.quantization:
         wanted.quantization = export_pb2.Quantization.Value(f"QUANTIZATION_{args.quantization}")
     if args.max_shard_size:

@@ -106,14 +106,15 @@ async def run(session: Session, parent: str, id: str, make_run: Callable[[], Awa
     return found.name
 
 
-async def export(session: Session, run_name: str, format: export_pb2.Format.ValueType) -> str:
+async def export(
+    session: Session, run_name: str, format: export_pb2.Format.ValueType, accept_forgetting: bool = False
+) -> str:
     """Return the name of a run's export in a format, going on, done, or now made."""
     flow, parent = session.flow.export, names.parent(run_name)
 
     async def make(id: str) -> export_pb2.Export:
-        request = export_service_pb2.CreateExportRequest(
-            parent=parent, export=export_pb2.Export(run=run_name, format=format), export_id=id
-        )
+        wanted = export_pb2.Export(run=run_name, format=format, accept_forgetting=accept_forgetting)
+        request = export_service_pb2.CreateExportRequest(parent=parent, export=wanted, export_id=id)
         return await flow.CreateExport(request)
 
     async def get(id: str) -> export_pb2.Export:

@@ -13,7 +13,7 @@ from finetuneflow.ingest.v1 import file_pb2
 from finetuneflow.training.v1 import run_pb2
 from finetuneflow_client import names
 from finetuneflow_client.cli import flow, resumable, targets
-from finetuneflow_client.cli.export import FORMATS, artifact_rows
+from finetuneflow_client.cli.export import artifact_rows
 from finetuneflow_client.cli.grammar.settings import RUN_CHUNK, RUN_DATASET
 from finetuneflow_client.cli.llm import api_key
 from finetuneflow_client.cli.output import to_json
@@ -25,6 +25,9 @@ from finetuneflow_client.cli.view.files import failure
 from finetuneflow_client.downloads import download_dataset
 from finetuneflow_client.errors import FtfError
 from finetuneflow_client.uploads import measure
+
+_FORMATS = ("adapter", "merged")
+"""What is exported when nothing else is asked for."""
 
 
 async def run(session: Session) -> None:
@@ -40,7 +43,7 @@ async def run(session: Session) -> None:
     cut = await flow.chunk(session, project, settings, [file.name for file in files])
     dataset = await _dataset(session, project, cut, settings, llm)
     trained = await _train(session, model, dataset)
-    exports = [await _export(session, trained, chosen, folder) for chosen in args.format or FORMATS]
+    exports = [await _export(session, trained, chosen, folder) for chosen in args.format or _FORMATS]
     await download_dataset(session.flow, dataset.name, dataset.versions[-1], folder / "dataset.jsonl")
     report = await flow.download_report(session, trained, folder / "report")
     _summary(session, folder, dataset, trained, exports, report)
@@ -112,7 +115,9 @@ async def _train(session: Session, model: model_pb2.Model, dataset: dataset_pb2.
 
 
 async def _export(session: Session, run: run_pb2.Run, chosen: str, folder: Path) -> export_pb2.Export:
-    export = await flow.follow_export(session, await resumable.export(session, run.name, FORMATS[chosen]))
+    format = export_pb2.Format.Value(f"FORMAT_{chosen.upper()}")
+    name = await resumable.export(session, run.name, format, session.args.accept_forgetting)
+    export = await flow.follow_export(session, name)
     await flow.download_export(session, export, folder / chosen)
     return export
 

@@ -14,7 +14,7 @@ from finetuneflow_client import names
 from finetuneflow_client.cli import exits, flow, targets, wording
 from finetuneflow_client.cli.session import Session
 from finetuneflow_client.cli.settings import asked, described, run_resources, training_config
-from finetuneflow_client.cli.view.evaluation import evaluation_table, samples_table
+from finetuneflow_client.cli.view.evaluation import answers_table, evaluation_table, forgetting_line, samples_table
 from finetuneflow_client.downloads import keep_others
 from finetuneflow_client.errors import FtfError, from_work
 
@@ -246,11 +246,14 @@ def show_run(session: Session, run: run_pb2.Run) -> None:
             f"{wording.memory(result.peak_memory_bytes)} memory at most"
             if result.steps
             else "",
+            "forgetting": forgetting_line(result.evaluation),
         }
     )
     if result.HasField("evaluation"):
         session.output.line()
         session.output.render(evaluation_table(result.evaluation))
+        if answers := answers_table(result.evaluation):
+            session.output.render(answers)
         if samples := samples_table(result.evaluation):
             session.output.render(samples)
     if run.artifacts:

@@ -73,8 +73,15 @@ def _export(parser: ArgumentParser) -> None:
         "--quantization", choices=QUANTIZATIONS, metavar="NAME", help=f"of gguf: {', '.join(QUANTIZATIONS)} (Q8_0)"
     )
     parser.add_argument("--max-shard-size", metavar="SIZE", help="of merged: largest weights file, such as 500MB (2GB)")
+    _accept_forgetting(parser)
     parser.add_argument("--id", default="", metavar="ID", help="id to give the export; otherwise made up")
     parser.add_argument("-w", "--watch", action="store_true", help="follow it to its end")
+
+
+def _accept_forgetting(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--accept-forgetting", action="store_true", help="although it forgot more general knowledge than is allowed"
+    )
 
 
 def _exports(parser: ArgumentParser) -> None:
@@ -98,7 +105,10 @@ def _everything(parser: ArgumentParser) -> None:
     parser.add_argument("-m", "--model", required=True, metavar="MODEL", help="base model: id, folder or hub id")
     parser.add_argument("--llm-url", default="", metavar="URL", help="LLM server that writes the examples")
     parser.add_argument("--llm-model", default="", metavar="NAME", help="the model that it is asked for")
-    parser.add_argument("--format", action="append", choices=FORMATS, help="form of the weights; both if not given")
+    parser.add_argument(
+        "--format", action="append", choices=FORMATS, help="form of the weights; adapter and merged if not given"
+    )
+    _accept_forgetting(parser)
     parser.add_argument("-o", "--output", default="", metavar="DIR", help="folder to write; otherwise ./PROJECT")
     spec_flags(parser, RUN_DATASET)
     add_strategy(parser)

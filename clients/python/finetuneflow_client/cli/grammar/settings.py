@@ -77,6 +77,8 @@ TRAINING = (
     Setting("save_total_limit", int, "checkpoints kept"),
     Setting("gradient_checkpointing", bool, "compute activations again to save memory"),
     Setting("bf16", bool, "compute in bfloat16"),
+    Setting("num_eval_answers", int, "held-out examples that both models answer at the end, 0 to 1000"),
+    Setting("max_forgetting", float, "nats per token that the loss on general questions may rise, 0 to 100"),
     Setting("neftune_noise_alpha", float, "strength of the noise on the embeddings, over 0 to 100"),
 )
 

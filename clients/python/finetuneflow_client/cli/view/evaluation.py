@@ -7,6 +7,15 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
+_MEASURES = (
+    ("exact match", "exact_match"),
+    ("token F1", "token_f1"),
+    ("ROUGE-L", "rouge_l"),
+    ("chrF", "chrf"),
+    ("accuracy of classifications", "accuracy"),
+    ("field F1 of extractions", "field_f1"),
+)
+
 if TYPE_CHECKING:
     from finetuneflow.training.v1 import evaluation_pb2
 
@@ -20,6 +29,7 @@ def evaluation_table(found: evaluation_pb2.Evaluation) -> Table:
     for title, score in (
         ("generalise: documents it never saw", found.generalise),
         ("recall: new questions on documents it saw", found.recall),
+        ("general questions: what it forgot", found.forgetting.score),
     ):
         if not score.examples:
             table.add_row(title, "0", *["–"] * 5)
@@ -35,6 +45,33 @@ def evaluation_table(found: evaluation_pb2.Evaluation) -> Table:
             f"{score.tuned_perplexity:,.2f}",
         )
     return table
+
+
+def answers_table(found: evaluation_pb2.Evaluation) -> Table | None:
+    """Return how near the answers of both models come to the references; None if there are none."""
+    scores = [(name, s) for name, s in (("generalise", found.generalise), ("recall", found.recall)) if s.answers]
+    if not scores:
+        return None
+    table = Table(title="Answers against references, 0 to 1", title_justify="left", title_style="bold")
+    table.add_column("measure")
+    for name, score in scores:
+        table.add_column(f"{name}, {score.answers} answers: base", justify="right")
+        table.add_column("tuned", justify="right")
+    for label, field in _MEASURES:
+        pairs = [(getattr(s.base_answers, field), getattr(s.tuned_answers, field)) for _, s in scores]
+        if any(map(any, pairs)) or field in ("token_f1", "chrf"):
+            table.add_row(label, *[f"{value:.3f}" for pair in pairs for value in pair])
+    return table
+
+
+def forgetting_line(found: evaluation_pb2.Evaluation) -> str:
+    """Return the verdict of the forgetting check in words; "" where there is none."""
+    score = found.forgetting.score
+    if not score.examples:
+        return ""
+    rise = f"{score.tuned_loss - score.base_loss:+.3f} nats per token on {score.examples} general questions"
+    allowed = f"at most {found.forgetting.max_loss_increase:+g} is allowed"
+    return f"{'passed' if found.forgetting.passed else 'NOT passed'}: {rise}; {allowed}"
 
 
 def samples_table(found: evaluation_pb2.Evaluation, limit: int = 4) -> Table | None:

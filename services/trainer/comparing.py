@@ -1,0 +1,111 @@
+"""Base model against tuned model: on what, each process's share of it, and how far it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from finetuneflow.training.v1 import config_pb2, evaluation_pb2
+from services.trainer.answers import answer_both, choose, samples, scored
+from services.trainer.attempt import Attempt
+from services.trainer.encode import Encoded, Encoder
+from services.trainer.evaluate import combine, losses
+from services.trainer.general import GENERAL, forgetting, general_rows
+from services.trainer.rows import EVAL, RECALL, Row, of_split
+from services.trainer.settings import setting
+from services.trainer.tuned import Tuned
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """What a run is evaluated on.
+
+    Args:
+        encoded: the examples that can be scored, by split.
+        chosen: those that both models answer, with their set's name.
+    """
+
+    encoded: dict[str, list[Encoded]]
+    chosen: list[tuple[str, Row]]
+
+    @property
+    def to_score(self) -> int:
+        """Examples to score, one for each of the two models."""
+        return 2 * sum(map(len, self.encoded.values()))
+
+    @staticmethod
+    def of(rows: Sequence[Row], encoder: Encoder, answers: int) -> HeldOut:
+        """Take what a dataset holds out, with the general set.
+
+        Args:
+            answers: how many are answered at most.
+        """
+        sets = {EVAL: of_split(rows, EVAL), RECALL: of_split(rows, RECALL), GENERAL: general_rows()}
+        encoded = {s: [e for e in map(encoder.encode, some) if e.supervised] for s, some in sets.items()}
+        return HeldOut(encoded, choose(sets[EVAL], sets[RECALL], answers))
+
+
+class Comparison:
+    """What both models come to on what was held out.
+
+    Args:
+        attempt: told how far it is, and asked whether to go on.
+        rows, encoder: the dataset, and what makes tokens of it.
+        tokenizer: the stock tokenizer.
+        config: the run's settings.
+    """
+
+    def __init__(
+        self,
+        attempt: Attempt,
+        rows: Sequence[Row],
+        encoder: Encoder,
+        tokenizer: Any,
+        config: config_pb2.TrainingConfig,
+    ) -> None:
+        self._attempt = attempt
+        self._encoder = encoder
+        self._tokenizer = tokenizer
+        self._max_forgetting = setting(config, "max_forgetting")
+        self._held_out = HeldOut.of(rows, encoder, setting(config, "num_eval_answers"))
+
+    def scores(self, tuned: Tuned) -> dict[str, list[Any]]:
+        """Score both models, a share in each process; return every process's sums, by split."""
+        team = self._attempt.team
+        pad = self._tokenizer.pad_token_id or 0
+        encoded = self._held_out.encoded
+
+        def share() -> dict[str, Any]:
+            step = self._counter(0, team.size)
+            return {s: losses(tuned, some, pad, step, team.rank, team.size) for s, some in encoded.items()}
+
+        shares = team.each(share)
+        return {split: [share[split] for share in shares] for split in encoded}
+
+    def evaluation(self, tuned: Tuned, scores: dict[str, list[Any]]) -> evaluation_pb2.Evaluation:
+        """Put the scores together, and let both models answer."""
+        encoded = self._held_out.encoded
+        step = self._counter(self._held_out.to_score, 1)
+        answered = answer_both(tuned, self._tokenizer, self._encoder, self._held_out.chosen, step)
+        return evaluation_pb2.Evaluation(
+            generalise=scored(combine(encoded[EVAL], scores[EVAL]), answered, "generalise"),
+            recall=scored(combine(encoded[RECALL], scores[RECALL]), answered, "recall"),
+            forgetting=forgetting(combine(encoded[GENERAL], scores[GENERAL]), self._max_forgetting),
+            samples=samples(answered),
+        )
+
+    def _counter(self, done: int, times: int) -> Callable[[int], None]:
+        """Return what reports how far it is when it hears of more examples; each stands for so many."""
+        attempt, to_score = self._attempt, self._held_out.to_score
+        total = to_score + 2 * len(self._held_out.chosen)
+        most = total if done else to_score
+
+        def step(more: int) -> None:
+            nonlocal done
+            done = min(done + more * times, most)
+            attempt.orders.check()
+            attempt.phase("evaluate", done, total, "examples")
+
+        step(0)
+        return step

@@ -1,0 +1,83 @@
+"""Answers against references, and what was forgotten."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from finetuneflow.training.v1 import evaluation_pb2, run_pb2
+from services.trainer.general import forgetting, general_rows
+from services.trainer.metrics import Answer, field_f1, rouge_l, score_answers, token_f1
+from tests.fakes.worker_host import WorkerHost
+from tests.trainer.runs import config, rows, run_here, train_spec, write_dataset
+
+
+@pytest.mark.parametrize(
+    ("text", "reference", "f1", "rouge"),
+    [
+        ("The capital is Paris.", "the capital is Paris", 1.0, 1.0),
+        ("Paris is the capital", "The capital is Paris", 1.0, 0.5),
+        ("ten days", "ten working days after receipt", 4 / 7, 4 / 7),
+        ("nothing at all", "ten days", 0.0, 0.0),
+        ("", "ten days", 0.0, 0.0),
+        ("", "", 1.0, 1.0),
+    ],
+)
+def test_texts_are_compared_as_the_papers_say(text: str, reference: str, f1: float, rouge: float) -> None:
+    """Words in common in any order; the longest common subsequence in theirs."""
+    assert token_f1(text, reference) == pytest.approx(f1)
+    assert rouge_l(text, reference) == pytest.approx(rouge)
+
+
+def test_extractions_are_compared_field_by_field() -> None:
+    """Lists in any order; what is no JSON has no field right."""
+    wanted = json.dumps({"name": "A. Smith", "days": 10, "tags": ["x", "y"]})
+
+    assert field_f1(json.dumps({"tags": ["y", "x"], "days": 10, "name": "A Smith"}), wanted) == 1.0
+    assert field_f1(json.dumps({"name": "B. Smith", "days": 10, "tags": ["x"]}), wanted) == pytest.approx(4 / 7)
+    assert field_f1("name: A. Smith", wanted) == 0.0
+
+
+def test_measures_of_a_task_are_of_its_answers_alone() -> None:
+    """A right label among wrong texts is an accuracy of 1."""
+    answers = [Answer("classification", "Yes.", "yes"), Answer("", "It rains.", "It snows."), Answer("", "x", "y")]
+    scores = score_answers(answers)
+
+    assert (scores.accuracy, scores.field_f1) == (1.0, 0.0)
+    assert scores.exact_match == pytest.approx(1 / 3)
+    assert 0 < scores.chrf < 1
+
+
+def test_the_verdict_on_forgetting_is_about_the_rise_alone() -> None:
+    """A loss that falls passes, one that rises by more than is allowed does not, an empty set says nothing."""
+    rises = [
+        forgetting(evaluation_pb2.EvalScore(examples=examples, base_loss=2.0, tuned_loss=tuned), 0.5).passed
+        for examples, tuned in ((3, 1.0), (3, 2.5), (3, 2.6), (0, 9.0))
+    ]
+
+    assert rises == [True, True, False, True]
+    assert len({row.prompt[0]["content"] for row in general_rows()}) == 32
+
+
+def test_a_run_says_what_it_answers_and_what_it_forgot(tmp_path: Path, objects: Path, model: Path) -> None:
+    """As many answers as were asked for, from both sets; the general set scored by both models."""
+    dataset = write_dataset(tmp_path / "data.jsonl", rows(train=8, held_out=5))
+    spec = train_spec(dataset, model, config(num_eval_answers=8, max_forgetting=0.0))
+    with WorkerHost(objects, spec) as host:
+        code = run_here(host, tmp_path / "work")
+    result = run_pb2.RunResult()
+    host.finished[-1].result.Unpack(result)
+    found = result.evaluation
+    report = host.artifact("report.md").read_text()
+
+    assert code == 0
+    assert (found.generalise.answers, found.recall.answers) == (4, 4)
+    assert found.generalise.tuned_answers.chrf > 0
+    assert [s.set for s in found.samples] == ["generalise"] * 3 + ["recall"] * 3
+    assert found.forgetting.score.examples == 32
+    assert found.forgetting.score.tuned_loss != found.forgetting.score.base_loss
+    assert found.forgetting.passed == (found.forgetting.score.tuned_loss <= found.forgetting.score.base_loss)
+    assert "On 32 general questions" in report
+    assert "| generalise | 4 | chrF |" in report
