@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from array import array
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ from services.dataset.accounts import Accounts
 from services.dataset.core.ledger import Step
 from services.dataset.core.lengths import lengths, text
 from services.dataset.core.report import ROWS, markdown
-from services.dataset.core.statistics import statistics
+from services.dataset.core.statistics import Figures
 from services.dataset.service import Datasets
 from services.dataset.tokenizing import Tokenizing
 
@@ -39,13 +40,16 @@ class Reporting:
         if not 0 <= max_length <= MAX_LENGTH:
             raise InvalidArgument(f"max_length is {max_length}; use 1 to {MAX_LENGTH}, or 0.", field="max_length")
         doc = await self._datasets.resources.get(name)
-        examples = await self._datasets.examples.all(doc)
-        found = await asyncio.to_thread(statistics, examples)
-        if tokens or model or max_length:
-            tokenizer, count = await self._tokenizing.counter(model)
-            prompt = doc["spec"].get("system_prompt", "")
-            texts = [text(example, prompt) for example in examples if example["accepted"]]
-            counts = await asyncio.to_thread(count, texts)
+        tokenizer, count = await self._tokenizing.counter(model) if tokens or model or max_length else ("", None)
+        prompt = doc["spec"].get("system_prompt", "")
+        figures, counts = Figures(), array("q")
+        async for examples in self._datasets.examples.pages(doc):
+            await asyncio.to_thread(figures.add, examples)
+            if count:
+                texts = [text(example, prompt) for example in examples if example["accepted"]]
+                counts.extend(await asyncio.to_thread(count, texts))
+        found = figures.found()
+        if count:
             found["tokens"] = lengths(tokenizer, counts, max_length)
         return found
 

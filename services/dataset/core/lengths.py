@@ -54,6 +54,6 @@ def histogram(counts: Sequence[int]) -> list[dict[str, int]]:
     ]
 
 
-def named(values: Sequence[str]) -> list[dict[str, Any]]:
+def named(counts: Mapping[str, int]) -> list[dict[str, Any]]:
     """Return how often each value occurs, most first."""
-    return [{"name": name, "count": n} for name, n in sorted(Counter(values).items(), key=lambda i: (-i[1], i[0]))]
+    return [{"name": name, "count": n} for name, n in sorted(counts.items(), key=lambda i: (-i[1], i[0]))]

@@ -55,7 +55,7 @@ def test_all_that_a_model_reads_is_counted() -> None:
 
     assert text({"prompt": "p", "response": "r"}, "s") == "s\np\nr"
     assert text({"prompt": "p", "response": "r", "messages": turns, "reasoning": "why"}, "") == "why\na\nb"
-    assert named(["x", "y", "x"]) == [{"name": "x", "count": 2}, {"name": "y", "count": 1}]
+    assert named({"y": 1, "x": 2}) == [{"name": "x", "count": 2}, {"name": "y", "count": 1}]
 
 
 def test_charts_are_pictures_of_any_data() -> None:

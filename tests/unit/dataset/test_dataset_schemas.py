@@ -10,7 +10,7 @@ from services.dataset.core import replies
 from services.dataset.core.aim import aims
 from services.dataset.core.formats.decoding import json_list
 from services.dataset.core.schemas import refused
-from services.dataset.core.statistics import statistics
+from services.dataset.core.statistics import Figures
 from services.dataset.llm import MOST_TOKENS, _reply
 
 
@@ -71,5 +71,10 @@ def test_a_document_with_examples_on_both_sides_has_no_side() -> None:
     both = [{**base, "split": "SPLIT_TRAIN"}, {**base, "split": "SPLIT_EVAL"}]
     some = [{**base, "split": "SPLIT_RECALL"}, {**base, "split": "SPLIT_UNSPECIFIED"}]
 
-    assert statistics(both)["files"][0]["split"] == "SPLIT_UNSPECIFIED"
-    assert statistics(some)["files"][0]["split"] == "SPLIT_TRAIN"
+    sides = []
+    for rows in (both, some):
+        figures = Figures()
+        figures.add(rows)
+        sides.append(figures.found()["files"][0]["split"])
+
+    assert sides == ["SPLIT_UNSPECIFIED", "SPLIT_TRAIN"]

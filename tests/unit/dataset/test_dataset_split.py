@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from services.common.errors import InvalidArgument
 from services.dataset.core import filters, frozen
 from services.dataset.core.split import EVAL, RECALL, TRAIN, held_out, split
-from services.dataset.core.statistics import distribution, statistics
+from services.dataset.core.statistics import Figures, distribution
 from services.dataset.lines import Lines
 
 DOCUMENTS = {f"projects/p/files/f{n}": f"{n:064x}" for n in range(40)}
@@ -177,7 +177,9 @@ def test_statistics_count_what_is_accepted_and_name_what_is_not() -> None:
         row("c", accepted=False, drop_reason="DUPLICATE", split="SPLIT_UNSPECIFIED", prompt="x" * 999),
         row("d", accepted=False, drop_reason="DUPLICATE"),
     ]
-    found = statistics(rows)
+    figures = Figures()
+    figures.add(rows)
+    found = figures.found()
 
     assert (found["accepted"], found["train_examples"], found["eval_examples"]) == (2, 1, 1)
     assert found["dropped"] == [{"reason": "DUPLICATE", "count": 2}]
