@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from services.common.documents.port import Document
 from services.common.resources import Resources
@@ -57,7 +57,7 @@ class Estimator:
         wanted = [n for n in (spec["max_examples"], spec.get("accepted_examples", 0)) if n]
         if spec.get("accepted_examples"):
             most = max(most, await asyncio.to_thread(make.most, spec))
-        size = await asyncio.to_thread(_mean_bytes, [call.messages for call in planned.calls])
+        size = await asyncio.to_thread(_mean_bytes, (call.messages for call in planned.calls))
         expected = Expected((min([most, *wanted]), most), size, prices(endpoint), history)
         return estimate(spec, expected, await self._judging(spec, planned, expected, others))
 
@@ -75,6 +75,6 @@ class Estimator:
         return Expected(calls, _mean_bytes(asked), prices(endpoint), history)
 
 
-def _mean_bytes(asked: Sequence[Sequence[dict[str, str]]]) -> float:
+def _mean_bytes(asked: Iterable[Sequence[dict[str, str]]]) -> float:
     sizes = [sum(len(m["content"].encode()) for m in messages) for messages in asked]
     return sum(sizes) / max(1, len(sizes))
