@@ -140,7 +140,7 @@ def load_model(source: Source, dtype: Any) -> Any:
     """
     from transformers import AutoModelForCausalLM
 
-    options = {"dtype": dtype, "use_safetensors": True, "attn_implementation": "sdpa"}
+    options = {"dtype": dtype, "use_safetensors": True}
     return _load(source, lambda: AutoModelForCausalLM.from_pretrained(source.location, **options, **_pinned(source)))
 
 
@@ -162,7 +162,7 @@ def load_quantised(source: Source, dtype: Any) -> Any:
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=dtype,
     )
-    options = {"dtype": dtype, "use_safetensors": True, "attn_implementation": "sdpa", "quantization_config": settings}
+    options = {"dtype": dtype, "use_safetensors": True, "quantization_config": settings}
     model = _load(source, lambda: AutoModelForCausalLM.from_pretrained(source.location, **options, **_pinned(source)))
     for layer in model.modules():
         if isinstance(layer, Linear4bit):

@@ -101,7 +101,7 @@ def train(training: Training, model: Any, tokenizer: Any, examples: Sequence[Enc
         InvalidArgument: a setting is none that the libraries take, or no module has a name of target_modules.
     """
     totals = read_totals(training.resume) if training.resume else Totals()
-    trainer = _trainer(training, model, tokenizer, examples)
+    trainer = make_trainer(training, model, tokenizer, examples)
     tuned = _tuned(training, trainer.model)
     progress = Progress(
         training.reporter,
@@ -142,7 +142,12 @@ def _tuned(training: Training, model: Any) -> Tuned:
     return Tuned(model, training.base_name, training.load_base, initial)
 
 
-def _trainer(training: Training, model: Any, tokenizer: Any, examples: Sequence[Encoded]) -> Any:
+def make_trainer(training: Training, model: Any, tokenizer: Any, examples: Sequence[Encoded]) -> Any:
+    """Return the trainer of a training, its adapter in the model.
+
+    Raises:
+        InvalidArgument: a setting is none that the libraries take, or no module has a name of target_modules.
+    """
     gpu = torch.cuda.is_available()
     bf16 = dtype_for(setting(training.config, "bf16")) == torch.bfloat16
     sparse = any(getattr(model.config, name, 0) for name in _EXPERTS)

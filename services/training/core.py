@@ -35,16 +35,34 @@ NUMBERS: Mapping[str, Number] = {
 OPEN: Mapping[str, Number] = {"neftune_noise_alpha": Number(0, 0, 100, above=True)}
 """Numbers that stay unset where they are not given."""
 FLAGS: Mapping[str, bool] = {"packing": False, "assistant_only_loss": True, "gradient_checkpointing": False}
+# Of transformers' schedulers those that need no settings of their own.
 SCHEDULERS = (
     "linear",
     "cosine",
+    "cosine_with_restarts",
+    "polynomial",
     "constant",
     "constant_with_warmup",
-    "polynomial",
-    "cosine_with_min_lr",
     "inverse_sqrt",
+    "cosine_with_min_lr",
 )
-OPTIMIZERS = ("adamw_torch", "adamw_torch_fused", "adafactor", "sgd")
+# Of transformers' optimizers those whose libraries the trainer has: torch's, its own, and bitsandbytes'.
+OPTIMIZERS = (
+    "adamw_torch",
+    "adamw_torch_fused",
+    "adafactor",
+    "sgd",
+    "adagrad",
+    "rmsprop",
+    "adamw_8bit",
+    "adamw_bnb_8bit",
+    "paged_adamw_8bit",
+    "paged_adamw_32bit",
+    "lion_8bit",
+    "lion_32bit",
+    "paged_lion_8bit",
+    "paged_lion_32bit",
+)
 
 
 def complete(given: Settings, *, context_length: int, bf16_available: bool) -> Settings:

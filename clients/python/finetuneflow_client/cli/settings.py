@@ -25,8 +25,13 @@ _STRATEGIES = {
 
 
 def training_config(args: Namespace) -> config_pb2.TrainingConfig:
-    """Return the settings of a training that the user gave; the rest is unset."""
+    """Return the settings of a training that the user gave, flags before those of a file; the rest is unset."""
     config = config_pb2.TrainingConfig()
+    if args.config:
+        # Not at the top: reading YAML is nothing that other commands need.
+        from finetuneflow_client.cli.configfile import read_config
+
+        config = read_config(args.config)
     _fill(config, TRAINING, args)
     return config
 
@@ -94,7 +99,7 @@ def _fill(message: Message, settings: tuple[Setting, ...], args: Namespace) -> N
             continue
         owner, field = _owner(message, setting.field)
         if setting.kind is list:
-            getattr(owner, field).extend(part.strip() for part in value.split(",") if part.strip())
+            getattr(owner, field)[:] = [part.strip() for part in value.split(",") if part.strip()]
         elif setting.kind is dict:
             getattr(owner, field).update(_pairs(owner, field, value, setting.option))
         elif owner.DESCRIPTOR.fields_by_name[field].message_type:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
+import json
+from argparse import Action, ArgumentParser, Namespace
+from typing import Any
 
 from finetuneflow_client.cli.grammar.command import Command
 from finetuneflow_client.cli.grammar.examples import spec_flags
 from finetuneflow_client.cli.grammar.resources import RESOURCES
-from finetuneflow_client.cli.grammar.settings import RUN_CHUNK, RUN_DATASET, TRAINING, add_flags, add_strategy
+from finetuneflow_client.cli.grammar.settings import RUN_CHUNK, RUN_DATASET, add_flags, add_strategy, add_training
 
 FORMATS = ("adapter", "merged", "gguf")
 QUANTIZATIONS = ("F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_0")
@@ -15,7 +17,26 @@ _PAUSABLE = "a run's id, otherwise the newest run's; or datasets/ID"
 _RUNS_HELP = 'show this one; "orphans": Jobs without a run and runs without a Job, exit 1 if any; otherwise list all'
 
 
+class _Schema(Action):
+    """Prints the JSON schema of a file of settings, and ends: that needs no server."""
+
+    def __call__(self, parser: ArgumentParser, namespace: Namespace, value: Any, option: str | None = None) -> None:
+        if value:
+            from finetuneflow_client.cli.configfile import schema
+
+            print(json.dumps(schema(), indent=2, ensure_ascii=False))
+            parser.exit()
+
+
 def _train(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "config-schema",
+        nargs="?",
+        choices=("config-schema",),
+        action=_Schema,
+        metavar="config-schema",
+        help="print the JSON schema of what --config reads, and start nothing",
+    )
     parser.add_argument("-m", "--model", default="", metavar="MODEL", help="base model: id, folder or hub id")
     parser.add_argument("-d", "--dataset", default="", metavar="DATASET", help="dataset; otherwise the newest")
     parser.add_argument("--dataset-version", type=int, default=0, metavar="N", help="otherwise the newest")
@@ -24,7 +45,7 @@ def _train(parser: ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="check everything and show the settings; start nothing")
     parser.add_argument("-w", "--watch", action="store_true", help="follow it to its end")
     parser.add_argument("--no-recommended", action="store_true", help="use plain defaults for what is not set below")
-    add_flags(parser.add_argument_group("settings, by the names of TRL and PEFT"), TRAINING)
+    add_training(parser.add_argument_group("settings, by the names of TRL and PEFT"))
     add_flags(parser.add_argument_group("where it runs; on one machine only --gpus and --deadline count"), RESOURCES)
 
 
@@ -113,7 +134,7 @@ def _everything(parser: ArgumentParser) -> None:
     spec_flags(parser, RUN_DATASET)
     add_strategy(parser)
     add_flags(parser, RUN_CHUNK)
-    add_flags(parser.add_argument_group("training, by the names of TRL and PEFT"), TRAINING)
+    add_training(parser.add_argument_group("training, by the names of TRL and PEFT"))
     add_flags(parser.add_argument_group("where it trains; on one machine only --gpus and --deadline count"), RESOURCES)
 
 

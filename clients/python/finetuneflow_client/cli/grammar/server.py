@@ -6,7 +6,7 @@ from argparse import ArgumentParser
 
 from finetuneflow_client.cli.grammar.command import Command
 from finetuneflow_client.cli.grammar.resources import RESOURCES
-from finetuneflow_client.cli.grammar.settings import TRAINING, add_flags
+from finetuneflow_client.cli.grammar.settings import add_flags, add_training
 
 
 def _up(parser: ArgumentParser) -> None:
@@ -17,7 +17,7 @@ def _up(parser: ArgumentParser) -> None:
 
 def _hardware(parser: ArgumentParser) -> None:
     parser.add_argument("-m", "--model", default="", metavar="MODEL", help="also say what training it needs, and how")
-    add_flags(parser.add_argument_group("settings that are decided already"), TRAINING)
+    add_training(parser.add_argument_group("settings that are decided already"))
     add_flags(parser.add_argument_group("what the run would ask for"), RESOURCES)
 
 

@@ -137,6 +137,14 @@ def add_flags(parser: ArgumentParser | _ArgumentGroup, settings: tuple[Setting, 
             parser.add_argument(setting.option, dest=setting.key, type=value, metavar=metavar, help=setting.help)
 
 
+def add_training(group: _ArgumentGroup) -> None:
+    """Add the settings of a training, as flags and as a file."""
+    group.add_argument(
+        "--config", default="", metavar="FILE", help="YAML or JSON file of such settings; flags come before it"
+    )
+    add_flags(group, TRAINING)
+
+
 def add_strategy(parser: ArgumentParser | _ArgumentGroup) -> None:
     """Add the flag that says where chunks are cut first; not given it is None."""
     parser.add_argument(
