@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from finetuneflow.dataset.v1 import dataset_pb2
 from services.common import ids
 from services.common.documents.port import Document
-from services.common.errors import InvalidArgument, NotFound, NotReady
+from services.common.errors import AlreadyExists, InvalidArgument, NotFound, NotReady
 from services.common.objects.port import Objects, Stored
 from services.common.protoform import user_fields
 from services.common.resources import Resources
@@ -124,12 +124,27 @@ class Imports:
         try:
             fields.update(self._fresh(header, stored))
             body = header.body + stored.sha256.encode()
-            doc = await self._datasets.create(name, fields, request_id=header.request_id, body=body, creator=creator)
+            doc = await self._created(name, fields, header.request_id, body, creator)
             kept = doc["import"]["key"] == key
             return doc
         finally:
             if not kept:
                 await asyncio.shield(self._objects.delete(key))
+
+    async def _created(self, name: str, fields: Document, request_id: str, body: bytes, creator: str) -> Document:
+        try:
+            return await self._datasets.create(name, fields, request_id=request_id, body=body, creator=creator)
+        except AlreadyExists:
+            found = await self._datasets.collection.get(name)
+            if not found or not found.get("import") or found["delete_time"] is not None or found["versions"]:
+                raise
+            if found["work"]["state"] not in ("FAILED", "CANCELLED"):
+                raise
+            short = name.rpartition("/")[2]
+            raise AlreadyExists(
+                f"dataset {name} is left of an import that did not succeed. Delete it with `ftf dataset delete "
+                f"{short}` and import again, or choose another id."
+            ) from None
 
     def _fresh(self, header: Header, stored: Stored) -> Document:
         return {

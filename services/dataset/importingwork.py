@@ -74,7 +74,7 @@ class Importer:
         """Read, store and freeze. An attempt that takes over from a killed one stores the same examples.
 
         Raises:
-            InvalidArgument: IMPORT_REFUSED or IMPORT_FORMAT_UNKNOWN.
+            InvalidArgument: IMPORT_REFUSED, IMPORT_NOT_TEXT, IMPORT_FORMAT_UNKNOWN or IMPORT_COLUMN_UNKNOWN.
             NotReady: no row is good (NO_ACCEPTED_EXAMPLES).
             Exhausted: IMPORT_LIMIT.
         """

@@ -36,6 +36,7 @@ class GrpcDocuments:
         """Return the chunked files of those names, or all of the project."""
         if names:
             found = [await self._stub.GetFile(ingest_service_pb2.GetFileRequest(name=name)) for name in names]
+            _check_read(found)
             bare = [f.display_name for f in found if not f.HasField("chunking")]
             if bare:
                 raise NotReady(f"{', '.join(bare)} has not been chunked. Run `ftf chunk`.", reason="NOT_CHUNKED")
@@ -76,6 +77,17 @@ class GrpcDocuments:
             token = page.next_page_token
             if not token:
                 return
+
+
+def _check_read(files: Sequence[file_pb2.File]) -> None:
+    """Refuse files of which nothing can be cut. Raises NotReady NOT_EXTRACTED."""
+    failed = [f for f in files if f.work.state == work_pb2.WORK_STATE_FAILED and not f.HasField("text")]
+    if failed:
+        names = ", ".join(f.display_name for f in failed)
+        raise NotReady(
+            f"{names} could not be read. See why with `ftf files`; leave it out, or send another.",
+            reason="NOT_EXTRACTED",
+        )
 
 
 def _facts(file: file_pb2.File) -> dict[str, Any]:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from finetuneflow.dataset.v1 import example_pb2
 from services.common.documents.port import Document
-from services.common.errors import InvalidArgument, NotFound
+from services.common.errors import InvalidArgument, NotFound, NotReady
 from services.common.pages import DEFAULT_PAGE
 from services.common.resources import Resources
+from services.common.work import at_rest
 from services.dataset.core import filters, review
 from services.dataset.core.review import Word
 from services.dataset.core.tasks.custom import MAX_TEXT
@@ -44,6 +45,18 @@ class Reviewing:
         await self._datasets.get(_dataset(name))
         return await self._examples.get(name)
 
+    async def _settled(self, dataset: str) -> Document:
+        """Return a dataset that is not being imported: its first version is what the file says.
+
+        Raises:
+            NotFound: there is no such dataset.
+            NotReady: DATASET_NOT_READY.
+        """
+        doc = await self._datasets.get(dataset)
+        if doc.get("import") and not at_rest(doc["work"]):
+            raise NotReady(f"{dataset} is being imported. Wait for it.", reason="DATASET_NOT_READY")
+        return doc
+
     async def page(self, dataset: str, text: str, size: int, token: str) -> tuple[list[Document], str]:
         """Return a page of a dataset's examples in order, and the next page's token.
 
@@ -73,6 +86,7 @@ class Reviewing:
 
         Raises:
             NotFound: there is no such example.
+            NotReady: the dataset is being imported (DATASET_NOT_READY).
             Conflict: the etag is old.
             InvalidArgument: another field is named, or a text is empty or too long.
         """
@@ -85,7 +99,7 @@ class Reviewing:
                 raise InvalidArgument(
                     f"{field} is empty or longer than {MAX_TEXT} characters.", field=f"example.{field}"
                 )
-        await self.get(wanted.name)
+        await self._settled(_dataset(wanted.name))
 
         def change(doc: Document) -> None:
             for field in fields:
@@ -111,10 +125,11 @@ class Reviewing:
 
         Raises:
             NotFound: the dataset or a named example does not exist.
+            NotReady: the dataset is being imported (DATASET_NOT_READY).
             InvalidArgument: neither names nor a filter, a bad filter, tag or note.
         """
         _check(names, text, word)
-        doc = await self._datasets.get(dataset)
+        doc = await self._settled(dataset)
         done = Reviewed()
         async for example in self._meant(doc, names, text):
             done.matched += 1
@@ -156,8 +171,8 @@ class Reviewing:
                 return
 
     async def delete(self, name: str) -> None:
-        """Remove an example. It stays away when generation is resumed."""
-        await self.get(name)
+        """Remove an example. It stays away when generation is resumed. Errors: as update."""
+        await self._settled(_dataset(name))
         await self._examples.delete(name)
 
 

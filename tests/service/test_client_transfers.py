@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ from tests.fakes.datasets import dataset_service
 from tests.fakes.running import TOKEN, Served
 from tests.fakes.transfers import lines
 
+IMPORT = "dataset import rows.jsonl --id own"
 Ftf = Callable[..., Awaitable[tuple[int, str, str]]]
 
 
@@ -55,7 +57,7 @@ async def test_a_file_of_ones_own_becomes_a_dataset_and_another_file(ftf: Ftf, t
         found = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
 
     assert made[0] == exits.OK
-    assert "row 2, completion: EMPTY_FIELD" in made[2]
+    assert "row 2, answer: EMPTY_FIELD" in made[2]
     assert "columns not used: topic" in made[2]
     assert [p["row"] for p in json.loads(problems[1])["problems"]] == [2]
     assert "imported  qa.csv" in shown[1]
@@ -96,3 +98,72 @@ async def test_parquet_goes_out_and_in(ftf: Ftf, tmp_path: Path) -> None:
     assert again[0] == exits.OK
     assert shown["versions"][0]["eval_examples"] == 3
     assert shown["imported"]["encoding"] == "DATASET_ENCODING_PARQUET"
+
+
+async def typed(ftf: Ftf, served: Served, line: str) -> tuple[int, str, str]:
+    """Run a command as it is typed, without quotes."""
+    return await ftf(served, *line.split())
+
+
+async def test_names_of_columns_that_are_wrong_are_named(ftf: Ftf, tmp_path: Path) -> None:
+    """With those that the file has; what is wrong with a row names the file's own column."""
+    (tmp_path / "qa.csv").write_text("question,answer\nWho?,Me.\nWhat?,\n")
+    (tmp_path / "rows.jsonl").write_bytes(lines([{"prompt": "Who?", "completion": "Me.", "worse": "You."}]))
+    async with dataset_service(tmp_path / "state") as (_, served):
+        no_source = await typed(ftf, served, "dataset import qa.csv --map prompt=frage,response=answer")
+        with_format = await typed(
+            ftf, served, "dataset import qa.csv --format alpaca --map instruction=q,output=answer"
+        )
+        no_target = await typed(ftf, served, "dataset import rows.jsonl --map rejected=worse")
+        no_split = await typed(ftf, served, "dataset import rows.jsonl --split-column part")
+        row = await typed(ftf, served, "dataset import qa.csv --map prompt=question,response=answer")
+
+    for code, _, said in (no_source, with_format):
+        assert code == exits.FAILED
+        assert ", only answer, question" in said
+    assert 'no column "frage"' in no_source[2]
+    assert "rejected is mapped, which prompt-completion does not have" in no_target[2]
+    assert 'no column "part"' in no_split[2]
+    assert row[0] == exits.OK
+    assert "row 2, answer: EMPTY_FIELD: answer is empty" in row[2]
+
+
+async def test_a_failed_import_says_how_its_id_is_free_again(ftf: Ftf, tmp_path: Path) -> None:
+    """What the file is instead of text is told; once the dataset is deleted, the id takes another file."""
+    (tmp_path / "picture.jsonl").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(range(256)))
+    (tmp_path / "rows.jsonl").write_bytes(lines([{"prompt": "Who?", "completion": "Me."}]))
+    async with dataset_service(tmp_path / "state") as (_, served):
+        picture = await typed(ftf, served, "dataset import picture.jsonl --id own")
+        taken = await typed(ftf, served, IMPORT)
+        await typed(ftf, served, "dataset delete own")
+        async with asyncio.timeout(20):
+            while (again := await typed(ftf, served, IMPORT))[0] == exits.NOT_READY:  # noqa: ASYNC110 - a purge tells nobody
+                await asyncio.sleep(0.05)
+        twice = await typed(ftf, served, IMPORT)
+
+    assert "The file is a PNG picture, not text in UTF-8" in picture[2]
+    assert (taken[0], again[0], twice[0]) == (exits.NOT_READY, exits.OK, exits.NOT_READY)
+    assert "ftf dataset delete own" in taken[2]
+    assert "delete" not in twice[2]
+
+
+async def test_a_file_that_is_not_there_has_the_same_code_everywhere(ftf: Ftf, tmp_path: Path) -> None:
+    """Wrong paths are wrong usage; folders of files to write are made, and one that cannot be is said plainly."""
+    (tmp_path / "rows.jsonl").write_bytes(lines([{"prompt": "Who?", "completion": "Me."}, {"prompt": "Who?"}]))
+    (tmp_path / "file").write_text("")
+    async with dataset_service(tmp_path / "state") as (_, served):
+        missing = await typed(ftf, served, "dataset import none.jsonl")
+        uploaded = await typed(ftf, served, "upload none.pdf")
+        await typed(ftf, served, "dataset import rows.jsonl --id one")
+        written = await typed(ftf, served, "dataset problems one -o new/problems.jsonl")
+        barred = [
+            await typed(ftf, served, f"dataset {what} one -o file/x")
+            for what in ("problems", "download", "download --format alpaca")
+        ]
+
+    assert missing[0] == uploaded[0] == exits.USAGE
+    assert "cannot read none.pdf" in uploaded[2]
+    assert written[0] == exits.OK
+    assert json.loads((tmp_path / "new" / "problems.jsonl").read_text())["row"] == 2
+    assert [code for code, _, _ in barred] == [exits.FAILED] * 3
+    assert all("cannot write file/x" in said for _, _, said in barred)

@@ -66,8 +66,11 @@ HOSTILE: dict[str, tuple[str, Callable[[Path], bytes], str]] = {
     "a list that does not end": ("x.json", lambda _: b'[{"prompt": "a", "completion": "b"}', "IMPORT_REFUSED"),
     "a list nested in lists": ("x.json", lambda _: b"[" * 1_000_000, "IMPORT_REFUSED"),
     "an element without an end": ("x.json", lambda _: b'[{"prompt": "' + b"a" * 5_000_000, "IMPORT_REFUSED"),
-    "zeros": ("x.bin", lambda _: bytes(1_000_000), "IMPORT_FORMAT_UNKNOWN"),
-    "an archive": ("x.zip", lambda _: b"PK\x03\x04" + os.urandom(1_000), ""),
+    "a picture": ("x.jsonl", lambda _: b"\x89PNG\r\n\x1a\n" + bytes(range(256)), "IMPORT_NOT_TEXT"),
+    "a workbook": ("x.csv", lambda _: b"PK\x03\x04" + bytes(500), "IMPORT_NOT_TEXT"),
+    "UTF-16": ("x.csv", lambda _: "prompt,completion\na,b\n".encode("utf-16"), "IMPORT_NOT_TEXT"),
+    "zeros": ("x.bin", lambda _: bytes(1_000_000), "IMPORT_NOT_TEXT"),
+    "an archive": ("x.zip", lambda _: b"PK\x03\x04" + os.urandom(1_000), "IMPORT_NOT_TEXT"),
     "many rows": ("x.jsonl", lambda _: b"{}\n" * 200_101, "IMPORT_FORMAT_UNKNOWN"),
     "many rows of one format": ("x.jsonl", lambda _: b'{"messages": 1}\n' * 200_101, "IMPORT_REFUSED"),
 }
@@ -82,7 +85,7 @@ async def test_a_hostile_file_is_refused_with_a_reason(tmp_path: Path, name: str
         await read(tmp_path, data, filename)
 
     found = caught.value.reason if isinstance(caught.value, FineTuneFlowError) else "IMPORT_LIMIT"
-    assert found == reason or (not reason and found.startswith("IMPORT_"))
+    assert found == reason
 
 
 async def test_a_process_that_takes_too_long_is_ended(tmp_path: Path) -> None:

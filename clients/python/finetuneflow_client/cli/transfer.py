@@ -88,7 +88,7 @@ async def problems(session: Session) -> None:
     request = transfer_pb2.DownloadImportReportRequest(name=name)
     data = b"".join([part.data async for part in session.flow.dataset.DownloadImportReport(request)])
     if session.args.output:
-        Path(session.args.output).write_bytes(data)
+        _write(Path(session.args.output), data)
         session.output.line(session.args.output)
         return
     found = [json.loads(line) for line in data.splitlines()]
@@ -97,6 +97,19 @@ async def problems(session: Session) -> None:
         return
     rows = [(str(p["row"]), p["column"], p["reason"], p["message"]) for p in found]
     session.output.table(("ROW", "COLUMN", "REASON", "MESSAGE"), rows)
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write a file; folders above it are made. Raises FtfError RESOURCE_EXHAUSTED."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    except OSError as error:
+        raise FtfError(
+            f"cannot write {path}: {error.strerror}",
+            "free space or choose another place with -o",
+            code="RESOURCE_EXHAUSTED",
+        ) from error
 
 
 def _spec(session: Session) -> dataset_pb2.DatasetSpec:

@@ -12,6 +12,15 @@ from typing import Any
 from services.common.errors import InvalidArgument
 from services.dataset.core.formats import frozenrow
 from services.dataset.core.formats.catalog import FORMATS, Format, detect
+from services.dataset.core.formats.columns import (
+    OTHER_WORDS,
+    check_meant,
+    check_there,
+    meant,
+    of_the_file,
+    renamed,
+    shown,
+)
 from services.dataset.core.formats.decoding import Numbered, listed, nested
 from services.dataset.core.formats.record import Record, Refused, Row
 
@@ -26,8 +35,6 @@ _SIDES = {
     "train": "TRAIN", "training": "TRAIN", "eval": "EVAL", "evaluation": "EVAL", "test": "EVAL", "dev": "EVAL",
     "valid": "EVAL", "validation": "EVAL", "val": "EVAL", "recall": "RECALL",
 }  # fmt: skip
-_OTHER_WORDS = {"question": "prompt", "answer": "completion", "response": "completion"}
-_ALPACA_WORDS = {"prompt": "instruction", "completion": "output"}
 
 
 @dataclass(frozen=True)
@@ -79,18 +86,32 @@ class Incoming:
         """Yield each row as a record, or as the problem that it has.
 
         Raises:
-            InvalidArgument: IMPORT_FORMAT_UNKNOWN if the columns tell no format, or IMPORT_REFUSED for too many rows.
+            InvalidArgument: IMPORT_FORMAT_UNKNOWN if the columns tell no format, IMPORT_COLUMN_UNKNOWN if a name is not
+                one of theirs, or IMPORT_REFUSED for too many rows.
         """
         first: list[Numbered] = []
         for numbered in rows:
             first.append(numbered)
             if len(first) == LOOKED_AT:
                 break
+        whole = [row for _, row in first if not isinstance(row, Refused)]
         if not self.format:
-            self.format = self._detected([row for _, row in first if not isinstance(row, Refused)])
+            self.format = self._detected(whole)
+        if whole:
+            check_meant(self._terms.mapping, self.format)
+            check_there(self._wanted(whole), {name for row in whole for name in row})
         for source in (first, rows):
             for number, row in source:
                 yield self._one(number, row)
+
+    def _wanted(self, rows: list[Row]) -> Iterator[str]:
+        """Yield the names of columns that must be there: in JSON, one that a format can do without may come later."""
+        terms, alike = self._terms, len({frozenset(row) for row in rows}) == 1
+        for target, source in terms.mapping.items():
+            if (terms.in_cells and alike) or meant(target, self.format) in FORMATS[self.format].needs:
+                yield source
+        if terms.split_column:
+            yield terms.split_column
 
     def _one(self, number: int, row: Row | Refused) -> tuple[int, Record] | Problem:
         self.rows += 1
@@ -103,7 +124,8 @@ class Incoming:
             self._single(number, record)
         except Refused as error:
             self.dropped[error.reason] += 1
-            return Problem(number, error.field, error.reason, error.message)
+            column, message = of_the_file(error, self._terms.mapping, self.format)
+            return Problem(number, column, error.reason, message)
         self.good += 1
         return number, record
 
@@ -111,7 +133,7 @@ class Incoming:
         if isinstance(row, Refused):
             raise row
         known = FORMATS[self.format]
-        named = _named(row, self._terms, self.format)
+        named = renamed(row, self._terms.mapping, self.format)
         if self._terms.in_cells:
             named = {name: _uncelled(name, value) for name, value in named.items()}
         record = known.read(named)
@@ -131,41 +153,22 @@ class Incoming:
 
     def _note_ignored(self, row: Row, known: Format) -> None:
         if len(self.ignored) < LOOKED_AT:
-            used = {*known.columns, *self._terms.mapping.values(), self._terms.split_column, *_OTHER_WORDS}
-            self.ignored.update(_shown(name) for name in row if name not in used)
+            used = {*known.columns, *self._terms.mapping.values(), self._terms.split_column, *OTHER_WORDS}
+            self.ignored.update(shown(name) for name in row if name not in used)
 
     def _detected(self, rows: list[Row]) -> str:
-        columns = {name for row in rows for name in _named(row, self._terms, "")}
+        columns = {name for row in rows for name in renamed(row, self._terms.mapping, "")}
         found = detect(columns)
         if not found:
-            shown = ", ".join(sorted(_shown(name) for row in rows[:1] for name in row)[:20]) or "none"
+            check_there(self._terms.mapping.values() if rows else (), {name for row in rows for name in row})
+            there = ", ".join(sorted(shown(name) for row in rows[:1] for name in row)[:20]) or "none"
             raise InvalidArgument(
-                f"The columns ({shown}) are those of no format. Name the format, or map columns, such as "
+                f"The columns ({there}) are those of no format. Name the format, or map columns, such as "
                 "`--map prompt=question,response=answer`.",
                 reason="IMPORT_FORMAT_UNKNOWN",
                 field="header.format",
             )
         return found
-
-
-def _named(row: Row, terms: Terms, format: str) -> Row:
-    """Return a row with the format's names for its columns."""
-    mapped = {target: row.get(source) for target, source in terms.mapping.items() if source in row}
-    named = {**{name: value for name, value in row.items() if name not in terms.mapping.values()}, **mapped}
-    for word, name in _OTHER_WORDS.items():
-        # Words of one's own count where they were mapped to, and "response" where a prompt stands beside it.
-        if word in named and name not in named and (word in mapped or (word == "response" and "prompt" in named)):
-            named[name] = named.pop(word)
-    if format == "alpaca":
-        for word, name in _ALPACA_WORDS.items():
-            if word in named and name not in named:
-                named[name] = named.pop(word)
-    return named
-
-
-def _shown(name: str) -> str:
-    """Return a stranger's name of a column, fit to be told."""
-    return name[:60].encode("utf-8", "replace").decode()
 
 
 def _uncelled(name: str, value: Any) -> Any:

@@ -121,7 +121,11 @@ def _drop(parser: ArgumentParser) -> None:
 def _download(parser: ArgumentParser) -> None:
     _dataset(parser)
     parser.add_argument(
-        "-o", "--output", default="", metavar="FILE", help="file to write; otherwise DATASET-VERSION.jsonl"
+        "-o",
+        "--output",
+        default="",
+        metavar="FILE",
+        help="file to write, folders are made; otherwise DATASET-VERSION.jsonl",
     )
     parser.add_argument("--version", type=int, default=0, metavar="N", help="frozen version; otherwise the newest")
     form_flags(parser)

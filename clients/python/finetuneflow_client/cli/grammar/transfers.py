@@ -35,7 +35,9 @@ def _import(parser: ArgumentParser) -> None:
 
 def _problems(parser: ArgumentParser) -> None:
     parser.add_argument("dataset", nargs="?", default="", metavar="DATASET", help="its id; otherwise the newest")
-    parser.add_argument("-o", "--output", default="", metavar="FILE", help="write them there as JSON Lines")
+    parser.add_argument(
+        "-o", "--output", default="", metavar="FILE", help="write them there as JSON Lines; folders are made"
+    )
 
 
 COMMANDS = (
