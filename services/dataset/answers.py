@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from services.common.documents.port import Document
 from services.dataset.core.example import Verdict
+from services.dataset.llm import CallRefused
 from services.dataset.spec import Call
 
 MOST_JUDGED = 32
@@ -20,11 +21,13 @@ class Answer:
 
     Args:
         alone: what is said of the reply by itself; None if that is still to be said, or it has an example already.
+        refusal: what the server said instead of a reply.
     """
 
     call: Call
     reply: Document
     alone: Verdict | None = None
+    refusal: CallRefused | None = None
 
 
 async def arrived(pending: deque[asyncio.Task[Answer]]) -> list[Answer]:

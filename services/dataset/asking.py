@@ -77,6 +77,7 @@ class Asker:
 
         Raises:
             BudgetReached: the call could pass a budget, and none in flight will give back enough.
+            CallRefused: the server takes others, perhaps.
             Unavailable: LLM_UNAVAILABLE.
         """
         if known := await self._spending.known(id):
@@ -91,7 +92,8 @@ class Asker:
                 reply = await self._client.complete(
                     messages, schema, temperature=temperature, max_tokens=max_tokens, seed=seed, patience=self._patience
                 )
-                used = _charge(reply, worst)
+                prompt, completion = _charge(reply, worst)
+                used = prompt + reply.late * worst[0], completion
                 size = sum(len(m["content"].encode()) for m in messages)
                 spending, seconds = self._spending, time.monotonic() - began
                 record = await spending.calls.record(spending.uid, id, reply, seconds, used, size)

@@ -13,7 +13,7 @@ from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
 
 from services.common.documents.port import Document
-from services.common.errors import FineTuneFlowError, NotFound, NotReady
+from services.common.errors import FineTuneFlowError, NotFound, NotReady, from_code
 from services.common.resources import Mutate
 from services.common.work import Claim, OnHold, Superseded
 from services.dataset import rounds
@@ -25,9 +25,10 @@ from services.dataset.endpoints import Endpoints
 from services.dataset.estimating import Estimator
 from services.dataset.freezing import Freezer
 from services.dataset.gates import Gates
-from services.dataset.llm import PATIENCE_SECONDS
+from services.dataset.llm import PATIENCE_SECONDS, CallRefused
 from services.dataset.ports import Document as File
 from services.dataset.ports import Documents
+from services.dataset.refusals import Refusals, refused
 from services.dataset.rounds import specs
 from services.dataset.spec import Call, Plan
 from services.dataset.spending import BudgetReached
@@ -80,7 +81,7 @@ class Generator:
             return await self._generate(claim)
         except FineTuneFlowError as error:
             if error.reason in _LLM_IS_AWAY:
-                raise OnHold(error) from error
+                raise OnHold(_kept(error)) from error
             raise
 
     async def _generate(self, claim: Claim) -> Mutate:
@@ -116,6 +117,11 @@ class Generator:
         await claim.update(keep)
 
 
+def _kept(error: FineTuneFlowError) -> FineTuneFlowError:
+    words = f"{error.message} Nothing is lost: `ftf dataset resume` goes on."
+    return from_code(error.code, words, error.reason, error.metadata)
+
+
 def _round(turn: int) -> Mutate:
     def note(doc: Document) -> None:
         doc["rounds"] = turn
@@ -134,6 +140,7 @@ class _Run:
         self._examples = examples
         self._spec: dict[str, Any] = claim.doc["spec"]
         self._gates = Gates(self._spec, planned.template)
+        self._refusals = Refusals()
         self._assessor = Assessor(planned, self._gates, asked.judge)
         self._began = time.monotonic()
         self._earlier = float(claim.doc["usage"]["seconds"])
@@ -164,9 +171,10 @@ class _Run:
                     self.tally.calls_dropped[reached.reason] += 1
                     index += 1
                     continue
-                await _to_its_end(self._judge(replies))
                 index += len(replies)
+                await _to_its_end(self._judge(self._refusals.passed(replies)))
                 await self._tell()
+            await _to_its_end(self._judge(self._refusals.rest(answered=self.tally.judged > 0)))
             self._enough()
             await self._written()
         finally:
@@ -203,7 +211,10 @@ class _Run:
 
     async def _answer(self, call: Call) -> Answer:
         """Return a call's record, and what is said of it by itself if an LLM has a say in that."""
-        reply = await self._asker.answer(call)
+        try:
+            reply = await self._asker.answer(call)
+        except CallRefused as error:
+            return refused(call, error)
         if call.id in self._known or not self._assessor.asks:
             return Answer(call, reply)
         return Answer(call, reply, await self._assessor.assess(call, reply["text"]))

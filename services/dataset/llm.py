@@ -8,7 +8,7 @@ import email.utils
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -39,6 +39,7 @@ _REFUSED = {
     403: "the key is not allowed to",
     404: "the URL or the model is unknown",
 }
+_OF_THE_CALL = (400, 413, 422)
 _FALLBACK = {"SCHEMA": "OBJECT", "OBJECT": "TEXT"}
 
 
@@ -60,6 +61,13 @@ class Endpoint:
     json_mode: str = ""
     prices: Prices = NO_PRICES
     adaptive: bool = False
+
+
+class CallRefused(Unavailable):
+    """The server answered, and refuses a call for good. It may take others: see refusals."""
+
+    def __init__(self, words: str) -> None:
+        super().__init__(words, reason="LLM_UNAVAILABLE")
 
 
 class _Again(Exception):
@@ -133,6 +141,7 @@ class LlmClient:
         `patience` seconds have passed, with exponential backoff; a Retry-After header is honoured up to 30 s.
 
         Raises:
+            CallRefused: this call may be what is wrong, and another one not.
             Unavailable: LLM_UNAVAILABLE; the message names the endpoint and what it said, never the key.
         """
         body: dict[str, Any] = {
@@ -143,15 +152,15 @@ class LlmClient:
             "seed": seed,
             "stream": False,
         }
-        began, attempt = time.monotonic(), 0
+        began, attempt, late = time.monotonic(), 0, 0
         while True:
             if self._share and not self._http.closed:
                 self._share.hold(self.slots)
             try:
                 async with self.slots.one() as slot:
-                    return await self._tried(slot, body, schema, attempt)
+                    return replace(await self._tried(slot, body, schema, attempt), late=late)
             except _Again as error:
-                attempt += 1
+                attempt, late = attempt + 1, late + error.late
                 if attempt >= TRIES and time.monotonic() - began >= patience:
                     raise self._unavailable(f"{error}, {attempt} times in a row") from error
                 longest = self._backoff_seconds * 2 ** min(attempt - 1, 16)
@@ -177,7 +186,12 @@ class LlmClient:
                 if mode == self._mode:
                     self._mode = _FALLBACK[mode]
                 continue
-            reply = self._read(answer, attempt)
+            try:
+                reply = self._read(answer, attempt)
+            except CallRefused:
+                # It was refused in every way, so the way was not the reason.
+                self._mode = self._mode if self._proven else "SCHEMA"
+                raise
             self._proven = True
             return reply
 
@@ -200,6 +214,9 @@ class LlmClient:
         code = answer.status
         if code in _AGAIN:
             raise _Again(f"status {code}", _retry_after(answer.retry_after), busy=code in _BUSY)
+        if code in _OF_THE_CALL:
+            words = f"status {code}: {self._scrub(answer.text)[:200]}"
+            raise CallRefused(self._told(words, "A passage may be longer than the model's context."))
         if code != 200:
             raise self._unavailable(f"status {code}: {_REFUSED.get(code) or self._scrub(answer.text)[:200]}")
         with contextlib.suppress(ValueError, TypeError, LookupError, AttributeError, RecursionError, OverflowError):
@@ -211,11 +228,11 @@ class LlmClient:
         return " ".join((text.replace(key, "***") if key else text).split())
 
     def _unavailable(self, words: str) -> FineTuneFlowError:
-        return Unavailable(
-            f"The LLM at {self.endpoint.base_url} (model {self.endpoint.model}) gave {words}. Check its URL, model and "
-            "key. Nothing is lost: `ftf dataset resume` goes on with a dataset.",
-            reason="LLM_UNAVAILABLE",
-        )
+        return Unavailable(self._told(words), reason="LLM_UNAVAILABLE")
+
+    def _told(self, words: str, perhaps: str = "") -> str:
+        remedy = " ".join(filter(None, (perhaps, "Check its URL, model and key.")))
+        return f"The LLM at {self.endpoint.base_url} (model {self.endpoint.model}) gave {words}. {remedy}"
 
 
 def _format(mode: str, schema: dict[str, Any]) -> dict[str, Any]:

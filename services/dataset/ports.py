@@ -17,6 +17,7 @@ class Reply:
         text: the reply as it came.
         prompt_tokens, completion_tokens: as the server counted them; 0 where it does not.
         retries: calls that failed before this one.
+        late: those of them that ran into their time limit: the server may have read their prompts.
         reasoning: what a thinking model thought, where the server keeps it apart from the text.
     """
 
@@ -25,6 +26,7 @@ class Reply:
     completion_tokens: int
     retries: int
     reasoning: str = ""
+    late: int = 0
 
 
 class Llm(Protocol):

@@ -16,6 +16,7 @@ from services.dataset.spec import Call
 
 CALL_INDEXES = ("dataset_uid",)
 EXAMPLE_INDEXES = ("dataset_uid,order", "parent,accepted,order", "order")
+REFUSED_CALL = "CALL_REFUSED"
 _PAGE = 500
 _FATE = ("_id", "delete_time", "accepted", "drop_reason", "drop_detail", "split", "scores", "flags")
 USAGE = ("retries", "prompt_tokens", "completion_tokens", "prompt_bytes")
@@ -135,14 +136,14 @@ class Examples:
             return await self.resources.collection.get(_name(dataset, call)) or fields
 
     async def keep_only(self, dataset: Document, calls: Sequence[Call]) -> set[str]:
-        """Remove the examples of calls that are no longer in the plan, as after a file was cut anew.
+        """Remove the examples of calls that are no longer in the plan, as after a file was cut anew, or were refused.
 
         Returns: the ids of the calls that have an example.
         """
         planned = {_name(dataset, call): call.id for call in calls}
         kept: set[str] = set()
         async for doc in _all(self.resources.collection, {"dataset_uid": dataset["uid"]}, "order"):
-            if doc["_id"] in planned:
+            if doc["_id"] in planned and doc["drop_reason"] != REFUSED_CALL:
                 kept.add(planned[doc["_id"]])
             else:
                 await self.resources.collection.delete(doc["_id"])

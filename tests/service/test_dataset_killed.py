@@ -47,7 +47,7 @@ def recorded(state: Path) -> set[str]:
     """Return the texts of the recorded calls, as a process that was killed left them."""
     with closing(sqlite3.connect(state / "documents" / "dataset.db")) as store:
         try:
-            return {json.loads(body)["text"] for (body,) in store.execute("SELECT body FROM calls")}
+            return {json.loads(body)["text"] for (body,) in store.execute("SELECT body FROM c_calls")}
         except sqlite3.OperationalError:
             return set()
 

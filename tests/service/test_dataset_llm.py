@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from services.common.errors import Unavailable
-from services.dataset.llm import Endpoint, LlmClient
+from services.dataset.llm import CallRefused, Endpoint, LlmClient
 from tests.fakes import llm_server as fake
 from tests.fakes.llm_server import LlmServer, llm
 
@@ -73,7 +73,7 @@ async def test_retry_after_is_waited_for() -> None:
 async def test_a_server_that_stays_away_is_llm_unavailable_after_five_tries() -> None:
     """The message names the endpoint and the remedy."""
     async with llm(fake.status(503)) as server:
-        with pytest.raises(Unavailable, match=r"status 503, 5 times in a row.*resume") as caught:
+        with pytest.raises(Unavailable, match=r"status 503, 5 times in a row.*Check") as caught:
             await ask(server, json_mode="TEXT")
 
         assert caught.value.reason == "LLM_UNAVAILABLE"
@@ -163,6 +163,22 @@ async def test_a_mode_that_was_chosen_is_kept() -> None:
             await ask(server, json_mode="SCHEMA")
 
         assert [request.format for request in server.requests] == ["json_schema"]
+
+
+async def test_a_call_that_is_refused_in_every_way_leaves_the_way_as_it_was() -> None:
+    """A prompt that is too long says nothing of how the server takes orders for JSON."""
+
+    def short(request: fake.Request) -> fake.Answer:
+        return fake.status(400)(request) if request.number < 3 else fake.good(request)
+
+    async with llm(short) as server:
+        one = client(server)
+        with pytest.raises(CallRefused, match="status 400"):
+            await one.complete(MESSAGES, SCHEMA, temperature=0, max_tokens=64, seed=1)
+        await one.complete(MESSAGES, SCHEMA, temperature=0, max_tokens=64, seed=2)
+        await one.close()
+
+        assert [r.format for r in server.requests] == ["json_schema", "json_object", "text", "json_schema"]
 
 
 @pytest.mark.parametrize(

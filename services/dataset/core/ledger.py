@@ -13,7 +13,7 @@ from typing import Any
 from services.dataset.core.masking import WITHHELD
 
 JUDGED_BELOW = "JUDGED_BELOW"
-UNREADABLE = frozenset({"EMPTY_REPLY", "REFUSAL_REPLY", "INVALID_JSON", "TRUNCATED", "INVALID_SCHEMA"})
+UNREADABLE = frozenset({"EMPTY_REPLY", "REFUSAL_REPLY", "INVALID_JSON", "TRUNCATED", "INVALID_SCHEMA", "CALL_REFUSED"})
 """Why there was nothing to read in a reply; every other reason is a check's or a person's."""
 REVIEWED = frozenset({"REJECTED_BY_REVIEW", "DELETED_BY_REVIEW", "DOCUMENT_DELETED"})
 """What a person decided."""
