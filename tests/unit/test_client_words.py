@@ -119,7 +119,7 @@ def test_help_imports_neither_grpc_nor_generated_code_nor_rich() -> None:
         (["trian"], 'did you mean "train"?'),
         (["train", "--learning-rate", "fast"], "invalid float value"),
         (["train", "--learn", "1"], "--learn"),
-        (["export", "--format", "gguf"], "gguf"),
+        (["export", "--format", "zip"], "gguf"),
     ],
 )
 def test_a_wrong_command_line_is_one_line_and_code_2(
