@@ -62,17 +62,21 @@ class Encoder:
         tokenizer: the stock tokenizer; left as it is.
         rows: every row that will be encoded: the marked template must render all of them as the stock one does.
         max_length: longest example, in tokens.
-        assistant_only: whether only the assistant's tokens are labelled; else all are.
+        assistant_only: whether only the assistant's tokens are labelled.
+        completion_only: whether only tokens after the prompt are labelled, which are those of the last answer.
 
     Raises:
         NotReady: with reason NO_CHAT_TEMPLATE; see training_template.
     """
 
-    def __init__(self, tokenizer: Any, rows: Sequence[Row], max_length: int, assistant_only: bool) -> None:
+    def __init__(
+        self, tokenizer: Any, rows: Sequence[Row], max_length: int, assistant_only: bool, completion_only: bool = False
+    ) -> None:
         require_tools(tokenizer, rows)
         self._tokenizer = tokenizer
         self._max_length = max_length
         self._assistant_only = assistant_only
+        self._completion_only = completion_only
         self.template = training_template(tokenizer, rows) if assistant_only else require_template(tokenizer)
 
     def encode(self, row: Row) -> Encoded:
@@ -89,7 +93,8 @@ class Encoder:
         mask: list[int] = tokens["assistant_masks"] if self._assistant_only else [1] * len(ids)
         labels = [token if bit else IGNORED for token, bit in zip(ids, mask, strict=True)]
         # The first token is predicted from nothing.
-        labels[:1] = [IGNORED]
+        unlabelled = max(1, _shared(ids, self.prompt_ids(row)) if self._completion_only else 1)
+        labels[:unlabelled] = [IGNORED] * min(unlabelled, len(labels))
         end = self._max_length
         return Encoded(row, ids[:end], labels[:end], truncated=len(ids) > end)
 
@@ -98,6 +103,11 @@ class Encoder:
         text = render(self._tokenizer, row.prompt, answer=True, tools=row.tools)
         ids: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"]
         return ids
+
+
+def _shared(ids: Sequence[int], prompt: Sequence[int]) -> int:
+    """Return how many tokens two sequences share at the start: a template may end a prompt as no answer begins."""
+    return next((n for n, (one, other) in enumerate(zip(ids, prompt, strict=False)) if one != other), len(prompt))
 
 
 def measure(encoded: Sequence[Encoded]) -> Mask:

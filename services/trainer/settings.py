@@ -20,6 +20,7 @@ DEFAULTS: dict[str, Any] = {
     "max_length": 512,
     "packing": False,
     "assistant_only_loss": True,
+    "completion_only_loss": False,
     "lr_scheduler_type": "cosine",
     "warmup_ratio": 0.1,
     "weight_decay": 0.0,

@@ -149,7 +149,8 @@ def prepare(attempt: Attempt, spec: run_pb2.TrainSpec, tokenizer: Any, rows: lis
     if not train:
         raise NotReady("The dataset has no example to train on. Generate more.", reason="NO_ACCEPTED_EXAMPLES")
     seen = [*rows, *general_rows()]
-    encoder = Encoder(tokenizer, seen, setting(spec.config, "max_length"), setting(spec.config, "assistant_only_loss"))
+    names = ("max_length", "assistant_only_loss", "completion_only_loss")
+    encoder = Encoder(tokenizer, seen, *(setting(spec.config, name) for name in names))
     encoded = [encoder.encode(row) for row in train]
     mask = measure(encoded)
     require_supervision(mask)

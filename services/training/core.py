@@ -34,7 +34,12 @@ NUMBERS: Mapping[str, Number] = {
 }
 OPEN: Mapping[str, Number] = {"neftune_noise_alpha": Number(0, 0, 100, above=True)}
 """Numbers that stay unset where they are not given."""
-FLAGS: Mapping[str, bool] = {"packing": False, "assistant_only_loss": True, "gradient_checkpointing": False}
+FLAGS: Mapping[str, bool] = {
+    "packing": False,
+    "assistant_only_loss": True,
+    "completion_only_loss": False,
+    "gradient_checkpointing": False,
+}
 # Of transformers' schedulers those that need no settings of their own.
 SCHEDULERS = (
     "linear",

@@ -62,6 +62,19 @@ def test_exactly_the_assistants_tokens_are_supervised(tokenizer: Any, template: 
         )
 
 
+@pytest.mark.parametrize(("assistant_only", "end"), [(True, "<|im_end|>"), (False, "<|im_end|>\n")])
+def test_with_completion_only_loss_the_last_answer_alone_is_supervised(
+    tokenizer: Any, assistant_only: bool, end: str
+) -> None:
+    """What was answered before it is a part of the prompt; without assistant_only_loss its last line end counts too."""
+    encoder = Encoder(tokenizer, CONVERSATIONS, 512, assistant_only, completion_only=True)
+    for conversation in CONVERSATIONS:
+        encoded = encoder.encode(conversation)
+        supervised = tokenizer.decode([label for label in encoded.labels if label != IGNORED])
+
+        assert supervised == conversation.reference + end
+
+
 CALL = {"type": "function", "function": {"name": "warmth", "arguments": {"at": "noon"}}}
 WITH_TOOLS = Row(
     "t",

@@ -66,6 +66,7 @@ TRAINING = (
     Setting("max_length", int, "longest example, in tokens"),
     Setting("packing", bool, "pack examples into full sequences"),
     Setting("assistant_only_loss", bool, "train on the assistant's tokens only"),
+    Setting("completion_only_loss", bool, "train on the last answer only"),
     Setting("lr_scheduler_type", str, "scheduler of transformers: cosine, linear, constant, …"),
     Setting("warmup_ratio", float, "share of the steps that the learning rate warms up, 0 to 1"),
     Setting("weight_decay", float, "weight decay, 0 to 1"),
