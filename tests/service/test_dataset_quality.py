@@ -14,6 +14,7 @@ from tests.fakes import llm_server as fake
 from tests.fakes.datasets import balanced, dataset_service, drops, ended, examples, generated, rows, state, wanted
 from tests.fakes.ingest import Ingest, text
 from tests.fakes.llm_server import Answer, Request, llm
+from tests.service.test_dataset_judge import doubtful, judging
 
 ORDERS = (Path(__file__).parents[1] / "unit/dataset/injections.txt").read_text(encoding="utf-8").splitlines()
 F0 = "projects/p/files/f0"
@@ -114,11 +115,14 @@ LETTERS = [
 
 
 async def test_what_a_policy_masks_or_drops_reaches_neither_the_llm_nor_the_stores(tmp_path: Path) -> None:
-    """One placeholder for one address in a file; a chunk with a secret is not sent, and the ledger says why."""
+    """Nor the judge. One placeholder for one address in a file; a chunk with a secret is not sent, and the ledger says
+    why.
+    """
     documents = Ingest({F0: LETTERS, "projects/p/files/other": [text(5)]})
     policy = {"EMAIL": MASK, "AWS_KEY": DROP}
-    async with llm() as server, dataset_service(tmp_path, server, documents) as (stub, _):
-        dataset = await generated(stub, pii_policy=policy, eval_fraction=0.0, recall_fraction=0.0)
+    judge = dataset_pb2.Judge(min_score=1)
+    async with llm(doubtful) as server, dataset_service(tmp_path, server, documents) as (stub, _):
+        dataset = await generated(stub, pii_policy=policy, judge=judge, eval_fraction=0.0, recall_fraction=0.0)
         found = await examples(stub, "*")
         request = ledger_pb2.ListLedgerRowsRequest(parent=dataset.name, step="chunks")
         withheld = (await stub.ListLedgerRows(request)).rows
@@ -128,6 +132,7 @@ async def test_what_a_policy_masks_or_drops_reaches_neither_the_llm_nor_the_stor
     stored = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
 
     assert state(dataset) == "SUCCEEDED"
+    assert dataset.usage.judge_calls == sum(map(judging, server.requests)) > 0
     assert balanced(dataset)
     for planted in ("jane.doe", "max@example", SECRET, "Curlew hoist"):
         assert planted.lower() not in sent.lower()
