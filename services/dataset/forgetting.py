@@ -82,7 +82,7 @@ class Forgetting:
 
     async def _recount(self, dataset: Document) -> Document:
         """Make the counts and flags of a dataset those of the examples that are left."""
-        examples = await self._datasets.examples.every(dataset)
+        examples = await self._datasets.examples.fates(dataset)
 
         def count(doc: Document) -> None:
             doc["counts"] = balance.recounted(doc["counts"], examples)
