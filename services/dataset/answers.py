@@ -7,7 +7,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from services.common.documents.port import Document
-from services.dataset.core.example import Verdict
+from services.dataset.gates import Alone
 from services.dataset.llm import CallRefused
 from services.dataset.spec import Call
 
@@ -26,7 +26,7 @@ class Answer:
 
     call: Call
     reply: Document
-    alone: Verdict | None = None
+    alone: Alone | None = None
     refusal: CallRefused | None = None
 
 

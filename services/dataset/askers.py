@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 from services.common.documents.port import Document
 from services.dataset.asking import Asker
+from services.dataset.embedder import Embedder
 from services.dataset.endpoints import Endpoints
-from services.dataset.judge import PURPOSE, Judge
+from services.dataset.judge import Judge
 from services.dataset.spec import used_endpoints
-from services.dataset.spending import Records, Spending
+from services.dataset.spending import EMBEDDED, Records, Spending
 
 
 @dataclass(frozen=True)
@@ -19,11 +20,13 @@ class Askers:
     Args:
         asker: asks for examples.
         judge: judges them; None if they are not to be judged.
+        embedder: gives the vectors that they are compared by; None if they are not.
     """
 
     spending: Spending
     asker: Asker
     judge: Judge | None
+    embedder: Embedder | None
 
 
 async def askers(dataset: Document, endpoints: Endpoints, calls: Records, patience: float) -> Askers:
@@ -39,5 +42,10 @@ async def askers(dataset: Document, endpoints: Endpoints, calls: Records, patien
     clients = {name: await endpoints.client(name) for name in names.values()}
     spending = Spending(calls, dataset, {part: clients[name].endpoint.prices for part, name in names.items()})
     by_name = {name: Asker(client, spending, spec, patience) for name, client in clients.items()}
-    judging = by_name[names[PURPOSE]] if PURPOSE in names else None
-    return Askers(spending, by_name[names[""]], Judge(judging.ask, judging.llm, spec) if judging else None)
+    judge = embedder = None
+    if "judge" in names:
+        judging = by_name[names["judge"]]
+        judge = Judge(judging.ask, judging.llm, spec)
+    if EMBEDDED in names:
+        embedder = Embedder(clients[names[EMBEDDED]], spec["semantic_duplicates"]["model"], spending, patience)
+    return Askers(spending, by_name[names[""]], judge, embedder)

@@ -1,14 +1,20 @@
-"""What is said of one reply by itself: the checks of its task, the gates that need no other example, the judge."""
+"""What is said of one reply by itself: the checks of its task, the gates that need no other example, the judge.
+
+And what else is asked of a server about it: the vector of its text.
+"""
 
 from __future__ import annotations
 
 import asyncio
 
+from services.common.documents.port import Document
 from services.dataset.core import tasks
 from services.dataset.core.asked import Asked
 from services.dataset.core.example import Verdict
 from services.dataset.core.replies import parse
-from services.dataset.gates import Gates
+from services.dataset.core.vectors import Vector
+from services.dataset.embedder import Embedder
+from services.dataset.gates import Alone, Gates, known
 from services.dataset.judge import Judge
 from services.dataset.spec import Call, Plan
 
@@ -18,28 +24,38 @@ class Assessor:
 
     Args:
         judge: None if no LLM is to judge examples.
+        embedder: None if examples are not to be compared by their vectors.
     """
 
-    def __init__(self, plan: Plan, gates: Gates, judge: Judge | None) -> None:
+    def __init__(self, plan: Plan, gates: Gates, judge: Judge | None, embedder: Embedder | None) -> None:
         self._plan = plan
         self._gates = gates
         self._judge = judge
+        self._embedder = embedder
 
     @property
     def asks(self) -> bool:
-        """Whether an LLM has a say in it; else `screened` says all."""
-        return self._judge is not None
+        """Whether a server has a say in it; else `screened` says all."""
+        return self._judge is not None or self._embedder is not None
 
-    async def assess(self, call: Call, text: str) -> Verdict:
-        """Return what is said of a reply, by the judge too.
+    async def assess(self, call: Call, text: str) -> Alone:
+        """Return what is said of a reply, by the judge too, and the vector of an accepted example.
 
         Raises:
-            BudgetReached: the judge could not be asked within the budget.
+            BudgetReached: a server could not be asked within the budget.
             Unavailable: LLM_UNAVAILABLE.
         """
         # Normalising a long chunk takes more than the 10 ms that the event loop may be held.
-        screened = await asyncio.to_thread(self.screened, call, text)
-        return await self._judge.rate(screened, call) if self._judge and screened.accepted else screened
+        verdict = await asyncio.to_thread(self.screened, call, text)
+        if self._judge and verdict.accepted:
+            verdict = await self._judge.rate(verdict, call)
+        if self._embedder and verdict.accepted:
+            return Alone(verdict, await self._embedder.vector(self._gates.by(verdict).whole))
+        return Alone(verdict)
+
+    async def recalled(self, example: Document) -> Vector | None:
+        """Return the vector of an example that was judged before; None if it has none. Nothing is bought."""
+        return await self._embedder.known(self._gates.by(known(example)).whole) if self._embedder else None
 
     def screened(self, call: Call, text: str) -> Verdict:
         """Return what checks and gates say of a reply. CPU work: about 1 ms, more of a long chunk."""

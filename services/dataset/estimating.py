@@ -8,17 +8,16 @@ from collections.abc import Iterable, Sequence
 from services.common.documents.port import Document
 from services.common.resources import Resources
 from services.dataset import rounds
-from services.dataset.core.estimate import Expected, History, estimate, judged
+from services.dataset.core.estimate import EMBEDDED, Expected, History, Range, estimate, further
 from services.dataset.core.example import Verdict
 from services.dataset.core.judging import messages
 from services.dataset.endpoints import Endpoints, prices
-from services.dataset.judge import PURPOSE as JUDGE
 from services.dataset.ports import Document as File
 from services.dataset.ports import Documents
-from services.dataset.spec import Plan
+from services.dataset.spec import Plan, used_endpoints
 
-_LIKE_A_PROMPT = "x" * 90
-"""As long as prompts and responses mostly are: what a judge sees of an example that is not there yet."""
+_LIKE_A_TEXT = "x" * 90
+"""As long as prompts and responses mostly are: what is asked about an example that is not there yet."""
 _SAMPLE = 200
 """Calls whose chunks say how much a judge is shown."""
 _DATASETS = 20
@@ -59,20 +58,23 @@ class Estimator:
             most = max(most, await asyncio.to_thread(make.most, spec))
         size = await asyncio.to_thread(_mean_bytes, (call.messages for call in planned.calls))
         expected = Expected((min([most, *wanted]), most), size, prices(endpoint), history)
-        return estimate(spec, expected, await self._judging(spec, planned, expected, others))
+        shown = [messages(Verdict(_LIKE_A_TEXT, _LIKE_A_TEXT), call.source) for call in planned.calls[:_SAMPLE]]
+        judging = await self._further(spec.get("judge"), "judge", expected.calls, _mean_bytes(shown), others)
+        semantic = spec.get("semantic_duplicates")
+        embedding = await self._further(semantic, EMBEDDED, expected.calls, 2 * len(_LIKE_A_TEXT), others)
+        return estimate(spec, expected, judging, embedding)
 
-    async def _judging(
-        self, spec: Document, planned: Plan, generation: Expected, others: Sequence[Document]
+    async def _further(
+        self, settings: Document | None, purpose: str, calls: Range, size: float, others: Sequence[Document]
     ) -> Expected | None:
-        """Return the calls to the judge; None without one."""
-        if JUDGE not in spec:
+        """Return what is asked about replies beyond the calls that bring them; None if nothing is."""
+        if not settings:
             return None
-        endpoint = await self._endpoints.resources.get(spec[JUDGE]["llm_endpoint"])
-        same = [d for d in others if d["spec"].get(JUDGE, {}).get("llm_endpoint") == endpoint["_id"]]
-        history = History.of([d["usage"] for d in same], JUDGE)
-        calls = judged(generation.calls, History.of([d["usage"] for d in same]), history)
-        asked = [messages(Verdict(_LIKE_A_PROMPT, _LIKE_A_PROMPT), call.source) for call in planned.calls[:_SAMPLE]]
-        return Expected(calls, _mean_bytes(asked), prices(endpoint), history)
+        name = settings["llm_endpoint"]
+        same = [doc["usage"] for doc in others if used_endpoints(doc["spec"]).get(purpose) == name]
+        history = History.of(same, purpose)
+        endpoint = await self._endpoints.resources.get(name)
+        return Expected(further(calls, History.of(same), history), size, prices(endpoint), history)
 
 
 def _mean_bytes(asked: Iterable[Sequence[dict[str, str]]]) -> float:

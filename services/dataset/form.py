@@ -58,6 +58,7 @@ def usage(doc: Mapping[str, Any]) -> dataset_pb2.Usage:
         seconds=doc["seconds"],
         cost=doc.get("cost", 0.0),
         judge_calls=int(doc.get("parts", {}).get("judge", {}).get("calls", 0)),
+        embedded_texts=int(doc.get("parts", {}).get("embed", {}).get("calls", 0)),
     )
 
 

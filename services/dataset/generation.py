@@ -21,10 +21,11 @@ from services.dataset.answers import Answer, arrived
 from services.dataset.askers import Askers, askers
 from services.dataset.assessing import Assessor
 from services.dataset.core.example import Verdict
+from services.dataset.core.vectors import Vector
 from services.dataset.endpoints import Endpoints
 from services.dataset.estimating import Estimator
 from services.dataset.freezing import Freezer
-from services.dataset.gates import Gates
+from services.dataset.gates import Alone, Gates
 from services.dataset.llm import PATIENCE_SECONDS, CallRefused
 from services.dataset.ports import Document as File
 from services.dataset.ports import Documents
@@ -32,7 +33,7 @@ from services.dataset.refusals import Refusals, refused
 from services.dataset.rounds import specs
 from services.dataset.spec import Call, Plan
 from services.dataset.spending import BudgetReached
-from services.dataset.store import Calls, Examples
+from services.dataset.store import Calls, Examples, example_id
 from services.dataset.tally import Tally
 
 TELL_SECONDS = 0.4
@@ -141,7 +142,7 @@ class _Run:
         self._spec: dict[str, Any] = claim.doc["spec"]
         self._gates = Gates(self._spec, planned.template)
         self._refusals = Refusals()
-        self._assessor = Assessor(planned, self._gates, asked.judge)
+        self._assessor = Assessor(planned, self._gates, asked.judge, asked.embedder)
         self._began = time.monotonic()
         self._earlier = float(claim.doc["usage"]["seconds"])
         self._told = 0.0
@@ -224,7 +225,8 @@ class _Run:
         calls = [answer.call for answer in answered if answer.call.id in self._known]
         known = {call.id: await self._examples.of_call(self._claim.doc, call) for call in calls}
         # One way to a thread and back for many of them: that may take longer than judging one.
-        verdicts = await asyncio.to_thread(self._verdicts, answered, known)
+        vectors = {id: await self._assessor.recalled(example) for id, example in known.items() if example}
+        verdicts = await asyncio.to_thread(self._verdicts, answered, known, vectors)
         for answer, verdict in zip(answered, verdicts, strict=True):
             if example := known.get(answer.call.id):
                 self.tally.note(example)
@@ -240,15 +242,20 @@ class _Run:
         if len(self._writing) >= MOST_WRITING:
             await self._written()
 
-    def _verdicts(self, answered: Sequence[Answer], known: Mapping[str, Document | None]) -> list[Verdict]:
+    def _verdicts(
+        self,
+        answered: Sequence[Answer],
+        known: Mapping[str, Document | None],
+        vectors: Mapping[str, Vector | None],
+    ) -> list[Verdict]:
         """Return what checks and gates say of replies, in order. CPU work: about 1 ms a reply."""
         found = []
         for answer in answered:
             if example := known.get(answer.call.id):
-                found.append(self._gates.recall(example))
+                found.append(self._gates.recall(example, vectors[answer.call.id]))
             else:
-                alone = answer.alone or self._assessor.screened(answer.call, answer.reply["text"])
-                found.append(self._gates.compared(alone))
+                alone = answer.alone or Alone(self._assessor.screened(answer.call, answer.reply["text"]))
+                found.append(self._gates.compared(alone, example_id(answer.call)))
         return found
 
     async def _written(self) -> None:

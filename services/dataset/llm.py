@@ -7,21 +7,21 @@ import contextlib
 import email.utils
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from services.common.errors import FineTuneFlowError, Unavailable
+from services.dataset.completions import read, response_format
 from services.dataset.core.budget import NO_PRICES, Prices
 from services.dataset.core.pace import Pace
+from services.dataset.core.vectors import Embedded, embedded
 from services.dataset.ports import Reply
 from services.dataset.sharing import Share
 from services.dataset.slots import Slot, Slots
 from services.dataset.transport import Answer, NoAnswer, Transport
 
-MOST_TOKENS = 1_000_000_000
-"""Most tokens that a call is believed to have taken."""
 TRIES = 5
 """Calls made for one reply, at least where there is patience, else at most."""
 PATIENCE_SECONDS = 60.0
@@ -40,6 +40,7 @@ _REFUSED = {
     404: "the URL or the model is unknown",
 }
 _OF_THE_CALL = (400, 413, 422)
+Answered = TypeVar("Answered")
 _FALLBACK = {"SCHEMA": "OBJECT", "OBJECT": "TEXT"}
 
 
@@ -110,7 +111,7 @@ class LlmClient:
         self._backoff_seconds = backoff_seconds
         self._key = key
         self._sent = ""
-        url = endpoint.base_url.rstrip("/") + "/chat/completions"
+        url = endpoint.base_url.rstrip("/")
         self._http = Transport(url, proxies=not _is_loopback(url))
 
     @property
@@ -152,13 +153,37 @@ class LlmClient:
             "seed": seed,
             "stream": False,
         }
+        reply, late = await self._insisted(lambda attempt: self._call(body, schema, attempt), patience)
+        return replace(reply, late=late)
+
+    async def embed(self, model: str, texts: Sequence[str], *, patience: float = 0) -> Embedded:
+        """Return the vectors of some texts, in one call to `/embeddings`; tried again as complete does.
+
+        Raises:
+            CallRefused: the server takes others, perhaps.
+            Unavailable: LLM_UNAVAILABLE.
+        """
+        body = {"model": model, "input": list(texts)}
+
+        async def call(attempt: int) -> Embedded:
+            answer = await self._post("/embeddings", body)
+            return self._read(answer, "a list of embeddings", lambda found: embedded(found, len(texts), attempt))
+
+        found, late = await self._insisted(call, patience)
+        return replace(found, late=late)
+
+    async def _insisted(self, call: Callable[[int], Awaitable[Answered]], patience: float) -> tuple[Answered, int]:
+        """Make a call, which gets the number of those that failed before, until it is answered.
+
+        Returns: the answer, and how many of those that failed ran into their time limit.
+        """
         began, attempt, late = time.monotonic(), 0, 0
         while True:
             if self._share and not self._http.closed:
                 self._share.hold(self.slots)
             try:
                 async with self.slots.one() as slot:
-                    return replace(await self._tried(slot, body, schema, attempt), late=late)
+                    return await self._tried(slot, call(attempt)), late
             except _Again as error:
                 attempt, late = attempt + 1, late + error.late
                 if attempt >= TRIES and time.monotonic() - began >= patience:
@@ -167,10 +192,10 @@ class LlmClient:
                 pause = error.pause or random.uniform(0, min(longest, MAX_PAUSE_SECONDS))  # noqa: S311 - jitter
             await asyncio.sleep(pause)
 
-    async def _tried(self, slot: Slot, body: dict[str, Any], schema: dict[str, Any], attempt: int) -> Reply:
+    async def _tried(self, slot: Slot, call: Awaitable[Answered]) -> Answered:
         """Make a call and let the endpoint's pace know what came of it."""
         try:
-            reply = await self._call(body, schema, attempt)
+            reply = await call
         except _Again as error:
             if error.busy or error.late:
                 slot.refused(error.pause, error.late)
@@ -181,13 +206,13 @@ class LlmClient:
     async def _call(self, body: dict[str, Any], schema: dict[str, Any], attempt: int) -> Reply:
         while True:
             mode = self._mode
-            answer = await self._post({**body, **_format(mode, schema)})
+            answer = await self._post("/chat/completions", {**body, **response_format(mode, schema)})
             if self._refuses_mode(answer.status, attempt) and mode in _FALLBACK:
                 if mode == self._mode:
                     self._mode = _FALLBACK[mode]
                 continue
             try:
-                reply = self._read(answer, attempt)
+                reply = self._read(answer, "a chat completion", lambda found: read(found, attempt))
             except CallRefused:
                 # It was refused in every way, so the way was not the reason.
                 self._mode = self._mode if self._proven else "SCHEMA"
@@ -199,18 +224,18 @@ class LlmClient:
         """Whether a status may be about response_format: some servers answer 500 to one that they do not know."""
         return not self._proven and (code in (400, 422) or (code in (500, 501) and attempt > 0))
 
-    async def _post(self, body: dict[str, Any]) -> Answer:
+    async def _post(self, path: str, body: dict[str, Any]) -> Answer:
         """Return the whole answer, of limited length, within the time that a call may take."""
         if self._http.closed:
             raise self._unavailable("no answer, for the endpoint was deleted")
         key = self._sent = self._key()
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         try:
-            return await self._http.post(body, headers, self.endpoint.timeout_seconds)
+            return await self._http.post(path, body, headers, self.endpoint.timeout_seconds)
         except NoAnswer as error:
             raise _Again(str(error), late=error.late) from error
 
-    def _read(self, answer: Answer, attempt: int) -> Reply:
+    def _read(self, answer: Answer, kind: str, form: Callable[[Any], Answered]) -> Answered:
         code = answer.status
         if code in _AGAIN:
             raise _Again(f"status {code}", _retry_after(answer.retry_after), busy=code in _BUSY)
@@ -220,8 +245,8 @@ class LlmClient:
         if code != 200:
             raise self._unavailable(f"status {code}: {_REFUSED.get(code) or self._scrub(answer.text)[:200]}")
         with contextlib.suppress(ValueError, TypeError, LookupError, AttributeError, RecursionError, OverflowError):
-            return _reply(answer.json(), attempt)
-        raise _Again("an answer that is not a chat completion")
+            return form(answer.json())
+        raise _Again(f"an answer that is not {kind}")
 
     def _scrub(self, text: str) -> str:
         key = self._sent
@@ -233,39 +258,6 @@ class LlmClient:
     def _told(self, words: str, perhaps: str = "") -> str:
         remedy = " ".join(filter(None, (perhaps, "Check its URL, model and key.")))
         return f"The LLM at {self.endpoint.base_url} (model {self.endpoint.model}) gave {words}. {remedy}"
-
-
-def _format(mode: str, schema: dict[str, Any]) -> dict[str, Any]:
-    if mode == "SCHEMA":
-        return {
-            "response_format": {
-                "type": "json_schema",
-                "json_schema": {"name": "example", "strict": True, "schema": schema},
-            }
-        }
-    return {"response_format": {"type": "json_object"}} if mode == "OBJECT" else {}
-
-
-def _reply(answer: Any, retries: int) -> Reply:
-    """Read a chat completion. Raises ValueError, TypeError, LookupError or AttributeError if it is none."""
-    message = answer["choices"][0]["message"]
-    content = message["content"] or ""
-    if not isinstance(content, str):
-        content = "".join(part.get("text", "") for part in content)
-    usage = answer.get("usage") or {}
-    thought = message.get("reasoning_content") or message.get("reasoning") or ""
-    return Reply(
-        reasoning=thought if isinstance(thought, str) else "",
-        text=content,
-        prompt_tokens=_tokens(usage, "prompt_tokens"),
-        completion_tokens=_tokens(usage, "completion_tokens"),
-        retries=retries,
-    )
-
-
-def _tokens(usage: Any, name: str) -> int:
-    """Return a count of tokens; whatever a server says, it is one that can be added up and stored."""
-    return min(max(0, int(usage.get(name) or 0)), MOST_TOKENS)
 
 
 def _retry_after(text: str) -> float:

@@ -12,38 +12,43 @@ from services.common.errors import InvalidArgument
 from services.dataset.askers import askers
 from services.dataset.asking import Asker
 from services.dataset.assessing import Assessor
-from services.dataset.core.example import Source, Verdict
+from services.dataset.core.example import Source
 from services.dataset.endpoints import Endpoints
-from services.dataset.gates import Gates
+from services.dataset.gates import Alone, Gates
 from services.dataset.ports import Document as File
 from services.dataset.ports import Documents, Reply
 from services.dataset.rounds import Maker
 from services.dataset.spec import Call
-from services.dataset.store import Used, answered, describe
+from services.dataset.store import Used, answered, describe, example_id
 
 MAX_CALLS = 10
 DEFAULT_CALLS = 3
 
 
 class _Passing:
-    """Records of calls that nobody asks for again."""
+    """Records of calls that are kept as long as a preview takes."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, Document] = {}
 
     async def get(self, uid: str, id: str) -> Document | None:
-        """Return the record of a call: none is kept."""
-        return None
+        """Return the record of a call, or None."""
+        return self._kept.get(id)
 
     async def record(
         self, uid: str, id: str, reply: Reply, seconds: float, charged: tuple[float, float], prompt_bytes: int
     ) -> Document:
-        """Return the record of an answered call."""
-        return {"seconds": seconds, "charged": charged, "prompt_bytes": prompt_bytes, **answered(reply)}
+        """Record an answered call. Repeating it returns the first record."""
+        record = {"seconds": seconds, "charged": charged, "prompt_bytes": prompt_bytes, **answered(reply)}
+        return self._kept.setdefault(id, record)
 
     async def recorded(self, uid: str) -> tuple[dict[str, Used], set[str]]:
         """Return that nothing was used before."""
         return {}, set()
 
     async def delete(self, uid: str) -> None:
-        """Nothing is kept."""
+        """Remove the calls."""
+        self._kept.clear()
 
 
 class Preview:
@@ -73,10 +78,11 @@ class Preview:
         chosen = [planned.calls[i * len(planned.calls) // made] for i in range(made)]
         began = time.monotonic()
         gates = Gates(spec, planned.template)
-        looked_at = await _side_by_side(asked.asker, Assessor(planned, gates, asked.judge), chosen)
+        assessor = Assessor(planned, gates, asked.judge, asked.embedder)
+        looked_at = await _side_by_side(asked.asker, assessor, chosen)
         examples = []
         for call, (reply, alone) in zip(chosen, looked_at, strict=True):
-            verdict = await asyncio.to_thread(gates.compared, alone)
+            verdict = await asyncio.to_thread(gates.compared, alone, example_id(call))
             described = describe(call, verdict, planned.template.name)
             extra: dict[str, Any] = {"prompt_version": planned.template.version, "llm": resolved["llm"]}
             examples.append({**described, **extra, "_id": "", "reply_tokens": reply["completion_tokens"]})
@@ -97,10 +103,10 @@ class Preview:
         return found
 
 
-async def _side_by_side(asker: Asker, assessor: Assessor, calls: Sequence[Call]) -> list[tuple[Document, Verdict]]:
+async def _side_by_side(asker: Asker, assessor: Assessor, calls: Sequence[Call]) -> list[tuple[Document, Alone]]:
     """Make some calls and look at each reply by itself; if one fails, the others are given up."""
 
-    async def looked_at(call: Call) -> tuple[Document, Verdict]:
+    async def looked_at(call: Call) -> tuple[Document, Alone]:
         reply = await asker.answer(call)
         return reply, await assessor.assess(call, reply["text"])
 

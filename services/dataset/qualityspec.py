@@ -6,6 +6,7 @@ from typing import Any
 
 from finetuneflow.dataset.v1 import dataset_pb2
 from services.common.errors import InvalidArgument
+from services.dataset.core.alike import THRESHOLD
 from services.dataset.core.judging import HIGHEST, LEAST, LOWEST
 from services.dataset.core.masking import OTHERS
 from services.dataset.core.pii import KINDS
@@ -52,7 +53,17 @@ def quality(wanted: dataset_pb2.DatasetSpec) -> dict[str, Any]:
         found["near_duplicate"] = wanted.near_duplicate
     if wanted.HasField("judge"):
         found["judge"] = _judge(wanted.judge)
+    if wanted.HasField("semantic_duplicates"):
+        found["semantic_duplicates"] = _semantic(wanted.semantic_duplicates)
     return found
+
+
+def _semantic(wanted: dataset_pb2.SemanticDuplicates) -> dict[str, Any]:
+    """Return the settings of the search for semantic duplicates; endpoint and model stay as they are."""
+    threshold = wanted.threshold if wanted.HasField("threshold") else THRESHOLD
+    if not 0.5 <= threshold <= 1:
+        raise InvalidArgument(f"threshold is {threshold:g}; use 0.5 to 1.", field="spec.semantic_duplicates.threshold")
+    return {"llm_endpoint": wanted.llm_endpoint, "model": wanted.model, "threshold": threshold}
 
 
 def _judge(wanted: dataset_pb2.Judge) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from services.dataset.answers import Answer
 from services.dataset.core.example import Verdict
+from services.dataset.gates import Alone
 from services.dataset.llm import CallRefused
 from services.dataset.spec import Call
 from services.dataset.store import REFUSED_CALL
@@ -20,7 +21,7 @@ IN_A_ROW = 5
 def refused(call: Call, error: CallRefused) -> Answer:
     """Return what stands for the reply to a call that was refused."""
     verdict = Verdict(drop_reason=REFUSED_CALL, detail=str(error)[:200])
-    return Answer(call, {"text": "", "completion_tokens": 0}, verdict, error)
+    return Answer(call, {"text": "", "completion_tokens": 0}, Alone(verdict), error)
 
 
 class Refusals:

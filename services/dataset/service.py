@@ -71,9 +71,12 @@ class Datasets:
         files = await self._documents.files(parent, spec["files"])
         spec["files"] = [f.name for f in files]
         records = [asdict(f) for f in files]
-        if "judge" in spec:
-            judge = spec["judge"]
-            judge["llm_endpoint"] = await self._endpoints.resolve(judge["llm_endpoint"] or spec["llm_endpoint"])
+        for name in ("judge", "semantic_duplicates"):
+            if further := spec.get(name):
+                further["llm_endpoint"] = await self._endpoints.resolve(further["llm_endpoint"] or spec["llm_endpoint"])
+        if semantic := spec.get("semantic_duplicates"):
+            embeds = await self._endpoints.resources.get(semantic["llm_endpoint"])
+            semantic["model"] = semantic["model"] or embeds["model"]
         for used in used_endpoints(spec).values():
             priced = await self._endpoints.resources.get(used)
             if spec["max_cost"] and prices(priced) == NO_PRICES:

@@ -66,7 +66,8 @@ def complete(wanted: dataset_pb2.DatasetSpec) -> dict[str, Any]:
 
 def used_endpoints(spec: dict[str, Any]) -> dict[str, str]:
     """Return the names of the endpoints that a dataset asks, by what they are asked for; "" for its examples."""
-    further = {"judge": spec["judge"]["llm_endpoint"]} if "judge" in spec else {}
+    settings = {"judge": spec.get("judge"), "embed": spec.get("semantic_duplicates")}
+    further = {purpose: found["llm_endpoint"] for purpose, found in settings.items() if found}
     return {"": spec["llm_endpoint"], **further}
 
 

@@ -12,6 +12,9 @@ from services.dataset.core.budget import NO_PRICES, Amount, Budget, Prices
 from services.dataset.ports import Reply
 from services.dataset.store import USAGE, Used, purpose
 
+EMBEDDED = "embed"
+"""Purpose of the records of texts that were embedded."""
+
 
 class BudgetReached(Exhausted):
     """A call could pass a budget, so it is not made; `reason` says which: MAX_TOKENS_TOTAL or MAX_COST."""
@@ -104,7 +107,9 @@ class Spending:
 
     def usage(self) -> dict[str, Any]:
         """Return what was used in all, the cost, and under "parts" the same figures by purpose."""
-        total = {name: sum(used.figures[name] for used in self._used.values()) for name in ("calls", *USAGE)}
+        total = {name: sum(used.figures[name] for used in self._used.values()) for name in USAGE}
+        # A text that was embedded is no call: one call has many.
+        total["calls"] = sum(used.figures["calls"] for part, used in self._used.items() if part != EMBEDDED)
         parts = {part: dict(used.figures) for part, used in self._used.items() if part}
         cost = sum(
             self.prices(part).cost(used.figures["prompt_tokens"], used.figures["completion_tokens"])

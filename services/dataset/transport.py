@@ -51,14 +51,14 @@ class Transport:
         proxies: whether the environment's proxies are used.
     """
 
-    def __init__(self, url: str, proxies: bool) -> None:
-        self._url = url
+    def __init__(self, base_url: str, proxies: bool) -> None:
+        self._base_url = base_url
         self._proxies = proxies
         self._session: aiohttp.ClientSession | None = None
         self.closed = False
 
-    async def post(self, body: Mapping[str, Any], headers: Mapping[str, str], seconds: float) -> Answer:
-        """Send a JSON body and return the answer.
+    async def post(self, path: str, body: Mapping[str, Any], headers: Mapping[str, str], seconds: float) -> Answer:
+        """Send a JSON body to a path below the base URL and return the answer.
 
         Raises:
             NoAnswer: no connection, no answer in that time, or one of more than 4 MiB.
@@ -67,7 +67,7 @@ class Transport:
         try:
             # The list of URLs that may be called would mean little if a server could send its callers elsewhere.
             async with self._opened().post(
-                self._url, json=body, headers=headers, timeout=timeout, allow_redirects=False
+                self._base_url + path, json=body, headers=headers, timeout=timeout, allow_redirects=False
             ) as answer:
                 content = bytearray()
                 async for block in answer.content.iter_any():
@@ -83,7 +83,7 @@ class Transport:
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
             # httpx brings certificates along, where the system has none, and knows the variables that name others.
-            secure = httpx.create_ssl_context() if self._url.startswith("https:") else False
+            secure = httpx.create_ssl_context() if self._base_url.startswith("https:") else False
             connector = aiohttp.TCPConnector(limit=0, ssl=secure)
             self._session = aiohttp.ClientSession(connector=connector, trust_env=self._proxies)
         return self._session

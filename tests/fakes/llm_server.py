@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import json
 import re
 from collections.abc import AsyncIterator, Callable
@@ -118,6 +119,25 @@ def good_reply(request: Request) -> dict[str, Any]:
     return {**reply, "reasoning": thought} if "reasoning" in wanted else reply
 
 
+def embed(request: Request) -> Answer:
+    """Vectors of the texts' words, whatever their order, and with a few synonyms as one."""
+    rows = [{"index": n, "embedding": vector(text)} for n, text in enumerate(request.body["input"])]
+    usage = {"prompt_tokens": 10 * len(rows), "total_tokens": 10 * len(rows)}
+    return Answer(raw=json.dumps({"object": "list", "data": rows[::-1], "usage": usage}).encode())
+
+
+SYNONYMS = {"costs": "price", "cost": "price", "heavy": "weighs", "weigh": "weighs", "weight": "weighs"}
+
+
+def vector(text: str) -> list[float]:
+    """Return how often the words of a text fall into each of 256 places: the same for the same words."""
+    found = [0.0] * 256
+    for word in re.findall(r"\w+", text.lower()):
+        digest = hashlib.sha256(SYNONYMS.get(word, word).encode()).digest()
+        found[digest[0]] += 1 if digest[1] % 2 else -1
+    return found if any(found) else [1.0] * 256
+
+
 def fenced(request: Request) -> Answer:
     """The example in a Markdown fence, with thinking before it and words after it."""
     return Answer(
@@ -182,6 +202,13 @@ class LlmServer:
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
         self._port = 0
+        self.embeddings: list[Request] = []
+        self.embedding_script = embed
+
+    def _script_of(self, path: str) -> Script:
+        if path.endswith("/chat/completions"):
+            return self.script
+        return self.embedding_script if path.endswith("/embeddings") else status(404)
 
     @property
     def url(self) -> str:
@@ -228,12 +255,13 @@ class LlmServer:
             await _send(writer, Answer(raw=json.dumps({"data": [{"id": MODEL}]}).encode()), {})
             return
         lower = {name.lower(): value for name, value in plain.items()}
-        request = Request(len(self.requests), lower, json.loads(body))
-        self.requests.append(request)
+        kept = self.embeddings if path.endswith("/embeddings") else self.requests
+        request = Request(len(kept), lower, json.loads(body))
+        kept.append(request)
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
         try:
-            answer = self.script(request) if path.endswith("/chat/completions") else Answer(status=404, raw=b"no")
+            answer = self._script_of(path)(request)
             await asyncio.sleep(answer.hang)
         finally:
             self.at_once -= 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import random
 import sqlite3
@@ -13,12 +14,14 @@ from typing import Any
 
 import pytest
 
-from finetuneflow.dataset.v1 import dataset_service_pb2_grpc
+from finetuneflow.dataset.v1 import dataset_pb2, dataset_service_pb2_grpc
 from services.common.natsserver import NatsServer
+from services.dataset.embedder import BATCH
 from tests.fakes import dataset_process, llm_server
 from tests.fakes.datasets import (
     balanced,
     dataset_service,
+    drops,
     ended,
     endpoint,
     examples,
@@ -33,6 +36,7 @@ from tests.fakes.running import channel_to
 from tests.fakes.servers import free_ports
 
 KILLS = 20
+FEW_KILLS = 4
 AT_ONCE = 4
 FILES, CHUNKS = 40, 3
 
@@ -41,6 +45,15 @@ def slow(request: Request) -> Answer:
     """The same answer to the same prompt, each prompt after a time of its own."""
     text = llm_server.good(request).text
     return Answer(text, hang=random.Random(text).uniform(0.01, 0.05))
+
+
+def judged(request: Request) -> Answer:
+    """The same, and a judge's reply that no other prompt gets."""
+    answer = slow(request)
+    if "score" not in answer.text:
+        return answer
+    told = hashlib.sha256(request.asked.encode()).hexdigest()
+    return Answer(json.dumps({"reason": told, "score": 1 if told[0] in "012" else 5}), hang=answer.hang)
 
 
 def recorded(state: Path) -> set[str]:
@@ -71,13 +84,40 @@ async def test_a_dataset_whose_service_is_killed_twenty_times_equals_one_that_ne
     assert not answers
 
 
-async def uninterrupted(state: Path, server: llm_server.LlmServer) -> tuple[Any, int]:
+@pytest.mark.timeout(180)
+async def test_with_a_judge_and_embeddings_it_is_the_same(tmp_path: Path) -> None:
+    """Scores and vectors that have a record are not bought again, and the same examples are dropped."""
+    spec = {"judge": dataset_pb2.Judge(min_score=3), "semantic_duplicates": dataset_pb2.SemanticDuplicates()}
+    async with llm(judged) as server:
+        whole, begun = await uninterrupted(tmp_path / "whole", server, **spec)
+        embedded = Counter(text for r in server.embeddings for text in r.body["input"])
+        dataset, everything, answers = await interrupted(tmp_path / "killed", server, FEW_KILLS, **spec)
+        asked = Counter(server.prompts[begun:])
+        texts = Counter(text for r in server.embeddings for text in r.body["input"]) - embedded
+
+    assert (state(dataset), balanced(dataset)) == ("SUCCEEDED", True)
+    assert drops(dataset) == drops(whole)
+    assert drops(dataset)["JUDGED_BELOW"] > 0
+    assert dataset.versions[0].artifact.sha256 == whole.versions[0].artifact.sha256
+    assert len(everything) == len({e.name for e in everything})
+    assert set(asked) == set(server.prompts[:begun])
+    assert (dataset.usage.calls, dataset.usage.judge_calls) == (begun, whole.usage.judge_calls)
+    assert asked.total() - begun <= FEW_KILLS * AT_ONCE
+    assert set(texts) == set(embedded)
+    assert dataset.usage.embedded_texts == whole.usage.embedded_texts == embedded.total()
+    assert texts.total() - embedded.total() <= FEW_KILLS * BATCH
+    assert not answers
+
+
+async def uninterrupted(state: Path, server: llm_server.LlmServer, **spec: Any) -> tuple[Any, int]:
     """Generate the dataset in peace; return it and the calls that it took."""
     async with dataset_service(state, server, library(FILES, CHUNKS)) as (stub, _):
-        return await generated(stub), len(server.requests)
+        return await generated(stub, **spec), len(server.requests)
 
 
-async def interrupted(state: Path, server: llm_server.LlmServer) -> tuple[Any, list[Any], list[str]]:
+async def interrupted(
+    state: Path, server: llm_server.LlmServer, kills: int = KILLS, **spec: Any
+) -> tuple[Any, list[Any], list[str]]:
     """Generate it by a service that is killed at random moments.
 
     Returns: the dataset, its examples, and the prompts that were asked although their answers were recorded.
@@ -88,7 +128,7 @@ async def interrupted(state: Path, server: llm_server.LlmServer) -> tuple[Any, l
     bought_again: list[str] = []
     address = f"127.0.0.1:{free_ports(1)[0]}"
     try:
-        for kill in range(KILLS + 1):
+        for kill in range(kills + 1):
             known, before = recorded(state) if kill else set(), len(server.requests)
             process = dataset_process.start(state, nats.url, address, FILES, CHUNKS)
             try:
@@ -96,8 +136,8 @@ async def interrupted(state: Path, server: llm_server.LlmServer) -> tuple[Any, l
                     stub: Any = dataset_service_pb2_grpc.DatasetServiceStub(channel)
                     if kill == 0:
                         await stub.CreateLlmEndpoint(endpoint(server, max_concurrency=AT_ONCE), wait_for_ready=True)
-                        await stub.CreateDataset(wanted(), wait_for_ready=True)
-                    if kill == KILLS:
+                        await stub.CreateDataset(wanted(**spec), wait_for_ready=True)
+                    if kill == kills:
                         await channel.channel_ready()
                         return await ended(stub), await examples(stub, "*"), bought_again
                     enough = before + moments.randint(0, 12)
@@ -106,7 +146,7 @@ async def interrupted(state: Path, server: llm_server.LlmServer) -> tuple[Any, l
             finally:
                 process.kill()
                 await asyncio.to_thread(process.join)
-                bought_again += [r.asked for r in server.requests[before:] if llm_server.good(r).text in known]
+                bought_again += [r.asked for r in server.requests[before:] if server.script(r).text in known]
     finally:
         await nats.stop()
     raise AssertionError

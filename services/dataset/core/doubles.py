@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from services.dataset.core.checks import Seen
 from services.dataset.core.compared import Compared, compared
@@ -51,11 +53,14 @@ class Doubles:
         self._facts: list[Facts] = []
         self._prompts: list[str] = []
 
-    def judge(self, verdict: Verdict, by: Compared | None = None) -> Verdict:
+    def judge(
+        self, verdict: Verdict, by: Compared | None = None, also: Callable[[Verdict], Verdict] | None = None
+    ) -> Verdict:
         """Return the verdict, or DUPLICATE or NEAR_DUPLICATE; an accepted one is remembered.
 
         Args:
             by: what it is compared by; None for all that it teaches.
+            also: what else may be said of one that is accepted so far, before it is remembered.
         """
         if not verdict.accepted:
             return verdict
@@ -63,17 +68,31 @@ class Doubles:
         seen = replace(verdict, prompt=by.prompt)
         found = self._seen.compared(seen)
         if found.accepted and self._near:
-            found = self._compared(found, by.whole, self._near)
-        if found.accepted:
-            self._seen.remember(seen)
-        return replace(verdict, drop_reason=found.drop_reason, detail=found.detail)
+            found = self._beside(found, by.whole, self._near)
+        verdict = replace(verdict, drop_reason=found.drop_reason, detail=found.detail)
+        if also and verdict.accepted:
+            verdict = also(verdict)
+        if verdict.accepted:
+            self._remember(seen, by.whole)
+        return verdict
 
-    def _compared(self, verdict: Verdict, text: str, known: Nearness) -> Verdict:
-        told, plain = facts(text), normalise(text).text
+    def _beside(self, verdict: Verdict, text: str, known: Nearness) -> Verdict:
+        told, plain = _sketch(text)
         for number in known.near(plain):
             if told.same(self._facts[number]):
                 return replace(verdict, drop_reason="NEAR_DUPLICATE", detail=self._prompts[number][:200])
-        known.add(plain)
-        self._facts.append(told)
-        self._prompts.append(verdict.prompt)
         return verdict
+
+    def _remember(self, seen: Verdict, text: str) -> None:
+        self._seen.remember(seen)
+        if self._near:
+            told, plain = _sketch(text)
+            self._near.add(plain)
+            self._facts.append(told)
+            self._prompts.append(seen.prompt)
+
+
+@lru_cache(maxsize=8)
+def _sketch(text: str) -> tuple[Facts, str]:
+    """Return a text's facts and its normal form; what is asked for is mostly remembered next."""
+    return facts(text), normalise(text).text

@@ -19,8 +19,9 @@ _SPEED = (0.6, 1.6)
 """How far the time may be: servers have other work too."""
 
 
-_JUDGED = (0.5, 1.0)
-"""Share of the replies that a judge is asked about, without a measurement: those that the checks let through."""
+_FURTHER = (0.5, 1.0)
+"""Share of the replies that something more is asked about, without a measurement: those that the checks let through."""
+EMBEDDED = "embed"
 
 
 @dataclass(frozen=True)
@@ -45,10 +46,11 @@ class History:
         """Return the history of some datasets' usages; those that lack a figure are left out.
 
         Args:
-            purpose: "judge", or "" for the calls that were to bring examples.
+            purpose: "judge", "embed", or "" for the calls that were to bring examples.
         """
         found = [_of(usage, purpose) for usage in usages]
-        whole = [u for u in found if all(u.get(name) for name in _FIGURES)]
+        needed = [name for name in _FIGURES if purpose != EMBEDDED or name != "completion_tokens"]
+        whole = [u for u in found if all(u.get(name) for name in needed)]
         return cls(**{name: sum(u[name] for u in whole) for name in _FIGURES})
 
 
@@ -63,6 +65,7 @@ def _of(usage: Mapping[str, Any], purpose: str) -> dict[str, float]:
         found = {name: parts.get(purpose, {}).get(name, 0) for name in _SUMS}
     else:
         found = {name: usage.get(name, 0) - sum(part[name] for part in parts.values()) for name in _SUMS}
+        found["calls"] += parts.get(EMBEDDED, {}).get("calls", 0)  # a text that was embedded is no call
     return {**found, "seconds": usage.get("seconds", 0), "timed": usage.get("calls", 0)}
 
 
@@ -103,19 +106,22 @@ class Expected:
         }
 
 
-def judged(calls: Range, generation: History, judging: History) -> Range:
-    """Return how many calls to a judge so many calls bring, from the share of earlier ones that it was asked about."""
-    if not generation.calls or not judging.calls:
-        return calls[0] * _JUDGED[0], calls[1] * _JUDGED[1]
-    share = judging.calls / generation.calls
+def further(calls: Range, generation: History, asked: History) -> Range:
+    """Return how many further calls so many calls bring, from the share of earlier ones that some were made about."""
+    if not generation.calls or not asked.calls:
+        return calls[0] * _FURTHER[0], calls[1] * _FURTHER[1]
+    share = asked.calls / generation.calls
     return calls[0] * min(1.0, share * _MEASURED[0]), calls[1] * min(1.0, share * _MEASURED[1])
 
 
-def estimate(spec: Mapping[str, Any], generation: Expected, judging: Expected | None = None) -> dict[str, Any]:
+def estimate(
+    spec: Mapping[str, Any], generation: Expected, judging: Expected | None = None, embedding: Expected | None = None
+) -> dict[str, Any]:
     """Return the ranges of calls, tokens, cost and seconds; seconds are 0 to 0 where nothing was measured.
 
     Args:
         judging: the calls to a judge; None without one.
+        embedding: the texts to embed, each as a call; None if there are none.
     """
     uses = [expected.use(spec["max_tokens"]) for expected in (generation, judging) if expected]
     found = {name: (sum(u[name][0] for u in uses), sum(u[name][1] for u in uses)) for name in uses[0]}
@@ -123,6 +129,11 @@ def estimate(spec: Mapping[str, Any], generation: Expected, judging: Expected | 
         found["judge_calls"] = judging.calls
         if not judging.history.timed:
             found["seconds"] = (0.0, 0.0)
+    if embedding:
+        texts = embedding.use(0)
+        for name in ("prompt_tokens", "cost"):
+            found[name] = (found[name][0] + texts[name][0], found[name][1] + texts[name][1])
+        found["embedded_texts"] = embedding.calls
     bounds = _shares(found, spec)
     # A budget that ends the dearest course early allows more calls in the cheapest one.
     widest = (min(bounds), max(bounds))

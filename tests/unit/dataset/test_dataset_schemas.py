@@ -6,12 +6,12 @@ import json
 
 import pytest
 
+from services.dataset.completions import MOST_TOKENS, read
 from services.dataset.core import replies
 from services.dataset.core.aim import aims
 from services.dataset.core.formats.decoding import json_list
 from services.dataset.core.schemas import refused
 from services.dataset.core.statistics import Figures
-from services.dataset.llm import MOST_TOKENS, _reply
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_counts_of_tokens_can_be_added_up_and_stored(told: int | None, kept: int
     """Whatever a server says."""
     answer = {"choices": [{"message": {"content": "x"}}], "usage": {"prompt_tokens": told}}
 
-    assert _reply(answer, 0).prompt_tokens == kept
+    assert read(answer, 0).prompt_tokens == kept
 
 
 def test_a_document_with_examples_on_both_sides_has_no_side() -> None:

@@ -72,8 +72,9 @@ def dataset_spec(
     if args.extract:
         spec.extraction_schema = read_text(args.extract)
     _fill(spec, flags, args)
-    if spec.judge.llm_endpoint:
-        spec.judge.llm_endpoint = names.full("llmEndpoints", spec.judge.llm_endpoint)
+    for further in (spec.judge, spec.semantic_duplicates):
+        if further.llm_endpoint:
+            further.llm_endpoint = names.full("llmEndpoints", further.llm_endpoint)
     return spec
 
 

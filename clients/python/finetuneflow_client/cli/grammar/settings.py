@@ -101,6 +101,18 @@ DATASET = (
     Setting("judge", bool, "have an LLM score each example from 1 to 5: is it faithful to its source?"),
     Setting("judge.llm_endpoint", str, "LLM endpoint that judges; otherwise the dataset's own", flag="judge_llm"),
     Setting("judge.min_score", float, "least score of the judge, 1 to 5; below 3 is dropped", flag="judge_min"),
+    Setting(
+        "semantic_duplicates.model", str, "drop what says the same by vectors of this model", flag="embedding_model"
+    ),
+    Setting(
+        "semantic_duplicates.llm_endpoint", str, "endpoint with /embeddings; otherwise the LLM's", flag="embedding_llm"
+    ),
+    Setting(
+        "semantic_duplicates.threshold",
+        float,
+        "least cosine of embeddings that count as the same, 0.5 to 1",
+        flag="semantic_duplicate",
+    ),
     Setting("canaries", list, "texts that no example may hold, by comma"),
     Setting("inherit_reviews_from", str, "dataset whose reviews the same texts take over", metavar="DATASET"),
     Setting("language", str, "language to write in, as de; otherwise the document's", metavar="CODE"),
@@ -119,7 +131,7 @@ STRATEGIES = ("structure", "markdown", "code")
 # In `ftf run`, where all meet, names that occur twice say which is meant.
 RUN_CHUNK = (replace(CHUNK[0], flag="chunk_tokens"), *CHUNK[1:])
 RUN_DATASET = tuple(
-    replace(s, flag={"max_tokens": "reply_tokens", "seed": "sampling_seed"}.get(s.field, "")) for s in DATASET
+    replace(s, flag={"max_tokens": "reply_tokens", "seed": "sampling_seed"}.get(s.field, s.flag)) for s in DATASET
 )
 
 

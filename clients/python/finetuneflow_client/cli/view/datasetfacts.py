@@ -59,6 +59,7 @@ def _origin(dataset: dataset_pb2.Dataset) -> dict[str, str]:
         "files": wording.many(len(dataset.spec.files), "file"),
         "llm": dataset.spec.llm_endpoint,
         "judge": _judge(dataset),
+        "embeddings": _embeddings(dataset),
         "usage": f"{wording.many(usage.calls, 'call')}, {usage.prompt_tokens:,} prompt and "
         f"{usage.completion_tokens:,} reply tokens, {wording.duration(usage.seconds)}"
         + (f", cost {usage.cost:,.4f}" if usage.cost else ""),
@@ -72,3 +73,12 @@ def _judge(dataset: dataset_pb2.Dataset) -> str:
     if not dataset.spec.HasField("judge"):
         return ""
     return f"{judge.llm_endpoint}, from {judge.min_score:g} of 5; {wording.many(dataset.usage.judge_calls, 'call')}"
+
+
+def _embeddings(dataset: dataset_pb2.Dataset) -> str:
+    """Return which vectors examples are compared by, from which cosine on they are the same, and how many there are."""
+    found = dataset.spec.semantic_duplicates
+    if not dataset.spec.HasField("semantic_duplicates"):
+        return ""
+    texts = wording.many(dataset.usage.embedded_texts, "text")
+    return f"{found.model} of {found.llm_endpoint}, the same from {found.threshold:g}; {texts}"

@@ -17,12 +17,17 @@ def estimate_rows(dataset: dataset_pb2.Dataset) -> list[tuple[str, str, str]]:
     rows = [
         ("calls", _range(expected.calls, _count), _count(usage.calls)),
         ("of them to the judge", _range(expected.judge_calls, _count), _count(usage.judge_calls)),
+        ("texts embedded", _range(expected.embedded_texts, _count), _count(usage.embedded_texts)),
         ("prompt tokens", _range(expected.prompt_tokens, _count), _count(usage.prompt_tokens)),
         ("reply tokens", _range(expected.completion_tokens, _count), _count(usage.completion_tokens)),
         ("cost", _range(expected.cost, _money), _money(usage.cost)),
         ("time", _range(expected.seconds, wording.duration), wording.duration(usage.seconds)),
     ]
-    optional = {"cost": expected.cost.high, "of them to the judge": expected.judge_calls.high}
+    optional = {
+        "cost": expected.cost.high,
+        "of them to the judge": expected.judge_calls.high,
+        "texts embedded": expected.embedded_texts.high,
+    }
     return [row for row in rows if optional.get(row[0], True)]
 
 
