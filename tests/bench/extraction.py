@@ -1,9 +1,10 @@
-"""What reading a PDF costs: python -m tests.bench.extraction [--rounds N] [PDF …]
+"""What reading a PDF costs: python -m tests.bench.extraction [--rounds N] [--pages N] [PDF …]
 
-Reads each PDF in turn, round after round: by a bare loop over pypdfium2 that takes each page's text as it comes, by
-pypdf, by our reader in this process, and by our sandbox, a process of its own with limits, started and ended for the
-document. Prints pages/s on the clock (median over the rounds), the ratios, and the largest memory of the sandbox and of
-this process. Without files: a generated PDF of full pages, and the samples.
+Reads sets of PDFs by all readers in turn, round after round: by a bare loop over pypdfium2 (open, get_textpage,
+get_text_range, page after page), by pypdf, by our reader in one process, and by our sandbox as the service uses it:
+limited processes forked for each document. Prints pages/s on the clock, the medians over the rounds of the ratios
+within a round, and the largest memory of the processes. Without files there are two sets: a generated PDF of full
+pages, and a mixed set of the samples and of generated manuals of 2 to 60 pages.
 """
 
 from __future__ import annotations
@@ -28,10 +29,11 @@ from services.ingest.core.filenames import PDF
 from services.ingest.sandbox.job import Job
 from services.ingest.sandbox.pdf import read_pdf
 from tests.fakes.big_pdf import big_pdf
+from tests.fakes.documents import PROSE, pdf
 
-_PAGES = 300
 _LINES = 45
 _SAMPLES = Path("samples/documents")
+BARE, PYPDF, READER, SANDBOX = "bare pypdfium2", "pypdf", "our reader", "our sandbox"
 
 
 def bare(path: Path) -> int:
@@ -41,7 +43,7 @@ def bare(path: Path) -> int:
     for index in range(count):
         page = document[index]
         text = page.get_textpage()
-        text.get_text_bounded()
+        text.get_text_range()
         text.close()
         page.close()
     document.close()
@@ -57,12 +59,12 @@ def by_pypdf(path: Path) -> int:
 
 
 def by_reader(path: Path) -> int:
-    """Read as the sandbox does, without a process of its own."""
+    """Read as the sandbox does, in this process alone."""
     return read_pdf(path, "", lambda *said: None).pages
 
 
 class InSandbox:
-    """Reads in a process of its own; notes the most memory that one took."""
+    """Reads in processes of its own; notes the most memory that those of one document took together."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -76,53 +78,74 @@ class InSandbox:
         return pages
 
     async def _look(self, phase: str, done: int, total: int, unit: str) -> None:
-        for child in psutil.Process().children(recursive=True):
-            try:
-                self.peak = max(self.peak, child.memory_info().rss)
-            except psutil.NoSuchProcess:
-                continue
+        taken = sum(memory(child) for nursery in nurseries() for child in nursery.children(recursive=True))
+        self.peak = max(self.peak, taken)
+
+
+def nurseries() -> list[psutil.Process]:
+    """Return the processes that fork those which read."""
+    return psutil.Process().children()
+
+
+def memory(process: psutil.Process) -> int:
+    """Return a process's memory that no other one shares, in bytes; 0 if it has ended."""
+    try:
+        return int(process.memory_full_info().uss)
+    except psutil.NoSuchProcess:
+        return 0
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("files", nargs="*", type=Path, metavar="PDF")
-    parser.add_argument("--rounds", type=int, default=3, help="at least 3")
+    parser.add_argument("--rounds", type=int, default=5, help="at least 3")
+    parser.add_argument("--pages", type=int, default=500, help="of the generated PDF")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        files = arguments.files
-        if not files:
-            full = Path(folder) / f"{_PAGES}-full-pages.pdf"
-            full.write_bytes(big_pdf(_PAGES, _LINES))
-            files = [full, *sorted(_SAMPLES.glob("*.pdf"))]
-        measure([path.resolve() for path in files], Path(folder), max(arguments.rounds, 3))
+        sets = {path.name: [path.resolve()] for path in arguments.files} or made(Path(folder), arguments.pages)
+        measure(sets, Path(folder), max(arguments.rounds, 3))
 
 
-def measure(files: Sequence[Path], folder: Path, rounds: int) -> None:
-    """Read each file by all, round after round; print one table."""
+def made(folder: Path, pages: int) -> dict[str, list[Path]]:
+    """Return the generated sets."""
+    full = folder / f"{pages}-full-pages.pdf"
+    full.write_bytes(big_pdf(pages, _LINES))
+    mixed = sorted(path.resolve() for path in _SAMPLES.glob("*.pdf"))
+    for count in (2, 5, 12, 30, 60):
+        manual = folder / f"manual-{count}.pdf"
+        parts = (f"# Part {n}\n\n{PROSE * 8}\n\n## Details of part {n}\n\n{PROSE * 4}" for n in range(count))
+        manual.write_bytes(pdf(*parts, header="Tarnfield Instruments"))
+        mixed.append(manual)
+    return {f"{pages} full pages": [full], f"{len(mixed)} files of 2 to 60": mixed}
+
+
+def measure(sets: dict[str, list[Path]], folder: Path, rounds: int) -> None:
+    """Read each set by all, round after round; print one table."""
     sandbox = InSandbox(folder)
-    readers: dict[str, Callable[[Path], int]] = {
-        "bare pypdfium2": bare,
-        "pypdf": by_pypdf,
-        "our reader": by_reader,
-        "our sandbox": sandbox,
-    }
-    print(f"{'pages/s':<32}" + "".join(f"{name:>16}" for name in readers) + f"{'to bare':>10}{'to pypdf':>10}")
-    for path in files:
+    readers: dict[str, Callable[[Path], int]] = {BARE: bare, PYPDF: by_pypdf, READER: by_reader, SANDBOX: sandbox}
+    sandbox(next(iter(sets.values()))[0])  # the nursery starts with the first document
+    print(f"{'pages/s':<24}" + "".join(f"{name:>16}" for name in readers) + f"{'to bare':>10}{'to pypdf':>10}")
+    for name, paths in sets.items():
+        seconds: dict[str, list[float]] = {reader: [] for reader in readers}
         pages = 0
-        seconds: dict[str, list[float]] = {name: [] for name in readers}
         for _ in range(rounds):
-            for name, read in readers.items():
+            for reader, read in readers.items():
                 begun = time.perf_counter()
-                pages = read(path)
-                seconds[name].append(time.perf_counter() - begun)
-        middle = {name: statistics.median(values) for name, values in seconds.items()}
-        row = "".join(f"{pages / middle[name]:>16.1f}" for name in readers)
-        last = middle["our sandbox"]
-        ratios = f"{middle['bare pypdfium2'] / last:>10.2f}{middle['pypdf'] / last:>10.2f}"
-        print(f"{path.name[:30]:<32}{row}{ratios}", flush=True)
-    own = psutil.Process().memory_info().rss
-    print(f"{rounds} rounds; memory: sandbox at most {sandbox.peak / 1e6:.0f} MB, this process {own / 1e6:.0f} MB")
+                pages = sum(read(path) for path in paths)
+                seconds[reader].append(time.perf_counter() - begun)
+        row = "".join(f"{pages / statistics.median(seconds[reader]):>16.0f}" for reader in readers)
+        ratios = "".join(f"{_ratio(seconds[peer], seconds[SANDBOX]):>10.2f}" for peer in (BARE, PYPDF))
+        print(f"{name[:23]:<24}{row}{ratios}", flush=True)
+    own, nursery = psutil.Process().memory_info().rss, sum(map(memory, nurseries()))
+    print(
+        f"{rounds} rounds, {len(os.sched_getaffinity(0))} processors, load {os.getloadavg()[0]:.1f}; memory: those that"
+        f" read {sandbox.peak / 1e6:.0f} MB, their nursery {nursery / 1e6:.0f} MB, this process {own / 1e6:.0f} MB"
+    )
+
+
+def _ratio(peer: Sequence[float], ours: Sequence[float]) -> float:
+    return statistics.median(a / b for a, b in zip(peer, ours, strict=True))
 
 
 if __name__ == "__main__":

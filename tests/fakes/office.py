@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import io
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -96,6 +97,42 @@ def odt_file(body: str, head: str = "", **entries: str) -> bytes:
     content += '<style:style style:name="P1" style:parent-style-name="Preformatted_20_Text"/></office:automatic-styles>'
     content += f"<office:body><office:text>{body}</office:text></office:body></office:document-content>"
     return zipped({"content.xml": content, **entries}, ODT)
+
+
+def ods_file(sheets: Mapping[str, Sequence[Sequence[Any]]], hidden: Sequence[str] = ()) -> bytes:
+    """Return an OpenDocument workbook with rows for each sheet; texts beginning with "=" are formulas without value."""
+    urn = "urn:oasis:names:tc:opendocument:xmlns"
+    spaces = " ".join(f'xmlns:{name}="{urn}:{name}:1.0"' for name in ("office", "text", "table", "style"))
+    content = f'<office:document-content {spaces} office:version="1.3"><office:automatic-styles>'
+    content += '<style:style style:name="hidden" style:family="table"><style:table-properties table:display="false"/>'
+    content += "</style:style></office:automatic-styles><office:body><office:spreadsheet>"
+    for name, rows in sheets.items():
+        style = ' table:style-name="hidden"' if name in hidden else ""
+        content += f'<table:table table:name="{name}"{style}>'
+        for row in rows:
+            content += (
+                "<table:table-row>" + ("".join(map(_ods_cell, row)) or "<table:table-cell/>") + "</table:table-row>"
+            )
+        content += "</table:table>"
+    content += "</office:spreadsheet></office:body></office:document-content>"
+    manifest = f'<manifest:manifest xmlns:manifest="{urn}:manifest:1.0" manifest:version="1.3">'
+    manifest += f'<manifest:file-entry manifest:full-path="/" manifest:media-type="{ODS}"/></manifest:manifest>'
+    return zipped({"content.xml": content, "META-INF/manifest.xml": manifest}, ODS)
+
+
+def _ods_cell(value: object) -> str:
+    text = f"<text:p>{value}</text:p>"
+    if isinstance(value, bool):
+        kind, text = f'"boolean" office:boolean-value="{str(value).lower()}"', f"<text:p>{str(value).upper()}</text:p>"
+    elif isinstance(value, datetime.date):
+        kind = f'"date" office:date-value="{value.isoformat()}"'
+    elif isinstance(value, (int, float)):
+        kind = f'"float" office:value="{value}"'
+    elif str(value).startswith("="):
+        return f'<table:table-cell table:formula="of:{value}"/>'
+    else:
+        kind = '"string"'
+    return f"<table:table-cell office:value-type={kind}>{text}</table:table-cell>"
 
 
 def rezipped(data: bytes, old: bytes, new: bytes) -> bytes:

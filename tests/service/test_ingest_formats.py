@@ -17,7 +17,7 @@ from finetuneflow.ingest.v1 import chunk_pb2, file_pb2
 from services.common.objects.folder import FolderObjects
 from tests.fakes.documents import PROSE, docx_file
 from tests.fakes.ingesting import balanced, chunked, chunks_of, ingest, read, reason
-from tests.fakes.office import epub_file, odt_file, pptx_file, rezipped, xlsx_file, zipped
+from tests.fakes.office import epub_file, ods_file, odt_file, pptx_file, rezipped, xlsx_file, zipped
 from tests.fakes.running import Served
 from tests.fakes.scans import WORDS, scanned_pdf, stand_in
 
@@ -208,6 +208,27 @@ async def test_sheets_become_tables_whose_chunks_name_their_cells(server: tuple[
         assert chunk.places[0].cells.startswith(f"A{number + 4}:C")
         assert chunk.context[-1].startswith("| part | price | since |")
     assert len(table) > 3
+
+
+async def test_opendocument_sheets_are_read_as_workbooks_are(server: tuple[Any, Served]) -> None:
+    """Numbers, dates and truth values as text, hidden sheets counted, and each chunk with its cells."""
+    stub, served = server
+    prices = [["part", "price", "since", "new"], ["Lid", 12, datetime.date(2026, 1, 2), True]]
+    prices += [[f"Screw {n}", n / 4, datetime.date(2026, 1, 3), False] for n in range(1, 30)]
+    file = await read(stub, ods_file({"Prices": prices, "Secret": [["x", "y"]]}, hidden=["Secret"]), "prices.ods")
+    found = await pieces(stub, file, max_tokens=64)
+
+    text = await text_of(served, file)
+    assert text.startswith("# Prices\n\n| part | price | since | new |\n| --- | --- | --- | --- |\n")
+    assert "| Lid | 12 | 2026-01-02 | TRUE |\n| Screw 1 | 0.25 | 2026-01-03 | FALSE |" in text
+    assert drops(file) == {"HIDDEN_SHEET": 2}
+    assert file.text.extractor.startswith("python-calamine ")
+    table = [chunk for chunk in found if chunk.text.startswith("| Screw")]
+    assert len(table) > 3
+    for chunk in table:
+        number = int(chunk.text.split()[2])
+        assert chunk.places[0].sheet == "Prices"
+        assert chunk.places[0].cells.startswith(f"A{number + 2}:D")
 
 
 async def test_the_second_reader_of_workbooks_reads_what_the_first_does_not_know(server: tuple[Any, Served]) -> None:
