@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
@@ -15,9 +14,6 @@ from services.ingest.sandbox.pdffaces import Characters, Faces
 from services.ingest.sandbox.pdfframe import Box, Frame
 from services.ingest.sandbox.pdflines import Lines
 from services.ingest.sandbox.pdfruns import Growing, Runs
-
-_PLAIN = re.compile(r"[!-~](?: ?[!-~])*")
-"""Text in which there is nothing to clean, apart from rows of dots."""
 
 
 @dataclass
@@ -73,7 +69,7 @@ def read_chars(page: raw.FPDF_TEXTPAGE, count: int, area: Box, faces: Faces) -> 
 
 
 def _cleaned(text: str, mono: bool) -> str:
-    if _PLAIN.fullmatch(text) and text.count(".") < 5:
-        return text
+    if text.isascii() and text.isprintable() and text.count(".") < 5 and "  " not in text:
+        return text.strip()  # there is nothing to clean
     text = printed(text.replace(SOFT, "\ue0ff")).replace("\ue0ff", SOFT)
     return text.strip() if mono else one_line(text)

@@ -273,6 +273,8 @@ class Lines:
     def _shown(self, piece: _Piece) -> str:
         """Return a piece's text with SOFT for hyphens that divide a word at a line's end."""
         text = piece.text
+        if text.isascii() and "-" not in text and text[-1] != SOFT:
+            return text
         for found in _HYPHEN.finditer(text):
             place = found.start()
             if text[place] in DIVIDES or self._chars.is_hyphen(piece.start + place):
