@@ -12,9 +12,9 @@ import grpc
 import pytest
 import pytest_asyncio
 
-from finetuneflow.dataset.v1 import dataset_pb2, review_pb2
+from finetuneflow.dataset.v1 import dataset_pb2, example_pb2, ledger_pb2, review_pb2
 from finetuneflow.dataset.v1 import dataset_service_pb2 as pb
-from tests.fakes.datasets import NAME, PROJECT, balanced, dataset_service, drops, examples, reason, rows, state
+from tests.fakes.datasets import NAME, PROJECT, balanced, dataset_service, drops, ended, examples, reason, rows, state
 from tests.fakes.transfers import begun, exported, frozen, imported, lines, report
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -233,3 +233,51 @@ async def test_review_decisions_become_verdicts_and_preferences(stub: Any) -> No
     }  # fmt: skip
     assert [(p["chosen"][0]["content"], p["rejected"][0]["content"]) for p in pairs] == [("A0", "A1")]
     assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_the_ledger_of_an_import_names_its_rows(stub: Any) -> None:
+    """In = out + dropped from the file's rows to the sides, by reason and row; in the frozen version too."""
+    good = [{"prompt": f"Who is number {n}?", "completion": f"Name {n * n}."} for n in range(30)]
+    bad = [{"prompt": "A?"}, good[0], [1], good[1]]
+    name = (await imported(stub, lines([*good, *bad]), "ledger", spec={"eval_fraction": 0.3})).name
+    now = await stub.GetLedger(ledger_pb2.GetLedgerRequest(name=name))
+    first = await stub.GetLedger(ledger_pb2.GetLedgerRequest(name=name, version=1))
+    doubles = await stub.ListLedgerRows(ledger_pb2.ListLedgerRowsRequest(parent=name, step="examples"))
+    found = [(s.step, getattr(s, "in"), s.out, {d.reason: list(d.rows) for d in s.dropped}) for s in now.steps]
+    removed = (await examples(stub, name=name))[3].name
+    await stub.DeleteExample(pb.DeleteExampleRequest(name=removed))
+    await stub.FreezeDataset(pb.FreezeDatasetRequest(name=name))
+    again = {s.step: s for s in (await stub.GetLedger(ledger_pb2.GetLedgerRequest(name=name))).steps}
+
+    assert found == [
+        ("rows", 34, 32, {"MISSING_FIELD": ["row 31"], "NOT_AN_OBJECT": ["row 33"]}),
+        ("examples", 32, 30, {"DUPLICATE": ["row 32", "row 34"]}),
+        ("review", 30, 30, {}),
+        ("split", 30, 30, {}),
+    ]
+    assert list(first.steps) == list(now.steps)
+    assert {p.name for p in now.steps[-1].parts if p.count} == {"TRAIN", "EVAL"}
+    assert [(row.name, row.detail[:33]) for row in doubles.rows] == [
+        ("row 32", "The row says the same as row 1. N"),
+        ("row 34", "The row says the same as row 2. N"),
+    ]
+    assert (again["review"].out, again["split"].out) == (29, 29)
+    assert [d.rows for d in again["review"].dropped] == [[removed]]
+
+
+async def test_examples_are_not_changed_while_their_file_is_imported(stub: Any) -> None:
+    """The first version is what the file says; nobody's word gets lost in it."""
+    name = (await begun(stub, lines({"prompt": f"{n}?", "completion": f"{n}."} for n in range(3_000)), "busy")).name
+    wanted = example_pb2.Example(name=f"{name}/examples/e-a", response="Other.")
+    codes = []
+    for call in (
+        stub.UpdateExample(pb.UpdateExampleRequest(example=wanted)),
+        stub.DeleteExample(pb.DeleteExampleRequest(name=wanted.name)),
+        stub.ReviewExamples(review_pb2.ReviewExamplesRequest(parent=name, filter="*", add_tags=["x"])),
+    ):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call
+        codes.append(caught.value.code())
+    await ended(stub, name)
+
+    assert codes == [grpc.StatusCode.FAILED_PRECONDITION] * 3
