@@ -144,9 +144,13 @@ class Importer:
         done: Counter[str] = Counter()
         try:
             with (folder / "rows").open("rb") as rows, (folder / "sides").open("rb") as sides:
-                while entries := await asyncio.to_thread(_some, claim.doc, rows, sides):
-                    await self._examples.resources.create_many(entries, creator=claim.doc["creator"])
-                    await asyncio.to_thread(_freeze, lines, entries, claim.doc["spec"])
+                following = await asyncio.to_thread(_some, claim.doc, rows, sides)
+                while entries := following:
+                    _, _, following = await asyncio.gather(
+                        self._examples.resources.create_many(entries, creator=claim.doc["creator"]),
+                        asyncio.to_thread(_freeze, lines, entries, claim.doc["spec"]),
+                        asyncio.to_thread(_some, claim.doc, rows, sides),
+                    )
                     done.update(example["split"] for _, example in entries)
                     await claim.progress("store", done.total(), total, "rows")
         except (Cancelled, Superseded, asyncio.CancelledError):
