@@ -16,7 +16,9 @@ import numpy.typing as npt
 
 WORD = re.compile(r"\w+")
 _BLOCK = 1 << 20
-_LARGE = 64
+_AT_ONCE = 1 << 18
+"""Pairs of texts that are looked at together."""
+_LARGE = 1_000
 """Texts that share a pair from which on they are compared with few first."""
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
 _ALONE = 1 << 63
@@ -71,10 +73,10 @@ class _Sets:
         owners, starts, counts = self._meeting()
         for start, count in zip(starts[counts > _LARGE].tolist(), counts[counts > _LARGE].tolist(), strict=True):
             yield from self._many(owners[start : start + count])
-        for size in range(2, _LARGE + 1):
+        for size in np.unique(counts[counts <= _LARGE]).tolist():
             left, right = np.triu_indices(size, 1)
             firsts = starts[counts == size]
-            step = max(1, _BLOCK // len(left))
+            step = max(1, _AT_ONCE // len(left))
             for at in range(0, len(firsts), step):
                 table = owners[firsts[at : at + step, None] + np.arange(size)]
                 yield from self._linked(table[:, left].ravel(), table[:, right].ravel())
