@@ -92,7 +92,7 @@ class Demo:
             self.checks.append(compared(name, score))
 
     def exports(self) -> None:
-        """An adapter and a merged model out, fetched and loaded again by other programs."""
+        """An adapter, a merged model and a GGUF file out, fetched and loaded again by other programs."""
         question = self._question()
         for form in ("adapter", "merged"):
             folder = DEMO / form
@@ -102,6 +102,16 @@ class Demo:
             said = self._stage.python("samples/answer.py", folder, question, *base)
             print(f"\n  loaded again from {folder}\n  asked: {question}\n  said:  {said}", flush=True)
             self.checks.append(Check(f"{form} loads again", said[:60] or "no answer", bool(said)))
+        self._gguf()
+
+    def _gguf(self) -> None:
+        """The tuned model for llama.cpp, which has to answer as the tuned model does before it is offered."""
+        self._stage.ftf("export", "first", "--format", "gguf", "--quantization", "Q8_0", "--id", "gguf", "--watch")
+        self._stage.ftf("download", "gguf", "-o", DEMO / "gguf")
+        self._stage.ftf("verify", DEMO / "gguf")
+        proof = self._stage.facts("exports", "gguf")["result"]["gguf"]
+        found = f"{float(proof['divergence']):.4f} nats, {float(proof['divergence_bound']):.2g} allowed"
+        self.checks.append(Check("GGUF Q8_0 in llama.cpp", found, True))
 
     def _question(self) -> str:
         samples = self._stage.facts("runs", "first")["result"]["evaluation"].get("samples", [])

@@ -17,6 +17,7 @@ from services.common.jobwork.orphans import Orphan
 from services.common.objects.port import Objects
 from services.common.protoform import artifact_to_proto, meta_to_proto, work_to_proto
 from services.common.work import watch
+from services.export.attestation import Attester
 from services.export.forms import quantization_of
 from services.export.service import EXPORT, Exports
 
@@ -24,9 +25,12 @@ from services.export.service import EXPORT, Exports
 class ExportApi(export_service_pb2_grpc.ExportServiceServicer):
     """ExportService."""
 
-    def __init__(self, exports: Exports, objects: Objects, orphans: Callable[[], Awaitable[list[Orphan]]]) -> None:
+    def __init__(
+        self, exports: Exports, objects: Objects, attester: Attester, orphans: Callable[[], Awaitable[list[Orphan]]]
+    ) -> None:
         self._exports = exports
         self._objects = objects
+        self._attester = attester
         self._orphans = orphans
 
     async def CreateExport(self, request: pb.CreateExportRequest, context: Context) -> export_pb2.Export:
@@ -70,6 +74,19 @@ class ExportApi(export_service_pb2_grpc.ExportServiceServicer):
         """Return Jobs without an export, and exports without a Job."""
         found = await self._orphans()
         return pb.ListOrphansResponse(orphans=[pb.Orphan(job=o.job, export=o.work, problem=o.problem) for o in found])
+
+    async def GetAttestation(self, request: pb.GetAttestationRequest, context: Context) -> pb.GetAttestationResponse:
+        """Return the signed statement about an export."""
+        ids.parse_name(request.name, EXPORT)
+        doc = await self._exports.finished(request.name)
+        return pb.GetAttestationResponse(envelope=self._attester.attest(doc), key=self._key())
+
+    async def GetSigningKey(self, request: pb.GetSigningKeyRequest, context: Context) -> pb.GetSigningKeyResponse:
+        """Return this installation's public key."""
+        return self._key()
+
+    def _key(self) -> pb.GetSigningKeyResponse:
+        return pb.GetSigningKeyResponse(key_id=self._attester.key_id, pem=self._attester.public_pem)
 
     async def DownloadExportArtifact(
         self, request: pb.DownloadExportArtifactRequest, context: Context

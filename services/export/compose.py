@@ -6,6 +6,7 @@ import importlib.util
 
 from finetuneflow.common.v1 import event_pb2
 from finetuneflow.export.v1 import export_pb2, export_service_pb2_grpc
+from services.common.callers import own_key
 from services.common.jobs.port import Resources as Wanted
 from services.common.jobwork import reports as report_store
 from services.common.jobwork.host import Host, Kind
@@ -18,7 +19,8 @@ from services.common.outbox import Outbox
 from services.common.resources import INDEXES, Resources
 from services.common.runtime import Runtime, Service
 from services.export.api import ExportApi
-from services.export.peers import GrpcDatasets, GrpcModels, GrpcRuns
+from services.export.attestation import Attester
+from services.export.peers import GrpcDatasets, GrpcDocuments, GrpcModels, GrpcRuns
 from services.export.service import EXPORT, Exports
 
 
@@ -28,8 +30,7 @@ def compose(runtime: Runtime) -> Service:
     resources = Resources(runtime.documents.collection("exports", (*INDEXES, *PACKING)), "export", clock)
     reports = ReportStore(runtime.documents.collection("reports", report_store.INDEXES), objects)
     has_gguf = _has_gguf(runtime)
-    peers = runtime.peers
-    exports = Exports(resources, objects, GrpcRuns(peers), GrpcModels(peers), GrpcDatasets(peers), has_gguf)
+    exports = Exports(resources, objects, *_peers(runtime), has_gguf)
     kind = Kind(
         name="export",
         pattern=EXPORT,
@@ -45,7 +46,8 @@ def compose(runtime: Runtime) -> Service:
         kind, resources, reports, objects, jobs, runtime.signer, runtime.address, runtime.config.sweep_seconds
     )
     packing = Packing(kind, resources, reports, objects, PACK_SECONDS)
-    api = ExportApi(exports, objects, lambda: find_orphans(kind, resources, jobs))
+    attester = Attester(own_key(runtime.config, runtime.secrets))
+    api = ExportApi(exports, objects, attester, lambda: find_orphans(kind, resources, jobs))
 
     async def project_deleted(data: bytes) -> None:
         await exports.delete_project(event_pb2.Event.FromString(data).resource)
@@ -69,3 +71,8 @@ def compose(runtime: Runtime) -> Service:
 def _has_gguf(runtime: Runtime) -> bool:
     """Whether trainers have llama.cpp: on this machine in this program's own environment; a cluster's image has it."""
     return runtime.config.jobs != "local" or importlib.util.find_spec("xllamacpp") is not None
+
+
+def _peers(runtime: Runtime) -> tuple[GrpcRuns, GrpcModels, GrpcDatasets, GrpcDocuments]:
+    peers = runtime.peers
+    return GrpcRuns(peers), GrpcModels(peers), GrpcDatasets(peers), GrpcDocuments(peers)

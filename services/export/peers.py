@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Sequence
+
 from finetuneflow.dataset.v1 import dataset_service_pb2, dataset_service_pb2_grpc
 from finetuneflow.hardware.v1 import hardware_service_pb2, hardware_service_pb2_grpc, model_pb2
+from finetuneflow.ingest.v1 import ingest_service_pb2, ingest_service_pb2_grpc
 from finetuneflow.training.v1 import run_pb2, training_service_pb2, training_service_pb2_grpc
 from services.common.channels import Peers
 from services.common.errors import NotFound
@@ -37,6 +41,24 @@ class GrpcDatasets:
         except NotFound:
             return []
         return list(dataset.spec.files)
+
+
+class GrpcDocuments:
+    """The ingest service; see ports.Documents."""
+
+    def __init__(self, peers: Peers) -> None:
+        self._stub: ingest_service_pb2_grpc.IngestServiceAsyncStub = (
+            ingest_service_pb2_grpc.IngestServiceStub(peers.ingest)  # type: ignore[assignment]  # async by its channel
+        )
+
+    async def hashes(self, names: Sequence[str]) -> dict[str, str]:
+        """Return the SHA-256 of files by name; a file that was deleted is left out."""
+        found = {}
+        for name in names:
+            with contextlib.suppress(NotFound):
+                file = await self._stub.GetFile(ingest_service_pb2.GetFileRequest(name=name))
+                found[name] = file.content.sha256
+        return found
 
 
 class GrpcModels:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from finetuneflow.hardware.v1 import model_pb2
@@ -21,6 +22,14 @@ class Datasets(Protocol):
 
     async def documents(self, name: str) -> list[str]:
         """Return the names of the files that a dataset was written from; none if it was deleted. Raises Unavailable."""
+        ...
+
+
+class Documents(Protocol):
+    """The ingest service."""
+
+    async def hashes(self, names: Sequence[str]) -> dict[str, str]:
+        """Return the SHA-256 of files by name; a file that was deleted is left out. Raises Unavailable."""
         ...
 
 

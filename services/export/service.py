@@ -18,7 +18,7 @@ from services.common.resources import Resources
 from services.common.work import cancel, queued
 from services.export import core
 from services.export.forms import check_form, quantization_of, require_gguf
-from services.export.ports import Datasets, Models, Runs
+from services.export.ports import Datasets, Documents, Models, Runs
 
 EXPORT = "projects/*/exports/*"
 _SUCCEEDED = "WORK_STATE_SUCCEEDED"
@@ -34,6 +34,7 @@ class Exports:
         runs: Runs,
         models: Models,
         datasets: Datasets,
+        documents: Documents,
         has_gguf: bool,
     ) -> None:
         self.exports = exports
@@ -41,6 +42,7 @@ class Exports:
         self._runs = runs
         self._models = models
         self._datasets = datasets
+        self._documents = documents
         self._has_gguf = has_gguf
 
     async def create(
@@ -87,7 +89,7 @@ class Exports:
                 field="export.run",
             )
         _check_forgetting(run, wanted.accept_forgetting)
-        model = await self._models.get(run.model)
+        model, documents = await self._models.get(run.model), await self._datasets.documents(run.dataset)
         quantization = wanted.quantization
         if wanted.format == export_pb2.FORMAT_GGUF:
             require_gguf(model.architecture, self._has_gguf)
@@ -103,11 +105,22 @@ class Exports:
             "adapter_files": files,
             "model_location": model.local_path or model.hub_id,
             "model_revision": run.model_revision,
-            "documents": await self._datasets.documents(run.dataset),
+            "documents": documents,
+            "document_hashes": await self._documents.hashes(documents),
             "run_record": MessageToDict(
                 run, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
             ),
         }
+
+    async def finished(self, name: str) -> Document:
+        """Return an export that has succeeded. Raises NotFound; NotReady (EXPORT_NOT_READY)."""
+        doc = await self.exports.get(name)
+        if doc["work"]["state"] != "SUCCEEDED":
+            raise NotReady(
+                f"{name} has not succeeded, so nothing can be signed about it. Wait for it, or export again.",
+                reason="EXPORT_NOT_READY",
+            )
+        return doc
 
     async def cancel(self, name: str) -> Document:
         """Ask an export to end; one that has ended is returned as it is."""

@@ -23,6 +23,7 @@ from finetuneflow.hardware.v1 import hardware_service_pb2_grpc
 from finetuneflow.ingest.v1 import chunk_pb2, ingest_service_pb2_grpc
 from finetuneflow.training.v1 import run_pb2, training_service_pb2, training_service_pb2_grpc
 from finetuneflow_client.discovery import process_start
+from services.export.attestation import Attester
 from tests.fakes.client_world import Hardware, Ingest, Server, World, abort, done, failed, found, paged, paused
 
 RUNNING = work_pb2.WORK_STATE_RUNNING
@@ -252,6 +253,16 @@ class Export(export_service_pb2_grpc.ExportServiceServicer):
 
     async def WatchExport(self, request: Any, context: Any) -> AsyncIterator[Any]:
         yield export_service_pb2.WatchExportResponse(export=await found(context, self.world.exports, request.name))
+
+    async def GetAttestation(self, request: Any, context: Any) -> Any:
+        export = await found(context, self.world.exports, request.name)
+        attester = Attester(bytes(32))
+        subject = {"artifacts": [{"filename": a.filename, "sha256": a.sha256} for a in export.artifacts]}
+        doc = {"_id": export.name, "format": "FORMAT_ADAPTER", "documents": [], "adapter_files": [], "result": {}}
+        run = dict.fromkeys(("name", "dataset", "dataset_version", "dataset_sha256", "model", "model_revision"), "")
+        key = export_service_pb2.GetSigningKeyResponse(key_id=attester.key_id, pem=attester.public_pem)
+        envelope = attester.attest({**doc, **subject, "run_record": run})
+        return export_service_pb2.GetAttestationResponse(envelope=envelope, key=key)
 
     async def DownloadExportArtifact(self, request: Any, context: Any) -> AsyncIterator[Any]:
         export = await found(context, self.world.exports, request.name)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 from finetuneflow.dataset.v1 import dataset_service_pb2
 from finetuneflow.export.v1 import export_service_pb2
 from finetuneflow.training.v1 import training_service_pb2
+from finetuneflow_client.attestation import ATTESTATION, SIGNER
 from finetuneflow_client.errors import FtfError
 
 if TYPE_CHECKING:
@@ -46,6 +47,20 @@ async def download_export_artifact(
         ).__aiter__()
 
     return await fetch(source, artifact, place(folder, artifact.filename), progress, resumes=True)
+
+
+async def download_attestation(flow: FineTuneFlow, export: str, folder: Path) -> tuple[Path, Path]:
+    """Put what the installation signs about an export, and its public key, into a folder; return both files.
+
+    Raises:
+        FtfError: NOT_FOUND; FAILED_PRECONDITION before the export has succeeded.
+    """
+    signed = await flow.export.GetAttestation(export_service_pb2.GetAttestationRequest(name=export))
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = folder / ATTESTATION, folder / SIGNER
+    for path, text in zip(paths, (signed.envelope, signed.key.pem), strict=True):
+        path.write_text(text, encoding="utf-8")
+    return paths
 
 
 async def download_run_artifact(

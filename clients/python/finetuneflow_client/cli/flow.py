@@ -26,7 +26,7 @@ from finetuneflow_client.cli.view.export import ExportView
 from finetuneflow_client.cli.view.files import FilesView, TransferView, chunk_line, failure, read_line
 from finetuneflow_client.cli.view.hardware import recommendation_line, recommendation_panel
 from finetuneflow_client.cli.view.run import RunView
-from finetuneflow_client.downloads import download_export_artifact, download_run_artifact
+from finetuneflow_client.downloads import download_attestation, download_export_artifact, download_run_artifact
 from finetuneflow_client.errors import FtfError, from_work
 from finetuneflow_client.uploads import upload_archive, upload_file
 
@@ -183,7 +183,7 @@ async def follow_export(session: Session, name: str) -> export_pb2.Export:
 
 
 async def download_export(session: Session, export: export_pb2.Export, folder: Path) -> list[Path]:
-    """Fetch an export's files into a folder; those that are there with the right hash stay."""
+    """Fetch an export's files and what was signed about them into a folder; those with the right hash stay."""
     view = TransferView("download", sum(artifact.size_bytes for artifact in export.artifacts))
     paths = []
     with session.screen.showing(view) as changed:
@@ -195,7 +195,7 @@ async def download_export(session: Session, export: export_pb2.Export, folder: P
         for artifact in export.artifacts:
             view.begin(artifact.filename)
             paths.append(await download_export_artifact(session.flow, export.name, artifact, folder, progress))
-    return paths
+    return [*paths, *await download_attestation(session.flow, export.name, folder)]
 
 
 async def download_report(session: Session, run: run_pb2.Run, folder: Path) -> list[Path]:

@@ -110,6 +110,11 @@ def _exports(parser: ArgumentParser) -> None:
     parser.add_argument("--delete", action="store_true", help="delete the export named")
 
 
+def _verify(parser: ArgumentParser) -> None:
+    parser.add_argument("folder", metavar="FOLDER", help="as `ftf download` wrote it")
+    parser.add_argument("--key", default="", metavar="FILE", help="key to trust; otherwise the folder's signer.pem")
+
+
 def _download(parser: ArgumentParser) -> None:
     parser.add_argument("export", nargs="?", default="", metavar="EXPORT", help="its id; otherwise the newest")
     parser.add_argument(
@@ -197,6 +202,15 @@ COMMANDS = (
         _download,
         project=True,
     ),
+    Command(
+        "verify",
+        "Say whether a downloaded folder is what was signed, without a server; exit 1 if it is not.",
+        "ftf verify model --key signer.pem",
+        "verify.verify",
+        _verify,
+        connects=False,
+    ),
+    Command("key", "Write the public key that this installation signs exports with.", "ftf key", "verify.key"),
     Command(
         "trace",
         "Follow a result back to the pages that it comes from.",

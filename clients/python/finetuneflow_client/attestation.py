@@ -1,0 +1,130 @@
+"""Whether a folder of weights is what its attestation says: every file, and the signature. Needs no server.
+
+`ftf download` puts two files beside the weights: attestation.json, a DSSE envelope round an in-toto statement, and
+signer.pem, the public key. The key in the folder proves that nothing changed since it was signed; that it was signed by
+the installation that you mean, only a key proves that you got in another way (`ftf key`).
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from finetuneflow_client.errors import FtfError
+
+ATTESTATION, SIGNER = "attestation.json", "signer.pem"
+_PAYLOAD = "application/vnd.in-toto+json"
+
+Kind = Literal["changed", "missing", "extra", "signature", "key", "attestation"]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that is not as it was signed.
+
+    Attributes:
+        kind: changed, missing, extra: of a file; signature: it is bad; key: signed by another key; attestation: there
+            is none, or it cannot be read.
+        what: the file, or what is wrong.
+    """
+
+    kind: Kind
+    what: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How a folder did.
+
+    Attributes:
+        problems: none means that all is well.
+        key_id: of the key that was checked with; "" if there was none.
+        statement: what was signed; empty unless the signature is good.
+        files: number of files that are as they were signed.
+    """
+
+    problems: tuple[Problem, ...]
+    key_id: str
+    statement: dict[str, Any]
+    files: int
+
+
+def verify(folder: Path, key: Path | None = None) -> Verdict:
+    """Check a folder against its attestation.
+
+    Args:
+        folder: as `ftf download` wrote it.
+        key: PEM file of the public key to trust; None takes the one in the folder.
+
+    Raises:
+        FtfError: NOT_FOUND if there is no such folder or key; INVALID_ARGUMENT if the key is none.
+    """
+    if not folder.is_dir():
+        raise FtfError(f"{folder} is no folder", "name the folder that `ftf download` wrote", code="NOT_FOUND")
+    public, key_id = _public_key(key or folder / SIGNER)
+    try:
+        envelope = json.loads((folder / ATTESTATION).read_bytes())
+        payload = base64.b64decode(envelope["payload"], validate=True)
+        signatures = [(str(s["keyid"]), base64.b64decode(s["sig"], validate=True)) for s in envelope["signatures"]]
+        statement = json.loads(payload)
+        signed = {str(s["name"]): str(s["digest"]["sha256"]) for s in statement["subject"]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return Verdict(
+            (Problem("attestation", f"{ATTESTATION} cannot be read: {type(error).__name__}"),), key_id, {}, 0
+        )
+    refused = _signature(public, key_id, payload, signatures)
+    if refused is not None:
+        return Verdict((refused,), key_id, {}, 0)
+    problems = tuple(_files(folder, signed))
+    wrong = sum(problem.kind != "extra" for problem in problems)
+    return Verdict(problems, key_id, statement, len(signed) - wrong)
+
+
+def _public_key(path: Path) -> tuple[Any, str]:
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
+
+    remedy = "get it with `ftf key > signer.pem`"
+    try:
+        public = load_pem_public_key(path.read_bytes())
+    except OSError as error:
+        raise FtfError(f"the key {path} cannot be read: {error.strerror}", remedy, code="NOT_FOUND") from error
+    except (ValueError, UnsupportedAlgorithm):
+        public = None
+    if not isinstance(public, Ed25519PublicKey):
+        raise FtfError(f"{path} is no ed25519 public key", remedy, code="INVALID_ARGUMENT")
+    return public, hashlib.sha256(public.public_bytes(Encoding.Raw, PublicFormat.Raw)).hexdigest()
+
+
+def _signature(public: Any, key_id: str, payload: bytes, signatures: list[tuple[str, bytes]]) -> Problem | None:
+    from cryptography.exceptions import InvalidSignature
+
+    ours = [signature for name, signature in signatures if name == key_id]
+    if not ours:
+        others = ", ".join(name[:16] for name, _ in signatures) or "nobody"
+        return Problem("key", f"signed by {others}, not by the key {key_id[:16]}")
+    message = b"DSSEv1 %d %s %d %s" % (len(_PAYLOAD), _PAYLOAD.encode(), len(payload), payload)
+    try:
+        public.verify(ours[0], message)
+    except InvalidSignature:
+        return Problem("signature", f"the signature in {ATTESTATION} is not of what stands there")
+    return None
+
+
+def _files(folder: Path, signed: dict[str, str]) -> list[Problem]:
+    there = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file() or p.is_symlink()}
+    problems = []
+    for name, sha256 in sorted(signed.items()):
+        path = there.pop(name, None)
+        if path is None or not path.is_file():
+            problems.append(Problem("missing", name))
+            continue
+        with path.open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
+                problems.append(Problem("changed", name))
+    return problems + [Problem("extra", name) for name in sorted(there) if name not in (ATTESTATION, SIGNER)]
