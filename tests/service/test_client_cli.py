@@ -19,7 +19,7 @@ import pytest
 from finetuneflow.common.v1 import work_pb2
 from finetuneflow.dataset.v1 import dataset_pb2, example_pb2
 from finetuneflow.ingest.v1 import project_pb2
-from finetuneflow.training.v1 import config_pb2, run_pb2
+from finetuneflow.training.v1 import config_pb2, evaluation_pb2, run_pb2
 from finetuneflow_client.cli import exits
 from finetuneflow_client.cli.grammar.parser import COMMANDS, build
 from finetuneflow_client.cli.main import connected, report
@@ -376,6 +376,36 @@ async def test_a_run_is_paused_and_resumed_by_hand(ftf: Ftf) -> None:
     assert resumed.code == exits.OK
     assert both.out == f"{dataset}: paused; go on with `ftf resume datasets/d1`\n"
     assert "cannot pause" in refused.err
+
+
+async def test_runs_are_compared_by_what_differs_and_what_came_of_them(ftf: Ftf) -> None:
+    """Settings that are the same are left out, and so are results that no run has."""
+    made = {}
+    for id, rate, loss in (("r1", 1e-4, 1.5), ("r2", 2e-4, 1.25)):
+        run = run_pb2.Run(name=f"projects/p/runs/{id}", model="models/m", dataset="projects/p/datasets/d")
+        run.config.learning_rate, run.config.max_steps = rate, 40
+        run.result.steps = 40
+        found = run.result.evaluation
+        found.recall.CopyFrom(evaluation_pb2.EvalScore(examples=3, base_loss=2.0, tuned_loss=loss))
+        found.forgetting.score.CopyFrom(evaluation_pb2.EvalScore(examples=32, base_loss=1.0, tuned_loss=loss))
+        found.forgetting.passed = loss < 1.5
+        made[run.name] = run
+    async with served(world(runs=made)) as server:
+        compared = await ftf(server, "compare", "r1", "r2")
+        structured = await ftf(server, "compare", "r1", "r2", "--json")
+        alone = await ftf(server, "compare", "r1", "r1")
+
+    rows = {line.split("  ")[0]: line.split()[-2:] for line in compared.out.splitlines()}
+    assert rows["learning_rate"] == ["0.0001", "0.0002"]
+    assert "max_steps" not in rows
+    assert "loss: recall 2.0000 → 1.5000 2.0000 → 1.2500" in " ".join(compared.out.split())
+    assert "+0.5000 NOT passed" in compared.out
+    assert "generalise" not in compared.out
+    assert [run["name"] for run in structured.json["runs"]] == list(made)
+    assert (alone.code, alone.err) == (
+        exits.USAGE,
+        "ftf: a comparison needs two runs — name two at least: `ftf runs` lists them\n",
+    )
 
 
 async def test_all_of_it_takes_up_a_run_that_is_under_way(ftf: Ftf, tmp_path: Path) -> None:

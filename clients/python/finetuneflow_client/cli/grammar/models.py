@@ -80,6 +80,10 @@ def _logs(parser: ArgumentParser) -> None:
     parser.add_argument("-f", "--follow", action="store_true", help="go on until the run has ended")
 
 
+def _compare(parser: ArgumentParser) -> None:
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="ids of two runs or more")
+
+
 def _report(parser: ArgumentParser) -> None:
     _run(parser)
     parser.add_argument(
@@ -172,6 +176,14 @@ COMMANDS = (
         "ftf resume run-1 --watch",
         "training.resume",
         _resume,
+        project=True,
+    ),
+    Command(
+        "compare",
+        "Show runs beside each other: where their settings differ, and what came of them.",
+        "ftf compare run-1 run-2",
+        "comparing.compare",
+        _compare,
         project=True,
     ),
     Command(

@@ -1,0 +1,96 @@
+"""`ftf compare`: runs side by side, what differs in their settings first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from finetuneflow.training.v1 import evaluation_pb2, run_pb2, training_service_pb2
+from finetuneflow_client import names
+from finetuneflow_client.cli import targets, wording
+from finetuneflow_client.cli.session import Session
+from finetuneflow_client.cli.settings import described
+from finetuneflow_client.errors import FtfError
+
+_Fact = Callable[[run_pb2.Run], str]
+
+
+async def compare(session: Session) -> None:
+    """Show runs beside each other: settings that are not the same for all, then what came of them."""
+    wanted = [await targets.run(session, name) for name in session.args.runs]
+    if len(set(wanted)) < 2:
+        raise FtfError(
+            "a comparison needs two runs", "name two at least: `ftf runs` lists them", code="INVALID_ARGUMENT"
+        )
+    runs = [await session.flow.training.GetRun(training_service_pb2.GetRunRequest(name=name)) for name in wanted]
+    session.output.listing(
+        "runs", runs, ("", *[names.short(run.name) for run in runs]), [*_settings(runs), *_results(runs)]
+    )
+
+
+def _settings(runs: Sequence[run_pb2.Run]) -> list[list[str]]:
+    """Return a row for each setting in which the runs differ, "–" where one has none."""
+    found = [
+        {
+            "model": names.short(run.model),
+            "dataset": f"{names.short(run.dataset)} v{run.dataset_version}",
+            **dict(described(run.config)),
+        }
+        for run in runs
+    ]
+    rows = [
+        [name, *[some.get(name, "–") for some in found]] for name in dict.fromkeys(n for some in found for n in some)
+    ]
+    return [row for row in rows if len(set(row[1:])) > 1]
+
+
+def _results(runs: Sequence[run_pb2.Run]) -> list[list[str]]:
+    """Return a row for each thing that came of them, without those that none has."""
+    rows = [[label, *[fact(run) for run in runs]] for label, fact in _FACTS]
+    return [row for row in rows if any(row[1:])]
+
+
+def _losses(pick: Callable[[evaluation_pb2.Evaluation], evaluation_pb2.EvalScore]) -> _Fact:
+    """Return what tells the loss of base and tuned model on a set."""
+
+    def fact(run: run_pb2.Run) -> str:
+        score = pick(run.result.evaluation)
+        return f"{score.base_loss:.4f} → {score.tuned_loss:.4f}" if score.examples else ""
+
+    return fact
+
+
+def _answers(pick: Callable[[evaluation_pb2.Evaluation], evaluation_pb2.EvalScore]) -> _Fact:
+    """Return what tells the F1 of base and tuned model's answers on a set."""
+
+    def fact(run: run_pb2.Run) -> str:
+        score = pick(run.result.evaluation)
+        return f"{score.base_answers.token_f1:.3f} → {score.tuned_answers.token_f1:.3f}" if score.answers else ""
+
+    return fact
+
+
+def _forgot(run: run_pb2.Run) -> str:
+    found = run.result.evaluation.forgetting
+    if not found.score.examples:
+        return ""
+    return f"{found.score.tuned_loss - found.score.base_loss:+.4f}" + ("" if found.passed else " NOT passed")
+
+
+def _done(run: run_pb2.Run, text: str) -> str:
+    """Return a text, or nothing before the run has trained."""
+    return text if run.result.steps else ""
+
+
+_FACTS: tuple[tuple[str, _Fact], ...] = (
+    ("state", lambda run: wording.state(run.work)),
+    ("steps", lambda run: _done(run, f"{run.result.steps:,}")),
+    ("parameters trained", lambda run: _done(run, f"{run.result.trainable_parameters:,}")),
+    ("loss of training", lambda run: _done(run, f"{run.result.train_loss:.4f}")),
+    ("loss: generalise", _losses(lambda found: found.generalise)),
+    ("loss: recall", _losses(lambda found: found.recall)),
+    ("token F1: generalise", _answers(lambda found: found.generalise)),
+    ("token F1: recall", _answers(lambda found: found.recall)),
+    ("forgetting, nats per token", _forgot),
+    ("training took", lambda run: _done(run, wording.duration(run.result.train_seconds))),
+    ("most memory", lambda run: _done(run, wording.memory(run.result.peak_memory_bytes))),
+)
