@@ -94,7 +94,7 @@ class Call:
 
     @property
     def messages(self) -> Sequence[dict[str, str]]:
-        """What is asked, made anew each time. CPU work: about 30 µs."""
+        """What is asked, made anew each time. CPU work: less than 0.1 ms."""
         return self.template.messages(self.source, self.passage, self.aim)
 
     @property

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Container, Sequence
 from itertools import pairwise
 
 from services.ingest.core.document import Block
 from services.ingest.core.sentences import sentence_ends
+
+_LINE_END = re.compile("\n")
 
 
 class Boundaries:
@@ -77,12 +80,7 @@ class Boundaries:
         return found
 
     def _line_ends(self, block: Block) -> list[int]:
-        ends = []
-        position = self._text.find("\n", block.start + block.head, block.end)
-        while position >= 0:
-            ends.append(position)
-            position = self._text.find("\n", position + 1, block.end)
-        return ends
+        return [end.start() for end in _LINE_END.finditer(self._text, block.start + block.head, block.end)]
 
     def word_end(self, after: int, until: int) -> int:
         """Return the last line end, else the last word end, in (after, until]; -1 if there is none."""

@@ -87,6 +87,7 @@ class _Begun(dict[int, int]):
     def __init__(self, encoding: tiktoken.Encoding) -> None:
         self._encoding = encoding
         self._table = array("i", [-1]) * encoding.n_vocab
+        self._inside = bytearray(encoding.n_vocab)
         self.within: set[int] = set()
 
     def __missing__(self, token: int) -> int:
@@ -94,6 +95,7 @@ class _Begun(dict[int, int]):
         begun = self[token] = self._table[token] = sum(1 for byte in content if byte & 0xC0 != 0x80)
         if content[0] & 0xC0 == 0x80:
             self.within.add(token)
+            self._inside[token] = 1
         return begun
 
     def of_long(self, text: str) -> Sequence[int]:
@@ -107,5 +109,5 @@ class _Begun(dict[int, int]):
         begun = table[tokens]
         starts = numpy.cumsum(begun) - begun
         if not text.isascii() and self.within:
-            starts -= numpy.isin(tokens, list(self.within))
+            starts -= numpy.frombuffer(self._inside, numpy.uint8)[tokens]
         return array("I", starts.astype(numpy.uint32).tobytes())
