@@ -16,6 +16,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -160,8 +161,8 @@ class _Url:
         self.url = url
 
 
-def measure(pages: int, per_chunk: int) -> list[Step]:
-    """Return the steps of one size, and print them."""
+def measure(pages: int, per_chunk: int) -> tuple[int, float]:
+    """Print the steps of one size; return its examples, and the server's most memory in MB."""
     with tempfile.TemporaryDirectory() as folder, llm(0.02) as url, up(Path(folder)) as (process, _):
         time.sleep(1)
         found = find_server(state=folder)
@@ -172,9 +173,7 @@ def measure(pages: int, per_chunk: int) -> list[Step]:
     print(f"{'':<34}{'seconds':>9}{'server MB':>11}{'child MB':>10}")
     for step in watch.steps:
         print(f"{step.name:<34}{step.seconds:>9.1f}{step.server:>11.0f}{step.child:>10.0f}")
-    rest, most = watch.steps[0].server, max(step.server for step in watch.steps)
-    print(f"{(most - rest) * 1000 / max(rows, 1):.1f} kB above rest for each example at most")
-    return watch.steps
+    return rows, max(step.server for step in watch.steps)
 
 
 def main() -> None:
@@ -183,8 +182,10 @@ def main() -> None:
     parser.add_argument("--pages", type=int, nargs="+", default=[250, 1000])
     parser.add_argument("--per-chunk", type=int, default=3)
     arguments = parser.parse_args()
-    for pages in arguments.pages:
-        measure(pages, arguments.per_chunk)
+    sizes = [measure(pages, arguments.per_chunk) for pages in arguments.pages]
+    for (rows, most), (more, further) in pairwise(sizes):
+        each = (further - most) * 1000 / max(more - rows, 1)
+        print(f"\nfrom {rows:,} to {more:,} examples: {each:.1f} kB for each further one")
 
 
 if __name__ == "__main__":
