@@ -31,6 +31,7 @@ from tests.fakes.ingest import library
 
 AT_ONCE = 256
 PER_CHUNK = 3
+BUSY = b"HTTP/1.1 429 Busy\r\nretry-after: 0.05\r\ncontent-length: 2\r\n\r\n{}"
 SPREAD = 0.1
 """How far a call's latency is from the mean at most, as a share of it."""
 
@@ -38,8 +39,12 @@ SPREAD = 0.1
 class Answering(asyncio.Protocol):
     """One connection of the LLM server: small, so that the server is not what is measured."""
 
-    def __init__(self, latency: float) -> None:
+    at_once = 0
+    """Requests that the server is at, over all connections."""
+
+    def __init__(self, latency: float, capacity: int) -> None:
         self._latency = latency
+        self._capacity = capacity
         self._data = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -56,8 +61,16 @@ class Answering(asyncio.Protocol):
             if not found or len(rest) < size:
                 return
             body, self._data = rest[:size], rest[size:]
+            if self._capacity and Answering.at_once >= self._capacity:
+                self._transport.write(BUSY)  # type: ignore[attr-defined]  # a transport that writes
+                continue
+            Answering.at_once += 1
             pause = self._latency * random.uniform(1 - SPREAD, 1 + SPREAD)
-            asyncio.get_running_loop().call_later(pause, self._transport.write, _answer(json.loads(body)))  # type: ignore[attr-defined]  # a transport that writes
+            asyncio.get_running_loop().call_later(pause, self._done, _answer(json.loads(body)))
+
+    def _done(self, answer: bytes) -> None:
+        Answering.at_once -= 1
+        self._transport.write(answer)  # type: ignore[attr-defined]  # a transport that writes
 
 
 def _answer(body: dict[str, Any]) -> bytes:
@@ -71,10 +84,10 @@ def _answer(body: dict[str, Any]) -> bytes:
     return head.encode() + content
 
 
-def _serve(latency: float, ready: Connection) -> None:
+def _serve(latency: float, capacity: int, ready: Connection) -> None:
     async def serve() -> None:
         loop = asyncio.get_running_loop()
-        server = await loop.create_server(lambda: Answering(latency), "127.0.0.1", 0, backlog=1024)
+        server = await loop.create_server(lambda: Answering(latency, capacity), "127.0.0.1", 0, backlog=1024)
         ready.send(server.sockets[0].getsockname()[1])
         await server.serve_forever()
 
@@ -82,11 +95,15 @@ def _serve(latency: float, ready: Connection) -> None:
 
 
 @contextmanager
-def llm(latency: float) -> Iterator[str]:
-    """An LLM server in a process of its own; yields its base URL."""
+def llm(latency: float, capacity: int = 0) -> Iterator[str]:
+    """An LLM server in a process of its own; yields its base URL.
+
+    Args:
+        capacity: requests at once above which it answers 429, with a Retry-After of 0.05 s; 0 for any number.
+    """
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
-    process = context.Process(target=_serve, args=(latency, there), daemon=True)
+    process = context.Process(target=_serve, args=(latency, capacity, there), daemon=True)
     process.start()
     try:
         yield f"http://127.0.0.1:{here.recv()}/v1"
