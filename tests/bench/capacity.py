@@ -48,7 +48,7 @@ def main() -> None:
     print(f"{'capacity':>8} {'found':>6} {'calls':>7} {'wasted':>7} {'of the ideal':>13}")
     for capacity in CAPACITIES:
         latency = capacity / PER_SECOND
-        with llm(latency, capacity) as url:
+        with llm(latency, capacity) as (url, _):
             found, refused, seconds = asyncio.run(paced(url, args.calls))
         share = refused / (args.calls + refused)
         ideal = args.calls * latency / capacity

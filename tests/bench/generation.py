@@ -1,8 +1,9 @@
 """What generation reaches of the ideal: python -m tests.bench.generation [--quick] [--calls N] [--latency S]
 
 The dataset service makes calls, 256 in flight, to an LLM server in another process that answers after about as many
-seconds as --latency says; replies are recorded, judged and stored. Ideal is calls x mean latency / 256. Beside it, in
-the same run, a bare loop that makes the same calls by the same HTTP library and does nothing with the replies.
+seconds as --latency says; replies are recorded, judged and stored. Ideal is calls x mean latency / 256; "calls" is from
+the first request to the last answer, "all around them" until the dataset is frozen. Beside it, in the same run, a bare
+loop that makes the same calls by the same HTTP library and does nothing with the replies.
 """
 
 from __future__ import annotations
@@ -35,6 +36,9 @@ BUSY = b"HTTP/1.1 429 Busy\r\nretry-after: 0.05\r\ncontent-length: 2\r\n\r\n{}"
 SPREAD = 0.1
 """How far a call's latency is from the mean at most, as a share of it."""
 
+Times = Any
+"""An array in shared memory: when the first request came and the last answer went, by the system's monotonic clock."""
+
 
 class Answering(asyncio.Protocol):
     """One connection of the LLM server: small, so that the server is not what is measured."""
@@ -42,8 +46,9 @@ class Answering(asyncio.Protocol):
     at_once = 0
     """Requests that the server is at, over all connections."""
 
-    def __init__(self, latency: float, capacity: int) -> None:
+    def __init__(self, latency: float, capacity: int, times: Times) -> None:
         self._latency = latency
+        self._times = times
         self._capacity = capacity
         self._data = b""
 
@@ -65,11 +70,13 @@ class Answering(asyncio.Protocol):
                 self._transport.write(BUSY)  # type: ignore[attr-defined]  # a transport that writes
                 continue
             Answering.at_once += 1
+            self._times[0] = self._times[0] or time.monotonic()
             pause = self._latency * random.uniform(1 - SPREAD, 1 + SPREAD)
             asyncio.get_running_loop().call_later(pause, self._done, _answer(json.loads(body)))
 
     def _done(self, answer: bytes) -> None:
         Answering.at_once -= 1
+        self._times[1] = time.monotonic()
         self._transport.write(answer)  # type: ignore[attr-defined]  # a transport that writes
 
 
@@ -84,10 +91,10 @@ def _answer(body: dict[str, Any]) -> bytes:
     return head.encode() + content
 
 
-def _serve(latency: float, capacity: int, ready: Connection) -> None:
+def _serve(latency: float, capacity: int, ready: Connection, times: Times) -> None:
     async def serve() -> None:
         loop = asyncio.get_running_loop()
-        server = await loop.create_server(lambda: Answering(latency, capacity), "127.0.0.1", 0, backlog=1024)
+        server = await loop.create_server(lambda: Answering(latency, capacity, times), "127.0.0.1", 0, backlog=1024)
         ready.send(server.sockets[0].getsockname()[1])
         await server.serve_forever()
 
@@ -95,18 +102,19 @@ def _serve(latency: float, capacity: int, ready: Connection) -> None:
 
 
 @contextmanager
-def llm(latency: float, capacity: int = 0) -> Iterator[str]:
-    """An LLM server in a process of its own; yields its base URL.
+def llm(latency: float, capacity: int = 0) -> Iterator[tuple[str, Times]]:
+    """An LLM server in a process of its own; yields its base URL, and when it was first asked and last answered.
 
     Args:
         capacity: requests at once above which it answers 429, with a Retry-After of 0.05 s; 0 for any number.
     """
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
-    process = context.Process(target=_serve, args=(latency, capacity, there), daemon=True)
+    times = context.Array("d", 2, lock=False)
+    process = context.Process(target=_serve, args=(latency, capacity, there, times), daemon=True)
     process.start()
     try:
-        yield f"http://127.0.0.1:{here.recv()}/v1"
+        yield f"http://127.0.0.1:{here.recv()}/v1", times
     finally:
         process.terminate()
         process.join()
@@ -157,8 +165,9 @@ def main() -> None:
     parser.add_argument("--latency", type=float, default=1.5)
     args = parser.parse_args()
     calls = args.calls or (2560 if args.quick else 10_000)
-    with llm(args.latency) as url, tempfile.TemporaryDirectory() as folder:
+    with llm(args.latency) as (url, times), tempfile.TemporaryDirectory() as folder:
         peer = asyncio.run(bare(url, calls))
+        times[0] = 0
         dataset, cpu, before, most = asyncio.run(service(url, calls, Path(folder)))
     usage = dataset.usage
     ideal, own = calls * args.latency / AT_ONCE, usage.calls * args.latency / AT_ONCE
@@ -166,7 +175,8 @@ def main() -> None:
     print(f"{AT_ONCE} calls in flight, {args.latency:g} s each on average; {load}")
     print(f"{'':24} {'calls':>7} {'seconds':>8} {'calls/s':>8} {'of the ideal':>13}")
     _row("bare loop", calls, peer, ideal)
-    _row("dataset service", usage.calls, usage.seconds, own)
+    _row("dataset service: calls", usage.calls, times[1] - times[0], own)
+    _row("and all around them", usage.calls, usage.seconds, own)
     each = f"{cpu / usage.calls * 1e3:.2f} ms of CPU a call"
     print(f"{state(dataset)}, {dataset.counts[-1].out:,} accepted, {usage.retries} retries; {each}")
     print(f"memory {before:.0f} MB before, {most:.0f} MB at most: the service, its stores and its documents' fake")

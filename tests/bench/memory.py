@@ -163,7 +163,7 @@ class _Url:
 
 def measure(pages: int, per_chunk: int) -> tuple[int, float]:
     """Print the steps of one size; return its examples, and the server's most memory in MB."""
-    with tempfile.TemporaryDirectory() as folder, llm(0.02) as url, up(Path(folder)) as (process, _):
+    with tempfile.TemporaryDirectory() as folder, llm(0.02) as (url, _), up(Path(folder)) as (process, _):
         time.sleep(1)
         found = find_server(state=folder)
         watch = Watch(process, [Step("at rest")])

@@ -24,6 +24,9 @@ _COLUMNS = ("RUN", "STATE", "PROGRESS", "LOSS", "MODEL", "DATASET", "TOOK", "AGE
 async def train(session: Session) -> None:
     """Start a run with the user's settings and the recommended ones; with --watch follow it to its end."""
     args = session.args
+    if args.schema:
+        remedy = "settings are flags, see `ftf train --help`"
+        raise FtfError(f"{args.schema} is not a word of `ftf train`", remedy, code="INVALID_ARGUMENT")
     dataset = await targets.frozen_dataset(session, args.dataset)
     version = args.dataset_version
     if args.only_approved and not version and not args.dry_run:  # a dry run makes no version: it looks at the newest

@@ -21,18 +21,19 @@ class _Schema(Action):
     """Prints the JSON schema of a file of settings, and ends: that needs no server."""
 
     def __call__(self, parser: ArgumentParser, namespace: Namespace, value: Any, option: str | None = None) -> None:
-        if value:
+        if value == "config-schema":
             from finetuneflow_client.cli.configfile import schema
 
             print(json.dumps(schema(), indent=2, ensure_ascii=False))
             parser.exit()
+        setattr(namespace, self.dest, value)
 
 
 def _train(parser: ArgumentParser) -> None:
     parser.add_argument(
-        "config-schema",
+        "schema",
         nargs="?",
-        choices=("config-schema",),
+        default="",
         action=_Schema,
         metavar="config-schema",
         help="print the JSON schema of what --config reads, and start nothing",
