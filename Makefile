@@ -47,8 +47,8 @@ test-cluster: bed ## Run the tests on a real Kubernetes control plane. TESTS= na
 test-faults: bed ## Run the tests of faults with outages of a minute instead of ten seconds.
 	FTF_FAULT_SECONDS=60 $(BED) -m "cluster and faults" --timeout 1800 $(TESTS)
 
-BENCHES ?= startup server step_overhead extraction extractors chunking dedup generation
-bench: setup .venv/.peers ## Measure starts, memory, reading, cutting, near duplicates, generation, a training step. BENCHES= names some.
+BENCHES ?= startup server memory step_overhead extraction extractors chunking dedup generation capacity dataset_pages transfers
+bench: setup .venv/.peers ## Measure starts, memory, reading, cutting, duplicates, generation, imports, a training step. BENCHES= names some.
 	for bench in $(BENCHES); do echo "# $$bench"; $(BIN)/python -m tests.bench.$$bench; done
 
 lint: setup ## Check style, types, imports and the contract.
