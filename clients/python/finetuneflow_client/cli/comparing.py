@@ -9,6 +9,7 @@ from finetuneflow_client import names
 from finetuneflow_client.cli import targets, wording
 from finetuneflow_client.cli.session import Session
 from finetuneflow_client.cli.settings import described
+from finetuneflow_client.cli.sweeping import of_sweep
 from finetuneflow_client.errors import FtfError
 
 _Fact = Callable[[run_pb2.Run], str]
@@ -17,6 +18,8 @@ _Fact = Callable[[run_pb2.Run], str]
 async def compare(session: Session) -> None:
     """Show runs beside each other: settings that are not the same for all, then what came of them."""
     wanted = [await targets.run(session, name) for name in session.args.runs]
+    if session.args.sweep:
+        wanted += [run.name for run in await of_sweep(session, session.args.sweep) if run.name not in wanted]
     if len(set(wanted)) < 2:
         raise FtfError(
             "a comparison needs two runs", "name two at least: `ftf runs` lists them", code="INVALID_ARGUMENT"

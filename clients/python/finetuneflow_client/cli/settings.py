@@ -32,14 +32,14 @@ def training_config(args: Namespace) -> config_pb2.TrainingConfig:
         from finetuneflow_client.cli.configfile import read_config
 
         config = read_config(args.config)
-    _fill(config, TRAINING, args)
+    put(config, TRAINING, args)
     return config
 
 
 def run_resources(args: Namespace) -> resources_pb2.Resources:
     """Return what the user asks of the place where a run runs; the rest is unset."""
     resources = resources_pb2.Resources()
-    _fill(resources, RESOURCES, args)
+    put(resources, RESOURCES, args)
     return resources
 
 
@@ -55,7 +55,7 @@ def chunk_settings(args: Namespace, model: str, flags: tuple[Setting, ...] = CHU
     settings = file_pb2.ChunkSettings(model=model)
     if args.strategy:
         settings.strategy = _STRATEGIES[args.strategy]
-    _fill(settings, flags, args)
+    put(settings, flags, args)
     return settings
 
 
@@ -71,7 +71,7 @@ def dataset_spec(
     spec.question_types.extend(question_types(args.question_types))
     if args.extract:
         spec.extraction_schema = read_text(args.extract)
-    _fill(spec, flags, args)
+    put(spec, flags, args)
     for further in (spec.judge, spec.semantic_duplicates):
         if further.llm_endpoint:
             further.llm_endpoint = names.full("llmEndpoints", further.llm_endpoint)
@@ -93,7 +93,8 @@ def described(config: config_pb2.TrainingConfig) -> list[tuple[str, str]]:
     return found
 
 
-def _fill(message: Message, settings: tuple[Setting, ...], args: Namespace) -> None:
+def put(message: Message, settings: tuple[Setting, ...], args: Namespace) -> None:
+    """Set the fields of a message that flags were given for."""
     for setting in settings:
         value = getattr(args, setting.key)
         if value is None:

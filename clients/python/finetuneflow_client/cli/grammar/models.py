@@ -82,7 +82,22 @@ def _logs(parser: ArgumentParser) -> None:
 
 
 def _compare(parser: ArgumentParser) -> None:
-    parser.add_argument("runs", nargs="+", metavar="RUN", help="ids of two runs or more")
+    parser.add_argument("runs", nargs="*", metavar="RUN", help="ids of two runs or more")
+    parser.add_argument("--sweep", default="", metavar="ID", help="all runs of this sweep")
+
+
+def _sweep(parser: ArgumentParser) -> None:
+    parser.add_argument("id", metavar="ID", help="name of the sweep; its runs are ID-1, ID-2, …")
+    parser.add_argument(
+        "--vary", action="append", required=True, metavar="NAME=A,B", help="setting of `ftf train` and its values"
+    )
+    parser.add_argument("-m", "--model", default="", metavar="MODEL", help="base model: id, folder or hub id")
+    parser.add_argument("-d", "--dataset", default="", metavar="DATASET", help="dataset; otherwise the newest")
+    parser.add_argument("--dataset-version", type=int, default=0, metavar="N", help="otherwise the newest")
+    parser.add_argument("--dry-run", action="store_true", help="check every run and show its settings; start nothing")
+    parser.add_argument("--no-recommended", action="store_true", help="use plain defaults for what is not set")
+    add_training(parser.add_argument_group("settings of every run, by the names of TRL and PEFT"))
+    add_flags(parser.add_argument_group("where they run; on one machine only --gpus and --deadline count"), RESOURCES)
 
 
 def _report(parser: ArgumentParser) -> None:
@@ -177,6 +192,14 @@ COMMANDS = (
         "ftf resume run-1 --watch",
         "training.resume",
         _resume,
+        project=True,
+    ),
+    Command(
+        "sweep",
+        "Start a run for each combination of settings; `ftf compare --sweep ID` shows what came of them.",
+        "ftf sweep rates --model smollm2 --vary learning-rate=1e-4,2e-4 --vary r=8,16",
+        "sweeping.sweep",
+        _sweep,
         project=True,
     ),
     Command(

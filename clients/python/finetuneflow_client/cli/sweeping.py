@@ -1,0 +1,120 @@
+"""`ftf sweep`: a run for each combination of settings, under one name; `ftf compare --sweep` has them side by side."""
+
+from __future__ import annotations
+
+import itertools
+from argparse import Namespace
+from collections.abc import Sequence
+
+from finetuneflow.training.v1 import config_pb2, run_pb2, training_service_pb2
+from finetuneflow_client import names
+from finetuneflow_client.cli import targets
+from finetuneflow_client.cli.grammar.settings import TRAINING, Setting
+from finetuneflow_client.cli.session import Session
+from finetuneflow_client.cli.settings import put, run_resources, training_config
+from finetuneflow_client.cli.training import planned
+from finetuneflow_client.errors import FtfError
+
+LABEL = "sweep"
+"""Label that the runs of a sweep bear, with its name."""
+MOST_RUNS = 64
+_TRUE, _FALSE = ("true", "yes", "on"), ("false", "no", "off")
+
+Overrides = tuple[tuple[Setting, str], ...]
+
+
+async def sweep(session: Session) -> None:
+    """Check every combination, and only then start a run for each; one that is refused starts none of them."""
+    args = session.args
+    dataset = await targets.frozen_dataset(session, args.dataset)
+    model = await targets.model(session, args.model)
+    found = combinations(args.vary)
+    parent = names.parent(dataset)
+    requests = []
+    for number, overrides in enumerate(found, start=1):
+        config = overridden(training_config(args), overrides)
+        run = await planned(session, model, dataset, args.dataset_version, config, recommended=not args.no_recommended)
+        run.resources.CopyFrom(run_resources(args))
+        run.meta.labels[LABEL] = args.id
+        requests.append(training_service_pb2.CreateRunRequest(parent=parent, run=run, run_id=f"{args.id}-{number}"))
+    for request in requests:
+        request.validate_only = True
+        await session.flow.training.CreateRun(request)
+        request.validate_only = False
+    if args.dry_run:
+        session.screen.say(f"every check passed for {len(requests)} runs; nothing was started")
+    made = [request.run if args.dry_run else await session.flow.training.CreateRun(request) for request in requests]
+    rows = [(f"{args.id}-{n}", words(overrides)) for n, overrides in enumerate(found, start=1)]
+    session.output.listing("runs", made, ("RUN", "SETTINGS"), rows)
+
+
+async def of_sweep(session: Session, name: str) -> list[run_pb2.Run]:
+    """Return the runs of a sweep, oldest first. Raises FtfError NOT_FOUND if there are none."""
+    found = [run async for run in session.flow.runs(await session.project()) if run.meta.labels.get(LABEL) == name]
+    if not found:
+        raise FtfError(f"there is no sweep {name}", "`ftf sweep` starts one", code="NOT_FOUND")
+    return found
+
+
+def combinations(vary: Sequence[str]) -> list[Overrides]:
+    """Return every combination of "NAME=V1,V2" words, the last of them varying fastest.
+
+    Raises:
+        FtfError: INVALID_ARGUMENT for a name that is no setting, one without values or named twice, or for more runs
+            than 64.
+    """
+    choices: list[tuple[Setting, list[str]]] = []
+    for word in vary:
+        name, _, values = word.partition("=")
+        setting = _setting(name.strip())
+        each = [value.strip() for value in values.split(",") if value.strip()]
+        if not each or len(set(each)) < len(each):
+            raise _refused(f"--vary {word}: no values, or the same twice", "write --vary learning-rate=1e-4,2e-4")
+        if any(setting is other for other, _ in choices):
+            raise _refused(f"--vary {name} is there twice", "name all its values at once, by comma")
+        choices.append((setting, each))
+    products = itertools.product(*[each for _, each in choices])
+    found = [tuple(zip([setting for setting, _ in choices], some, strict=True)) for some in products]
+    if len(found) > MOST_RUNS:
+        raise _refused(f"these are {len(found)} runs", f"at most {MOST_RUNS} go into a sweep: vary less at once")
+    return found
+
+
+def overridden(config: config_pb2.TrainingConfig, overrides: Overrides) -> config_pb2.TrainingConfig:
+    """Return settings with a combination put in. Raises FtfError INVALID_ARGUMENT for a value of the wrong type."""
+    values = Namespace(**{setting.key: None for setting in TRAINING})
+    for setting, text in overrides:
+        setattr(values, setting.key, _value(setting, text))
+    put(config, TRAINING, values)
+    return config
+
+
+def words(overrides: Overrides) -> str:
+    """Return a combination in words: "learning_rate 1e-4, lora.r 8"."""
+    return ", ".join(f"{setting.field} {text}" for setting, text in overrides)
+
+
+def _setting(name: str) -> Setting:
+    plain = name.removeprefix("--").replace("-", "_")
+    for setting in TRAINING:
+        if plain in (setting.key, setting.field):
+            return setting
+    raise _refused(f"--vary {name}: there is no such setting", "`ftf train --help` lists them")
+
+
+def _value(setting: Setting, text: str) -> object:
+    if setting.kind is bool and text.lower() in (*_TRUE, *_FALSE):
+        return text.lower() in _TRUE
+    if setting.choices and text.lower() in setting.choices:
+        return text.lower()
+    try:
+        if not setting.choices and setting.kind is not bool:
+            return text if setting.kind is list else setting.kind(text)
+    except ValueError:
+        pass
+    known = ", ".join(setting.choices) if setting.choices else "true or false" if setting.kind is bool else "a number"
+    raise _refused(f"--vary {setting.field}: {text} is none of its values", f"use {known}")
+
+
+def _refused(what: str, remedy: str) -> FtfError:
+    return FtfError(what, remedy, code="INVALID_ARGUMENT")

@@ -1,0 +1,77 @@
+"""`ftf sweep`: what it starts, and what it refuses before it starts anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from finetuneflow.training.v1 import config_pb2
+from finetuneflow_client.cli import exits
+from finetuneflow_client.cli.sweeping import combinations, overridden, words
+from finetuneflow_client.errors import FtfError
+from tests.fakes.client_server import served
+from tests.service.test_client_cli import Ftf, filled, ftf, world
+
+__all__ = ["ftf"]
+
+SWEEP = ["sweep", "rates", "--max-steps", "40", "--vary", "learning-rate=1e-4,2e-4", "--vary", "r=8,16"]
+
+
+async def test_a_sweep_starts_a_run_for_each_combination_and_compares_them(ftf: Ftf, tmp_path: Path) -> None:
+    """Every run bears the sweep's label, and its settings are the common ones with its own."""
+    async with served(world()) as server:
+        await filled(server, ftf, tmp_path)
+        before = set(server.world.runs)
+        dry = await ftf(server, *SWEEP, "--dry-run")
+        nothing = set(server.world.runs) == before
+        started = await ftf(server, *SWEEP)
+        compared = await ftf(server, "compare", "--sweep", "rates")
+        none = await ftf(server, "compare", "--sweep", "other")
+        runs = {name.rpartition("/")[2]: run for name, run in server.world.runs.items() if name not in before}
+
+    assert (dry.code, nothing, started.code, compared.code) == (exits.OK, True, exits.OK, exits.OK)
+    assert list(runs) == ["rates-1", "rates-2", "rates-3", "rates-4"]
+    assert [(r.config.learning_rate, r.config.lora.r) for r in runs.values()] == [
+        *((1e-4, 8), (1e-4, 16)),
+        *((2e-4, 8), (2e-4, 16)),
+    ]
+    assert all(run.config.max_steps == 40 and run.meta.labels["sweep"] == "rates" for run in runs.values())
+    assert "rates-3 learning_rate 2e-4, lora.r 8" in " ".join(started.out.split())
+    assert compared.out.splitlines()[0].split() == list(runs)
+    assert (none.code, none.err) == (exits.NOT_FOUND, "ftf: there is no sweep other — `ftf sweep` starts one\n")
+
+
+@pytest.mark.parametrize(
+    ("vary", "said"),
+    [
+        (["nonsense=1"], "there is no such setting"),
+        (["r="], "no values"),
+        (["r=8,8"], "the same twice"),
+        (["r=8", "lora.r=16"], "is there twice"),
+        (["r=" + ",".join(map(str, range(1, 66)))], "65 runs"),
+        (["r=many"], "none of its values"),
+        (["packing=perhaps"], "true or false"),
+        (["method=magic"], "lora"),
+    ],
+)
+def test_a_sweep_that_makes_no_sense_is_refused_with_the_remedy(vary: list[str], said: str) -> None:
+    """Before the server hears of it."""
+    with pytest.raises(FtfError) as refused:
+        overridden(config_pb2.TrainingConfig(), combinations(vary)[0])
+
+    assert said in f"{refused.value} {refused.value.remedy}"
+    assert refused.value.code == "INVALID_ARGUMENT"
+
+
+def test_values_are_read_by_their_types() -> None:
+    """Numbers, switches, words of an enum and lists, each as its flag reads it."""
+    found = combinations(["packing=true,no", "method=full", "lr-scheduler-type=linear"])
+    config = overridden(config_pb2.TrainingConfig(packing=True), found[1])
+
+    assert [words(each) for each in found] == [
+        "packing true, method full, lr_scheduler_type linear",
+        "packing no, method full, lr_scheduler_type linear",
+    ]
+    assert (config.packing, config.method) == (False, config_pb2.METHOD_FULL)
+    assert config.lr_scheduler_type == "linear"
