@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 from services.common.documents.port import Document
 from services.dataset.asking import Asker
+from services.dataset.core.purposes import EMBEDDED, JUDGED
 from services.dataset.embedder import Embedder
 from services.dataset.endpoints import Endpoints
 from services.dataset.judge import Judge
 from services.dataset.spec import used_endpoints
-from services.dataset.spending import EMBEDDED, Records, Spending
+from services.dataset.spending import Records, Spending
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,8 @@ async def askers(dataset: Document, endpoints: Endpoints, calls: Records, patien
     spending = Spending(calls, dataset, {part: clients[name].endpoint.prices for part, name in names.items()})
     by_name = {name: Asker(client, spending, spec, patience) for name, client in clients.items()}
     judge = embedder = None
-    if "judge" in names:
-        judging = by_name[names["judge"]]
+    if JUDGED in names:
+        judging = by_name[names[JUDGED]]
         judge = Judge(judging.ask, judging.llm, spec)
     if EMBEDDED in names:
         embedder = Embedder(clients[names[EMBEDDED]], spec["semantic_duplicates"]["model"], spending, patience)

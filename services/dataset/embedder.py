@@ -11,10 +11,10 @@ from itertools import pairwise
 
 from services.common.errors import FineTuneFlowError
 from services.dataset.core.budget import PER_MESSAGE
+from services.dataset.core.purposes import EMBEDDED as PURPOSE
 from services.dataset.core.vectors import Vector, packed, unpacked
 from services.dataset.llm import LlmClient
 from services.dataset.ports import Reply
-from services.dataset.spending import EMBEDDED as PURPOSE
 from services.dataset.spending import Spending
 
 BATCH = 32

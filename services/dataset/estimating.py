@@ -8,9 +8,10 @@ from collections.abc import Iterable, Sequence
 from services.common.documents.port import Document
 from services.common.resources import Resources
 from services.dataset import rounds
-from services.dataset.core.estimate import EMBEDDED, Expected, History, Range, estimate, further
+from services.dataset.core.estimate import Expected, History, Range, estimate, further
 from services.dataset.core.example import Verdict
 from services.dataset.core.judging import messages
+from services.dataset.core.purposes import EMBEDDED, JUDGED
 from services.dataset.endpoints import Endpoints, prices
 from services.dataset.ports import Document as File
 from services.dataset.ports import Documents
@@ -59,7 +60,7 @@ class Estimator:
         size = await asyncio.to_thread(_mean_bytes, (call.messages for call in planned.calls))
         expected = Expected((min([most, *wanted]), most), size, prices(endpoint), history)
         shown = [messages(Verdict(_LIKE_A_TEXT, _LIKE_A_TEXT), call.source) for call in planned.calls[:_SAMPLE]]
-        judging = await self._further(spec.get("judge"), "judge", expected.calls, _mean_bytes(shown), others)
+        judging = await self._further(spec.get("judge"), JUDGED, expected.calls, _mean_bytes(shown), others)
         semantic = spec.get("semantic_duplicates")
         embedding = await self._further(semantic, EMBEDDED, expected.calls, 2 * len(_LIKE_A_TEXT), others)
         return estimate(spec, expected, judging, embedding)

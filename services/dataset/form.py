@@ -21,6 +21,7 @@ from services.common.protoform import artifact_to_proto, count_to_proto, meta_to
 from services.dataset import transferform
 from services.dataset.core import review
 from services.dataset.core.frozen import conversation
+from services.dataset.core.purposes import EMBEDDED, JUDGED
 
 _EXAMPLE_FIELDS = (
     "prompt", "response", "chunk", "evidence", "accepted", "drop_reason", "drop_detail", "split", "prompt_version",
@@ -57,8 +58,8 @@ def usage(doc: Mapping[str, Any]) -> dataset_pb2.Usage:
         completion_tokens=int(doc["completion_tokens"]),
         seconds=doc["seconds"],
         cost=doc.get("cost", 0.0),
-        judge_calls=int(doc.get("parts", {}).get("judge", {}).get("calls", 0)),
-        embedded_texts=int(doc.get("parts", {}).get("embed", {}).get("calls", 0)),
+        judge_calls=int(doc.get("parts", {}).get(JUDGED, {}).get("calls", 0)),
+        embedded_texts=int(doc.get("parts", {}).get(EMBEDDED, {}).get("calls", 0)),
     )
 
 

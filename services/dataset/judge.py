@@ -13,10 +13,10 @@ from weakref import WeakValueDictionary
 from services.common.documents.port import Document
 from services.dataset.core import judging
 from services.dataset.core.example import Verdict
+from services.dataset.core.purposes import JUDGED
 from services.dataset.core.screening import presentable
 from services.dataset.spec import Call
 
-PURPOSE = "judge"
 _TRIES = 2
 
 
@@ -73,7 +73,7 @@ class Judge:
     async def _reply(self, messages: list[dict[str, str]]) -> str:
         most, seed = self._spec["max_tokens"], self._spec["seed"]
         parts = [self._llm, most, seed, judging.SCHEMA, messages]
-        id = f"{PURPOSE}-{hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]}"
+        id = f"{JUDGED}-{hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]}"
         turn = self._turns.setdefault(id, asyncio.Lock())
         async with turn:
             record = await self._ask(id, messages, judging.SCHEMA, temperature=0, max_tokens=most, seed=seed)

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 
 from services.dataset.answers import Answer
 from services.dataset.core.example import Verdict
+from services.dataset.core.ledger import REFUSED_CALL
 from services.dataset.gates import Alone
 from services.dataset.llm import CallRefused
 from services.dataset.spec import Call
-from services.dataset.store import REFUSED_CALL
 
 IN_A_ROW = 5
 """Chunks in a row, all of whose calls were refused, that are not taken for a matter of these chunks."""

@@ -11,7 +11,7 @@ from services.common.documents.port import Document
 from services.common.errors import InvalidArgument
 from services.dataset import charts
 from services.dataset.accounts import Accounts
-from services.dataset.core.ledger import Step
+from services.dataset.core.ledger import OF_EXAMPLES, Step
 from services.dataset.core.lengths import lengths, text
 from services.dataset.core.report import ROWS, markdown
 from services.dataset.core.statistics import Figures
@@ -93,7 +93,7 @@ def _drops(steps: Sequence[Step]) -> list[charts.Bar]:
     rows = [
         (reason, count, step.name)
         for step in steps
-        if step.name in ("chunks", "calls", "replies", "checks", "review", "split")
+        if step.name in ("chunks", "calls", *OF_EXAMPLES)
         for reason, count in step.dropped().items()
     ]
     most = sorted(rows, key=lambda row: -row[1])[:ROWS]

@@ -16,6 +16,7 @@ from services.dataset.core.cues import cue
 from services.dataset.core.example import Passage, Source
 from services.dataset.core.focus import places
 from services.dataset.core.prompts import Template
+from services.dataset.core.purposes import EMBEDDED, JUDGED
 from services.dataset.qualityspec import quality
 from services.dataset.templates import CURRENT, template
 
@@ -66,7 +67,7 @@ def complete(wanted: dataset_pb2.DatasetSpec) -> dict[str, Any]:
 
 def used_endpoints(spec: dict[str, Any]) -> dict[str, str]:
     """Return the names of the endpoints that a dataset asks, by what they are asked for; "" for its examples."""
-    settings = {"judge": spec.get("judge"), "embed": spec.get("semantic_duplicates")}
+    settings = {JUDGED: spec.get("judge"), EMBEDDED: spec.get("semantic_duplicates")}
     further = {purpose: found["llm_endpoint"] for purpose, found in settings.items() if found}
     return {"": spec["llm_endpoint"], **further}
 

@@ -9,11 +9,9 @@ from typing import Any, Protocol
 from services.common.documents.port import Document
 from services.common.errors import Exhausted
 from services.dataset.core.budget import NO_PRICES, Amount, Budget, Prices
+from services.dataset.core.purposes import EMBEDDED
 from services.dataset.ports import Reply
 from services.dataset.store import USAGE, Used, purpose
-
-EMBEDDED = "embed"
-"""Purpose of the records of texts that were embedded."""
 
 
 class BudgetReached(Exhausted):

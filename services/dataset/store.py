@@ -11,12 +11,12 @@ from services.common.documents.port import Collection, Document
 from services.common.errors import AlreadyExists
 from services.common.resources import Resources
 from services.dataset.core.example import Verdict
+from services.dataset.core.ledger import REFUSED_CALL
 from services.dataset.ports import Reply
 from services.dataset.spec import Call
 
 CALL_INDEXES = ("dataset_uid",)
 EXAMPLE_INDEXES = ("dataset_uid,order", "parent,accepted,order", "order")
-REFUSED_CALL = "CALL_REFUSED"
 _PAGE = 500
 _FATE = ("_id", "delete_time", "accepted", "drop_reason", "drop_detail", "split", "scores", "flags")
 USAGE = ("retries", "prompt_tokens", "completion_tokens", "prompt_bytes")

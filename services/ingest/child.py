@@ -26,6 +26,7 @@ READERS = {PDF: ("pypdfium2", "pypdf"), XLSX: ("python-calamine", "openpyxl")}
 """Formats with two readers: the second is tried where the first breaks the process."""
 
 _PROGRAM = "services.ingest.sandbox"
+_MOST_KILLED = 2
 _LOADED = (
     f"{_PROGRAM}.__main__",
     *(f"{_PROGRAM}.{name}" for name in ("extract", "cut", "unpack", "data", "epub", "html", "opendocument", "pdf")),
@@ -53,7 +54,7 @@ class Sandbox:
         """Do a job and return its result. Being cancelled kills the process and waits for its end.
 
         A process that somebody else killed is started once more; a document at which its first reader broke goes to the
-        second, if its format has one.
+        second, if its format has one. Neither uses up the other.
 
         Args:
             progress: awaited for each progress that the process tells.
@@ -62,29 +63,33 @@ class Sandbox:
         Raises:
             FineTuneFlowError: what the process answered, or EXTRACTION_LIMIT or CORRUPT_DOCUMENT by how it ended.
         """
-        for attempt in (1, 2):
+        killed = 0
+        while True:
             try:
                 return await self._attempt(job, progress, variables or {})
             except Overrun as error:
                 raise _too_much(str(error)) from error
-            except Killed:
-                log.warning("sandbox: the process was killed from outside (attempt %d of 2)", attempt)
+            except Killed as error:
+                killed += 1
+                log.warning("sandbox: the process was killed from outside (attempt %d of %d)", killed, _MOST_KILLED)
+                if killed == _MOST_KILLED:
+                    raise Exhausted(
+                        "The program that reads the document was killed twice; the machine may be out of memory. "
+                        "Try again.",
+                        reason="EXTRACTION_LIMIT",
+                    ) from error
             except Crashed as error:
                 first, second = READERS.get(job.mime_type, ("", ""))
                 if second and job.task == "extract" and not job.reader:
                     log.warning("sandbox: %s broke (%s), trying %s", first, error, second)
                     left = f"{first} {importlib.metadata.version(first)}"
                     job = replace(job, reader=second, left=left, left_because=str(error))
-                    continue
-                raise corrupt(f"broke the program that reads it ({error})") from error
+                else:
+                    raise corrupt(f"broke the program that reads it ({error})") from error
             except Broken as error:
                 raise FineTuneFlowError(
                     "The program that reads documents did not start. Report it; the service's log has the details."
                 ) from error
-        raise Exhausted(
-            "The program that reads the document was killed twice; the machine may be out of memory. Try again.",
-            reason="EXTRACTION_LIMIT",
-        )
 
     async def _attempt(self, job: Job, progress: Progress, variables: Mapping[str, str]) -> dict[str, Any]:
         note = Path(job.target + ".job")

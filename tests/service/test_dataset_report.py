@@ -12,6 +12,8 @@ from PIL import Image
 
 from finetuneflow.dataset.v1 import dataset_service_pb2 as pb
 from finetuneflow.dataset.v1 import statistics_pb2
+from services.dataset import reporting
+from services.dataset.core.ledger import OF_EXAMPLES, Row, Step
 from tests.fakes.datasets import NAME, dataset_service, examples, generated
 from tests.fakes.llm_server import llm
 from tests.service.test_dataset_ledger import mixed
@@ -57,3 +59,10 @@ async def test_a_report_is_markdown_with_its_plots(tmp_path: Path) -> None:
     for content in files.values():
         with Image.open(io.BytesIO(content)) as image:
             assert image.size[0] == 960
+
+
+def test_drops_of_every_step_that_is_made_of_examples_are_drawn() -> None:
+    """The judge's too."""
+    steps = [Step(name, "examples", 3, 2, [Row("WHY", "x")]) for name in ("pages", "calls", *OF_EXAMPLES)]
+
+    assert [behind for _, _, behind in reporting._drops(steps)] == [f"1 at {s.name}" for s in steps[1:]]

@@ -77,7 +77,7 @@ class Doubles:
         return verdict
 
     def _beside(self, verdict: Verdict, text: str, known: Nearness) -> Verdict:
-        told, plain = _sketch(text)
+        told, plain = sketched(text)
         for number in known.near(plain):
             if told.same(self._facts[number]):
                 return replace(verdict, drop_reason="NEAR_DUPLICATE", detail=self._prompts[number][:200])
@@ -86,13 +86,13 @@ class Doubles:
     def _remember(self, seen: Verdict, text: str) -> None:
         self._seen.remember(seen)
         if self._near:
-            told, plain = _sketch(text)
+            told, plain = sketched(text)
             self._near.add(plain)
             self._facts.append(told)
             self._prompts.append(seen.prompt)
 
 
 @lru_cache(maxsize=8)
-def _sketch(text: str) -> tuple[Facts, str]:
+def sketched(text: str) -> tuple[Facts, str]:
     """Return a text's facts and its normal form; what is asked for is mostly remembered next."""
     return facts(text), normalise(text).text

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.dataset.core.budget import Prices
+from services.dataset.core.purposes import EMBEDDED
 
 Range = tuple[float, float]
 
@@ -21,7 +22,6 @@ _SPEED = (0.6, 1.6)
 
 _FURTHER = (0.5, 1.0)
 """Share of the replies that something more is asked about, without a measurement: those that the checks let through."""
-EMBEDDED = "embed"
 
 
 @dataclass(frozen=True)

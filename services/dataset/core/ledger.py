@@ -10,10 +10,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from services.dataset.core.judging import BELOW, SCORE, UNJUDGED
 from services.dataset.core.masking import WITHHELD
 
-JUDGED_BELOW = "JUDGED_BELOW"
-UNREADABLE = frozenset({"EMPTY_REPLY", "REFUSAL_REPLY", "INVALID_JSON", "TRUNCATED", "INVALID_SCHEMA", "CALL_REFUSED"})
+REFUSED_CALL = "CALL_REFUSED"
+UNREADABLE = frozenset({"EMPTY_REPLY", "REFUSAL_REPLY", "INVALID_JSON", "TRUNCATED", "INVALID_SCHEMA", REFUSED_CALL})
 """Why there was nothing to read in a reply; every other reason is a check's or a person's."""
 REVIEWED = frozenset({"REJECTED_BY_REVIEW", "DELETED_BY_REVIEW", "DOCUMENT_DELETED"})
 """What a person decided."""
@@ -108,7 +109,7 @@ def fate(example: Mapping[str, Any]) -> tuple[str, str]:
     reason = example["drop_reason"] or "REJECTED_BY_REVIEW"
     if reason in REVIEWED:
         return "review", reason
-    if reason == JUDGED_BELOW:
+    if reason == BELOW:
         return "judge", reason
     return ("replies" if reason in UNREADABLE else "checks"), reason
 
@@ -249,14 +250,14 @@ def _examples(examples: Sequence[Mapping[str, Any]], steps: Sequence[tuple[str, 
                 went.append(example)
             else:
                 rows.append(row)
-        parts = Counter("scored" if "judge" in e.get("scores", {}) else "unscored" for e in went)
+        parts = Counter("scored" if SCORE in e.get("scores", {}) else "unscored" for e in went)
         yield Step(name, unit, len(left), len(went), rows, dict(sorted(parts.items())) if name == "judge" else {})
         left = went
 
 
 def _judged(example: Mapping[str, Any]) -> bool:
     """Whether a judge was asked about an example."""
-    return "judge" in example.get("scores", {}) or "UNJUDGED" in example.get("flags", ())
+    return SCORE in example.get("scores", {}) or UNJUDGED in example.get("flags", ())
 
 
 def _split(examples: Sequence[Mapping[str, Any]], approved_only: bool) -> Step:

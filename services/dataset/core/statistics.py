@@ -39,9 +39,7 @@ class Figures:
     def __init__(self) -> None:
         self._files: dict[str, _File] = {}
         self._lengths: dict[str, list[int]] = {"prompt": [], "response": []}
-        self._named: dict[str, Counter[str]] = {
-            name: Counter() for name in ("split", "drop_reason", "type", "language")
-        }
+        self._named: dict[str, Counter[str]] = {name: Counter() for name in _NAMED}
         self._scores: dict[str, list[float]] = {}
         self._judged: Counter[float] = Counter()
         self._accepted = self._approved = self._unjudged = 0

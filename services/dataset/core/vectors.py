@@ -96,10 +96,13 @@ class Vectors:
         found = [(float(cosine), place) for cosine, place in zip(exact, near, strict=True) if cosine >= self._threshold]
         return {self._names[place]: cosine for cosine, place in sorted(found, key=lambda pair: (-pair[0], pair[1]))}
 
-    def add(self, name: str, vector: Vector) -> None:
-        """Remember a vector; one of another number of dimensions than the first is not."""
+    def add(self, name: str, vector: Vector) -> str:
+        """Remember a vector and return the name of the one that is forgotten for it, "" if none is.
+
+        One of another number of dimensions than the first is not remembered: then its own name is returned.
+        """
         if self._names and not self._fits(vector):
-            return
+            return name
         room = max(1, self._most_bytes // (4 * vector.size))
         place = self._added % room
         if place >= len(self._matrix):
@@ -107,8 +110,10 @@ class Vectors:
             grown[: len(self._names)] = self._matrix[: len(self._names)] if self._names else 0
             self._matrix = grown
         self._matrix[place] = vector
+        forgotten = self._names[place] if place < len(self._names) else ""
         self._names[place : place + 1] = [name]
         self._added += 1
+        return forgotten
 
     def _fits(self, vector: Vector) -> bool:
         return bool(self._names) and self._matrix.shape[1] == vector.size

@@ -131,3 +131,13 @@ def test_an_answer_that_is_no_list_of_vectors_is_refused(rows: list[object]) -> 
     """It is asked for again, and then the server counts as away."""
     with pytest.raises((ValueError, TypeError, LookupError, AttributeError)):
         embedded({"data": rows}, 2, 0)
+
+
+def test_of_forgotten_examples_nothing_is_kept() -> None:
+    """Two fit: the third takes the first's room, with its facts; one of other dimensions has no room at all."""
+    alike = Alike(0.9, most_bytes=2 * 3 * 4)
+    for name, direction in (("a", [1, 0, 0]), ("b", [0, 1, 0]), ("c", [0, 0, 1]), ("d", [1, 0])):
+        assert alike.judge(name, Verdict(), "It weighs 4 kilograms.", unit(direction)).accepted
+
+    assert alike.judge("e", Verdict(), "It weighs 4 kilograms.", unit([0, 1, 0])).detail == "b"
+    assert sorted(alike._facts) == ["b", "c"]

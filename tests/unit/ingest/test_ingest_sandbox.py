@@ -17,8 +17,11 @@ import psutil
 import pytest
 
 from services.common.confined.cold import child_environment
+from services.common.confined.endings import Crashed, Killed
 from services.common.confined.limits import Limits
+from services.common.confined.running import Command
 from services.common.errors import Exhausted, FineTuneFlowError, InvalidArgument
+from services.ingest import child
 from services.ingest.child import Sandbox
 from services.ingest.core.filenames import PDF, PLAIN
 from services.ingest.sandbox.job import Job
@@ -182,3 +185,37 @@ def test_the_program_needs_no_package_of_a_service() -> None:
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 
     assert run.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("endings", "reader", "words"),
+    [
+        ([Killed("SIGKILL"), Crashed("SIGSEGV")], "pypdf", ""),
+        ([Crashed("SIGSEGV"), Killed("SIGKILL")], "pypdf", ""),
+        ([Killed("SIGKILL"), Killed("SIGKILL")], "", "killed twice"),
+        ([Killed("SIGKILL"), Crashed("SIGSEGV"), Killed("SIGKILL")], "pypdf", "killed twice"),
+        ([Killed("SIGKILL"), Crashed("SIGSEGV"), Crashed("SIGABRT")], "pypdf", "SIGABRT"),
+    ],
+)
+async def test_a_kill_and_a_crash_have_tries_of_their_own(
+    monkeypatch: pytest.MonkeyPatch, sandbox: Sandbox, tmp_path: Path, endings: list[Exception], reader: str, words: str
+) -> None:
+    """A process that was killed is started once more, and the second reader still has its turn."""
+    left, asked = list(endings), []
+
+    async def end(warm: object, command: Command, *others: object) -> dict[str, object]:
+        asked.append(Job.read(command.note).reader)
+        if left:
+            raise left.pop(0)
+        return {"pages": 1}
+
+    monkeypatch.setattr(child, "run", end)
+    doing = sandbox.run(job(tmp_path, b"", "a.pdf", PDF), silent)
+
+    if words:
+        with pytest.raises(FineTuneFlowError, match=words):
+            await doing
+    else:
+        assert await doing == {"pages": 1}
+    assert left == []
+    assert asked[-1] == reader
