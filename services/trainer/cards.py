@@ -21,12 +21,6 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 base = AutoModelForCausalLM.from_pretrained("{base}")
 model = PeftModel.from_pretrained(base, ".")
 tokenizer = AutoTokenizer.from_pretrained(".")
-```
-
-To serve it with vLLM, which keeps the base model in memory once for any number of adapters:
-
-```sh
-vllm serve {base} --enable-lora --max-lora-rank {rank} --lora-modules tuned=.
 ```""",
     "merged": """```python
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -52,22 +46,29 @@ With Ollama, from this folder:
 ollama create tuned -f Modelfile && ollama run tuned
 ```""",
 }
+_VLLM = """To serve it with vLLM, which keeps the base model in memory once for any number of adapters:
+
+```sh
+vllm serve {base} --enable-lora --max-lora-rank {rank} --lora-modules tuned=.
+```"""
+_VLLM_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
+"""What vLLM takes as the largest rank of the adapters that it serves."""
 _LIBRARIES = {"adapter": "peft", "merged": "transformers", "gguf": "gguf"}
 
 
 def proof_of(result: export_pb2.ExportResult) -> str:
     """Return in a sentence or two how weights were proven."""
-    what = "The merged weights, loaded again, have" if result.HasField("gguf") else "Loaded again from these files,"
-    words = (
-        f"{what} logits that differ from the tuned model's by at most {result.max_logit_difference:.3g} on "
-        f"{result.prompts} prompts ({result.logit_bound:.3g} is allowed)."
-    ).replace("files, logits that", "files, its logits")
+    differ = (
+        f"differ from the tuned model's by at most {result.max_logit_difference:.3g} on {result.prompts} prompts "
+        f"({result.logit_bound:.3g} is allowed)."
+    )
     if not result.HasField("gguf"):
-        return words
+        return f"Loaded again from these files, its logits {differ}"
     proof = result.gguf
     return (
-        f"{words} The GGUF file made of them was loaded by llama.cpp ({proof.loader}): its probabilities differ from "
-        f"the tuned model's by {proof.divergence:.3g} nats ({proof.divergence_bound:.3g} is allowed), and it chose the "
+        f"The merged weights, loaded again, have logits that {differ} The GGUF file made of them was loaded by "
+        f"llama.cpp ({proof.loader}): its probabilities differ from the tuned model's by {proof.divergence:.3g} nats "
+        f"({proof.divergence_bound:.3g} is allowed), and it chose the "
         f"same token in {proof.agreement:.0%} of {proof.tokens} places; no tensor was rounded by more than "
         f"{proof.rounding:.2g} ({proof.rounding_bound:.2g} is allowed)."
     )
@@ -99,16 +100,27 @@ def write_card(folder: Path, form: str, base: str, is_hub_id: bool, manifest: Ma
         "\n".join(header),
         f"# {base}, fine-tuned ({form})",
         f"{proof} Every file's SHA-256 stands in {MANIFEST}.",
-        f"## Use\n\n{_use(folder, form, base if is_hub_id else f'folder/of/{base}', manifest)}",
+        f"## Use\n\n{_use(folder, form, base if is_hub_id else f'folder/of/{base}')}",
         f"## Where it comes from\n\n{origin}",
         f"## Settings\n\n```json\n{settings}\n```",
     )
     (folder / CARD).write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 
-def _use(folder: Path, form: str, base: str, manifest: Mapping[str, Any]) -> str:
+def _use(folder: Path, form: str, base: str) -> str:
     file = next((path.name for path in folder.glob("*.gguf")), "")
-    return _USE[form].format(base=base, file=file, rank=max(int(manifest.get("config", {}).get("r", 0)), 16))
+    words = _USE[form].format(base=base, file=file)
+    rank = _served_rank(folder) if form == "adapter" else None
+    return words if rank is None else f"{words}\n\n{_VLLM.format(base=base, rank=rank)}"
+
+
+def _served_rank(folder: Path) -> int | None:
+    """Return the rank that vLLM has to be told for a folder's adapter; None if it does not serve such an adapter."""
+    config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+    if config.get("use_dora") or config.get("modules_to_save"):
+        return None
+    largest = max([int(config["r"]), *(config.get("rank_pattern") or {}).values()])
+    return next((rank for rank in _VLLM_RANKS if rank >= largest), None)
 
 
 def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:

@@ -12,6 +12,7 @@ from services.trainer.failures import refused
 from services.trainer.ggml import require_part
 from services.trainer.gguffile import architecture, write_gguf
 from services.trainer.ggufproof import BOUNDS, prove, references
+from services.trainer.ggufvocab import splitting
 from services.trainer.merge import Check, export_merged, load_tuned
 from services.trainer.model import Source, load_config, load_tokenizer
 from services.trainer.shards import DEFAULT_SHARD_BYTES
@@ -40,8 +41,10 @@ def export_gguf(
     architecture(load_config(source))
     merged = scratch / "merged"
     merged.mkdir(parents=True)
+    load_tokenizer(source).save_pretrained(merged)
+    splitting(merged)
     result = export_merged(source, adapter, merged, check, DEFAULT_SHARD_BYTES)
-    path = out / f"{source.name}-{quantization}.gguf"
+    path = out / f"{source.name.rpartition('/')[2]}-{quantization}.gguf"
     rounding = write_gguf(merged, path, quantization, source.name)
     shutil.rmtree(merged)
     bound, rounding_bound = BOUNDS[quantization]

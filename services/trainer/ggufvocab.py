@@ -35,9 +35,8 @@ def add_vocabulary(writer: GGUFWriter, folder: Path, tokenizer: Any, size: int) 
     Raises:
         NotReady: with reason GGUF_UNSUPPORTED for another kind of tokenizer.
     """
-    core = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
     writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre(_splitting(core))
+    writer.add_tokenizer_pre(splitting(folder))
     tokens, kinds = _tokens(tokenizer, size)
     writer.add_token_list(tokens)
     writer.add_token_types(kinds)
@@ -50,8 +49,16 @@ def add_vocabulary(writer: GGUFWriter, folder: Path, tokenizer: Any, size: int) 
     special.add_to_gguf(writer, quiet=True)
 
 
-def _splitting(core: Mapping[str, Any]) -> str:
-    """Return llama.cpp's name for how a tokenizer cuts text before it merges bytes."""
+def splitting(folder: Path) -> str:
+    """Return llama.cpp's name for how the tokenizer of a folder cuts text before it merges bytes.
+
+    Raises:
+        NotReady: with reason GGUF_UNSUPPORTED for another kind of tokenizer, or one without tokenizer.json.
+    """
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        raise _unsupported("has no tokenizer.json, so it")
+    core = json.loads(path.read_text(encoding="utf-8"))
     steps = core.get("pre_tokenizer") or {}
     steps = steps.get("pretokenizers", [steps])
     kinds = [step.get("type") for step in steps]
@@ -63,9 +70,13 @@ def _splitting(core: Mapping[str, Any]) -> str:
         pattern = steps[0].get("pattern", {}).get("Regex", "")
         if pattern in _SPLITS:
             return _SPLITS[pattern]
-    raise NotReady(
-        "The model's tokenizer cuts text in a way that cannot be written as GGUF here. Export the model merged, and "
-        "convert it with llama.cpp's own convert_hf_to_gguf.py.",
+    raise _unsupported("cuts text in a way that")
+
+
+def _unsupported(why: str) -> NotReady:
+    return NotReady(
+        f"The model's tokenizer {why} cannot be written as GGUF here. Export the model merged, and convert it with "
+        "llama.cpp's own convert_hf_to_gguf.py.",
         reason="GGUF_UNSUPPORTED",
     )
 

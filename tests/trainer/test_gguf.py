@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,8 +21,9 @@ from services.trainer import ggufexport
 from services.trainer.ggml import MIXES, Type, rounded, type_of
 from services.trainer.gguffile import write_gguf
 from services.trainer.ggufproof import BOUNDS, prove, references
+from services.trainer.ggufvocab import splitting
 from services.trainer.merge import load_tuned, write_merged
-from services.trainer.model import load_tokenizer, source_of
+from services.trainer.model import Source, load_tokenizer, source_of
 from tests.fakes.worker_host import WorkerHost
 from tests.trainer.runs import run_here
 from tests.trainer.test_export import folder_of, spec_of
@@ -149,6 +152,41 @@ def test_a_model_that_gguf_has_no_form_for_is_refused_before_anything_is_loaded(
 
     assert caught.value.reason == "GGUF_UNSUPPORTED"
     assert "convert_hf_to_gguf.py" in caught.value.message
+
+
+def test_a_tokenizer_that_gguf_has_no_form_for_is_refused_before_the_merge(tmp_path: Path, model: Path) -> None:
+    """There is no adapter to merge here: who began the merge would stumble over that."""
+    other = tmp_path / "other"
+    shutil.copytree(model, other)
+    core = json.loads((other / "tokenizer.json").read_text())
+    core["pre_tokenizer"] = {"type": "Whitespace"}
+    (other / "tokenizer.json").write_text(json.dumps(core))
+    with pytest.raises(NotReady) as cut:
+        ggufexport.export_gguf(source_of(str(other), ""), tmp_path, tmp_path, tmp_path, "Q8_0", lambda: None)
+    with pytest.raises(NotReady) as missing:
+        splitting(tmp_path)
+
+    assert (cut.value.reason, missing.value.reason) == ("GGUF_UNSUPPORTED", "GGUF_UNSUPPORTED")
+    assert "tokenizer.json" in missing.value.message
+
+
+def test_a_hub_id_gives_the_file_the_model_s_own_last_name(
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slash in the model's name makes no folder: the card, the Modelfile and the upload look in the export's own."""
+    asked: list[Path] = []
+
+    def write(merged: Path, path: Path, quantization: str, name: str) -> float:
+        asked.append(path)
+        return float("inf")
+
+    monkeypatch.setattr(ggufexport, "write_gguf", write)
+    monkeypatch.setattr(ggufexport, "export_merged", lambda *_: export_pb2.ExportResult())
+    source = Source(str(model), "", "org/model")
+    with pytest.raises(NotReady):
+        ggufexport.export_gguf(source, tmp_path, tmp_path / "out", tmp_path / "scratch", "Q8_0", lambda: None)
+
+    assert asked == [tmp_path / "out" / "model-Q8_0.gguf"]
 
 
 WITHOUT = "import sys; sys.modules['xllamacpp'] = None; from services.trainer.ggml import require_part; require_part()"

@@ -1,0 +1,44 @@
+"""What a model card tells whoever takes the weights away."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from finetuneflow.export.v1 import export_pb2
+from services.trainer.cards import proof_of, write_card
+
+
+@pytest.mark.parametrize(
+    ("config", "rank"),
+    [
+        ({"r": 4}, 8),
+        ({"r": 32}, 32),
+        ({"r": 48}, 64),
+        ({"r": 8, "rank_pattern": {"q_proj": 100}}, 128),
+        ({"r": 8, "use_dora": True}, None),
+        ({"r": 8, "modules_to_save": ["lm_head"]}, None),
+        ({"r": 600}, None),
+    ],
+)
+def test_the_card_names_a_rank_that_vllm_takes(tmp_path: Path, config: dict[str, Any], rank: int | None) -> None:
+    """The rank of the files, whatever the run's settings say; nothing about vLLM where it serves no such adapter."""
+    (tmp_path / "adapter_config.json").write_text(json.dumps(config))
+    write_card(tmp_path, "adapter", "org/model", True, {"config": {"lora": {"r": 16}}}, "Proven.")
+    card = (tmp_path / "README.md").read_text()
+
+    assert "PeftModel.from_pretrained" in card
+    assert ("vllm serve" in card) == (rank is not None)
+    assert rank is None or f"--max-lora-rank {rank} " in card
+
+
+def test_the_proof_is_told_of_what_was_loaded() -> None:
+    """Of the files themselves, or of the merged weights that a GGUF file was made of."""
+    plain = export_pb2.ExportResult(max_logit_difference=0.001, logit_bound=0.25, prompts=4)
+    both = export_pb2.ExportResult(prompts=4, gguf=export_pb2.GgufProof(loader="xllamacpp 1"))
+
+    assert proof_of(plain).startswith("Loaded again from these files, its logits differ from the tuned model's by")
+    assert proof_of(both).startswith("The merged weights, loaded again, have logits that differ from the tuned")
