@@ -166,7 +166,8 @@ def _check_forgetting(run: run_pb2.Run, accepted: bool) -> None:
     rise = found.score.tuned_loss - found.score.base_loss
     raise NotReady(
         f"{run.name} forgot too much: the loss on general questions rose by {rise:.3f} nats per token, "
-        f"{found.max_loss_increase:g} is allowed. Train less, or accept it with `ftf export --accept-forgetting`.",
+        f"{found.max_loss_increase:g} is allowed. Train less, or accept it: `--accept-forgetting` "
+        "of `ftf export` and `ftf run`.",
         reason="FORGOT",
         field="export.accept_forgetting",
     )

@@ -24,7 +24,7 @@ SMALL_MODEL = 1_000_000_000
 
 _METHODS = {
     LORA: "LoRA: small adapters beside frozen weights need a fraction of the memory of full fine-tuning.",
-    QLORA: "QLoRA: as decided; weights kept in 4 bits take an eighth of their memory, and steps take longer.",
+    QLORA: "QLoRA: as decided; weights kept in 4 bits take a quarter of the memory of bf16, and steps take longer.",
     FULL: "Full fine-tuning: as decided; every weight is trained, which takes the most memory.",
 }
 

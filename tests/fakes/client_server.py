@@ -21,7 +21,7 @@ from finetuneflow.dataset.v1 import dataset_pb2, dataset_service_pb2, dataset_se
 from finetuneflow.export.v1 import export_pb2, export_service_pb2, export_service_pb2_grpc
 from finetuneflow.hardware.v1 import hardware_service_pb2_grpc
 from finetuneflow.ingest.v1 import chunk_pb2, ingest_service_pb2_grpc
-from finetuneflow.training.v1 import run_pb2, training_service_pb2, training_service_pb2_grpc
+from finetuneflow.training.v1 import config_pb2, run_pb2, training_service_pb2, training_service_pb2_grpc
 from finetuneflow_client.discovery import process_start
 from services.export.attestation import Attester
 from tests.fakes.client_world import Hardware, Ingest, Server, World, abort, done, failed, found, paged, paused
@@ -144,6 +144,8 @@ class Training(training_service_pb2_grpc.TrainingServiceServicer):
 
     async def CreateRun(self, request: Any, context: Any) -> Any:
         self.world.calls.append("CreateRun")
+        if request.validate_only and request.run.config.lora.r > 64:
+            await abort(context, "INVALID_ARGUMENT", "r is too large. Choose a smaller one.", "INVALID_ARGUMENT")
         name = f"{request.parent}/runs/{request.run_id or 'r1'}"
         if name in self.world.runs and not request.validate_only:
             await abort(context, "ALREADY_EXISTS", f"{name} exists. Choose another id.", "ALREADY_EXISTS")
@@ -170,7 +172,8 @@ class Training(training_service_pb2_grpc.TrainingServiceServicer):
 
     async def PauseRun(self, request: Any, context: Any) -> Any:
         run = await found(context, self.world.runs, request.name)
-        run.work.state = work_pb2.WORK_STATE_PAUSED
+        late = self.world.happens("cancelling")
+        run.work.state = work_pb2.WORK_STATE_CANCELLING if late else work_pb2.WORK_STATE_PAUSED
         return run
 
     async def ResumeRun(self, request: Any, context: Any) -> Any:
@@ -234,6 +237,11 @@ class Export(export_service_pb2_grpc.ExportServiceServicer):
 
     async def CreateExport(self, request: Any, context: Any) -> Any:
         self.world.calls.append("CreateExport")
+        run = self.world.runs.get(request.export.run, run_pb2.Run())
+        if run.config.method == config_pb2.METHOD_FULL and request.export.format == export_pb2.FORMAT_ADAPTER:
+            await abort(context, "FAILED_PRECONDITION", "It has no adapter. Export it as merged.", "NO_ADAPTER")
+        if self.world.faults.get("forgot") and not request.export.accept_forgetting:
+            await abort(context, "FAILED_PRECONDITION", "It forgot too much. Train less.", "FORGOT")
         name = f"{request.parent}/exports/{request.export_id or 'x1'}"
         artifacts = [
             self.world.artifact("model.safetensors", os.urandom(3 << 20)),

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from finetuneflow.export.v1 import export_service_pb2 as pb
 from finetuneflow_client.attestation import Verdict, verify
@@ -97,6 +100,48 @@ def test_without_an_attestation_or_a_key_there_is_nothing_to_say(folder: Path) -
 
     assert [kind for kind, _ in lost] == ["attestation"]
     assert caught.value.code == "INVALID_ARGUMENT"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"_type": "https://in-toto.io/Statement/v2"},
+        {"predicateType": "https://slsa.dev/provenance/v1"},
+        {"predicate": {}},
+        {"predicate": {"export": "x", "run": "r", "model": "m", "dataset": {}, "documents": []}},
+    ],
+)
+def test_a_signed_statement_of_another_kind_is_a_problem_of_its_own(folder: Path, change: dict[str, Any]) -> None:
+    """A good signature alone does not make it one about weights."""
+    text = json.loads((folder / "attestation.json").read_text())
+    statement = json.loads(base64.b64decode(text["payload"])) | change
+    payload = json.dumps(statement).encode()
+    key = Ed25519PrivateKey.from_private_bytes(bytes(32))
+    raw = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+    kind = b"application/vnd.in-toto+json"
+    signed = base64.b64encode(key.sign(b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload))).decode()
+    signatures = [{"keyid": hashlib.sha256(raw).hexdigest(), "sig": signed}]
+    edit(folder, lambda e: e.update(payload=base64.b64encode(payload).decode(), signatures=signatures))
+    pem = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    (folder / "signer.pem").write_bytes(pem)
+
+    assert [kind for kind, _ in kinds(verify(folder))] == ["attestation"]
+    assert main(["verify", str(folder)]) == 1
+
+
+def test_an_envelope_of_another_kind_is_refused(folder: Path) -> None:
+    """Its signature covers the kind that it should be of."""
+    edit(folder, lambda e: e.update(payloadType="text/plain"))
+
+    assert [kind for kind, _ in kinds(verify(folder))] == ["attestation"]
+
+
+def test_a_file_that_cannot_be_read_is_named(folder: Path) -> None:
+    """Nobody can say whether it is what was signed."""
+    (folder / "manifest.json").unlink()
+    (folder / "manifest.json").symlink_to("/proc/self/mem")
+
+    assert kinds(verify(folder)) == [("unreadable", "manifest.json")]
 
 
 def test_the_command_needs_no_server_and_its_exit_code_says_it(

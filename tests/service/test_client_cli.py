@@ -20,13 +20,15 @@ from finetuneflow.common.v1 import work_pb2
 from finetuneflow.dataset.v1 import dataset_pb2, example_pb2
 from finetuneflow.ingest.v1 import project_pb2
 from finetuneflow.training.v1 import config_pb2, evaluation_pb2, run_pb2
+from finetuneflow_client import FineTuneFlow
 from finetuneflow_client.cli import exits
 from finetuneflow_client.cli.grammar.parser import COMMANDS, build
 from finetuneflow_client.cli.main import connected, report
 from finetuneflow_client.cli.settings import training_config
 from finetuneflow_client.discovery import process_start
+from finetuneflow_client.downloads import download_attestation
 from finetuneflow_client.errors import FtfError
-from tests.fakes.client_server import Serving, served
+from tests.fakes.client_server import TOKEN, Serving, served
 from tests.fakes.client_world import World
 
 FTF = [sys.executable, "-m", "finetuneflow_client.cli.main"]
@@ -183,6 +185,29 @@ async def test_the_flow_by_hand_needs_no_names_typed_twice(ftf: Ftf, tmp_path: P
     assert (downloaded.code, (tmp_path / "out" / "sub" / "m.json").read_bytes()) == (0, b"{}")
 
 
+async def test_a_key_that_lies_in_the_folder_is_not_replaced(ftf: Ftf, tmp_path: Path) -> None:
+    """Somebody may trust it; and what cannot be written is said as for any other file."""
+    key = tmp_path / "out" / "signer.pem"
+    key.parent.mkdir()
+    async with served(world()) as server:
+        await filled(server, ftf, tmp_path)
+        key.write_text("the key that I trust")
+        refused = await ftf(server, "download", "-o", "out")
+        kept = key.read_text()
+        key.unlink()
+        twice = [await ftf(server, "download", "-o", "out") for _ in range(2)]
+        key.unlink()
+        key.mkdir()
+        async with FineTuneFlow.connect(server.address, TOKEN) as flow:
+            with pytest.raises(FtfError) as barred:
+                await download_attestation(flow, "projects/p/exports/x1", tmp_path / "out")
+
+    assert (refused.code, kept) == (exits.NOT_READY, "the key that I trust")
+    assert "signer.pem is there already and is another file" in refused.err
+    assert [result.code for result in twice] == [exits.OK, exits.OK]
+    assert barred.value.code == "RESOURCE_EXHAUSTED"
+
+
 async def test_every_command_that_lists_or_shows_can_answer_in_json() -> None:
     """Only commands without a result cannot."""
     without = {command.words for command in COMMANDS if not command.json}
@@ -310,6 +335,31 @@ async def test_all_of_it_in_one_command(ftf: Ftf, tmp_path: Path) -> None:
     assert "dropped DUPLICATE 3" in result.err
 
 
+async def test_a_full_fine_tune_is_exported_without_an_adapter(ftf: Ftf, tmp_path: Path) -> None:
+    """It has none: whoever asks for one is told before anything is trained."""
+    async with served(World()) as server:
+        asked = await ftf(server, *everything(tmp_path), "--method", "full", "--format", "adapter")
+        nothing = list(server.world.calls)
+        result = await ftf(server, *everything(tmp_path), "--method", "full")
+
+    assert (asked.code, nothing) == (exits.USAGE, [])
+    assert "--format merged" in asked.err
+    assert result.code == 0, result.err
+    assert (tmp_path / "out" / "merged" / "model.safetensors").is_file()
+    assert not (tmp_path / "out" / "adapter").exists()
+
+
+async def test_what_may_not_be_exported_still_leaves_its_report(ftf: Ftf, tmp_path: Path) -> None:
+    """Whoever decides about the forgetting reads it; then the same command exports."""
+    async with served(World(faults={"forgot": 1})) as server:
+        refused = await ftf(server, *everything(tmp_path))
+        left = {path.name for path in (tmp_path / "out").rglob("*") if path.is_file()}
+        accepted = await ftf(server, *everything(tmp_path), "--accept-forgetting")
+
+    assert (refused.code, left) == (exits.NOT_READY, {"dataset.jsonl", "report.md"})
+    assert accepted.code == 0, accepted.err
+
+
 async def test_all_of_it_again_does_nothing_twice(ftf: Ftf, tmp_path: Path) -> None:
     """Ids derive from documents, model and settings, so the work is found again; other settings are other work."""
     async with served(World()) as server:
@@ -369,7 +419,10 @@ async def test_a_run_is_paused_and_resumed_by_hand(ftf: Ftf) -> None:
         resumed = await ftf(server, "resume", "r1", "--watch")
         both = await ftf(server, "pause", "datasets/d1")
         refused = await ftf(server, "pause", "files/f1")
+        server.world.faults["cancelling"] = 1
+        late = await ftf(server, "pause", "r1")
 
+    assert late.out == f"{run}: cancelling; there is nothing to pause\n"
     assert (paused.code, paused.out) == (exits.OK, f"{run}: paused; go on with `ftf resume r1`\n")
     assert watched.code == exits.NOT_READY
     assert watched.err.splitlines()[-1] == "ftf: run r1: paused — go on with `ftf resume`"

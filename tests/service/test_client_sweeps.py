@@ -42,6 +42,19 @@ async def test_a_sweep_starts_a_run_for_each_combination_and_compares_them(ftf: 
     assert (none.code, none.err) == (exits.NOT_FOUND, "ftf: there is no sweep other — `ftf sweep` starts one\n")
 
 
+async def test_one_combination_that_the_server_refuses_starts_none_of_the_runs(ftf: Ftf, tmp_path: Path) -> None:
+    """Even if it is the last one: all are checked before the first begins."""
+    async with served(world()) as server:
+        await filled(server, ftf, tmp_path)
+        before = set(server.world.runs)
+        refused = await ftf(server, "sweep", "ranks", "--vary", "r=8,16,4096")
+        after = set(server.world.runs)
+
+    assert (refused.code, refused.out) == (exits.USAGE, "")
+    assert "r is too large" in refused.err
+    assert after == before
+
+
 @pytest.mark.parametrize(
     ("vary", "said"),
     [

@@ -15,6 +15,7 @@ from finetuneflow.ingest.v1 import file_pb2
 from finetuneflow.training.v1 import config_pb2
 from finetuneflow_client import names
 from finetuneflow_client.cli import exits
+from finetuneflow_client.cli.export import size_of
 from finetuneflow_client.cli.grammar.command import Command
 from finetuneflow_client.cli.grammar.parser import COMMANDS, build
 from finetuneflow_client.cli.grammar.settings import CHUNK, DATASET, TRAINING, Setting
@@ -186,3 +187,12 @@ def _options(command: Command) -> list[str]:
     noun, _, verb = command.words.partition(" ")
     inner = next(iter(commands[noun]._subparsers._group_actions)).choices[verb]  # type: ignore[index]  # as above
     return [option for action in inner._actions for option in action.option_strings]
+
+
+def test_sizes_are_read_in_decimal_units_and_have_a_bound() -> None:
+    """What no field can hold is refused in words."""
+    assert [size_of(text) for text in ("500MB", "1.5 gb", "7")] == [500_000_000, 1_500_000_000, 7]
+    for text in ("9223373TB", "9" * 400 + "TB", "2 XB", ""):
+        with pytest.raises(FtfError) as refused:
+            size_of(text)
+        assert refused.value.code == "INVALID_ARGUMENT"

@@ -18,8 +18,9 @@ from finetuneflow_client.errors import FtfError
 
 ATTESTATION, SIGNER = "attestation.json", "signer.pem"
 _PAYLOAD = "application/vnd.in-toto+json"
+_STATEMENT, _PREDICATE = "https://in-toto.io/Statement/v1", "urn:finetuneflow:weights:v1"
 
-Kind = Literal["changed", "missing", "extra", "signature", "key", "attestation"]
+Kind = Literal["changed", "missing", "extra", "unreadable", "signature", "key", "attestation"]
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,8 @@ class Problem:
     """Something that is not as it was signed.
 
     Attributes:
-        kind: changed, missing, extra: of a file; signature: it is bad; key: signed by another key; attestation: there
-            is none, or it cannot be read.
+        kind: changed, missing, extra, unreadable: of a file; signature: it is bad; key: signed by another key;
+            attestation: there is none, it cannot be read, or it is not about weights.
         what: the file, or what is wrong.
     """
 
@@ -76,12 +77,25 @@ def verify(folder: Path, key: Path | None = None) -> Verdict:
         return Verdict(
             (Problem("attestation", f"{ATTESTATION} cannot be read: {type(error).__name__}"),), key_id, {}, 0
         )
-    refused = _signature(public, key_id, payload, signatures)
+    refused = _signature(public, key_id, payload, signatures) or _other(envelope, statement)
     if refused is not None:
         return Verdict((refused,), key_id, {}, 0)
     problems = tuple(_files(folder, signed))
     wrong = sum(problem.kind != "extra" for problem in problems)
     return Verdict(problems, key_id, statement, len(signed) - wrong)
+
+
+def chain(statement: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return where weights come from, by a statement that verify found good: what it is, and its name and hash."""
+    found = statement["predicate"]
+    model, dataset = found["model"], found["dataset"]
+    return [
+        ("export", found["export"]),
+        ("run", found["run"]),
+        ("model", f"{model['name']} at {model['revision']}"),
+        ("dataset", f"{dataset['name']} version {dataset['version']}  {dataset['sha256']}"),
+        *(("document", f"{document['name']}  {document['sha256']}") for document in found["documents"]),
+    ]
 
 
 def _public_key(path: Path) -> tuple[Any, str]:
@@ -116,6 +130,23 @@ def _signature(public: Any, key_id: str, payload: bytes, signatures: list[tuple[
     return None
 
 
+def _other(envelope: dict[str, Any], statement: dict[str, Any]) -> Problem | None:
+    """Return what makes a signed statement one of another kind than those about weights."""
+    expected = (
+        ("payloadType", envelope.get("payloadType"), _PAYLOAD),
+        ("_type", statement.get("_type"), _STATEMENT),
+        ("predicateType", statement.get("predicateType"), _PREDICATE),
+    )
+    for field, found, right in expected:
+        if found != right:
+            return Problem("attestation", f"{ATTESTATION} is signed, but its {field} is {found!r}, not {right}")
+    try:
+        chain(statement)
+    except (KeyError, TypeError):
+        return Problem("attestation", f"{ATTESTATION} is signed, but does not say where the weights come from")
+    return None
+
+
 def _files(folder: Path, signed: dict[str, str]) -> list[Problem]:
     there = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file() or p.is_symlink()}
     problems = []
@@ -124,7 +155,10 @@ def _files(folder: Path, signed: dict[str, str]) -> list[Problem]:
         if path is None or not path.is_file():
             problems.append(Problem("missing", name))
             continue
-        with path.open("rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
-                problems.append(Problem("changed", name))
+        try:
+            with path.open("rb") as file:
+                if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
+                    problems.append(Problem("changed", name))
+        except OSError:
+            problems.append(Problem("unreadable", name))
     return problems + [Problem("extra", name) for name in sorted(there) if name not in (ATTESTATION, SIGNER)]

@@ -10,9 +10,11 @@ import asyncio
 import hashlib
 import os
 from collections.abc import AsyncIterator, Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Protocol
 
+from finetuneflow.common.v1 import artifact_pb2
 from finetuneflow.dataset.v1 import dataset_service_pb2
 from finetuneflow.export.v1 import export_service_pb2
 from finetuneflow.training.v1 import training_service_pb2
@@ -20,7 +22,6 @@ from finetuneflow_client.attestation import ATTESTATION, SIGNER
 from finetuneflow_client.errors import FtfError
 
 if TYPE_CHECKING:
-    from finetuneflow.common.v1 import artifact_pb2
     from finetuneflow.dataset.v1 import dataset_pb2
     from finetuneflow_client.client import FineTuneFlow
 
@@ -34,6 +35,13 @@ class _Part(Protocol):
 
 
 Source = Callable[[int], AsyncIterator[_Part]]
+
+
+@dataclass(frozen=True)
+class _Whole:
+    """All of a small file at once."""
+
+    data: bytes
 
 
 async def download_export_artifact(
@@ -53,14 +61,31 @@ async def download_attestation(flow: FineTuneFlow, export: str, folder: Path) ->
     """Put what the installation signs about an export, and its public key, into a folder; return both files.
 
     Raises:
+        FtfError: NOT_FOUND; FAILED_PRECONDITION before the export has succeeded; as for fetch.
+    """
+
+    async def write(artifact: artifact_pb2.Artifact, data: bytes) -> Path:
+        async def source(offset: int) -> AsyncIterator[_Part]:
+            yield _Whole(data[offset:])
+
+        return await fetch(source, artifact, folder / artifact.filename)
+
+    attestation, signer = await signed_files(flow, export)
+    return await write(*attestation), await write(*signer)
+
+
+async def signed_files(flow: FineTuneFlow, export: str) -> list[tuple[artifact_pb2.Artifact, bytes]]:
+    """Return the attestation of an export and the public key, as they go beside its files.
+
+    Raises:
         FtfError: NOT_FOUND; FAILED_PRECONDITION before the export has succeeded.
     """
     signed = await flow.export.GetAttestation(export_service_pb2.GetAttestationRequest(name=export))
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = folder / ATTESTATION, folder / SIGNER
-    for path, text in zip(paths, (signed.envelope, signed.key.pem), strict=True):
-        path.write_text(text, encoding="utf-8")
-    return paths
+    files = ((ATTESTATION, signed.envelope.encode()), (SIGNER, signed.key.pem.encode()))
+    return [
+        (artifact_pb2.Artifact(filename=name, size_bytes=len(data), sha256=hashlib.sha256(data).hexdigest()), data)
+        for name, data in files
+    ]
 
 
 async def download_run_artifact(

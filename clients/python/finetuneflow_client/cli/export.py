@@ -9,10 +9,11 @@ from finetuneflow.export.v1 import export_pb2, export_service_pb2
 from finetuneflow_client import names
 from finetuneflow_client.cli import flow, targets, wording
 from finetuneflow_client.cli.session import Session
-from finetuneflow_client.downloads import keep_others
+from finetuneflow_client.downloads import keep_others, signed_files
 from finetuneflow_client.errors import FtfError, from_work
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)B?", re.IGNORECASE)
+_LARGEST_SIZE = 2**63 - 1
 _COLUMNS = ("EXPORT", "STATE", "PROGRESS", "FORMAT", "RUN", "FILES", "SIZE", "AGE")
 
 
@@ -65,7 +66,7 @@ async def download(session: Session) -> None:
         remedy = f"wait with `ftf watch exports/{names.short(name)}`"
         raise FtfError(f"{name} is {state}", remedy, code="FAILED_PRECONDITION")
     folder = Path(args.output or names.short(name))
-    keep_others(folder, found.artifacts)
+    keep_others(folder, [*found.artifacts, *(artifact for artifact, _ in await signed_files(session.flow, name))])
     await flow.download_export(session, found, folder)
     if session.output.as_json:
         session.output.message(found)
@@ -122,7 +123,10 @@ def size_of(text: str) -> int:
     found = _SIZE.fullmatch(text.strip())
     if found is None:
         raise FtfError(f"{text!r} is no size", "write it as 500MB or 2GB", code="INVALID_ARGUMENT")
-    return int(float(found[1]) * 1000 ** " KMGT".index(found[2].upper() or " "))
+    size = float(found[1]) * 1000 ** " KMGT".index(found[2].upper() or " ")
+    if size >= _LARGEST_SIZE:
+        raise FtfError(f"{text!r} is over 9 million TB", "write it as 500MB or 2GB", code="INVALID_ARGUMENT")
+    return int(size)
 
 
 def _format(found: export_pb2.Export) -> str:

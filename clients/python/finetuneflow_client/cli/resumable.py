@@ -19,8 +19,8 @@ from finetuneflow_client.cli.session import Session
 from finetuneflow_client.errors import FtfError
 
 _BROKEN = (work_pb2.WORK_STATE_FAILED, work_pb2.WORK_STATE_CANCELLING, work_pb2.WORK_STATE_CANCELLED)
-_PAUSED = (work_pb2.WORK_STATE_PAUSING, work_pb2.WORK_STATE_PAUSED)
-_STOPPED = (work_pb2.WORK_STATE_FAILED, work_pb2.WORK_STATE_CANCELLED, *_PAUSED)
+PAUSED = (work_pb2.WORK_STATE_PAUSING, work_pb2.WORK_STATE_PAUSED)
+_STOPPED = (work_pb2.WORK_STATE_FAILED, work_pb2.WORK_STATE_CANCELLED, *PAUSED)
 _MOST_ATTEMPTS = 100
 
 Found = TypeVar("Found")
@@ -100,7 +100,7 @@ async def run(session: Session, parent: str, id: str, make_run: Callable[[], Awa
         return await flow.GetRun(training_service_pb2.GetRunRequest(name=f"{parent}/runs/{id}"))
 
     found = await _unbroken(id, get, make)
-    if found.work.state in _PAUSED:
+    if found.work.state in PAUSED:
         session.screen.say(f"resuming {found.name}")
         await flow.ResumeRun(training_service_pb2.ResumeRunRequest(name=found.name))
     return found.name

@@ -10,7 +10,7 @@ from finetuneflow.dataset.v1 import dataset_pb2
 from finetuneflow.export.v1 import export_pb2
 from finetuneflow.hardware.v1 import hardware_service_pb2, model_pb2
 from finetuneflow.ingest.v1 import file_pb2
-from finetuneflow.training.v1 import run_pb2
+from finetuneflow.training.v1 import config_pb2, run_pb2
 from finetuneflow_client import names
 from finetuneflow_client.cli import flow, resumable, targets
 from finetuneflow_client.cli.export import artifact_rows
@@ -26,13 +26,14 @@ from finetuneflow_client.downloads import download_dataset
 from finetuneflow_client.errors import FtfError
 from finetuneflow_client.uploads import measure
 
-_FORMATS = ("adapter", "merged")
-"""What is exported when nothing else is asked for."""
+_FORMATS, _FORMATS_OF_FULL = ("adapter", "merged"), ("merged",)
+"""What is exported when nothing else is asked for; a run that trained every weight has no adapter."""
 
 
 async def run(session: Session) -> None:
     """Do every step; each is found again by the ids of resumable."""
     args = session.args
+    _check_formats(args.format or (), training_config(args))
     picked = pick(args.paths)
     llm = await _llm(session)
     model = await _model(session)
@@ -43,10 +44,22 @@ async def run(session: Session) -> None:
     cut = await flow.chunk(session, project, settings, [file.name for file in files])
     dataset = await _dataset(session, project, cut, settings, llm)
     trained = await _train(session, model, dataset)
-    exports = [await _export(session, trained, chosen, folder) for chosen in args.format or _FORMATS]
     await download_dataset(session.flow, dataset.name, dataset.versions[-1], folder / "dataset.jsonl")
     report = await flow.download_report(session, trained, folder / "report")
+    formats = args.format or (_FORMATS_OF_FULL if _is_full(trained.config) else _FORMATS)
+    exports = [await _export(session, trained, chosen, folder) for chosen in formats]
     _summary(session, folder, dataset, trained, exports, report)
+
+
+def _is_full(config: config_pb2.TrainingConfig) -> bool:
+    return config.method == config_pb2.METHOD_FULL
+
+
+def _check_formats(formats: Sequence[str], config: config_pb2.TrainingConfig) -> None:
+    """Refuse what could not be exported after hours of training. Raises FtfError INVALID_ARGUMENT."""
+    if _is_full(config) and "adapter" in formats:
+        message = "a run of the method full trains every weight, so it has no adapter"
+        raise FtfError(message, "choose --format merged, or another method", code="INVALID_ARGUMENT")
 
 
 async def _llm(session: Session) -> str:

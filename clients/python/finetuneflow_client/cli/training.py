@@ -12,6 +12,7 @@ from finetuneflow.ingest.v1 import ingest_service_pb2
 from finetuneflow.training.v1 import config_pb2, run_pb2, training_service_pb2
 from finetuneflow_client import names
 from finetuneflow_client.cli import exits, flow, targets, wording
+from finetuneflow_client.cli.resumable import PAUSED
 from finetuneflow_client.cli.session import Session
 from finetuneflow_client.cli.settings import asked, described, run_resources, training_config
 from finetuneflow_client.cli.view.evaluation import answers_table, evaluation_table, forgetting_line, samples_table
@@ -156,7 +157,7 @@ async def pause(session: Session) -> None:
     if session.output.as_json:
         session.output.message(held)
     else:
-        rest = "there is nothing to pause" if held.end_time.seconds else f"go on with `ftf resume {_short(name)}`"
+        rest = f"go on with `ftf resume {_short(name)}`" if held.state in PAUSED else "there is nothing to pause"
         session.output.line(f"{name}: {wording.state(held)}; {rest}")
 
 

@@ -9,7 +9,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from finetuneflow.export.v1 import export_service_pb2
-from finetuneflow_client.attestation import Problem, Verdict
+from finetuneflow_client.attestation import Problem, Verdict, chain
 from finetuneflow_client.attestation import verify as check
 from finetuneflow_client.cli import exits
 from finetuneflow_client.cli.session import Session
@@ -18,6 +18,7 @@ _WORDS = {
     "changed": "changed since it was signed",
     "missing": "is gone",
     "extra": "is there but was not signed",
+    "unreadable": "cannot be read",
 }
 
 
@@ -36,15 +37,10 @@ def _show(args: Namespace, verdict: Verdict) -> None:
         print(_line(problem), file=sys.stderr)
     if verdict.problems:
         return
-    found = verdict.statement["predicate"]
     whose = "the key that you gave" if args.key else "the key in the folder; compare it with `ftf key`"
     print(f"{verdict.files} files are as they were signed by {verdict.key_id[:16]}, {whose}")
-    print(f"export   {found['export']}")
-    print(f"run      {found['run']}")
-    print(f"model    {found['model']['name']} at {found['model']['revision']}")
-    print(f"dataset  {found['dataset']['name']} version {found['dataset']['version']}  {found['dataset']['sha256']}")
-    for document in found["documents"]:
-        print(f"document {document['name']}  {document['sha256']}")
+    for kind, name in chain(verdict.statement):
+        print(f"{kind:8} {name}")
 
 
 def _line(problem: Problem) -> str:

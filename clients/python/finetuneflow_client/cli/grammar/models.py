@@ -14,6 +14,7 @@ from finetuneflow_client.cli.grammar.settings import RUN_CHUNK, RUN_DATASET, add
 FORMATS = ("adapter", "merged", "gguf")
 QUANTIZATIONS = ("F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_0")
 _PAUSABLE = "a run's id, otherwise the newest run's; or datasets/ID"
+_FORMAT_OF_RUN = "form of the weights, may be repeated; otherwise adapter and merged, merged alone with --method full"
 _RUNS_HELP = 'show this one; "orphans": Jobs without a run and runs without a Job, exit 1 if any; otherwise list all'
 
 
@@ -151,9 +152,7 @@ def _everything(parser: ArgumentParser) -> None:
     parser.add_argument("-m", "--model", required=True, metavar="MODEL", help="base model: id, folder or hub id")
     parser.add_argument("--llm-url", default="", metavar="URL", help="LLM server that writes the examples")
     parser.add_argument("--llm-model", default="", metavar="NAME", help="the model that it is asked for")
-    parser.add_argument(
-        "--format", action="append", choices=FORMATS, help="form of the weights; adapter and merged if not given"
-    )
+    parser.add_argument("--format", action="append", choices=FORMATS, help=_FORMAT_OF_RUN)
     _accept_forgetting(parser)
     parser.add_argument("-o", "--output", default="", metavar="DIR", help="folder to write; otherwise ./PROJECT")
     spec_flags(parser, RUN_DATASET)
@@ -180,7 +179,7 @@ COMMANDS = (
     Command("cancel", "Stop work.", "ftf cancel run-1", "training.cancel", _cancel, project=True),
     Command(
         "pause",
-        "Save a checkpoint, free the GPU, and keep everything until `ftf resume`.",
+        "Hold a run or a dataset: its GPU is free, and `ftf resume` goes on where it was.",
         "ftf pause run-1",
         "training.pause",
         _pause,
@@ -188,7 +187,7 @@ COMMANDS = (
     ),
     Command(
         "resume",
-        "Go on with paused work from its newest checkpoint.",
+        "Go on with paused work where it was.",
         "ftf resume run-1 --watch",
         "training.resume",
         _resume,
