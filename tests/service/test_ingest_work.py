@@ -168,7 +168,8 @@ async def test_limits_of_memory_and_time_end_the_work_with_a_reason(tmp_path: Pa
 
 async def test_a_wall_clock_limit_ends_a_child_that_hangs(tmp_path: Path) -> None:
     """A child that makes no progress is ended by its parent."""
-    async with ingest(tmp_path, settings={"ingest.wall_seconds": "1"}) as (stub, _):
+    async with ingest(tmp_path, settings={"ingest.wall_seconds": "2"}) as (stub, _):
+        await read(stub, b"Hello there.", "small.txt")  # what starts children is there then
         file = await uploaded(stub, LONG, "long.txt")
         child = await child_at_work()
         os.kill(child.pid, signal.SIGSTOP)
