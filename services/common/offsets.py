@@ -20,13 +20,22 @@ def page(items: Sequence[Item], size: int, token: str) -> tuple[Sequence[Item], 
         InvalidArgument: size is below 0 or over 1,000, or token is not one that this returned.
     """
     most = checked_size(size)
-    start = _start(token)
+    start = start_of(token)
     end = start + most
-    after = base64.urlsafe_b64encode(f"{_MARK}{end}".encode()).decode() if end < len(items) else ""
-    return items[start:end], after
+    return items[start:end], token_of(end) if end < len(items) else ""
 
 
-def _start(token: str) -> int:
+def token_of(start: int) -> str:
+    """Return the token of a page that starts at a position, 1 or more."""
+    return base64.urlsafe_b64encode(f"{_MARK}{start}".encode()).decode()
+
+
+def start_of(token: str) -> int:
+    """Return the position that a token stands for; 0 for "".
+
+    Raises:
+        InvalidArgument: token_of returns no such token.
+    """
     if not token:
         return 0
     try:
@@ -35,5 +44,10 @@ def _start(token: str) -> int:
     except ValueError:
         start = -1
     if start < 0:
-        raise InvalidArgument("page_token is not one that this list returned. Begin without it.", field="page_token")
+        raise unknown()
     return start
+
+
+def unknown() -> InvalidArgument:
+    """Return the error of a token that is not a list's own."""
+    return InvalidArgument("page_token is not one that this list returned. Begin without it.", field="page_token")

@@ -13,7 +13,8 @@ from services.common.objects.port import Objects
 from services.common.work import Claim, Superseded
 from services.dataset.core import near
 from services.dataset.core.example import Source
-from services.dataset.core.ledger import SHOWN, Planned, Problems, Step, before_examples, ledger, named, short
+from services.dataset.core.ledger import Planned, Problems, Step, before_examples, ledger, short
+from services.dataset.leftout import LeftOut
 from services.dataset.ports import Documents
 from services.dataset.spec import Plan
 from services.dataset.store import Examples, example_id
@@ -25,6 +26,7 @@ class Accounts:
     """Keeps plans and makes ledgers."""
 
     def __init__(self, documents: Documents, examples: Examples, objects: Objects) -> None:
+        self.left_out = LeftOut(objects)
         self._documents = documents
         self._examples = examples
         self._objects = objects
@@ -77,32 +79,28 @@ class Accounts:
     async def steps(self, dataset: Document) -> list[Step]:
         """Return the ledger of a dataset as it is now."""
         newest = dataset["versions"][-1] if dataset["versions"] else {}
-        return await self._ledger(dataset, bool(newest.get("approved_only", False)), 0)
+        return await self._ledger(dataset, bool(newest.get("approved_only", False)))
 
     async def frozen(self, dataset: Document, approved_only: bool) -> list[Document]:
         """Return the ledger that a version keeps; the examples have their sides already."""
-        return [step.to_document() for step in await self._ledger(dataset, approved_only, SHOWN)]
+        return [step.to_document() for step in await self._ledger(dataset, approved_only)]
 
-    async def _ledger(self, dataset: Document, approved_only: bool, most: int) -> list[Step]:
+    async def _ledger(self, dataset: Document, approved_only: bool) -> list[Step]:
         examples = await self._examples.fates(dataset)
-        planned, problems = await self._planned(dataset), await self._problems(dataset, most)
+        planned, problems = await self._planned(dataset), await self._problems(dataset)
         return await asyncio.to_thread(ledger, planned, dataset["counts"], examples, approved_only, problems)
 
-    async def _problems(self, dataset: Document, most: int) -> Problems | None:
-        """Return which rows an import left out, at most so many of a reason; None if it was no import."""
+    async def _problems(self, dataset: Document) -> Problems | None:
+        """Return the first rows of each reason that an import left out; None if it was no import."""
         if not dataset.get("import"):
             return None
         report = dataset["import"].get("report")
-        if not report:
-            return {}
-        content = b"".join([part async for part in self._objects.get(report["key"])])
-        return await asyncio.to_thread(lambda: named(map(json.loads, content.splitlines()), most))
+        return await self.left_out.first(report) if report else {}
 
     async def before_examples(self, dataset: Document) -> list[Step]:
-        """Return the steps of a dataset as it is now from files to calls, or those of an imported file's rows."""
+        """Return the steps of a dataset that was generated as it is now, from files to calls."""
         judged = {short(e["_id"]) for e in await self._examples.fates(dataset)}
-        planned, problems = await self._planned(dataset), await self._problems(dataset, 0)
-        return await asyncio.to_thread(before_examples, planned, dataset["counts"], judged, problems)
+        return await asyncio.to_thread(before_examples, await self._planned(dataset), dataset["counts"], judged)
 
     async def sketches(self, dataset: Document) -> dict[str, list[int]]:
         """Return the sketches of a dataset's documents by file; none where they were not kept."""

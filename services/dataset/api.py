@@ -16,6 +16,7 @@ from services.dataset.accounts import Accounts
 from services.dataset.accounts_api import AccountsApi
 from services.dataset.endpoints import Endpoints
 from services.dataset.estimating import Estimator
+from services.dataset.exporting import Exporter
 from services.dataset.forgetting import Forgetting
 from services.dataset.importing import Imports
 from services.dataset.preview import Preview
@@ -47,13 +48,14 @@ class DatasetApi(AccountsApi, StatisticsApi, VersionsApi, TransfersApi, PromptTe
         forgetting: Forgetting,
         reporting: Reporting,
         imports: Imports,
+        exporter: Exporter,
         templates: PromptTemplates,
         estimator: Estimator,
     ) -> None:
         AccountsApi.__init__(self, datasets, reviewing, accounts)
         StatisticsApi.__init__(self, reporting)
         VersionsApi.__init__(self, datasets, versions, forgetting)
-        TransfersApi.__init__(self, datasets, imports, objects)
+        TransfersApi.__init__(self, datasets, imports, objects, exporter)
         self._templates = templates
         self._datasets = datasets
         self._endpoints = endpoints

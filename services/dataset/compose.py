@@ -21,6 +21,7 @@ from services.dataset.allowlist import AllowList
 from services.dataset.api import DatasetApi
 from services.dataset.endpoints import Endpoints
 from services.dataset.estimating import Estimator
+from services.dataset.exporting import Exporter
 from services.dataset.forgetting import Forgetting
 from services.dataset.freezing import Freezer
 from services.dataset.generation import Generator
@@ -54,7 +55,8 @@ def compose(runtime: Runtime) -> Service:
     endpoints = _endpoints(runtime, llms)
     ingest = GrpcDocuments(runtime.peers)
     accounts = Accounts(ingest, examples, objects)
-    freezer = Freezer(datasets, examples, objects, accounts)
+    scratch = _scratch(runtime)
+    freezer = Freezer(datasets, examples, objects, accounts, scratch)
     templates = PromptTemplates(
         Resources(documents.collection("prompt_templates", (*INDEXES, *TEMPLATE_INDEXES)), "prompt template", clock)
     )
@@ -62,13 +64,14 @@ def compose(runtime: Runtime) -> Service:
     estimator = Estimator(ingest, endpoints, datasets)
     patience = float(runtime.config.settings.get("llm_patience_seconds", PATIENCE_SECONDS))
     generator = Generator(ingest, endpoints, calls, examples, freezer, estimator, patience)
-    importer = Importer(datasets, examples, objects, freezer, _scratch(runtime), Limits())
+    importer = Importer(datasets, examples, objects, freezer, scratch, Limits())
     imports = Imports(datasets, examples, ingest, objects, runtime.config.max_upload_bytes)
+    exporter = Exporter(objects, scratch)
     loop = _loop(runtime, datasets, by_origin(generator, importer))
     reviewing, preview = Reviewing(datasets, examples), Preview(ingest, endpoints)
     afterwards = _afterwards(runtime, service, accounts, freezer)
     api = DatasetApi(
-        service, endpoints, reviewing, preview, objects, accounts, *afterwards, imports, templates, estimator
+        service, endpoints, reviewing, preview, objects, accounts, *afterwards, imports, exporter, templates, estimator
     )
     tasks = [loop.run, imports.keep_sweeping, Outbox(datasets, bus, service.purge).run, Outbox(llms, bus).run]
     return Service(
@@ -110,7 +113,7 @@ def _endpoints(runtime: Runtime, llms: Resources) -> Endpoints:
 
 
 def _scratch(runtime: Runtime) -> Path:
-    """Return an empty folder for child processes; what an earlier process left there died with it."""
+    """Return an empty folder for what is put aside; what an earlier process left there died with it."""
     folder = runtime.config.state / "dataset" / "scratch"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, mode=0o700)

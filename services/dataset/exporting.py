@@ -74,10 +74,15 @@ class Exported:
 
 
 class Exporter:
-    """Writes frozen versions in other forms."""
+    """Writes frozen versions in other forms.
 
-    def __init__(self, objects: Objects) -> None:
+    Args:
+        scratch: an existing folder for the files, until they are sent.
+    """
+
+    def __init__(self, objects: Objects, scratch: Path) -> None:
         self._objects = objects
+        self._scratch = scratch
 
     @asynccontextmanager
     async def export(self, key: str, wish: Wish) -> AsyncIterator[Exported]:
@@ -88,7 +93,7 @@ class Exporter:
             NotReady: no row of the version can be written so (NOTHING_TO_EXPORT).
         """
         wish.check()
-        async with scratch() as folder:
+        async with scratch(self._scratch) as folder:
             source = folder / "frozen"
             with source.open("wb") as file:
                 async for block in self._objects.get(key):
@@ -109,7 +114,7 @@ class Exporter:
         make = {PREFERENCE: reviewed.preferences, KTO: reviewed.verdicts}.get(FORMATS[wish.format].kind)
         if make is None:
             raise InvalidArgument("Only preference and kto are made of review decisions. Use one.", field="format")
-        async with scratch() as folder:
+        async with scratch(self._scratch) as folder:
             yield await asyncio.to_thread(build, lambda: make(examples, system_prompt), folder, wish)
 
 

@@ -100,12 +100,15 @@ class Forgetting:
                     version["erased"] = True
                     version["erased_for"] = sorted({*version.get("erased_for", ()), file})
 
-        self._versions.keep_nothing()
         doc = await self._datasets.resources.change(dataset["_id"], mark)
         kept = {v["artifact"]["key"] for v in doc["versions"] if not v.get("erased")}
-        for version in doc["versions"]:
-            if version.get("erased") and version["artifact"]["key"] not in kept:
-                await self._objects.delete(version["artifact"]["key"])
+        try:
+            for version in doc["versions"]:
+                if version.get("erased") and version["artifact"]["key"] not in kept:
+                    await self._objects.delete(version["artifact"]["key"])
+        finally:
+            # Last: what was read while the bytes were still there goes too.
+            self._versions.keep_nothing()
         return doc
 
 

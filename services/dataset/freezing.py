@@ -6,6 +6,7 @@ import asyncio
 import copy
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from services.common.documents.port import Document
 from services.common.errors import Exhausted, NotFound, NotReady
@@ -25,13 +26,20 @@ _NO_SIDE = "SPLIT_UNSPECIFIED"
 
 
 class Freezer:
-    """Makes versions of datasets."""
+    """Makes versions of datasets.
 
-    def __init__(self, datasets: Resources, examples: Examples, objects: Objects, accounts: Accounts) -> None:
+    Args:
+        scratch: an existing folder for what is put aside meanwhile.
+    """
+
+    def __init__(
+        self, datasets: Resources, examples: Examples, objects: Objects, accounts: Accounts, scratch: Path
+    ) -> None:
         self.accounts = accounts
         self._datasets = datasets
         self._examples = examples
         self._objects = objects
+        self._scratch = scratch
 
     async def first_version(self, dataset: Document, also: Mutate) -> Mutate:
         """Split and store the accepted examples; return the change that adds the version to the dataset."""
@@ -92,7 +100,7 @@ class Freezer:
 
     async def _version(self, dataset: Document, approved_only: bool = False) -> Document:
         sides = await self._divided(dataset, approved_only)
-        async with scratch() as folder:
+        async with scratch(self._scratch) as folder:
             lines, count = Lines(folder), Counter[str]()
             # What was removed or rejected since it was divided stays out.
             async for examples in self._examples.pages(dataset, accepted=True):

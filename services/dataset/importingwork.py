@@ -242,8 +242,9 @@ def _freeze(lines: Lines, entries: list[tuple[str, Document]], spec: Document) -
 
 
 def _ledger(counts: list[Document], report: Path, sides: Counter[str]) -> list[Document]:
+    known: dict[str, list[ledger.Row]] = {}
     with report.open("rb") as problems:
-        known = ledger.named(map(json.loads, problems), ledger.SHOWN)
+        ledger.add_named(known, map(json.loads, problems))
     return [step.to_document() for step in ledger.imported(counts, known, sides)]
 
 

@@ -21,17 +21,23 @@ class Kept(Generic[Result]):
         self._weigh = weigh
         self._most = most
         self._results: OrderedDict[Hashable, Result] = OrderedDict()
+        self._cleared = 0
 
     async def get(self, key: Hashable, make: Callable[[], Awaitable[Result]]) -> Result:
         """Return the result of a key, made now if it is not there; what `make` raises is not kept."""
         if key in self._results:
             self._results.move_to_end(key)
             return self._results[key]
-        made = self._results[key] = await make()
+        begun = self._cleared
+        made = await make()
+        if begun != self._cleared:
+            return made
+        self._results[key] = made
         while sum(map(self._weigh, self._results.values())) > self._most:
             self._results.popitem(last=False)
         return made
 
     def clear(self) -> None:
-        """Keep nothing of what there is."""
+        """Keep nothing of what there is, nor of what is being made."""
+        self._cleared += 1
         self._results.clear()

@@ -1,14 +1,15 @@
-"""The rows of a ledger, page by page: a page costs what it returns, not what the dataset has."""
+"""The rows of a ledger, page by page: all pages of a step together look about once at what the step is made of."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from services.common.documents.port import Document
 from services.common.errors import InvalidArgument
 from services.common.offsets import page as page_of
+from services.common.offsets import start_of, token_of
 from services.common.pages import MAX_PAGE, after, checked_size, page
 from services.dataset.accounts import Accounts
 from services.dataset.core.ledger import OF_EXAMPLES, Row, Step, row_of
@@ -22,9 +23,9 @@ MOST_ROWS = 200_000
 class LedgerRows:
     """Lists what steps dropped.
 
-    The steps that are made of examples are read from the store by order, from where the page before ended: all pages
-    of a step together look at each example about once. Those before are made of the plan, which never changes, and of
-    which calls have an example; they are kept from one page to the next.
+    The steps that are made of examples are read from the store by order, and those of an imported file's rows from the
+    import's report, from where the page before ended. Those of a plan, which never changes, are made of it and of which
+    calls have an example, and kept from one page to the next; more than MOST_ROWS rows are made for each page anew.
     """
 
     def __init__(self, accounts: Accounts, examples: Examples) -> None:
@@ -40,12 +41,26 @@ class LedgerRows:
         """
         if name in OF_EXAMPLES:
             return await self._of_examples(dataset, name, reason, checked_size(size), token)
+        if dataset.get("import"):
+            return await self._of_report(dataset, name, reason, checked_size(size), token)
         steps = await self._before_examples(dataset)
         step = next((s for s in steps if s.name == name), None)
         if step is None:
-            known = ", ".join((*(s.name for s in steps), *OF_EXAMPLES))
-            raise InvalidArgument(f'There is no step "{name[:50]}". The steps are {known}.', field="step")
+            raise _no_step(name, [s.name for s in steps])
         return page_of([row for row in step.rows if reason in ("", row.reason)], size, token)
+
+    async def _of_report(
+        self, dataset: Document, step: str, reason: str, wanted: int, token: str
+    ) -> tuple[list[Row], str]:
+        dropped = {count["stage"]: count["dropped"] for count in dataset["counts"]}
+        if step not in dropped:
+            raise _no_step(step, dropped)
+        reasons = {found for found in dropped[step] if reason in ("", found)}
+        start, report = start_of(token), dataset["import"].get("report")
+        if not reasons or not report:
+            return [], ""
+        rows, after = await self._accounts.left_out.page(report, reasons, wanted, start)
+        return rows, token_of(after) if after else ""
 
     async def _before_examples(self, dataset: Document) -> list[Step]:
         uid = dataset["uid"]
@@ -74,6 +89,11 @@ class LedgerRows:
             if not token:
                 return rows, ""
             batch = min(2 * batch, MAX_PAGE)
+
+
+def _no_step(name: str, first: Iterable[str]) -> InvalidArgument:
+    known = ", ".join((*first, *OF_EXAMPLES))
+    return InvalidArgument(f'There is no step "{name[:50]}". The steps are {known}.', field="step")
 
 
 def _narrowed(step: str) -> dict[str, Any]:

@@ -62,8 +62,8 @@ async def blocks(path: Path) -> AsyncIterator[bytes]:
 
 
 @asynccontextmanager
-async def scratch(within: Path | None = None) -> AsyncIterator[Path]:
-    """A folder that is gone afterwards. within: an existing folder; None for the system's."""
+async def scratch(within: Path) -> AsyncIterator[Path]:
+    """A folder that is gone afterwards, in an existing one."""
     folder = Path(await asyncio.to_thread(tempfile.mkdtemp, dir=within))
     try:
         yield folder

@@ -24,11 +24,11 @@ MAX_PART = 1 << 20
 class TransfersApi:
     """The part of DatasetService that is about files of examples."""
 
-    def __init__(self, datasets: Datasets, imports: Imports, objects: Objects) -> None:
+    def __init__(self, datasets: Datasets, imports: Imports, objects: Objects, exporter: Exporter) -> None:
         self.__datasets = datasets
         self.__imports = imports
         self.__objects = objects
-        self.__exporter = Exporter(objects)
+        self.__exporter = exporter
 
     async def ExportDataset(
         self, request: pb.ExportDatasetRequest, context: Context

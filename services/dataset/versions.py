@@ -59,7 +59,7 @@ class Versions:
         return first, second, await self._compared.get(key, lambda: self._difference(first, second))
 
     def keep_nothing(self) -> None:
-        """Let go of what was read of versions, as before some are erased."""
+        """Let go of what was read of versions, and of what is being read, as when some are erased."""
         self._compared.clear()
 
     async def _difference(self, first: Document, second: Document) -> Difference:

@@ -6,7 +6,10 @@ import csv
 import hashlib
 import io
 import json
+import tempfile
 from collections.abc import AsyncIterator
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import grpc
@@ -15,6 +18,7 @@ import pytest_asyncio
 
 from finetuneflow.dataset.v1 import dataset_pb2, example_pb2
 from finetuneflow.dataset.v1 import transfer_pb2 as pb
+from services.dataset import lines
 from tests.fakes.datasets import NAME, dataset_service, generated, rows
 from tests.fakes.llm_server import llm
 
@@ -107,3 +111,22 @@ async def test_parquet_begins_and_ends_as_such(stub: Any) -> None:
 
     assert (data[:4], data[-4:]) == (b"PAR1", b"PAR1")
     assert list(file.columns) == ["messages"]
+
+
+async def test_versions_and_exports_are_put_together_in_the_services_own_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is emptied at each start, which the system's is not."""
+    made: list[Path] = []
+
+    def noted(dir: Path) -> str:
+        made.append(dir)
+        return tempfile.mkdtemp(dir=dir)
+
+    monkeypatch.setattr(lines, "tempfile", SimpleNamespace(mkdtemp=noted))
+    async with llm() as server, dataset_service(tmp_path, server) as (stub, _):
+        await generated(stub)
+        await exported(stub)
+
+    assert made == [tmp_path / "dataset" / "scratch"] * 2
+    assert list(made[0].iterdir()) == []

@@ -16,6 +16,7 @@ from finetuneflow.dataset.v1 import dataset_pb2, example_pb2, ledger_pb2, review
 from finetuneflow.dataset.v1 import dataset_service_pb2 as pb
 from tests.fakes.datasets import NAME, PROJECT, balanced, dataset_service, drops, ended, examples, reason, rows, state
 from tests.fakes.transfers import begun, exported, frozen, imported, lines, report
+from tests.service.test_dataset_pages import pages
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -243,6 +244,15 @@ async def test_the_ledger_of_an_import_names_its_rows(stub: Any) -> None:
     now = await stub.GetLedger(ledger_pb2.GetLedgerRequest(name=name))
     first = await stub.GetLedger(ledger_pb2.GetLedgerRequest(name=name, version=1))
     doubles = await stub.ListLedgerRows(ledger_pb2.ListLedgerRowsRequest(parent=name, step="examples"))
+    request = ledger_pb2.ListLedgerRowsRequest(parent=name, step="rows", page_size=1)
+    one_by_one = await pages(stub.ListLedgerRows, request, "rows")
+    chosen = await stub.ListLedgerRows(
+        ledger_pb2.ListLedgerRowsRequest(parent=name, step="rows", reason="NOT_AN_OBJECT")
+    )
+    for step, token, word in (("files", "", "The steps are rows, examples, "), ("rows", "YXQ3", "page_token")):
+        request = ledger_pb2.ListLedgerRowsRequest(parent=name, step=step, page_token=token)
+        with pytest.raises(grpc.aio.AioRpcError, match=word):
+            await stub.ListLedgerRows(request)
     found = [(s.step, getattr(s, "in"), s.out, {d.reason: list(d.rows) for d in s.dropped}) for s in now.steps]
     removed = (await examples(stub, name=name))[3].name
     await stub.DeleteExample(pb.DeleteExampleRequest(name=removed))
@@ -261,6 +271,8 @@ async def test_the_ledger_of_an_import_names_its_rows(stub: Any) -> None:
         ("row 32", "The row says the same as row 1. N"),
         ("row 34", "The row says the same as row 2. N"),
     ]
+    assert [row.name for row in one_by_one] == ["row 31", "row 33"]
+    assert [row.name for row in chosen.rows] == ["row 33"]
     assert (again["review"].out, again["split"].out) == (29, 29)
     assert [d.rows for d in again["review"].dropped] == [[removed]]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -162,3 +163,23 @@ async def test_results_are_kept_until_others_need_the_room() -> None:
             await get("bad")
 
     assert made == ["aaa", "bbb", "cc", "bbb", "much longer", "much longer", "bad", "bad"]
+
+
+async def test_what_was_begun_before_all_was_let_go_is_not_kept() -> None:
+    """It is given to who asked for it, and made anew for the next."""
+    going, made = asyncio.Event(), 0
+    kept: Kept[str] = Kept(len, 6)
+
+    async def make() -> str:
+        nonlocal made
+        made += 1
+        await going.wait()
+        return "aaa"
+
+    first = asyncio.create_task(kept.get("key", make))
+    await asyncio.sleep(0)
+    kept.clear()
+    going.set()
+
+    assert await first == "aaa"
+    assert [await kept.get("key", make), await kept.get("key", make), made] == ["aaa", "aaa", 2]

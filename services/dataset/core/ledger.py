@@ -131,24 +131,20 @@ def ledger(
         approved_only: whether the newest version takes approved examples alone.
         problems: why rows of an imported file were left out; None for datasets that were generated.
     """
-    first = before_examples(planned, earlier, {short(e["_id"]) for e in examples}, problems)
-    steps = _JUDGED if problems is None else _JUDGED[-1:]
-    return [*first, *_examples(examples, steps), _split(examples, approved_only)]
+    if problems is not None:
+        return [*_rows(earlier, problems), *_examples(examples, _JUDGED[-1:]), _split(examples, approved_only)]
+    first = before_examples(planned, earlier, {short(e["_id"]) for e in examples})
+    return [*first, *_examples(examples, _JUDGED), _split(examples, approved_only)]
 
 
 def before_examples(
-    planned: Planned | None,
-    earlier: Sequence[Mapping[str, Any]],
-    judged: Collection[str],
-    problems: Problems | None = None,
+    planned: Planned | None, earlier: Sequence[Mapping[str, Any]], judged: Collection[str]
 ) -> list[Step]:
-    """Return the steps from files to calls, or those of an imported file's rows; see ledger.
+    """Return the steps from files to calls of a dataset that was generated; see ledger.
 
     Args:
         judged: ids of every example, deleted ones too.
     """
-    if problems is not None:
-        return _rows(earlier, problems)
     if planned:
         return [*_documents(planned), _chunks(planned), _calls(planned, earlier, frozenset(judged))]
     return [_told(count, {}) for count in earlier if count["stage"] not in ("replies", "examples")]
@@ -209,19 +205,17 @@ def imported(earlier: Sequence[Mapping[str, Any]], problems: Problems, sides: Ma
     return [*_rows(earlier, problems), *review, Step("split", "examples", total, total, (), parts)]
 
 
-def named(problems: Iterable[Mapping[str, Any]], most: int = 0) -> Problems:
-    """Return the rows that an import left out, by reason.
-
-    Args:
-        problems: lines of the import's report.
-        most: rows of one reason to return at most; 0 for all.
-    """
-    found: dict[str, list[Row]] = {}
+def add_named(found: dict[str, list[Row]], problems: Iterable[Mapping[str, Any]]) -> None:
+    """Add lines of an import's report to the rows by reason that a ledger names."""
     for problem in problems:
         rows = found.setdefault(problem["reason"], [])
-        if not most or len(rows) < most:
-            rows.append(Row(problem["reason"], f"row {problem['row']}", 1, problem["message"]))
-    return found
+        if len(rows) < SHOWN:
+            rows.append(problem_row(problem))
+
+
+def problem_row(problem: Mapping[str, Any]) -> Row:
+    """Return the row of a line of an import's report."""
+    return Row(problem["reason"], f"row {problem['row']}", 1, problem["message"])
 
 
 def _rows(earlier: Sequence[Mapping[str, Any]], problems: Problems) -> list[Step]:
