@@ -17,8 +17,8 @@ def authenticator(
 ) -> Authenticator:
     """Return who tells callers apart.
 
-    Where services show ServiceAccount tokens, a signed token stands for no service: whoever got hold of the signing key
-    could make those of trainers alone.
+    Where services show ServiceAccount tokens, a signed token stands for no service: of all tokens, whoever got hold of
+    the signing key could make those of trainers alone. They could also sign weights, by the key that follows from it.
 
     Args:
         tokens: user tokens: name → token.

@@ -26,7 +26,7 @@
   value: {{ include "finetuneflow.address" (dict "root" $root "service" .) }}
 {{- end }}
 {{ include "finetuneflow.environment.stores" $root }}
-{{ include "finetuneflow.environment.auth" $root }}
+{{ include "finetuneflow.environment.auth" . }}
 - name: FTF_ALLOW_HUB
   value: {{ $values.hub.allow | ternary "1" "0" | quote }}
 - name: FTF_MAX_UPLOAD_BYTES
@@ -85,16 +85,18 @@
 {{- end }}
 
 {{- define "finetuneflow.environment.auth" -}}
-{{- $root := . -}}
+{{- $root := .root -}}
 - name: FTF_TOKENS_DIR
   value: /etc/finetuneflow/tokens
+{{- if include "finetuneflow.signs" . }}
 - name: FTF_SIGNING_KEY_FILE
-  value: /etc/finetuneflow/signing/{{ .Values.signingKey.key }}
-{{- if .Values.auth.tokenReview }}
+  value: /etc/finetuneflow/signing/{{ $root.Values.signingKey.key }}
+{{- end }}
+{{- if $root.Values.auth.tokenReview }}
 - name: FTF_SERVICE_TOKEN_FILE
   value: /var/run/secrets/finetuneflow/token
 {{- $accounts := list }}
-{{- range (include "finetuneflow.services" . | splitList " ") }}
+{{- range (include "finetuneflow.services" $root | splitList " ") }}
 {{- $accounts = append $accounts (printf "system:serviceaccount:%s:%s-%s=%s" $root.Release.Namespace (include "finetuneflow.fullname" $root) . .) }}
 {{- end }}
 - name: FTF_SERVICE_ACCOUNTS

@@ -73,6 +73,14 @@ dns://{{ .root.Values.addresses.dnsAuthority }}/{{ include "finetuneflow.host" .
 {{- .Values.signingKey.existingSecret | default (printf "%s-signing" (include "finetuneflow.fullname" .)) -}}
 {{- end }}
 
+{{/*
+Whether a service has the shared signing key: training and export do, for they start Jobs, and export signs weights.
+Without TokenReview all do, for they know each other by it. Takes a dict with "root" and "service"; empty for no.
+*/}}
+{{- define "finetuneflow.signs" -}}
+{{- if or (has .service (list "training" "export")) (not .root.Values.auth.tokenReview) }}yes{{ end -}}
+{{- end }}
+
 {{- define "finetuneflow.storesSecret" -}}
 {{- printf "%s-stores" (include "finetuneflow.fullname" .) -}}
 {{- end }}

@@ -20,7 +20,9 @@ capabilities: {drop: [ALL]}
 - {name: state, mountPath: /var/lib/finetuneflow}
 - {name: tmp, mountPath: /tmp}
 - {name: tokens, mountPath: /etc/finetuneflow/tokens, readOnly: true}
+{{- if include "finetuneflow.signs" . }}
 - {name: signing, mountPath: /etc/finetuneflow/signing, readOnly: true}
+{{- end }}
 {{- if $values.auth.tokenReview }}
 - {name: service-token, mountPath: /var/run/secrets/finetuneflow, readOnly: true}
 {{- end }}
@@ -49,8 +51,10 @@ capabilities: {drop: [ALL]}
   emptyDir: {sizeLimit: {{ (index $values.services .service).stateSize }}}
 - name: tokens
   secret: {secretName: {{ include "finetuneflow.tokensSecret" .root }}, defaultMode: 0440}
+{{- if include "finetuneflow.signs" . }}
 - name: signing
   secret: {secretName: {{ include "finetuneflow.signingSecret" .root }}, defaultMode: 0440}
+{{- end }}
 {{- if $values.auth.tokenReview }}
 - name: service-token
   projected:

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from tests.unit.deploy.chart import CHART, HIDDEN, NAMESPACE, PRODUCTION, RELEASE, external, helm, render
+from tests.unit.deploy.chart import CHART, HIDDEN, NAMESPACE, PRODUCTION, RELEASE, SERVICES, external, helm, render
 
 pytestmark = pytest.mark.cluster
 
@@ -41,6 +41,18 @@ def test_each_secret_can_be_one_of_your_own() -> None:
     rendered = render({}, PRODUCTION)
 
     assert list(rendered.all("Secret")) == []
+
+
+@pytest.mark.parametrize(("review", "services"), [(True, ("training", "export")), (False, SERVICES)])
+def test_the_signing_key_is_where_it_is_needed(review: bool, services: tuple[str, ...]) -> None:
+    """Who starts Jobs or signs weights has it; without TokenReview services know each other by it."""
+    rendered = render({"auth": {"tokenReview": review}})
+    mounted = {
+        name for name, pod in rendered.pods() if any(volume["name"] == "signing" for volume in pod.get("volumes", ()))
+    }
+    named = {name for name, pod in rendered.pods() if "FTF_SIGNING_KEY_FILE" in json.dumps(pod)}
+
+    assert mounted == named == {f"{RELEASE}-{service}" for service in services}
 
 
 def test_installing_twice_never_gives_the_same_password() -> None:
