@@ -17,7 +17,9 @@ from services.trainer.tuned import Tuned
 
 SAMPLES = 6
 """Answers that a report shows side by side; also how many are made at a time."""
-MAX_NEW_TOKENS = 48
+FEWEST_NEW_TOKENS, MOST_NEW_TOKENS = 48, 256
+"""Between these an answer may be as long as the references beside it, and MORE_TOKENS longer."""
+MORE_TOKENS = 16
 MAX_PROMPT_TOKENS = 1024
 """Longer prompts are not asked: an answer would take too long on a CPU."""
 
@@ -50,7 +52,7 @@ def _spread(rows: Sequence[Row], count: int) -> list[Row]:
 def answer_both(
     tuned: Tuned, tokenizer: Any, encoder: Encoder, chosen: Sequence[tuple[str, Row]], step: Callable[[int], None]
 ) -> list[Answered]:
-    """Let the tuned and the base model answer, greedily, at most 48 tokens each.
+    """Let the tuned and the base model answer, greedily, each answer at most `longest_answer` tokens.
 
     Args:
         tuned: both models.
@@ -65,7 +67,9 @@ def answer_both(
     def answers(model: Any) -> list[str]:
         found: list[list[int]] = []
         for start in range(0, len(prompts), SAMPLES):
-            found += generate(model, tokenizer, [ids for _, _, ids in prompts[start : start + SAMPLES]])
+            batch = prompts[start : start + SAMPLES]
+            most = longest_answer(tokenizer, [row.reference for _, row, _ in batch])
+            found += generate(model, tokenizer, [ids for _, _, ids in batch], most)
             step(len(found) - start)
         return [_text(tokenizer, tokens) for tokens in found]
 
@@ -104,9 +108,13 @@ def scored(score: evaluation_pb2.EvalScore, answered: Sequence[Answered], name: 
     return score
 
 
-def generate(
-    model: Any, tokenizer: Any, prompts: Sequence[Sequence[int]], most: int = MAX_NEW_TOKENS
-) -> list[list[int]]:
+def longest_answer(tokenizer: Any, references: Sequence[str]) -> int:
+    """Return how many tokens an answer may have, 48 to 256: the longest reference's and 16 more."""
+    longest = max(len(tokenizer(text, add_special_tokens=False)["input_ids"]) for text in references)
+    return min(max(longest + MORE_TOKENS, FEWEST_NEW_TOKENS), MOST_NEW_TOKENS)
+
+
+def generate(model: Any, tokenizer: Any, prompts: Sequence[Sequence[int]], most: int) -> list[list[int]]:
     """Return greedy answers, each up to its end token and with it, at most `most` tokens."""
     width = max(len(p) for p in prompts)
     ends = end_tokens(model, tokenizer)

@@ -112,11 +112,12 @@ def prove(path: Path, expected: Sequence[Reference], tokenizer: Any, quantizatio
         if llama.forced(expected[0].tokens, tokenizer.eos_token_id) != []:
             raise refused("llama.cpp does not stop at the end token")
         found = _compare(llama, expected)
-    bound = BOUNDS[quantization][0]
-    if not found.divergence <= bound:
-        raise refused(
-            f"llama.cpp's probabilities differ by {found.divergence:.3g} nats, {bound:.3g} is allowed", found.divergence
-        )
+        bound = BOUNDS[quantization][0]
+        if not found.divergence <= bound:
+            raise refused(
+                f"llama.cpp's probabilities differ by {found.divergence:.3g} nats, {bound:.3g} is allowed",
+                found.divergence,
+            )
     return found
 
 

@@ -7,10 +7,12 @@ prints its address and serves until its parent has ended. A file that llama.cpp 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import secrets
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,11 +21,16 @@ from typing import Any
 
 import httpx
 
+from services.common.errors import NotReady
 from services.trainer.failures import refused
 from services.trainer.places import die_with_parent
 
 CONTEXT = 1024
 _ANSWER_SECONDS = 600.0
+"""An answer may take so long, and loading the file before the first one."""
+_LINES = 20
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -88,43 +95,53 @@ class Llama:
 
 
 @contextlib.contextmanager
-def loaded(path: Path, log: Path) -> Iterator[Llama]:
-    """Serve a GGUF file for the length of the block.
+def loaded(path: Path, said: Path, seconds: float = _ANSWER_SECONDS) -> Iterator[Llama]:
+    """Serve a GGUF file for the length of the block; if it is refused there, the log tells what llama.cpp said last.
 
     Args:
         path: the file.
-        log: file for what llama.cpp prints.
+        said: file for what llama.cpp prints.
+        seconds: that it has to load the file.
 
     Raises:
         NotReady: with reason ACCEPTANCE_FAILED if llama.cpp cannot load it.
     """
     key = secrets.token_urlsafe(24)
     command = [sys.executable, "-P", "-m", "services.trainer.llama", str(path)]
-    with log.open("wb") as stderr:
+    with said.open("wb") as stderr:
         child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, text=True)
     try:
-        address = _address(child, key)
+        address = _address(child, key, seconds)
         if not address:
-            raise refused(f"llama.cpp cannot load it: {_last_line(log)}")
+            raise refused(f"llama.cpp cannot load it: {(_last_lines(said, 1) or ['it ended without a word'])[0][:200]}")
         with httpx.Client(base_url=address, headers={"Authorization": f"Bearer {key}"}, trust_env=False) as client:
             yield Llama(client)
+    except NotReady:
+        log.warning("What llama.cpp said last:\n%s", "\n".join(_last_lines(said, _LINES)) or "nothing")
+        raise
     finally:
         child.kill()
         child.communicate()
 
 
-def _address(child: subprocess.Popen[str], key: str) -> str:
-    """Give the child its key and return where it serves; "" if it ended instead."""
+def _address(child: subprocess.Popen[str], key: str, seconds: float) -> str:
+    """Give the child its key and return where it serves; "" if it ended instead, or was ended for taking too long."""
     if child.stdin is None or child.stdout is None:
         return ""
-    child.stdin.write(key + "\n")
-    child.stdin.flush()
-    return next((line.strip() for line in child.stdout if line.startswith("http://")), "")
+    late = threading.Timer(seconds, child.kill)
+    late.start()
+    try:
+        child.stdin.write(key + "\n")
+        child.stdin.flush()
+        return next((line.strip() for line in child.stdout if line.startswith("http://")), "")
+    except BrokenPipeError:
+        return ""
+    finally:
+        late.cancel()
 
 
-def _last_line(log: Path) -> str:
-    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    return lines[-1][:200] if lines else "it ended without a word"
+def _last_lines(said: Path, count: int) -> list[str]:
+    return said.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-count:]
 
 
 def _serve(path: str) -> None:

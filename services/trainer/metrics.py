@@ -12,7 +12,7 @@ import json
 import re
 import string
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,7 +42,7 @@ class Answer:
 
 
 def score_answers(answers: Sequence[Answer]) -> evaluation_pb2.AnswerScores:
-    """Return the means over answers; of the measures for one task, over those of it."""
+    """Return the means over answers; of the measures for one task, over those of it, absent without one."""
     chrf = CHRF()
     return evaluation_pb2.AnswerScores(
         exact_match=_mean(float(_plain(a.text) == _plain(a.reference)) for a in answers),
@@ -71,13 +71,16 @@ def field_f1(text: str, reference: str) -> float:
     """Return the F1 over the fields and values of two JSON texts, 0 to 1; of a text that is none 0."""
     try:
         found, wanted = json.loads(text), json.loads(reference)
-    except ValueError:
+        return _f1(list(_fields(found)), list(_fields(wanted)))
+    except (ValueError, RecursionError):
         return 0.0
-    return _f1(list(_fields(found)), list(_fields(wanted)))
 
 
-def _fields(value: Any, path: str = "") -> Iterable[str]:
-    """Yield every field of a JSON value with its path: two lists with the same items are alike in whatever order."""
+def _fields(value: Any, path: str = "") -> Iterable[Hashable]:
+    """Yield every field of a JSON value with its path: two lists with the same items are alike in whatever order.
+
+    Texts are compared as plain words; numbers, true, false and null as the values that they are.
+    """
     if isinstance(value, dict):
         for name, inner in value.items():
             yield from _fields(inner, f"{path}.{name}")
@@ -85,10 +88,11 @@ def _fields(value: Any, path: str = "") -> Iterable[str]:
         for inner in value:
             yield from _fields(inner, f"{path}[]")
     else:
-        yield f"{path}={_plain(str(value))}"
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        yield path, "number" if number else type(value).__name__, _plain(value) if isinstance(value, str) else value
 
 
-def _f1(found: Sequence[str], wanted: Sequence[str]) -> float:
+def _f1(found: Sequence[Hashable], wanted: Sequence[Hashable]) -> float:
     if not found or not wanted:
         return float(not found and not wanted)
     same = (Counter(found) & Counter(wanted)).total()
@@ -99,6 +103,6 @@ def _plain(text: str) -> str:
     return " ".join(_ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split())
 
 
-def _mean(values: Iterable[float]) -> float:
+def _mean(values: Iterable[float]) -> float | None:
     found = list(values)
-    return sum(found) / len(found) if found else 0.0
+    return sum(found) / len(found) if found else None

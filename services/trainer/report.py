@@ -12,6 +12,7 @@ from typing import Any
 from google.protobuf.json_format import MessageToDict
 
 from finetuneflow.training.v1 import evaluation_pb2, run_pb2
+from services.trainer.answers import FEWEST_NEW_TOKENS, MORE_TOKENS, MOST_NEW_TOKENS, SAMPLES
 from services.trainer.encode import Mask
 from services.trainer.plots import plot_evaluation, plot_loss
 from services.trainer.rows import EVAL, RECALL, TRAIN, Row
@@ -31,7 +32,15 @@ _MEASURES = {
     "accuracy": "accuracy of classifications",
     "field_f1": "field F1 of extractions",
 }
+_OF_A_TASK = ("accuracy", "field_f1")
+"""Measures that a set has only if it has answers to such tasks."""
 _METHODS = {"LORA": "LoRA", "QLORA": "QLoRA", "FULL": "Full fine-tuning"}
+
+
+_LENGTH = (
+    f"of at most {MORE_TOKENS} tokens more than the longest reference among {SAMPLES} that are asked together "
+    f"({FEWEST_NEW_TOKENS} to {MOST_NEW_TOKENS} tokens)"
+)
 
 
 @dataclass(frozen=True)
@@ -124,11 +133,11 @@ def _answers(evaluation: evaluation_pb2.Evaluation) -> str:
         (name, str(score.answers), label, _score(score.base_answers, field), _score(score.tuned_answers, field))
         for name, score in (("generalise", evaluation.generalise), ("recall", evaluation.recall))
         for field, label in _MEASURES.items()
-        if score.answers and (getattr(score.base_answers, field) or getattr(score.tuned_answers, field))
+        if score.answers and (field not in _OF_A_TASK or score.tuned_answers.HasField(field))
     ]
     if not rows:
-        return "No answer came near its reference, or none was asked for.\n"
-    note = "Means over greedy answers of at most 48 tokens, 0 to 1; higher is better. Measures at 0 are left out.\n"
+        return "No answer was asked for.\n"
+    note = f"Means over greedy answers {_LENGTH}, 0 to 1; higher is better.\n"
     return f"{_table(('set', 'answers', 'measure', 'base', 'tuned'), rows)}\n{note}"
 
 
@@ -186,7 +195,7 @@ def _samples(samples: Sequence[evaluation_pb2.SampleAnswer]) -> str:
         return "There was no example to ask.\n"
     rows = [(s.set, s.prompt, s.reference, s.base, s.tuned) for s in samples]
     head = ("set", "prompt", "reference", "base", "tuned")
-    return f"{_table(head, rows)}\nBoth models answer greedily, at most 48 tokens.\n"
+    return f"{_table(head, rows)}\nBoth models answer greedily, {_LENGTH}.\n"
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

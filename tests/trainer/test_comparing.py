@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from finetuneflow.training.v1 import evaluation_pb2, run_pb2
+from services.trainer.answers import longest_answer
 from services.trainer.general import forgetting, general_rows
 from services.trainer.metrics import Answer, field_f1, rouge_l, score_answers, token_f1
 from tests.fakes.worker_host import WorkerHost
@@ -40,12 +41,41 @@ def test_extractions_are_compared_field_by_field() -> None:
     assert field_f1("name: A. Smith", wanted) == 0.0
 
 
+@pytest.mark.parametrize(
+    ("text", "reference", "f1"),
+    [
+        ("15", "1.5", 0.0),
+        ("-3", "3", 0.0),
+        ("10.0", "10", 1.0),
+        ("true", "1", 0.0),
+        ("true", "true", 1.0),
+        ("null", '"None"', 0.0),
+        ('"10"', "10", 0.0),
+        ('"The Smith."', '"smith"', 1.0),
+    ],
+)
+def test_numbers_of_extractions_are_compared_as_values(text: str, reference: str, f1: float) -> None:
+    """Only of texts case, punctuation and articles do not count."""
+    assert field_f1(f'{{"a": {text}}}', f'{{"a": {reference}}}') == f1
+
+
+@pytest.mark.parametrize(("longest", "most"), [(0, 48), (32, 48), (100, 116), (239, 255), (1000, 256)])
+def test_an_answer_may_be_longer_than_its_reference(longest: int, most: int) -> None:
+    """By 16 tokens, between 48 and 256, so that an extraction is not cut to what is no JSON."""
+
+    def words(text: str, add_special_tokens: bool) -> dict[str, list[str]]:
+        return {"input_ids": text.split()}
+
+    assert longest_answer(words, ["a", "a " * longest]) == most
+
+
 def test_measures_of_a_task_are_of_its_answers_alone() -> None:
     """A right label among wrong texts is an accuracy of 1."""
     answers = [Answer("classification", "Yes.", "yes"), Answer("", "It rains.", "It snows."), Answer("", "x", "y")]
     scores = score_answers(answers)
 
-    assert (scores.accuracy, scores.field_f1) == (1.0, 0.0)
+    assert scores.accuracy == 1.0
+    assert not scores.HasField("field_f1")
     assert scores.exact_match == pytest.approx(1 / 3)
     assert 0 < scores.chrf < 1
 
@@ -81,3 +111,5 @@ def test_a_run_says_what_it_answers_and_what_it_forgot(tmp_path: Path, objects: 
     assert found.forgetting.passed == (found.forgetting.score.tuned_loss <= found.forgetting.score.base_loss)
     assert "On 32 general questions" in report
     assert "| generalise | 4 | chrF |" in report
+    assert "| generalise | 4 | exact match | 0.000 |" in report
+    assert "field F1" not in report

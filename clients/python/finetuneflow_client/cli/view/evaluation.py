@@ -16,6 +16,8 @@ _MEASURES = (
     ("field F1 of extractions", "field_f1"),
 )
 
+_OF_A_TASK = ("accuracy", "field_f1")
+
 if TYPE_CHECKING:
     from finetuneflow.training.v1 import evaluation_pb2
 
@@ -58,10 +60,17 @@ def answers_table(found: evaluation_pb2.Evaluation) -> Table | None:
         table.add_column(f"{name}, {score.answers} answers: base", justify="right")
         table.add_column("tuned", justify="right")
     for label, field in _MEASURES:
-        pairs = [(getattr(s.base_answers, field), getattr(s.tuned_answers, field)) for _, s in scores]
-        if any(map(any, pairs)) or field in ("token_f1", "chrf"):
-            table.add_row(label, *[f"{value:.3f}" for pair in pairs for value in pair])
+        cells = [_cell(answers, field) for _, s in scores for answers in (s.base_answers, s.tuned_answers)]
+        if any(cells):
+            table.add_row(label, *[cell or "–" for cell in cells])
     return table
+
+
+def _cell(answers: evaluation_pb2.AnswerScores, field: str) -> str:
+    """Return a measure; "" of a task that no answer was of."""
+    if field in _OF_A_TASK and not answers.HasField(field):
+        return ""
+    return f"{getattr(answers, field):.3f}"
 
 
 def forgetting_line(found: evaluation_pb2.Evaluation) -> str:
