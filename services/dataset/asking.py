@@ -1,4 +1,4 @@
-"""Asking an LLM for one dataset: every answer is recorded before it is used, and no budget is passed."""
+"""Asking an LLM for one dataset: every answer is recorded before it is used, and the worst case must fit the budget."""
 
 from __future__ import annotations
 

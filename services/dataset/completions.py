@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from services.dataset.core.budget import counted
 from services.dataset.ports import Reply
-
-MOST_TOKENS = 1_000_000_000
-"""Most tokens that a call is believed to have taken."""
 
 
 def response_format(mode: str, schema: dict[str, Any]) -> dict[str, Any]:
@@ -33,12 +31,7 @@ def read(answer: Any, retries: int) -> Reply:
     return Reply(
         reasoning=thought if isinstance(thought, str) else "",
         text=content,
-        prompt_tokens=_tokens(usage, "prompt_tokens"),
-        completion_tokens=_tokens(usage, "completion_tokens"),
+        prompt_tokens=counted(usage, "prompt_tokens"),
+        completion_tokens=counted(usage, "completion_tokens"),
         retries=retries,
     )
-
-
-def _tokens(usage: Any, name: str) -> int:
-    """Return a count of tokens; whatever a server says, it is one that can be added up and stored."""
-    return min(max(0, int(usage.get(name) or 0)), MOST_TOKENS)

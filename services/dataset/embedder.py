@@ -12,13 +12,11 @@ from itertools import pairwise
 from services.common.errors import FineTuneFlowError
 from services.dataset.core.budget import PER_MESSAGE
 from services.dataset.core.purposes import EMBEDDED as PURPOSE
-from services.dataset.core.vectors import Vector, packed, unpacked
+from services.dataset.core.vectors import BATCH, Vector, packed, unpacked
 from services.dataset.llm import LlmClient
 from services.dataset.ports import Reply
 from services.dataset.spending import Spending
 
-BATCH = 32
-"""Texts of one call: what a kill may lose of them."""
 MAX_TEXT = 8000
 """Characters of a text that are looked at: servers refuse longer ones."""
 

@@ -15,7 +15,7 @@ from services.dataset.core.purposes import EMBEDDED, JUDGED
 from services.dataset.endpoints import Endpoints, prices
 from services.dataset.ports import Document as File
 from services.dataset.ports import Documents
-from services.dataset.spec import Plan, used_endpoints
+from services.dataset.spec import Call, Plan, used_endpoints
 
 _LIKE_A_TEXT = "x" * 90
 """As long as prompts and responses mostly are: what is asked about an example that is not there yet."""
@@ -59,8 +59,8 @@ class Estimator:
             most = max(most, await asyncio.to_thread(make.most, spec))
         size = await asyncio.to_thread(_mean_bytes, (call.messages for call in planned.calls))
         expected = Expected((min([most, *wanted]), most), size, prices(endpoint), history)
-        shown = [messages(Verdict(_LIKE_A_TEXT, _LIKE_A_TEXT), call.source) for call in planned.calls[:_SAMPLE]]
-        judging = await self._further(spec.get("judge"), JUDGED, expected.calls, _mean_bytes(shown), others)
+        shown = await asyncio.to_thread(_judged_bytes, planned.calls[:_SAMPLE]) if spec.get("judge") else 0.0
+        judging = await self._further(spec.get("judge"), JUDGED, expected.calls, shown, others)
         semantic = spec.get("semantic_duplicates")
         embedding = await self._further(semantic, EMBEDDED, expected.calls, 2 * len(_LIKE_A_TEXT), others)
         return estimate(spec, expected, judging, embedding)
@@ -76,6 +76,11 @@ class Estimator:
         history = History.of(same, purpose)
         endpoint = await self._endpoints.resources.get(name)
         return Expected(further(calls, History.of(same), history), size, prices(endpoint), history)
+
+
+def _judged_bytes(calls: Iterable[Call]) -> float:
+    """Return how much a judge is shown about an example of these calls."""
+    return _mean_bytes(messages(Verdict(_LIKE_A_TEXT, _LIKE_A_TEXT), call.source) for call in calls)
 
 
 def _mean_bytes(asked: Iterable[Sequence[dict[str, str]]]) -> float:

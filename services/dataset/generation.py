@@ -248,7 +248,10 @@ class _Run:
         known: Mapping[str, Document | None],
         vectors: Mapping[str, Vector | None],
     ) -> list[Verdict]:
-        """Return what checks and gates say of replies, in order. CPU work: about 1 ms a reply."""
+        """Return what checks and gates say of replies, in order.
+
+        CPU work: about 1 ms a reply, and 6 to 56 ms more where vectors are compared, as there are more of them.
+        """
         found = []
         for answer in answered:
             if example := known.get(answer.call.id):

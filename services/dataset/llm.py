@@ -1,4 +1,4 @@
-"""A client of OpenAI-compatible chat-completions servers: Ollama, Ollama Cloud, vLLM, llama.cpp, …"""
+"""A client of OpenAI-compatible servers of chat completions and embeddings: Ollama, Ollama Cloud, vLLM, llama.cpp, …"""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from services.common.errors import FineTuneFlowError, Unavailable
 from services.dataset.completions import read, response_format
 from services.dataset.core.budget import NO_PRICES, Prices
 from services.dataset.core.pace import Pace
-from services.dataset.core.vectors import Embedded, embedded
+from services.dataset.core.vectors import MAX_ANSWER_BYTES, Embedded, embedded
 from services.dataset.ports import Reply
 from services.dataset.sharing import Share
 from services.dataset.slots import Slot, Slots
-from services.dataset.transport import Answer, NoAnswer, Transport
+from services.dataset.transport import MAX_REPLY_BYTES, Answer, NoAnswer, Transport
 
 TRIES = 5
 """Calls made for one reply, at least where there is patience, else at most."""
@@ -110,7 +110,6 @@ class LlmClient:
         self._share = share
         self._backoff_seconds = backoff_seconds
         self._key = key
-        self._sent = ""
         url = endpoint.base_url.rstrip("/")
         self._http = Transport(url, proxies=not _is_loopback(url))
 
@@ -166,8 +165,12 @@ class LlmClient:
         body = {"model": model, "input": list(texts)}
 
         async def call(attempt: int) -> Embedded:
-            answer = await self._post("/embeddings", body)
-            return self._read(answer, "a list of embeddings", lambda found: embedded(found, len(texts), attempt))
+            answer, key = await self._post("/embeddings", body, MAX_ANSWER_BYTES)
+            kind = "a list of embeddings"
+            # Megabytes of numbers: reading them takes more than the event loop may be held.
+            return await asyncio.to_thread(
+                self._read, answer, key, kind, lambda found: embedded(found, len(texts), attempt)
+            )
 
         found, late = await self._insisted(call, patience)
         return replace(found, late=late)
@@ -204,53 +207,53 @@ class LlmClient:
         return reply
 
     async def _call(self, body: dict[str, Any], schema: dict[str, Any], attempt: int) -> Reply:
+        mode = self._mode
         while True:
-            mode = self._mode
-            answer = await self._post("/chat/completions", {**body, **response_format(mode, schema)})
-            if self._refuses_mode(answer.status, attempt) and mode in _FALLBACK:
-                if mode == self._mode:
-                    self._mode = _FALLBACK[mode]
+            answer, key = await self._post("/chat/completions", {**body, **response_format(mode, schema)})
+            if other := self._other_mode(mode, answer.status, attempt):
+                mode = other
                 continue
-            try:
-                reply = self._read(answer, "a chat completion", lambda found: read(found, attempt))
-            except CallRefused:
-                # It was refused in every way, so the way was not the reason.
-                self._mode = self._mode if self._proven else "SCHEMA"
-                raise
-            self._proven = True
+            reply = self._read(answer, key, "a chat completion", lambda found: read(found, attempt))
+            # Only an answer proves a way, and only the way that it was asked in: a call that is too long is refused
+            # in every way while others are on theirs.
+            if not self._proven:
+                self._mode, self._proven = mode, True
             return reply
 
-    def _refuses_mode(self, code: int, attempt: int) -> bool:
-        """Whether a status may be about response_format: some servers answer 500 to one that they do not know."""
-        return not self._proven and (code in (400, 422) or (code in (500, 501) and attempt > 0))
+    def _other_mode(self, mode: str, code: int, attempt: int) -> str:
+        """Return how to ask instead after a status that may be about response_format; "" after another.
 
-    async def _post(self, path: str, body: dict[str, Any]) -> Answer:
-        """Return the whole answer, of limited length, within the time that a call may take."""
+        Some servers answer 500 to a response_format that they do not know.
+        """
+        if code not in (400, 422) and not (code in (500, 501) and attempt > 0):
+            return ""
+        if self._proven:
+            return self._mode if mode != self._mode else ""
+        return _FALLBACK.get(mode, "")
+
+    async def _post(self, path: str, body: dict[str, Any], most_bytes: int = MAX_REPLY_BYTES) -> tuple[Answer, str]:
+        """Return the whole answer, within the time that a call may take, and the key that was sent."""
         if self._http.closed:
             raise self._unavailable("no answer, for the endpoint was deleted")
-        key = self._sent = self._key()
+        key = self._key()
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         try:
-            return await self._http.post(path, body, headers, self.endpoint.timeout_seconds)
+            return await self._http.post(path, body, headers, self.endpoint.timeout_seconds, most_bytes), key
         except NoAnswer as error:
             raise _Again(str(error), late=error.late) from error
 
-    def _read(self, answer: Answer, kind: str, form: Callable[[Any], Answered]) -> Answered:
+    def _read(self, answer: Answer, key: str, kind: str, form: Callable[[Any], Answered]) -> Answered:
         code = answer.status
         if code in _AGAIN:
             raise _Again(f"status {code}", _retry_after(answer.retry_after), busy=code in _BUSY)
         if code in _OF_THE_CALL:
-            words = f"status {code}: {self._scrub(answer.text)[:200]}"
+            words = f"status {code}: {_scrubbed(answer.text, key)[:200]}"
             raise CallRefused(self._told(words, "A passage may be longer than the model's context."))
         if code != 200:
-            raise self._unavailable(f"status {code}: {_REFUSED.get(code) or self._scrub(answer.text)[:200]}")
+            raise self._unavailable(f"status {code}: {_REFUSED.get(code) or _scrubbed(answer.text, key)[:200]}")
         with contextlib.suppress(ValueError, TypeError, LookupError, AttributeError, RecursionError, OverflowError):
             return form(answer.json())
         raise _Again(f"an answer that is not {kind}")
-
-    def _scrub(self, text: str) -> str:
-        key = self._sent
-        return " ".join((text.replace(key, "***") if key else text).split())
 
     def _unavailable(self, words: str) -> FineTuneFlowError:
         return Unavailable(self._told(words), reason="LLM_UNAVAILABLE")
@@ -258,6 +261,11 @@ class LlmClient:
     def _told(self, words: str, perhaps: str = "") -> str:
         remedy = " ".join(filter(None, (perhaps, "Check its URL, model and key.")))
         return f"The LLM at {self.endpoint.base_url} (model {self.endpoint.model}) gave {words}. {remedy}"
+
+
+def _scrubbed(text: str, key: str) -> str:
+    """Return what a server said on one line, without the key that it was sent."""
+    return " ".join((text.replace(key, "***") if key else text).split())
 
 
 def _retry_after(text: str) -> float:

@@ -62,7 +62,8 @@ class Tally:
                 "whole chunks can be asked about with `--task extraction` or `--task summary`."
             )
         if not self.judged:
-            return f"No call was made: the first could pass the budget ({', '.join(self.calls_dropped)}). Allow more."
+            reasons = ", ".join(self.calls_dropped)
+            return f"No example was finished: the next call could pass the budget ({reasons}). Allow more."
         return (
             f"None of {self.judged} replies was accepted ({drops}). See them with `ftf dataset examples --filter '*'`; "
             "use a stronger LLM or other documents."

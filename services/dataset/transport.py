@@ -16,6 +16,7 @@ import aiohttp
 import httpx
 
 MAX_REPLY_BYTES = 4 * 1024 * 1024
+"""Of an answer, unless its caller says otherwise."""
 
 
 class NoAnswer(Exception):
@@ -57,11 +58,13 @@ class Transport:
         self._session: aiohttp.ClientSession | None = None
         self.closed = False
 
-    async def post(self, path: str, body: Mapping[str, Any], headers: Mapping[str, str], seconds: float) -> Answer:
+    async def post(
+        self, path: str, body: Mapping[str, Any], headers: Mapping[str, str], seconds: float, most_bytes: int
+    ) -> Answer:
         """Send a JSON body to a path below the base URL and return the answer.
 
         Raises:
-            NoAnswer: no connection, no answer in that time, or one of more than 4 MiB.
+            NoAnswer: no connection, no answer in that time, or one of more bytes.
         """
         timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=min(10.0, seconds))
         try:
@@ -72,8 +75,8 @@ class Transport:
                 content = bytearray()
                 async for block in answer.content.iter_any():
                     content += block
-                    if len(content) > MAX_REPLY_BYTES:
-                        raise NoAnswer(f"a reply of more than {MAX_REPLY_BYTES} bytes")
+                    if len(content) > most_bytes:
+                        raise NoAnswer(f"a reply of more than {most_bytes} bytes")
                 return Answer(answer.status, answer.headers.get("retry-after", ""), bytes(content))
         except TimeoutError as error:
             raise NoAnswer(f"no answer within {seconds:g} s", late=True) from error

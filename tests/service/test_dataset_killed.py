@@ -16,7 +16,7 @@ import pytest
 
 from finetuneflow.dataset.v1 import dataset_pb2, dataset_service_pb2_grpc
 from services.common.natsserver import NatsServer
-from services.dataset.embedder import BATCH
+from services.dataset.core.vectors import BATCH
 from tests.fakes import dataset_process, llm_server
 from tests.fakes.datasets import (
     balanced,

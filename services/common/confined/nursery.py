@@ -1,4 +1,4 @@
-"""A process that has loaded what programs need and forks one for each command, which costs a hundredth of a start.
+"""A process that has loaded what programs need and forks one for each command, which costs a fifteenth of a start.
 
 `python -m services.common.confined.nursery SOCKET PARENT MODULE…` loads the modules and then obeys messages on the
 socket. It opens nothing that a stranger wrote and holds no secret: its environment is that of its children. Each child

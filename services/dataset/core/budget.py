@@ -1,12 +1,18 @@
-"""What generation may use at most: tokens and money, never passed."""
+"""What generation may use at most: tokens and money.
+
+Passed only by what nobody can know of: see docs/generation.md, "Budgets".
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 PER_MESSAGE = 16
 """Tokens that a chat template may put round one message."""
+MOST_TOKENS = 1_000_000_000
+"""Most tokens that a call is believed to have taken."""
 Amount = tuple[float, float]
 """Tokens, and what they cost."""
 
@@ -33,6 +39,15 @@ NO_PRICES = Prices()
 def most_prompt_tokens(messages: Sequence[dict[str, str]]) -> int:
     """Return more tokens than some messages can have: no tokenizer of bytes makes more than one token of a byte."""
     return sum(len(m["content"].encode()) + PER_MESSAGE for m in messages)
+
+
+def counted(usage: Any, name: str) -> int:
+    """Return a server's count of tokens; whatever it says, it is one that can be added up and stored.
+
+    Raises:
+        ValueError, TypeError, AttributeError, OverflowError: it is no number.
+    """
+    return min(max(0, int(usage.get(name) or 0)), MOST_TOKENS)
 
 
 class Budget:

@@ -10,9 +10,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from services.dataset.core.budget import counted
+
 Vector = npt.NDArray[np.float32]
 """float32[dimensions], of length 1, so that a product of two is their cosine."""
+BATCH = 32
+"""Texts of one call: what a kill may lose of them."""
 MAX_DIMENSIONS = 8192
+MAX_ANSWER_BYTES = 8 << 20
+"""Of a server's answer: BATCH vectors of MAX_DIMENSIONS are 6.6 MB, with 25 characters a number at most."""
 MOST_BYTES = 400 << 20
 """Memory of the vectors that new ones are compared with: 102,400 of 1,024 dimensions."""
 _FIRST = 256
@@ -49,7 +55,7 @@ def embedded(answer: Any, count: int, retries: int) -> Embedded:
         raise ValueError(f"{len(rows)} vectors for {count} texts")
     found = dict(zip(places, (unit(row["embedding"]) for row in rows), strict=True))
     usage = answer.get("usage") or {}
-    return Embedded([found[place] for place in range(count)], max(0, int(usage.get("prompt_tokens") or 0)), retries)
+    return Embedded([found[place] for place in range(count)], counted(usage, "prompt_tokens"), retries)
 
 
 def unit(values: Sequence[float]) -> Vector:

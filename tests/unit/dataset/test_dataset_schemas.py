@@ -6,12 +6,14 @@ import json
 
 import pytest
 
-from services.dataset.completions import MOST_TOKENS, read
+from services.dataset.completions import read
 from services.dataset.core import replies
 from services.dataset.core.aim import aims
+from services.dataset.core.budget import MOST_TOKENS
 from services.dataset.core.formats.decoding import json_list
 from services.dataset.core.schemas import refused
 from services.dataset.core.statistics import Figures
+from services.dataset.core.vectors import embedded
 
 
 @pytest.mark.parametrize(
@@ -62,7 +64,9 @@ def test_counts_of_tokens_can_be_added_up_and_stored(told: int | None, kept: int
     """Whatever a server says."""
     answer = {"choices": [{"message": {"content": "x"}}], "usage": {"prompt_tokens": told}}
 
-    assert read(answer, 0).prompt_tokens == kept
+    vectors = {"data": [{"embedding": [1, 0]}], "usage": answer["usage"]}
+
+    assert read(answer, 0).prompt_tokens == embedded(vectors, 1, 0).tokens == kept
 
 
 def test_a_document_with_examples_on_both_sides_has_no_side() -> None:
