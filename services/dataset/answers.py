@@ -21,7 +21,7 @@ class Answer:
 
     Args:
         alone: what is said of the reply by itself; None if that is still to be said, or it has an example already.
-        refusal: what the server said instead of a reply.
+        refusal: what the server said instead of a reply, or the judge's instead of a score.
     """
 
     call: Call

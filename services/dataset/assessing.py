@@ -11,11 +11,13 @@ from services.common.documents.port import Document
 from services.dataset.core import tasks
 from services.dataset.core.asked import Asked
 from services.dataset.core.example import Verdict
+from services.dataset.core.judging import unjudged
 from services.dataset.core.replies import parse
 from services.dataset.core.vectors import Vector
 from services.dataset.embedder import Embedder
 from services.dataset.gates import Alone, Gates, known
 from services.dataset.judge import Judge
+from services.dataset.llm import CallRefused
 from services.dataset.spec import Call, Plan
 
 
@@ -38,8 +40,10 @@ class Assessor:
         """Whether a server has a say in it; else `screened` says all."""
         return self._judge is not None or self._embedder is not None
 
-    async def assess(self, call: Call, text: str) -> Alone:
+    async def assess(self, call: Call, text: str) -> tuple[Alone, CallRefused | None]:
         """Return what is said of a reply, by the judge too, and the vector of an accepted example.
+
+        Returns: also what the judge's server said if it refused the call: the example then has no score, and a flag.
 
         Raises:
             BudgetReached: a server could not be asked within the budget.
@@ -47,11 +51,15 @@ class Assessor:
         """
         # Normalising a long chunk takes more than the 10 ms that the event loop may be held.
         verdict = await asyncio.to_thread(self.screened, call, text)
+        refusal = None
         if self._judge and verdict.accepted:
-            verdict = await self._judge.rate(verdict, call)
+            try:
+                verdict = await self._judge.rate(verdict, call)
+            except CallRefused as error:
+                verdict, refusal = unjudged(verdict), error
         if self._embedder and verdict.accepted:
-            return Alone(verdict, await self._embedder.vector(self._gates.by(verdict).whole))
-        return Alone(verdict)
+            return Alone(verdict, await self._embedder.vector(self._gates.by(verdict).whole)), refusal
+        return Alone(verdict), refusal
 
     async def recalled(self, example: Document) -> Vector | None:
         """Return the vector of an example that was judged before; None if it has none. Nothing is bought."""

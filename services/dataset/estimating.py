@@ -15,6 +15,7 @@ from services.dataset.core.purposes import EMBEDDED, JUDGED
 from services.dataset.endpoints import Endpoints, prices
 from services.dataset.ports import Document as File
 from services.dataset.ports import Documents
+from services.dataset.sources import sources_of
 from services.dataset.spec import Call, Plan, used_endpoints
 
 _LIKE_A_TEXT = "x" * 90
@@ -41,7 +42,7 @@ class Estimator:
         """
         endpoint = await self._endpoints.resources.get(resolved["spec"]["llm_endpoint"])
         files = [File(f["name"], f["display_name"], f["sha256"]) for f in resolved["files"]]
-        sources = [source for file in files async for source in self._documents.chunks(file)]
+        sources = await sources_of(self._documents, files)
         make = await asyncio.to_thread(rounds.Maker, resolved, endpoint["model"], sources)
         planned = await asyncio.to_thread(rounds.planned, resolved["spec"], 1, make)
         return await self.of_plan(resolved, planned, endpoint, make)

@@ -31,6 +31,7 @@ from services.dataset.ports import Document as File
 from services.dataset.ports import Documents
 from services.dataset.refusals import Refusals, refused
 from services.dataset.rounds import specs
+from services.dataset.sources import sources_of
 from services.dataset.spec import Call, Plan
 from services.dataset.spending import BudgetReached
 from services.dataset.store import Calls, Examples, example_id
@@ -89,7 +90,7 @@ class Generator:
         spec = claim.doc["spec"]
         client = await self._endpoints.client(spec["llm_endpoint"])
         files = [File(**f) for f in claim.doc["files"]]
-        sources = [source for file in files async for source in self._documents.chunks(file)]
+        sources = await sources_of(self._documents, files)
         make = await asyncio.to_thread(rounds.Maker, claim.doc, client.endpoint.model, sources)
         for turn in range(claim.doc.get("rounds", 1), len(specs(spec)) + 1):
             await claim.update(_round(turn))
@@ -218,7 +219,7 @@ class _Run:
             return refused(call, error)
         if call.id in self._known or not self._assessor.asks:
             return Answer(call, reply)
-        return Answer(call, reply, await self._assessor.assess(call, reply["text"]))
+        return Answer(call, reply, *await self._assessor.assess(call, reply["text"]))
 
     async def _judge(self, answered: Sequence[Answer]) -> None:
         """Judge replies after those before them, and begin to store their examples."""

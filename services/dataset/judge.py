@@ -58,6 +58,7 @@ class Judge:
 
         Raises:
             BudgetReached: the call could pass a budget.
+            CallRefused: the server takes others, perhaps.
             Unavailable: LLM_UNAVAILABLE.
         """
         asked = judging.messages(screened, call.source)

@@ -108,7 +108,8 @@ async def _side_by_side(asker: Asker, assessor: Assessor, calls: Sequence[Call])
 
     async def looked_at(call: Call) -> tuple[Document, Alone]:
         reply = await asker.answer(call)
-        return reply, await assessor.assess(call, reply["text"])
+        alone, _ = await assessor.assess(call, reply["text"])
+        return reply, alone
 
     tasks = [asyncio.create_task(looked_at(call)) for call in calls]
     try:

@@ -129,6 +129,46 @@ async def test_an_unreadable_judge_is_asked_once_more_and_then_leaves_a_flag(tmp
     assert [(c.name, c.count) for c in found.judged] == [("UNJUDGED", 3)]
 
 
+@pytest.mark.parametrize("code", [400, 413])
+async def test_a_judge_call_that_is_refused_for_good_costs_a_score_and_not_the_dataset(
+    tmp_path: Path, code: int
+) -> None:
+    """As where a chunk is longer than the judge's context: such examples are kept, flagged and asked about once."""
+
+    def short(request: Request) -> Answer:
+        refuses = judging(request) and "Plover" in request.asked
+        return fake.status(code)(request) if refuses else fake.good(request)
+
+    async with llm(short) as server, dataset_service(tmp_path, None, library(4)) as (stub, _):
+        await stub.CreateLlmEndpoint(endpoint(server, json_mode="JSON_MODE_SCHEMA"))
+        dataset = await generated(stub, judge=JUDGE)
+        flagged = await examples(stub, "flag = UNJUDGED")
+        refused = [r.asked for r in server.requests if judging(r) and "Plover" in r.asked]
+
+    assert (state(dataset), dataset.counts[-1].out, drops(dataset)) == ("SUCCEEDED", 24, {})
+    assert len(flagged) == dataset.flags["UNJUDGED"] == len(refused) == len(set(refused)) == 6
+    assert all(e.accepted and "judge" not in e.scores for e in flagged)
+    assert balanced(dataset)
+
+
+async def test_a_judge_that_refuses_every_call_pauses_the_dataset(tmp_path: Path) -> None:
+    """It is no matter of the chunks; when the judge takes calls again, every example is judged."""
+
+    def writing(request: Request) -> Answer:
+        return fake.status(400)(request) if judging(request) else fake.good(request)
+
+    async with llm(writing) as server, dataset_service(tmp_path, server, library(6)) as (stub, _):
+        paused = await generated(stub, judge=JUDGE)
+        server.script = fake.good
+        await stub.ResumeDataset(pb.ResumeDatasetRequest(name=NAME))
+        dataset = await ended(stub)
+
+    assert (state(paused), reason(paused)) == ("PAUSED", "LLM_UNAVAILABLE")
+    assert "status 400" in paused.work.error.message
+    assert (state(dataset), dataset.counts[-1].out, dict(dataset.flags)) == ("SUCCEEDED", 36, {})
+    assert dataset.usage.judge_calls == 36
+
+
 async def test_judge_calls_are_made_side_by_side(tmp_path: Path) -> None:
     """Of another endpoint, as many at once as that one takes; its model is asked, and its prices count."""
 

@@ -18,7 +18,7 @@ LEAST = 3.0
 LOWEST, HIGHEST = 1, 5
 SCORE = "judge"
 UNJUDGED = "UNJUDGED"
-"""Flag of an example whose judge gave no score that could be read."""
+"""Flag of an example whose judge gave no score that could be read, or whose server refused the call."""
 BELOW = "JUDGED_BELOW"
 MAX_REASON = 500
 SCHEMA: dict[str, Any] = {
@@ -95,10 +95,15 @@ def read(reply: str) -> Judgement | None:
     return Judgement(score, " ".join(text.split())[:MAX_REASON]) if score else None
 
 
+def unjudged(verdict: Verdict) -> Verdict:
+    """Return the verdict without a score, flagged."""
+    return replace(verdict, flags=tuple(sorted({*verdict.flags, UNJUDGED})))
+
+
 def judged(verdict: Verdict, found: Judgement | None, least: float) -> Verdict:
     """Return the verdict with its score, dropped as JUDGED_BELOW if that is below the least; flagged without one."""
     if found is None:
-        return replace(verdict, flags=tuple(sorted({*verdict.flags, UNJUDGED})))
+        return unjudged(verdict)
     scores = {**verdict.scores, SCORE: found.score}
     verdict = replace(verdict, scores=scores, judge_reason=found.reason)
     if found.score >= least:
