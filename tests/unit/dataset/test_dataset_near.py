@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 from itertools import combinations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -119,3 +121,26 @@ def test_nearly_identical_documents_go_together() -> None:
     for fraction in (0.1, 0.4, 0.7):
         sides = split([("x", "a"), ("y", "b"), ("z", "c")], hashes, fraction, 0, same=groups)
         assert sides["x"] == sides["y"] != sides["z"]
+
+
+@pytest.mark.parametrize("threshold", [0.5, 0.7, 0.9])
+def test_the_groups_of_documents_are_those_of_comparing_each_with_each(threshold: float) -> None:
+    """Short ones, long ones, parts of others, empty ones, and what all have in common."""
+    chance = random.Random(5)
+    common = [f"all{n}" for n in range(40)]
+    bases = [[f"w{chance.randrange(900)}" for _ in range(size)] for size in (5, 60, 300, 900)]
+    sketches = {}
+    for number in range(60):
+        words = [*common, *chance.choice(bases)]
+        for _ in range(int(len(words) * chance.choice((0, 0.02, 0.06, 0.1, 0.2)))):
+            words[chance.randrange(len(words))] = f"w{chance.randrange(900)}"
+        size = chance.choice((len(words), len(words), len(words) * 3 // 4, 1, 0))
+        sketches[f"d{number:02}"] = sketch([" ".join(words[:size])])
+    plain = Groups()
+    for a, b in combinations(sketches, 2):
+        if alike(sketches[a], sketches[b]) >= threshold:
+            plain.join(a, b)
+    found = documents(sketches, threshold)
+
+    assert [found.of(name) for name in sketches] == [plain.of(name) for name in sketches]
+    assert 2 < len({plain.of(name) for name in sketches}) < 50
