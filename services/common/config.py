@@ -36,7 +36,8 @@ class Config:
         object_keys: access key and secret key of the object store; empty for a folder.
         token_file: file with the one user's token.
         tokens_dir: folder of user tokens: a file's name is the token's.
-        signing_key_file: key of launches' and attempts' tokens, shared by replicas; None: one of this state folder.
+        signing_key_file: key of launches' and attempts' tokens, and that from which the one of signed weights follows;
+            shared by replicas; None: one of this state folder.
         service_token_file: this service's own ServiceAccount token, for calls to other services; None: a signed one.
         service_accounts: user name of a ServiceAccount → the service that it stands for; not empty: services show
             ServiceAccount tokens, which the Kubernetes API checks, and signed tokens of services are not taken.

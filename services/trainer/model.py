@@ -113,8 +113,12 @@ def load_generation(source: Source) -> Any | None:
         return None
 
 
-def local_folder(source: Source) -> Path:
-    """Return the folder of the base model's files; those of a hub are fetched if they are not there yet.
+def local_folder(source: Source, *, loaded: bool = False) -> Path:
+    """Return the folder of the base model's weights; those of a hub are fetched if they are not there yet.
+
+    Args:
+        source: where it is.
+        loaded: the model was loaded before, so that all files are there: the hub is not asked.
 
     Raises:
         NotReady: with reason MODEL_INVALID or MODEL_NOT_FOUND.
@@ -123,9 +127,11 @@ def local_folder(source: Source) -> Path:
         return Path(source.location)
     from huggingface_hub import snapshot_download
 
-    patterns = ["*.safetensors", "*.safetensors.index.json"]
-    revision = source.revision or None
-    return Path(_load(source, lambda: snapshot_download(source.location, revision=revision, allow_patterns=patterns)))
+    def fetch() -> str:
+        patterns, revision = ["*.safetensors", "*.safetensors.index.json"], source.revision or None
+        return snapshot_download(source.location, revision=revision, allow_patterns=patterns, local_files_only=loaded)
+
+    return Path(_load(source, fetch))
 
 
 def load_model(source: Source, dtype: Any) -> Any:
@@ -169,15 +175,6 @@ def load_quantised(source: Source, dtype: Any) -> Any:
             # On some CPUs it would pack the weights for a kernel that computes in bfloat16, and not all shapes.
             layer.support_avx512bf16_for_cpu = False
     return model
-
-
-def weights_folder(source: Source) -> Path:
-    """Return the folder of a model's files; those of a hub's are there once the model was loaded."""
-    from huggingface_hub import snapshot_download
-
-    if source.is_folder:
-        return Path(source.location)
-    return Path(snapshot_download(source.location, revision=source.revision or None, local_files_only=True))
 
 
 def dtype_for(bf16: bool) -> Any:

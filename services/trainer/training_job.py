@@ -23,8 +23,8 @@ from services.trainer.model import (
     load_model,
     load_quantised,
     load_tokenizer,
+    local_folder,
     source_of,
-    weights_folder,
 )
 from services.trainer.rows import TRAIN, Row, of_split, read_rows
 from services.trainer.settings import all_settings, is_full, is_quantised, setting
@@ -175,7 +175,7 @@ def _train(attempt: Attempt, spec: run_pb2.TrainSpec, loaded: Loaded) -> Any:
             folder=attempt.folder / "checkpoints",
             base_name=loaded.source.name,
             load_base=lambda: _model(loaded.source, spec),
-            weights_folder=lambda: weights_folder(loaded.source),
+            weights_folder=lambda: local_folder(loaded.source, loaded=True),
             resume=loaded.resume,
             reporter=attempt.reporter,
             orders=attempt.orders,

@@ -10,6 +10,7 @@ from finetuneflow_client import names
 from finetuneflow_client.cli import flow, targets, transfer, wording
 from finetuneflow_client.cli.session import Session
 from finetuneflow_client.cli.settings import dataset_spec
+from finetuneflow_client.cli.training import held_line
 from finetuneflow_client.cli.view.dataset import accepted, all_drops, example_panel
 from finetuneflow_client.cli.view.datasetfacts import show_dataset
 from finetuneflow_client.cli.view.estimate import estimate_basis, estimate_rows
@@ -66,8 +67,7 @@ async def pause(session: Session) -> None:
     if session.output.as_json:
         session.output.message(paused)
     else:
-        rest = "there is nothing to pause" if paused.work.end_time.seconds else "go on with `ftf dataset resume`"
-        session.output.line(f"{name}: {wording.state(paused.work)}; {rest}")
+        session.output.line(held_line(name, paused.work, "ftf dataset resume"))
 
 
 async def resume(session: Session) -> None:

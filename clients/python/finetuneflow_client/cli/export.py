@@ -13,6 +13,7 @@ from finetuneflow_client.downloads import keep_others, signed_files
 from finetuneflow_client.errors import FtfError, from_work
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)B?", re.IGNORECASE)
+_SIZE_REMEDY = "write it as 500MB or 2GB"
 _LARGEST_SIZE = 2**63 - 1
 _COLUMNS = ("EXPORT", "STATE", "PROGRESS", "FORMAT", "RUN", "FILES", "SIZE", "AGE")
 
@@ -122,10 +123,10 @@ def size_of(text: str) -> int:
     """Return a size such as "500MB" in bytes. Raises FtfError INVALID_ARGUMENT."""
     found = _SIZE.fullmatch(text.strip())
     if found is None:
-        raise FtfError(f"{text!r} is no size", "write it as 500MB or 2GB", code="INVALID_ARGUMENT")
+        raise FtfError(f"{text!r} is no size", _SIZE_REMEDY, code="INVALID_ARGUMENT")
     size = float(found[1]) * 1000 ** " KMGT".index(found[2].upper() or " ")
     if size >= _LARGEST_SIZE:
-        raise FtfError(f"{text!r} is over 9 million TB", "write it as 500MB or 2GB", code="INVALID_ARGUMENT")
+        raise FtfError(f"{text!r} is over 9 million TB", _SIZE_REMEDY, code="INVALID_ARGUMENT")
     return int(size)
 
 

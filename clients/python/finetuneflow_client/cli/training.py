@@ -6,6 +6,7 @@ import asyncio
 import tempfile
 from pathlib import Path
 
+from finetuneflow.common.v1 import work_pb2
 from finetuneflow.dataset.v1 import dataset_pb2, dataset_service_pb2
 from finetuneflow.export.v1 import export_service_pb2
 from finetuneflow.ingest.v1 import ingest_service_pb2
@@ -157,8 +158,13 @@ async def pause(session: Session) -> None:
     if session.output.as_json:
         session.output.message(held)
     else:
-        rest = f"go on with `ftf resume {_short(name)}`" if held.state in PAUSED else "there is nothing to pause"
-        session.output.line(f"{name}: {wording.state(held)}; {rest}")
+        session.output.line(held_line(name, held, f"ftf resume {_short(name)}"))
+
+
+def held_line(name: str, work: work_pb2.Work, command: str) -> str:
+    """Return what became of work that was to pause, and the command that goes on with it."""
+    rest = f"go on with `{command}`" if work.state in PAUSED else "there is nothing to pause"
+    return f"{name}: {wording.state(work)}; {rest}"
 
 
 async def resume(session: Session) -> None:

@@ -13,6 +13,7 @@ from finetuneflow_client.cli.grammar.settings import RUN_CHUNK, RUN_DATASET, add
 
 FORMATS = ("adapter", "merged", "gguf")
 QUANTIZATIONS = ("F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_0")
+_MODEL = "base model: id, folder or hub id"
 _PAUSABLE = "a run's id, otherwise the newest run's; or datasets/ID"
 _FORMAT_OF_RUN = "form of the weights, may be repeated; otherwise adapter and merged, merged alone with --method full"
 _RUNS_HELP = 'show this one; "orphans": Jobs without a run and runs without a Job, exit 1 if any; otherwise list all'
@@ -30,6 +31,12 @@ class _Schema(Action):
         setattr(namespace, self.dest, value)
 
 
+def _trained(parser: ArgumentParser) -> None:
+    parser.add_argument("-m", "--model", default="", metavar="MODEL", help=_MODEL)
+    parser.add_argument("-d", "--dataset", default="", metavar="DATASET", help="dataset; otherwise the newest")
+    parser.add_argument("--dataset-version", type=int, default=0, metavar="N", help="otherwise the newest")
+
+
 def _train(parser: ArgumentParser) -> None:
     parser.add_argument(
         "schema",
@@ -39,9 +46,7 @@ def _train(parser: ArgumentParser) -> None:
         metavar="config-schema",
         help="print the JSON schema of what --config reads, and start nothing",
     )
-    parser.add_argument("-m", "--model", default="", metavar="MODEL", help="base model: id, folder or hub id")
-    parser.add_argument("-d", "--dataset", default="", metavar="DATASET", help="dataset; otherwise the newest")
-    parser.add_argument("--dataset-version", type=int, default=0, metavar="N", help="otherwise the newest")
+    _trained(parser)
     parser.add_argument("--only-approved", action="store_true", help="only on examples that a person has approved")
     parser.add_argument("--id", default="", metavar="ID", help="id to give the run; otherwise made up")
     parser.add_argument("--dry-run", action="store_true", help="check everything and show the settings; start nothing")
@@ -92,9 +97,7 @@ def _sweep(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--vary", action="append", required=True, metavar="NAME=A,B", help="setting of `ftf train` and its values"
     )
-    parser.add_argument("-m", "--model", default="", metavar="MODEL", help="base model: id, folder or hub id")
-    parser.add_argument("-d", "--dataset", default="", metavar="DATASET", help="dataset; otherwise the newest")
-    parser.add_argument("--dataset-version", type=int, default=0, metavar="N", help="otherwise the newest")
+    _trained(parser)
     parser.add_argument("--dry-run", action="store_true", help="check every run and show its settings; start nothing")
     parser.add_argument("--no-recommended", action="store_true", help="use plain defaults for what is not set")
     add_training(parser.add_argument_group("settings of every run, by the names of TRL and PEFT"))
@@ -149,7 +152,7 @@ def _trace(parser: ArgumentParser) -> None:
 
 def _everything(parser: ArgumentParser) -> None:
     parser.add_argument("paths", nargs="+", metavar="DOC", help="documents, or folders of them")
-    parser.add_argument("-m", "--model", required=True, metavar="MODEL", help="base model: id, folder or hub id")
+    parser.add_argument("-m", "--model", required=True, metavar="MODEL", help=_MODEL)
     parser.add_argument("--llm-url", default="", metavar="URL", help="LLM server that writes the examples")
     parser.add_argument("--llm-model", default="", metavar="NAME", help="the model that it is asked for")
     parser.add_argument("--format", action="append", choices=FORMATS, help=_FORMAT_OF_RUN)
