@@ -229,6 +229,21 @@ async def test_a_budget_that_ends_at_the_judge_leaves_no_example_half_made(tmp_p
     assert balanced(dataset)
 
 
+async def test_a_budget_that_ends_at_the_first_judge_call_is_told_as_that(tmp_path: Path) -> None:
+    """A call was made and paid for, so the message does not say that there was none."""
+
+    def long(request: Request) -> Answer:
+        message, usage = {"content": fake.good(request).text}, {"prompt_tokens": 6000, "completion_tokens": 20}
+        return Answer(raw=json.dumps({"choices": [{"message": message}], "usage": usage}).encode())
+
+    async with llm(long) as server, dataset_service(tmp_path, server, library(1, 1)) as (stub, _):
+        dataset = await generated(stub, judge=JUDGE, max_tokens=64, max_tokens_total=6100)
+
+    assert (state(dataset), reason(dataset)) == ("FAILED", "NO_ACCEPTED_EXAMPLES")
+    assert (dataset.usage.calls > 0, dataset.usage.judge_calls) == (True, 0)
+    assert "No example was finished: the next call could pass the budget" in dataset.work.error.message
+
+
 async def test_an_estimate_has_the_judges_calls_and_a_preview_its_scores(tmp_path: Path) -> None:
     """Guessed at first; after a dataset with a judge, from the share of replies that it was asked about."""
     async with llm(doubtful) as server, dataset_service(tmp_path, server, library(4)) as (stub, _):
