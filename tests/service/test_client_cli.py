@@ -197,6 +197,9 @@ async def test_a_key_that_lies_in_the_folder_is_not_replaced(ftf: Ftf, tmp_path:
         key.unlink()
         twice = [await ftf(server, "download", "-o", "out") for _ in range(2)]
         key.unlink()
+        key.symlink_to("/proc/self/mem")
+        unreadable = await ftf(server, "download", "-o", "out")
+        key.unlink()
         key.mkdir()
         async with FineTuneFlow.connect(server.address, TOKEN) as flow:
             with pytest.raises(FtfError) as barred:
@@ -205,6 +208,7 @@ async def test_a_key_that_lies_in_the_folder_is_not_replaced(ftf: Ftf, tmp_path:
     assert (refused.code, kept) == (exits.NOT_READY, "the key that I trust")
     assert "signer.pem is there already and is another file" in refused.err
     assert [result.code for result in twice] == [exits.OK, exits.OK]
+    assert unreadable.code == exits.NOT_READY
     assert barred.value.code == "RESOURCE_EXHAUSTED"
 
 

@@ -161,7 +161,7 @@ def keep_others(folder: Path, artifacts: Iterable[artifact_pb2.Artifact]) -> Non
     """
     for artifact in artifacts:
         path = place(folder, artifact.filename)
-        if path.exists() and not (path.is_file() and _sha256(path) == artifact.sha256):
+        if path.exists() and not _is(path, artifact.sha256):
             remedy = "choose another folder with -o, or move that file away"
             raise FtfError(f"{path} is there already and is another file", remedy, code="FAILED_PRECONDITION")
 
@@ -194,6 +194,14 @@ async def _fill(
             if not error.away or left == 1:
                 raise
         await asyncio.sleep(0.5)
+
+
+def _is(path: Path, sha256: str) -> bool:
+    """Whether it is a file with a hash; one that cannot be read is not."""
+    try:
+        return path.is_file() and _sha256(path) == sha256
+    except OSError:
+        return False
 
 
 def _sha256(path: Path) -> str:
