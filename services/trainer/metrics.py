@@ -44,14 +44,17 @@ class Answer:
 def score_answers(answers: Sequence[Answer]) -> evaluation_pb2.AnswerScores:
     """Return the means over answers; of the measures for one task, over those of it, absent without one."""
     chrf = CHRF()
-    return evaluation_pb2.AnswerScores(
+    scores = evaluation_pb2.AnswerScores(
         exact_match=_mean(float(_plain(a.text) == _plain(a.reference)) for a in answers),
         token_f1=_mean(token_f1(a.text, a.reference) for a in answers),
         rouge_l=_mean(rouge_l(a.text, a.reference) for a in answers),
         chrf=_mean(chrf.sentence_score(a.text, [a.reference]).score / 100 for a in answers),
-        accuracy=_mean(float(_plain(a.text) == _plain(a.reference)) for a in answers if a.task == CLASSIFICATION),
-        field_f1=_mean(field_f1(a.text, a.reference) for a in answers if a.task == EXTRACTION),
     )
+    if labels := [a for a in answers if a.task == CLASSIFICATION]:
+        scores.accuracy = _mean(float(_plain(a.text) == _plain(a.reference)) for a in labels)
+    if extractions := [a for a in answers if a.task == EXTRACTION]:
+        scores.field_f1 = _mean(field_f1(a.text, a.reference) for a in extractions)
+    return scores
 
 
 def token_f1(text: str, reference: str) -> float:
@@ -103,6 +106,6 @@ def _plain(text: str) -> str:
     return " ".join(_ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split())
 
 
-def _mean(values: Iterable[float]) -> float | None:
+def _mean(values: Iterable[float]) -> float:
     found = list(values)
-    return sum(found) / len(found) if found else None
+    return sum(found) / len(found) if found else 0.0

@@ -133,7 +133,7 @@ def _answers(evaluation: evaluation_pb2.Evaluation) -> str:
         (name, str(score.answers), label, _score(score.base_answers, field), _score(score.tuned_answers, field))
         for name, score in (("generalise", evaluation.generalise), ("recall", evaluation.recall))
         for field, label in _MEASURES.items()
-        if score.answers and (field not in _OF_A_TASK or score.tuned_answers.HasField(field))
+        if score.answers and (field not in _OF_A_TASK or score.tuned_answers.HasField(field))  # type: ignore[arg-type]  # one of _OF_A_TASK
     ]
     if not rows:
         return "No answer was asked for.\n"

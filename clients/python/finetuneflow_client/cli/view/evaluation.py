@@ -68,7 +68,7 @@ def answers_table(found: evaluation_pb2.Evaluation) -> Table | None:
 
 def _cell(answers: evaluation_pb2.AnswerScores, field: str) -> str:
     """Return a measure; "" of a task that no answer was of."""
-    if field in _OF_A_TASK and not answers.HasField(field):
+    if field in _OF_A_TASK and not answers.HasField(field):  # type: ignore[arg-type]  # one of these is
         return ""
     return f"{getattr(answers, field):.3f}"
 
