@@ -74,6 +74,7 @@ def dataset(doc: Document) -> dataset_pb2.Dataset:
         counts=[count_to_proto(c) for c in doc["counts"]],
         usage=usage(doc["usage"]),
         flags=doc.get("flags", {}),
+        forgotten_files=[file["name"] for file in doc.get("forgotten", ())],
         stop_reason=doc.get("stop_reason", ""),
         estimate=ParseDict(doc["estimate"], dataset_pb2.Estimate()) if doc.get("estimate") else None,
         versions=[

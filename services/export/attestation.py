@@ -62,7 +62,7 @@ class Attester:
 def statement(export: Document) -> dict[str, Any]:
     """Return what is said about an export."""
     hashes = export.get("document_hashes", {})
-    manifest = core.manifest(export["_id"], export["format"], export["run_record"], export["documents"])
+    manifest = core.manifest(export["_id"], core.form_of(export), export["run_record"], export["documents"])
     chain = {name: manifest[name] for name in ("export", "format", "run", "dataset", "model", "config", "versions")}
     return {
         "_type": STATEMENT,
@@ -70,7 +70,8 @@ def statement(export: Document) -> dict[str, Any]:
         "predicateType": PREDICATE,
         "predicate": {
             **chain,
-            "quantization": export.get("quantization", ""),
+            # Of an export from before this was asked, nobody knows.
+            "documents_complete": export.get("documents_complete", False),
             "documents": [{"name": name, "sha256": hashes.get(name, "")} for name in export["documents"]],
             "trained_weights": [
                 {"name": file["filename"], "sha256": file["sha256"]} for file in export["adapter_files"]

@@ -24,12 +24,19 @@ def model_files(artifacts: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any
     return [a for a in artifacts if any(fnmatchcase(a["filename"].rpartition("/")[2], form) for form in MODEL_FILES)]
 
 
+def form_of(export: Mapping[str, Any]) -> str:
+    """Return the form of an export's weights in words: "adapter", "merged", or "gguf Q8_0"."""
+    form = str(export["format"]).removeprefix("FORMAT_").lower()
+    quantization = str(export.get("quantization", "")).removeprefix("QUANTIZATION_")
+    return form if quantization in ("", "UNSPECIFIED") else f"{form} {quantization}"
+
+
 def manifest(export: str, form: str, run: Mapping[str, Any], documents: Sequence[str]) -> dict[str, Any]:
     """Return the manifest so far: the trainer adds the files with their hashes.
 
     Args:
         export: resource name of the export.
-        form: "adapter", "merged", or "gguf" with the quantisation behind it.
+        form: as form_of returns it.
         run: the run as the contract's JSON.
         documents: names of the files that its dataset was written from.
     """

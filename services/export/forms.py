@@ -5,6 +5,7 @@ from __future__ import annotations
 from finetuneflow.export.v1 import export_pb2
 from services.common.documents.port import Document
 from services.common.errors import InvalidArgument, NotReady
+from services.common.ggufpart import part_missing
 from services.export import core
 
 _FORMATS = (export_pb2.FORMAT_ADAPTER, export_pb2.FORMAT_MERGED, export_pb2.FORMAT_GGUF)
@@ -54,12 +55,7 @@ def require_gguf(architecture: str, part_is_here: bool) -> None:
             field="export.format",
         )
     if not part_is_here:
-        raise NotReady(
-            "GGUF files are made and tried with llama.cpp, which is not installed with the trainer. Install it with "
-            "`pip install xllamacpp`, or export merged.",
-            reason="GGUF_PART_MISSING",
-            field="export.format",
-        )
+        raise part_missing("export.format")
 
 
 def quantization_of(doc: Document) -> export_pb2.Quantization.ValueType:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Sequence
 
@@ -11,6 +12,9 @@ from finetuneflow.ingest.v1 import ingest_service_pb2, ingest_service_pb2_grpc
 from finetuneflow.training.v1 import run_pb2, training_service_pb2, training_service_pb2_grpc
 from services.common.channels import Peers
 from services.common.errors import NotFound
+
+_AT_A_TIME = 16
+"""Questions that another service is asked at a time."""
 
 
 class GrpcRuns:
@@ -34,13 +38,13 @@ class GrpcDatasets:
             dataset_service_pb2_grpc.DatasetServiceStub(peers.dataset)  # type: ignore[assignment]  # async by its channel
         )
 
-    async def documents(self, name: str) -> list[str]:
-        """Return the names of the files that a dataset was written from; none if it was deleted."""
+    async def documents(self, name: str) -> tuple[list[str], bool]:
+        """Return the names of the files that a dataset was written from, and whether these are all that it ever had."""
         try:
             dataset = await self._stub.GetDataset(dataset_service_pb2.GetDatasetRequest(name=name))
         except NotFound:
-            return []
-        return list(dataset.spec.files)
+            return [], False
+        return list(dataset.spec.files), not dataset.forgotten_files
 
 
 class GrpcDocuments:
@@ -53,11 +57,15 @@ class GrpcDocuments:
 
     async def hashes(self, names: Sequence[str]) -> dict[str, str]:
         """Return the SHA-256 of files by name; a file that was deleted is left out."""
-        found = {}
-        for name in names:
-            with contextlib.suppress(NotFound):
-                file = await self._stub.GetFile(ingest_service_pb2.GetFileRequest(name=name))
-                found[name] = file.content.sha256
+        gate, found = asyncio.Semaphore(_AT_A_TIME), {}
+
+        async def ask(name: str) -> None:
+            async with gate:
+                with contextlib.suppress(NotFound):
+                    file = await self._stub.GetFile(ingest_service_pb2.GetFileRequest(name=name))
+                    found[name] = file.content.sha256
+
+        await asyncio.gather(*map(ask, names))
         return found
 
 

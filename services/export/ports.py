@@ -20,8 +20,11 @@ class Runs(Protocol):
 class Datasets(Protocol):
     """The dataset service."""
 
-    async def documents(self, name: str) -> list[str]:
-        """Return the names of the files that a dataset was written from; none if it was deleted. Raises Unavailable."""
+    async def documents(self, name: str) -> tuple[list[str], bool]:
+        """Return the names of the files that a dataset was written from, and whether these are all that it ever had.
+
+        They are not where it has forgotten files; of a deleted one none is known. Raises Unavailable.
+        """
         ...
 
 

@@ -89,7 +89,8 @@ class Exports:
                 field="export.run",
             )
         _check_forgetting(run, wanted.accept_forgetting)
-        model, documents = await self._models.get(run.model), await self._datasets.documents(run.dataset)
+        model = await self._models.get(run.model)
+        documents, complete = await self._datasets.documents(run.dataset)
         quantization = wanted.quantization
         if wanted.format == export_pb2.FORMAT_GGUF:
             require_gguf(model.architecture, self._has_gguf)
@@ -106,6 +107,7 @@ class Exports:
             "model_location": model.local_path or model.hub_id,
             "model_revision": run.model_revision,
             "documents": documents,
+            "documents_complete": complete,
             "document_hashes": await self._documents.hashes(documents),
             "run_record": MessageToDict(
                 run, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
@@ -141,20 +143,17 @@ class Exports:
 
     async def spec(self, doc: Document) -> export_pb2.ExportSpec:
         """Return what the trainer of an export is asked to do."""
-        form, quantization = doc["format"].removeprefix("FORMAT_").lower(), quantization_of(doc)
-        if quantization:
-            form += f" {export_pb2.Quantization.Name(quantization).removeprefix('QUANTIZATION_')}"
         return export_pb2.ExportSpec(
             export=doc["_id"],
             format=export_pb2.Format.Value(doc["format"]),
-            quantization=quantization,
+            quantization=quantization_of(doc),
             max_shard_bytes=doc.get("max_shard_bytes", 0),
             model_location=doc["model_location"],
             model_revision=doc["model_revision"],
             adapter_files=[artifact_to_proto(f) for f in doc["adapter_files"]],
             adapter_urls=[await self._objects.grant(f["key"], "read") for f in doc["adapter_files"]],
             manifest_json=json.dumps(
-                core.manifest(doc["_id"], form, doc["run_record"], doc["documents"]), sort_keys=True
+                core.manifest(doc["_id"], core.form_of(doc), doc["run_record"], doc["documents"]), sort_keys=True
             ),
         )
 

@@ -18,7 +18,7 @@ from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
 from gguf.quants import quantize as plainly
 from numpy.typing import NDArray
 
-from services.common.errors import NotReady
+from services.common.ggufpart import part_missing
 
 Type = GGMLQuantizationType
 _PLAIN = (Type.F32, Type.F16, Type.BF16)
@@ -94,11 +94,7 @@ def require_part() -> None:
     """
     found = importlib.util.find_spec("xllamacpp")
     if found is None:
-        raise NotReady(
-            "GGUF files are made and tried with llama.cpp, which is not installed with the trainer. Install it with "
-            "`pip install xllamacpp`, or export merged.",
-            reason="GGUF_PART_MISSING",
-        )
+        raise part_missing()
 
 
 @functools.cache

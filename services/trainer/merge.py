@@ -23,7 +23,7 @@ from services.trainer.acceptance import (
     require_same,
 )
 from services.trainer.checkpoint import name_base
-from services.trainer.deltas import Deltas
+from services.trainer.deltas import Deltas, unsupported
 from services.trainer.machine import peak_memory_bytes
 from services.trainer.model import (
     Source,
@@ -42,7 +42,7 @@ Check = Callable[[], None]
 
 
 def export_adapter(source: Source, adapter: Path, out: Path, check: Check) -> export_pb2.ExportResult:
-    """Write the adapter with the stock tokenizer, and prove it; return the largest difference and what was allowed.
+    """Write the adapter with the stock tokenizer, and prove it; return how it did.
 
     The base model is in memory once: the adapter is taken off it and the written one put on.
 
@@ -121,10 +121,12 @@ def write_merged(source: Source, adapter: Path, out: Path, shard_bytes: int = DE
     Raises:
         NotReady: with reason MERGE_UNSUPPORTED or MODEL_INVALID.
     """
-    shards = ShardWriter(out, shard_bytes)
+    shards, config = ShardWriter(out, shard_bytes), load_config(source)
     if (adapter / ADAPTER_FILES[1]).is_file():
         deltas = Deltas(adapter)
         for name, tensor in read_tensors(local_folder(source)):
+            if _is_tied(config, tensor) and deltas.target(name):
+                raise unsupported(f"{name} of the base model is input and output in one")
             shards.add(name, deltas.apply(name, tensor))
         deltas.require_used()
     else:
@@ -132,12 +134,17 @@ def write_merged(source: Source, adapter: Path, out: Path, shard_bytes: int = DE
         for name, tensor in read_tensors(adapter):
             shards.add(name, tensor.to(dtype) if tensor.is_floating_point() else tensor)
     shards.close()
-    config = load_config(source)
     config._name_or_path = source.name
     config.save_pretrained(out)
     generation = load_generation(source)
     if generation is not None:
         generation.save_pretrained(out)
+
+
+def _is_tied(config: Any, tensor: torch.Tensor) -> bool:
+    """Whether a tensor of a model's files is the embeddings, which are the output too."""
+    text = config.get_text_config()
+    return bool(config.tie_word_embeddings) and tuple(tensor.shape) == (text.vocab_size, text.hidden_size)
 
 
 def load_tuned(source: Source, adapter: Path) -> Any:

@@ -11,6 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 DEFAULT_SHARD_BYTES = 2_000_000_000
+"""Most bytes of a weights file where nothing else is asked for."""
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 
 

@@ -24,9 +24,7 @@ from safetensors.torch import load_file
 
 from services.common.errors import InvalidArgument
 from services.trainer.checkpoint import INITIAL, name_base
-
-SHARD = "2GB"
-"""Most bytes in one file of a whole model's weights."""
+from services.trainer.shards import DEFAULT_SHARD_BYTES
 
 ADAPTER = "default"
 """What PEFT calls an adapter that has no other name."""
@@ -81,7 +79,7 @@ class Tuned:
             with self.base() as base:
                 self.model.config, self.model.generation_config = base.config, base.generation_config
             self.model.config._name_or_path = self._base_name
-            self.model.save_pretrained(folder, max_shard_size=SHARD)
+            self.model.save_pretrained(folder, max_shard_size=DEFAULT_SHARD_BYTES)
             return
         initial = str(self.initial) if self.initial else None
         self.model.save_pretrained(folder, path_initial_model_for_weight_conversion=initial)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from finetuneflow.export.v1 import export_pb2, export_service_pb2_grpc
 from finetuneflow.export.v1 import export_service_pb2 as pb
 from finetuneflow.training.v1 import config_pb2, run_pb2, training_service_pb2_grpc
 from services.common.errors import NotFound
-from services.common.runtime import Runtime, Service
+from services.common.runtime import Compose, Runtime, Service
 from services.export.compose import compose
 from tests.fakes.running import refusal, serving
 from tests.fakes.upstream import usual
@@ -59,10 +59,17 @@ def _training(runtime: Runtime) -> Service:
 
 
 @asynccontextmanager
-async def exporting(state: Path, architecture: str = "", **plan: Any) -> AsyncIterator[Any]:
+async def exporting(
+    state: Path,
+    architecture: str = "",
+    files: Sequence[str] = (),
+    more: Mapping[str, Compose] | None = None,
+    **plan: Any,
+) -> AsyncIterator[Any]:
     upstream = usual()
     upstream.models["models/m"].architecture = architecture
-    composes = {"export": compose, "training": _training, **upstream.composes()}
+    upstream.datasets["projects/p/datasets/d"].spec.files.extend(files)
+    composes = {"export": compose, "training": _training, **upstream.composes(), **(more or {})}
     async with serving(state, composes, jobs=fake_jobs(state, **plan)) as served, served.channel() as channel:
         yield export_service_pb2_grpc.ExportServiceStub(channel)
 

@@ -68,20 +68,30 @@ def tensors(path: Path) -> list[str]:
         return list(file.keys())
 
 
-def test_an_adapter_on_tied_embeddings_is_refused(tmp_path: Path, model: Path) -> None:
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"target_modules": ["q_proj", "lm_head"]}, "lm_head"),
+        ({"target_modules": ["q_proj", "embed_tokens"]}, "embed_tokens"),
+        ({"target_modules": ["q_proj"], "modules_to_save": ["embed_tokens"]}, "embed_tokens"),
+    ],
+)
+def test_an_adapter_on_tied_embeddings_is_refused(
+    tmp_path: Path, model: Path, options: dict[str, Any], named: str
+) -> None:
     """The files hold one tensor for both places: a change of one of them cannot be written."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
     config = AutoConfig.from_pretrained(model, tie_word_embeddings=True)
     AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path / "tied")
-    adapted(tmp_path / "tied", tmp_path / "adapter", target_modules=["q_proj", "lm_head"])
+    adapted(tmp_path / "tied", tmp_path / "adapter", **options)
     out = tmp_path / "out"
     out.mkdir()
     with pytest.raises(NotReady) as caught:
         merge.write_merged(source_of(str(tmp_path / "tied"), ""), tmp_path / "adapter", out)
 
     assert caught.value.reason == "MERGE_UNSUPPORTED"
-    assert "lm_head" in caught.value.message
+    assert named in caught.value.message
 
 
 MEASURE = """

@@ -89,12 +89,14 @@ def chain(statement: dict[str, Any]) -> list[tuple[str, str]]:
     """Return where weights come from, by a statement that verify found good: what it is, and its name and hash."""
     found = statement["predicate"]
     model, dataset = found["model"], found["dataset"]
+    more = "there may have been more: the dataset was deleted, or made to forget some, before the export"
     return [
         ("export", found["export"]),
         ("run", found["run"]),
         ("model", f"{model['name']} at {model['revision']}"),
         ("dataset", f"{dataset['name']} version {dataset['version']}  {dataset['sha256']}"),
-        *(("document", f"{document['name']}  {document['sha256']}") for document in found["documents"]),
+        *(("document", f"{d['name']}  {d['sha256'] or 'deleted; hash not known'}") for d in found["documents"]),
+        *([("document", more)] if found.get("documents_complete") is False else []),
     ]
 
 
