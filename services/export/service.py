@@ -90,7 +90,6 @@ class Exports:
             )
         _check_forgetting(run, wanted.accept_forgetting)
         model = await self._models.get(run.model)
-        documents, complete = await self._datasets.documents(run.dataset)
         quantization = wanted.quantization
         if wanted.format == export_pb2.FORMAT_GGUF:
             require_gguf(model.architecture, self._has_gguf)
@@ -106,13 +105,16 @@ class Exports:
             "adapter_files": files,
             "model_location": model.local_path or model.hub_id,
             "model_revision": run.model_revision,
-            "documents": documents,
-            "documents_complete": complete,
-            "document_hashes": await self._documents.hashes(documents),
+            **await self._origin(run.dataset),
             "run_record": MessageToDict(
                 run, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
             ),
         }
+
+    async def _origin(self, dataset: str) -> Document:
+        names, complete = await self._datasets.documents(dataset)
+        hashes = await self._documents.hashes(names)
+        return {"documents": names, "documents_complete": complete, "document_hashes": hashes}
 
     async def finished(self, name: str) -> Document:
         """Return an export that has succeeded. Raises NotFound; NotReady (EXPORT_NOT_READY)."""

@@ -120,6 +120,7 @@ async def test_a_forgotten_document_is_in_no_new_version_and_in_the_ledger(tmp_p
     assert [(v.version, v.rows) for v in before[0].versions] == [(1, 6)]
     assert before[0].versions[0].sha256 == dataset.versions[0].artifact.sha256
     assert [v.version for v in dataset.versions] == [v.version for v in again.versions] == [1, 2]
+    assert list(dataset.forgotten_files) == list(again.forgotten_files) == [FILE]
     assert FILE not in {line["source"]["file"] for line in lines}
     assert len(lines) == len(old) - 6
     assert why(ledger["review"]) == {"DOCUMENT_DELETED": 6}
