@@ -21,7 +21,7 @@ pytestmark = [
 
 async def test_a_paused_run_frees_its_node_and_goes_on_from_its_checkpoint(faulty: Faulty) -> None:
     """Its trainer saves, its pods and its Job go; resumed, it does what was left."""
-    name = await faulty.create({**QUICK, "steps": 60, "save_steps": 1000})
+    name = await faulty.create({**QUICK, "steps": 200, "save_steps": 1000})
     await faulty.steps(name, 10)
     await faulty.pause(name)
     paused = await faulty.reach(name, "PAUSED")
