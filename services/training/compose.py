@@ -57,7 +57,7 @@ def compose(runtime: Runtime) -> Service:
             Outbox(runs, bus, reconciler.purge).run,
             lambda: bus.consume("training-project-deleted", ["ftf.events.project.deleted"], project_deleted),
         ],
-        capabilities=["method:LORA"],
+        capabilities=["method:LORA", "method:QLORA", "method:FULL"],
         worker_host=Host(kind, runs, reports, objects, bus, runtime.signer),
         shutdown=reconciler.drain,
     )
