@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -16,7 +16,7 @@ from finetuneflow.training.v1 import evaluation_pb2
 _BASE, _TUNED = "#9aa5b1", "#1f6feb"
 
 
-def plot_loss(losses: Sequence[float], path: Path) -> None:
+def loss_figure(losses: Sequence[float]) -> Any:
     """Draw the loss of every step, with a running mean where there are many."""
     figure, axes = pyplot.subplots(figsize=(7, 4), layout="constrained")
     steps = range(1, len(losses) + 1)
@@ -27,10 +27,11 @@ def plot_loss(losses: Sequence[float], path: Path) -> None:
     axes.set_xlabel("optimizer step")
     axes.set_ylabel("loss per supervised token, nats")
     axes.set_title("Training loss")
-    _save(figure, path)
+    pyplot.close(figure)
+    return figure
 
 
-def plot_evaluation(evaluation: evaluation_pb2.Evaluation, path: Path) -> None:
+def evaluation_figure(evaluation: evaluation_pb2.Evaluation) -> Any:
     """Draw base against tuned for each set that has examples."""
     scores = (
         ("generalise", evaluation.generalise),
@@ -52,7 +53,8 @@ def plot_evaluation(evaluation: evaluation_pb2.Evaluation, path: Path) -> None:
     if sets:
         axes.margins(y=0.2)
         axes.legend(frameon=False, loc="upper center", ncols=2)
-    _save(figure, path)
+    pyplot.close(figure)
+    return figure
 
 
 def _running_mean(values: Sequence[float], width: int) -> list[float]:
@@ -63,6 +65,19 @@ def _running_mean(values: Sequence[float], width: int) -> list[float]:
     return means
 
 
-def _save(figure: Any, path: Path) -> None:
-    figure.savefig(path, dpi=120)
-    pyplot.close(figure)
+def png(figure: Any) -> bytes:
+    """Return a figure as PNG, on white."""
+    return _drawn(figure, format="png", dpi=120)
+
+
+def svg(figure: Any) -> bytes:
+    """Return a figure as SVG with letters as shapes, so that it looks the same everywhere, on whatever lies below."""
+    # No date, and ids that follow from the drawing: the same figure gives the same bytes.
+    with mpl.rc_context({"svg.hashsalt": "report"}):
+        return _drawn(figure, format="svg", transparent=True, metadata={"Date": None})
+
+
+def _drawn(figure: Any, **options: Any) -> bytes:
+    data = io.BytesIO()
+    figure.savefig(data, **options)
+    return data.getvalue()

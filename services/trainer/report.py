@@ -1,4 +1,4 @@
-"""A run on paper: report.md with its pictures and evaluation.json."""
+"""A run on paper: report.md with its pictures, the same as one web page, and evaluation.json."""
 
 from __future__ import annotations
 
@@ -11,36 +11,18 @@ from typing import Any
 
 from google.protobuf.json_format import MessageToDict
 
-from finetuneflow.training.v1 import evaluation_pb2, run_pb2
-from services.trainer.answers import FEWEST_NEW_TOKENS, MORE_TOKENS, MOST_NEW_TOKENS, SAMPLES
+from finetuneflow.common.v1 import work_pb2
+from finetuneflow.training.v1 import run_pb2
 from services.trainer.encode import Mask
-from services.trainer.plots import plot_evaluation, plot_loss
+from services.trainer.plots import evaluation_figure, loss_figure, png, svg
+from services.trainer.reportevaluation import answers, evaluation, forgetting, samples
+from services.trainer.reporthtml import page
+from services.trainer.reportmarkdown import markdown
+from services.trainer.reportparts import Picture, Report, Section, Span, Table, Text
 from services.trainer.rows import EVAL, RECALL, TRAIN, Row
 from services.trainer.totals import Totals
 
-_SETS = {
-    "generalise": "documents that nothing was trained on",
-    "recall": "questions kept back about documents that were trained on",
-}
-
-
-_MEASURES = {
-    "exact_match": "exact match",
-    "token_f1": "token F1",
-    "rouge_l": "ROUGE-L",
-    "chrf": "chrF",
-    "accuracy": "accuracy of classifications",
-    "field_f1": "field F1 of extractions",
-}
-_OF_A_TASK = ("accuracy", "field_f1")
-"""Measures that a set has only if it has answers to such tasks."""
 _METHODS = {"LORA": "LoRA", "QLORA": "QLoRA", "FULL": "Full fine-tuning"}
-
-
-_LENGTH = (
-    f"of at most {MORE_TOKENS} tokens more than the longest reference among {SAMPLES} that are asked together "
-    f"({FEWEST_NEW_TOKENS} to {MOST_NEW_TOKENS} tokens)"
-)
 
 
 @dataclass(frozen=True)
@@ -69,144 +51,115 @@ class Facts:
 
 
 def write_report(folder: Path, facts: Facts, result: run_pb2.RunResult) -> list[Path]:
-    """Write report.md, loss.png, evaluation.png and evaluation.json into a folder and return their paths."""
-    plot_loss(facts.totals.losses, folder / "loss.png")
-    plot_evaluation(result.evaluation, folder / "evaluation.png")
+    """Write report.md with loss.png and evaluation.png, report.html and evaluation.json; return their paths."""
+    figures = {"loss": loss_figure(facts.totals.losses), "evaluation": evaluation_figure(result.evaluation)}
+    report = contents(facts, result)
     fields = MessageToDict(result.evaluation, preserving_proto_field_name=True)
-    (folder / "evaluation.json").write_text(json.dumps(fields, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    (folder / "report.md").write_text(_markdown(facts, result), encoding="utf-8")
-    return [folder / name for name in ("report.md", "loss.png", "evaluation.png", "evaluation.json")]
+    files = {
+        "report.md": markdown(report).encode(),
+        "report.html": page(report, {name: svg(figure) for name, figure in figures.items()}).encode(),
+        **{f"{name}.png": png(figure) for name, figure in figures.items()},
+        "evaluation.json": (json.dumps(fields, indent=2, ensure_ascii=False) + "\n").encode(),
+    }
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    return [folder / name for name in files]
 
 
-def _markdown(facts: Facts, result: run_pb2.RunResult) -> str:
-    parts = [
-        f"# {facts.spec.run}\n",
-        _summary(facts, result),
-        "## Evaluation: base against tuned\n",
-        _evaluation(result.evaluation),
-        "## Answers against references\n",
-        _answers(result.evaluation),
-        "## What it forgot\n",
-        _forgetting(result.evaluation.forgetting),
-        "## Training\n",
-        f"![Training loss](loss.png)\n\n{_training(facts, result)}",
-        "## Data\n",
-        _data(facts),
-        "## Settings\n",
-        _table(("setting", "value"), [(name, _plain(value)) for name, value in facts.settings.items()]),
-        "## Sample answers\n",
-        _samples(result.evaluation.samples),
-        "## Hardware and versions\n",
-        _table(("", ""), [*facts.hardware.items(), *sorted(result.versions.items())]),
-    ]
-    return "\n".join(parts)
+def contents(facts: Facts, result: run_pb2.RunResult) -> Report:
+    """Return what a report says, whatever it is written as."""
+    found = result.evaluation
+    return Report(
+        title=facts.spec.run,
+        summary=_summary(facts, result),
+        sections=[
+            Section("Evaluation: base against tuned", evaluation(found)),
+            Section("Answers against references", answers(found)),
+            Section("What it forgot", forgetting(found.forgetting)),
+            Section("Training", [Picture("loss", "Training loss"), _training(facts, result)]),
+            Section("Data", [_data(facts)]),
+            Section("Where the data came from", _ledger(facts.spec.dataset_counts)),
+            Section("Settings", [_settings(facts.settings)]),
+            Section("Sample answers", samples(found.samples)),
+            Section("Hardware and versions", [Table.of_facts(_versions(facts, result))]),
+        ],
+    )
 
 
-def _summary(facts: Facts, result: run_pb2.RunResult) -> str:
+def _summary(facts: Facts, result: run_pb2.RunResult) -> Text:
     spec = facts.spec
-    return (
-        f"{_METHODS[facts.settings['method']]} on **{facts.base_name}** "
-        f"(revision `{spec.model_revision or 'not given'}`) with dataset "
-        f"`{spec.dataset}` version {spec.dataset_version} (SHA-256 `{spec.dataset_sha256}`): {result.steps} steps in "
-        f"{result.train_seconds:.0f} s, {result.trainable_parameters:,} parameters trained, "
-        f"attempt {facts.attempt}.\n"
+    return Text.of(
+        f"{_METHODS[facts.settings['method']]} on ",
+        Span(facts.base_name, "strong"),
+        " (revision ",
+        Span(spec.model_revision or "not given", "code"),
+        ") with dataset ",
+        Span(spec.dataset, "code"),
+        f" version {spec.dataset_version} (SHA-256 ",
+        Span(spec.dataset_sha256, "code"),
+        f"): {result.steps} steps in {result.train_seconds:.0f} s, {result.trainable_parameters:,} parameters trained, "
+        f"attempt {facts.attempt}.",
     )
 
 
-def _evaluation(evaluation: evaluation_pb2.Evaluation) -> str:
-    rows = []
-    for name, score in (("generalise", evaluation.generalise), ("recall", evaluation.recall)):
-        if not score.examples:
-            rows.append((name, _SETS[name], "0", "", "", "", "", ""))
-            continue
-        change = f"{score.tuned_loss - score.base_loss:+.4f}"
-        losses = (f"{score.base_loss:.4f}", f"{score.tuned_loss:.4f}", change)
-        perplexities = (f"{score.base_perplexity:.2f}", f"{score.tuned_perplexity:.2f}")
-        rows.append((name, _SETS[name], f"{score.examples} ({score.tokens:,} tokens)", *losses, *perplexities))
-    head = ("set", "of", "examples", "base loss", "tuned loss", "change", "base perplexity", "tuned perplexity")
-    note = "Loss is the mean per supervised token, in nats; perplexity is its exponential. Lower is better.\n"
-    return f"![Base against tuned](evaluation.png)\n\n{_table(head, rows)}\n{note}"
-
-
-def _answers(evaluation: evaluation_pb2.Evaluation) -> str:
-    rows = [
-        (name, str(score.answers), label, _score(score.base_answers, field), _score(score.tuned_answers, field))
-        for name, score in (("generalise", evaluation.generalise), ("recall", evaluation.recall))
-        for field, label in _MEASURES.items()
-        if score.answers and (field not in _OF_A_TASK or score.tuned_answers.HasField(field))  # type: ignore[arg-type]  # one of _OF_A_TASK
-    ]
-    if not rows:
-        return "No answer was asked for.\n"
-    note = f"Means over greedy answers {_LENGTH}, 0 to 1; higher is better.\n"
-    return f"{_table(('set', 'answers', 'measure', 'base', 'tuned'), rows)}\n{note}"
-
-
-def _score(scores: evaluation_pb2.AnswerScores, field: str) -> str:
-    return f"{getattr(scores, field):.3f}"
-
-
-def _forgetting(found: evaluation_pb2.Forgetting) -> str:
-    score = found.score
-    if not score.examples:
-        return "The general questions have no token within max_length.\n"
-    verdict = "passed" if found.passed else "**not passed**: an export has to accept it"
-    return (
-        f"On {score.examples} general questions that no document answers, the loss went from {score.base_loss:.4f} to "
-        f"{score.tuned_loss:.4f} nats per token ({score.tuned_loss - score.base_loss:+.4f}; at most "
-        f"{found.max_loss_increase:+g} is allowed): {verdict}.\n"
-    )
-
-
-def _training(facts: Facts, result: run_pb2.RunResult) -> str:
+def _training(facts: Facts, result: run_pb2.RunResult) -> Table:
     totals = facts.totals
     share = 100 * totals.platform_seconds / totals.train_seconds if totals.train_seconds else 0.0
     first = f"{totals.losses[0]:.4f}" if totals.losses else "none"
-    rows = [
-        ("loss of the first step", first),
-        ("mean loss of the last tenth of the steps", f"{result.train_loss:.4f}"),
-        ("optimizer steps", str(result.steps)),
-        ("tokens trained on, padding not counted", f"{totals.num_tokens:,.0f}"),
-        ("seconds of training, all attempts", f"{totals.train_seconds:.1f}"),
-        ("of these in FineTuneFlow itself", f"{totals.platform_seconds:.2f} ({share:.2f} %)"),
-        ("most memory used", f"{result.peak_memory_bytes / 2**30:.2f} GiB"),
-    ]
-    return _table(("", ""), rows)
+    return Table.of_facts(
+        [
+            ("loss of the first step", first),
+            ("mean loss of the last tenth of the steps", f"{result.train_loss:.4f}"),
+            ("optimizer steps", str(result.steps)),
+            ("tokens trained on, padding not counted", f"{totals.num_tokens:,.0f}"),
+            ("seconds of training, all attempts", f"{totals.train_seconds:.1f}"),
+            ("of these in FineTuneFlow itself", f"{totals.platform_seconds:.2f} ({share:.2f} %)"),
+            ("most memory used", f"{result.peak_memory_bytes / 2**30:.2f} GiB"),
+        ]
+    )
 
 
-def _data(facts: Facts) -> str:
+def _data(facts: Facts) -> Table:
     splits = Counter(row.split for row in facts.rows)
     mask = facts.mask
+    return Table.of_facts(
+        [
+            ("examples to train on", str(splits[TRAIN])),
+            ("examples of documents held out", str(splits[EVAL])),
+            ("examples kept back of trained documents", str(splits[RECALL])),
+            ("training examples in", str(mask.examples)),
+            ("out", str(mask.kept)),
+            ("dropped: no supervised token within max_length", str(mask.examples - mask.kept)),
+            ("truncated at max_length", str(mask.truncated)),
+            ("tokens in the training set", f"{mask.tokens:,}"),
+            ("of these supervised", f"{mask.supervised_tokens:,}"),
+        ]
+    )
+
+
+def _ledger(counts: Sequence[work_pb2.StageCount]) -> list[Table | Text]:
+    """Return what came in, went on and was dropped until the dataset was there; nothing where nobody said."""
+    if not counts:
+        return []
     rows = [
-        ("examples to train on", str(splits[TRAIN])),
-        ("examples of documents held out", str(splits[EVAL])),
-        ("examples kept back of trained documents", str(splits[RECALL])),
-        ("training examples in", str(mask.examples)),
-        ("out", str(mask.kept)),
-        ("dropped: no supervised token within max_length", str(mask.examples - mask.kept)),
-        ("truncated at max_length", str(mask.truncated)),
-        ("tokens in the training set", f"{mask.tokens:,}"),
-        ("of these supervised", f"{mask.supervised_tokens:,}"),
+        (
+            count.stage,
+            f"{getattr(count, 'in'):,}",
+            f"{count.out:,}",
+            ", ".join(f"{drop.reason} {drop.count:,}" for drop in count.dropped),
+        )
+        for count in counts
     ]
-    return _table(("", ""), rows)
+    note = "At each step, in = out + dropped. These are the dataset's counts as the run was made."
+    return [Table(("step", "in", "out", "dropped"), rows), Text.of(note)]
 
 
-def _samples(samples: Sequence[evaluation_pb2.SampleAnswer]) -> str:
-    if not samples:
-        return "There was no example to ask.\n"
-    rows = [(s.set, s.prompt, s.reference, s.base, s.tuned) for s in samples]
-    head = ("set", "prompt", "reference", "base", "tuned")
-    return f"{_table(head, rows)}\nBoth models answer greedily, {_LENGTH}.\n"
+def _settings(settings: Mapping[str, Any]) -> Table:
+    return Table(("setting", "value"), [(name, _plain(value)) for name, value in settings.items()])
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "".join(f"| {' | '.join(_cell(text) for text in line)} |\n" for line in lines)
-
-
-def _cell(text: str) -> str:
-    """One line that cannot break out of its table or become HTML."""
-    flat = "".join(c if c.isprintable() else " " for c in " ".join(text.split()))
-    return flat.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("`", "\\`")
+def _versions(facts: Facts, result: run_pb2.RunResult) -> list[tuple[str, str]]:
+    return [*facts.hardware.items(), *sorted(result.versions.items())]
 
 
 def _plain(value: Any) -> str:

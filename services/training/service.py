@@ -8,6 +8,7 @@ from typing import Any
 
 from google.protobuf.json_format import MessageToDict, ParseDict
 
+from finetuneflow.common.v1 import work_pb2
 from finetuneflow.dataset.v1 import dataset_pb2
 from finetuneflow.training.v1 import config_pb2, resources_pb2, run_pb2
 from services.common import ids
@@ -108,6 +109,7 @@ class Training:
             "only_approved": wanted.only_approved,
             "dataset_sha256": version.artifact.sha256,
             "dataset_key": version.artifact.key,
+            "dataset_counts": [MessageToDict(count, preserving_proto_field_name=True) for count in dataset.counts],
             "model": wanted.model,
             "model_revision": model.revision,
             "model_location": model.local_path or model.hub_id,
@@ -184,6 +186,7 @@ class Training:
             config=config_to_proto(doc["config"]),
             dataset=doc["dataset"],
             dataset_version=doc["dataset_version"],
+            dataset_counts=[ParseDict(count, work_pb2.StageCount()) for count in doc.get("dataset_counts", [])],
         )
 
 

@@ -224,6 +224,7 @@ class Training(training_service_pb2_grpc.TrainingServiceServicer):
         recall = run.result.evaluation.recall
         recall.examples, recall.base_loss, recall.tuned_loss = 2, 3.0, 1.5
         run.artifacts.append(self.world.artifact("report.md", b"# Report\n"))
+        run.artifacts.append(self.world.artifact("report.html", b"<!DOCTYPE html><title>Report</title>\n"))
 
 
 class Export(export_service_pb2_grpc.ExportServiceServicer):

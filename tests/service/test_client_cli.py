@@ -185,6 +185,22 @@ async def test_the_flow_by_hand_needs_no_names_typed_twice(ftf: Ftf, tmp_path: P
     assert (downloaded.code, (tmp_path / "out" / "sub" / "m.json").read_bytes()) == (0, b"{}")
 
 
+async def test_a_report_is_one_web_page_too(ftf: Ftf, tmp_path: Path) -> None:
+    """As the file that was named; a file of the user's is not replaced."""
+    page = tmp_path / "r.html"
+    async with served(world()) as server:
+        await filled(server, ftf, tmp_path)
+        saved = await ftf(server, "report", "r1", "--html", str(page))
+        data = page.read_bytes()
+        page.write_text("mine")
+        refused = await ftf(server, "report", "r1", "--html", str(page))
+
+    assert (saved.code, saved.out) == (0, f"{page}\n")
+    assert data.startswith(b"<!DOCTYPE html>")
+    assert (refused.code, page.read_text()) == (exits.NOT_READY, "mine")
+    assert "is there already" in refused.err
+
+
 async def test_a_key_that_lies_in_the_folder_is_not_replaced(ftf: Ftf, tmp_path: Path) -> None:
     """Somebody may trust it; and what cannot be written is said as for any other file."""
     key = tmp_path / "out" / "signer.pem"
@@ -360,7 +376,7 @@ async def test_what_may_not_be_exported_still_leaves_its_report(ftf: Ftf, tmp_pa
         left = {path.name for path in (tmp_path / "out").rglob("*") if path.is_file()}
         accepted = await ftf(server, *everything(tmp_path), "--accept-forgetting")
 
-    assert (refused.code, left) == (exits.NOT_READY, {"dataset.jsonl", "report.md"})
+    assert (refused.code, left) == (exits.NOT_READY, {"dataset.jsonl", "report.md", "report.html"})
     assert accepted.code == 0, accepted.err
 
 

@@ -92,12 +92,19 @@ async def download_run_artifact(
     flow: FineTuneFlow, run: str, artifact: artifact_pb2.Artifact, folder: Path, progress: Progress | None = None
 ) -> Path:
     """Fetch one of a run's artifacts into a folder. Errors: as for fetch."""
+    return await save_run_artifact(flow, run, artifact, place(folder, artifact.filename), progress)
+
+
+async def save_run_artifact(
+    flow: FineTuneFlow, run: str, artifact: artifact_pb2.Artifact, path: Path, progress: Progress | None = None
+) -> Path:
+    """Fetch one of a run's artifacts as `path`. Errors: as for fetch."""
 
     def source(offset: int) -> AsyncIterator[_Part]:
         request = training_service_pb2.DownloadRunArtifactRequest(name=run, filename=artifact.filename)
         return flow.training.DownloadRunArtifact(request).__aiter__()
 
-    return await fetch(source, artifact, place(folder, artifact.filename), progress)
+    return await fetch(source, artifact, path, progress)
 
 
 async def download_dataset(

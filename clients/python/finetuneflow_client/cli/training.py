@@ -1,10 +1,8 @@
-"""Runs: start, list, follow, stop, read their logs and reports."""
+"""Runs: start, list, follow, stop, read their logs."""
 
 from __future__ import annotations
 
 import asyncio
-import tempfile
-from pathlib import Path
 
 from finetuneflow.common.v1 import work_pb2
 from finetuneflow.dataset.v1 import dataset_pb2, dataset_service_pb2
@@ -17,7 +15,6 @@ from finetuneflow_client.cli.resumable import PAUSED
 from finetuneflow_client.cli.session import Session
 from finetuneflow_client.cli.settings import asked, described, run_resources, training_config
 from finetuneflow_client.cli.view.evaluation import answers_table, evaluation_table, forgetting_line, samples_table
-from finetuneflow_client.downloads import keep_others
 from finetuneflow_client.errors import FtfError, from_work
 
 _COLUMNS = ("RUN", "STATE", "PROGRESS", "LOSS", "MODEL", "DATASET", "TOOK", "AGE", "WAITING")
@@ -214,23 +211,6 @@ async def logs(session: Session) -> None:
             session.away(error)
         await asyncio.sleep(pause)
         pause = min(pause * 2, 5.0)
-
-
-async def report(session: Session) -> None:
-    """Print a run's report, or save it with its plots."""
-    args = session.args
-    name = await targets.run(session, args.run)
-    run = await session.flow.training.GetRun(training_service_pb2.GetRunRequest(name=name))
-    if not any(artifact.filename == "report.md" for artifact in run.artifacts):
-        state = wording.state(run.work)
-        raise FtfError(f"{name} is {state} and has no report", "wait with `ftf watch`", code="FAILED_PRECONDITION")
-    if args.output:
-        keep_others(Path(args.output), flow.report_files(run))
-        for path in await flow.download_report(session, run, Path(args.output)):
-            session.output.line(str(path))
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        session.output.raw((await flow.download_report(session, run, Path(folder)))[0].read_text(encoding="utf-8"))
 
 
 def show_run(session: Session, run: run_pb2.Run) -> None:

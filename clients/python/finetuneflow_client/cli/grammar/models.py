@@ -109,6 +109,8 @@ def _report(parser: ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", default="", metavar="DIR", help="save report and plots here; otherwise print it"
     )
+    parser.add_argument("--html", default="", metavar="FILE", help="save it as one web page, plots inside")
+    parser.add_argument("--open", action="store_true", help="open the web page in a browser")
 
 
 def _export(parser: ArgumentParser) -> None:
@@ -214,9 +216,9 @@ COMMANDS = (
     ),
     Command(
         "report",
-        "Print a run's report, or save it.",
-        "ftf report -o report",
-        "training.report",
+        "Print a run's report, save it, or open it as one web page.",
+        "ftf report --html report.html",
+        "reports.report",
         _report,
         project=True,
         json=False,
