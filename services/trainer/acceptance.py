@@ -20,11 +20,11 @@ from typing import Any
 
 import torch
 
+from services.common.chat.tokens import Message
 from services.trainer.answers import end_tokens, generate
 from services.trainer.evaluate import evaluating
 from services.trainer.failures import refused
-from services.trainer.rows import Message
-from services.trainer.template import render
+from services.trainer.model import render
 
 PROMPTS = (
     "What is this document about?",
@@ -85,7 +85,7 @@ def prompt_tokens(tokenizer: Any, text: str) -> list[int]:
     """Return a prompt's tokens, as the chat template puts it if there is one."""
     messages: Sequence[Message] = [{"role": "user", "content": text}]
     if tokenizer.chat_template:
-        text = render(tokenizer, messages, answer=True)
+        text = render(tokenizer, messages)
     ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
     return ids
 

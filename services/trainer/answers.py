@@ -9,10 +9,10 @@ from typing import Any
 import torch
 
 from finetuneflow.training.v1 import evaluation_pb2
-from services.trainer.encode import Encoder
+from services.common.chat.encode import Encoder
+from services.common.chat.rows import Row
 from services.trainer.evaluate import evaluating
 from services.trainer.metrics import Answer, score_answers
-from services.trainer.rows import Row
 from services.trainer.tuned import Tuned
 
 SAMPLES = 6

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from finetuneflow.training.v1 import config_pb2, evaluation_pb2
+from services.common.chat.encode import Encoded, Encoder
+from services.common.chat.rows import EVAL, RECALL, Row, of_split
 from services.trainer.answers import answer_both, choose, samples, scored
 from services.trainer.attempt import Attempt
-from services.trainer.encode import Encoded, Encoder
 from services.trainer.evaluate import combine, losses
 from services.trainer.general import GENERAL, forgetting, general_rows
-from services.trainer.rows import EVAL, RECALL, Row, of_split
 from services.trainer.settings import setting
 from services.trainer.tuned import Tuned
 

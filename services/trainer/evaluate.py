@@ -12,7 +12,7 @@ import torch
 from torch.nn import functional
 
 from finetuneflow.training.v1 import evaluation_pb2
-from services.trainer.encode import IGNORED, Encoded
+from services.common.chat.encode import IGNORED, Encoded
 from services.trainer.tuned import Tuned
 
 BATCH_TOKENS = 1024

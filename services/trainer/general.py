@@ -10,7 +10,7 @@ import json
 from importlib import resources
 
 from finetuneflow.training.v1 import evaluation_pb2
-from services.trainer.rows import Row
+from services.common.chat.rows import Row
 
 GENERAL = "GENERAL"
 """The set's name beside those of rows.py."""

@@ -29,7 +29,7 @@ from services.trainer.answers import generate
 from services.trainer.evaluate import evaluating
 from services.trainer.failures import refused
 from services.trainer.llama import Llama, loaded
-from services.trainer.template import render
+from services.trainer.model import render
 
 BOUNDS: Mapping[str, tuple[float, float]] = {
     "F32": (0.001, 1e-6),
@@ -87,7 +87,7 @@ def references(model: Any, tokenizer: Any) -> list[Reference]:
     with evaluating(model):
         for text in PROMPTS:
             messages = ({"role": "user", "content": text},) if tokenizer.chat_template else ()
-            shown = render(tokenizer, messages, answer=True) if messages else text
+            shown = render(tokenizer, messages) if messages else text
             tokens = prompt_tokens(tokenizer, text)
             answer = generate(model, tokenizer, [tokens], ANSWER_TOKENS)[0]
             ids = torch.tensor([[*tokens, *answer]], device=model.device)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from services.common.chat.tokens import Chat, Message
 from services.common.errors import FineTuneFlowError, NotReady
 from services.trainer.transfer import sha256_file
 
@@ -90,6 +92,27 @@ def load_tokenizer(source: Source) -> Any:
     from transformers import AutoTokenizer
 
     return _load(source, lambda: AutoTokenizer.from_pretrained(source.location, **_pinned(source)))
+
+
+def chat_of(tokenizer: Any) -> Chat:
+    """Return the stock tokenizer as what makes labelled tokens; its template may be missing.
+
+    Raises:
+        NotReady: with reason MODEL_INVALID if it is none of the kind that a tokenizer.json holds.
+    """
+    core = getattr(tokenizer, "backend_tokenizer", None)
+    if core is None:
+        raise NotReady(
+            "The model's tokenizer is none that a tokenizer.json describes. Use another model.", reason="MODEL_INVALID"
+        )
+    named = {name: str(token) for name, token in tokenizer.special_tokens_map.items() if isinstance(token, str)}
+    return Chat(core, tokenizer.chat_template, named)
+
+
+def render(tokenizer: Any, messages: Sequence[Message]) -> str:
+    """Return a conversation up to where the assistant is to speak, as the library renders it for everybody."""
+    text: str = tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
+    return text
 
 
 def load_config(source: Source) -> Any:

@@ -13,13 +13,13 @@ from google.protobuf.json_format import MessageToDict
 
 from finetuneflow.common.v1 import work_pb2
 from finetuneflow.training.v1 import run_pb2
-from services.trainer.encode import Mask
+from services.common.chat.encode import Mask
+from services.common.chat.rows import EVAL, RECALL, TRAIN, Row
 from services.trainer.plots import evaluation_figure, loss_figure, png, svg
 from services.trainer.reportevaluation import answers, evaluation, forgetting, samples
 from services.trainer.reporthtml import page
 from services.trainer.reportmarkdown import markdown
 from services.trainer.reportparts import Picture, Report, Section, Span, Table, Text
-from services.trainer.rows import EVAL, RECALL, TRAIN, Row
 from services.trainer.totals import Totals
 
 _METHODS = {"LORA": "LoRA", "QLORA": "QLoRA", "FULL": "Full fine-tuning"}

@@ -14,10 +14,10 @@ from transformers import PrinterCallback, TrainerCallback
 from trl.trainer.sft_trainer import SFTTrainer
 
 from finetuneflow.training.v1 import config_pb2
+from services.common.chat.encode import Encoded
 from services.common.errors import InvalidArgument, NotReady
 from services.trainer.callback import GO, STOP, TERMINATE, Progress, wanted
 from services.trainer.checkpoint import steps_of
-from services.trainer.encode import Encoded
 from services.trainer.model import dtype_for
 from services.trainer.quantised import begin_from_rest, keep_precise
 from services.trainer.reporter import Orders, Reporter, Stopped, Terminated

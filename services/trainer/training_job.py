@@ -10,14 +10,16 @@ from typing import Any
 
 from finetuneflow.common.v1 import artifact_pb2
 from finetuneflow.training.v1 import run_pb2
+from services.common.chat.encode import Encoded, Encoder, Mask, measure, require_supervision
+from services.common.chat.rows import TRAIN, Row, of_split, read_rows
 from services.common.errors import NotReady
 from services.trainer.attempt import Attempt
 from services.trainer.checkpoint import fetch_checkpoint
-from services.trainer.encode import Encoded, Encoder, Mask, measure, require_supervision
 from services.trainer.general import general_rows
 from services.trainer.machine import hardware, peak_memory_bytes, versions
 from services.trainer.model import (
     Source,
+    chat_of,
     check_files,
     dtype_for,
     load_model,
@@ -26,7 +28,6 @@ from services.trainer.model import (
     local_folder,
     source_of,
 )
-from services.trainer.rows import TRAIN, Row, of_split, read_rows
 from services.trainer.settings import all_settings, is_full, is_quantised, setting
 from services.trainer.transfer import fetch
 from services.trainer.uploads import CheckpointUploads, NoUploads, upload_all
@@ -150,7 +151,7 @@ def prepare(attempt: Attempt, spec: run_pb2.TrainSpec, tokenizer: Any, rows: lis
         raise NotReady("The dataset has no example to train on. Generate more.", reason="NO_ACCEPTED_EXAMPLES")
     seen = [*rows, *general_rows()]
     names = ("max_length", "assistant_only_loss", "completion_only_loss")
-    encoder = Encoder(tokenizer, seen, *(setting(spec.config, name) for name in names))
+    encoder = Encoder(chat_of(tokenizer), seen, *(setting(spec.config, name) for name in names))
     encoded = [encoder.encode(row) for row in train]
     mask = measure(encoded)
     require_supervision(mask)

@@ -33,12 +33,12 @@ from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
 from finetuneflow.training.v1 import config_pb2, run_pb2
+from services.common.chat.encode import Encoded, Encoder
+from services.common.chat.rows import Row
 from services.trainer.config import Launch, Patience
-from services.trainer.encode import Encoded, Encoder
 from services.trainer.logs import quiet_libraries
-from services.trainer.model import Source, load_model, load_tokenizer, source_of
+from services.trainer.model import Source, chat_of, load_model, load_tokenizer, source_of
 from services.trainer.reporter import Orders, Reporter
-from services.trainer.rows import Row
 from services.trainer.train import Training, train
 from services.trainer.uploads import CheckpointUploads
 from services.trainer.worker import Worker
@@ -111,7 +111,7 @@ def prepare(model: Path, steps: int, batch: int, address: str, folder: Path) -> 
         )
         for n in range(64)
     ]
-    encoder = Encoder(tokenizer, rows, 512, assistant_only=True)
+    encoder = Encoder(chat_of(tokenizer), rows, 512, assistant_only=True)
     config = config_pb2.TrainingConfig(max_steps=steps, save_steps=50, per_device_train_batch_size=batch)
     return Bench(source, tokenizer, [encoder.encode(r) for r in rows], config, address, folder)
 

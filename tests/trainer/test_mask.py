@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from services.common.chat.encode import IGNORED, Encoder, measure, require_supervision
+from services.common.chat.rows import Row, read_rows
 from services.common.errors import NotReady
-from services.trainer.encode import IGNORED, Encoder, measure, require_supervision
-from services.trainer.rows import Row, read_rows
+from services.trainer.model import chat_of
 from tests.fakes.tiny_model import CHATML
 
 SMOL = (
@@ -50,7 +51,7 @@ CONVERSATIONS = (
 def test_exactly_the_assistants_tokens_are_supervised(tokenizer: Any, template: str) -> None:
     """Turn by turn: what the assistant says and its <|im_end|>, nothing of what others say."""
     tokenizer.chat_template = template
-    encoder = Encoder(tokenizer, CONVERSATIONS, max_length=512, assistant_only=True)
+    encoder = Encoder(chat_of(tokenizer), CONVERSATIONS, max_length=512, assistant_only=True)
 
     for conversation in CONVERSATIONS:
         encoded = encoder.encode(conversation)
@@ -67,7 +68,7 @@ def test_with_completion_only_loss_the_last_answer_alone_is_supervised(
     tokenizer: Any, assistant_only: bool, end: str
 ) -> None:
     """What was answered before it is a part of the prompt; without assistant_only_loss its last line end counts too."""
-    encoder = Encoder(tokenizer, CONVERSATIONS, 512, assistant_only, completion_only=True)
+    encoder = Encoder(chat_of(tokenizer), CONVERSATIONS, 512, assistant_only, completion_only=True)
     for conversation in CONVERSATIONS:
         encoded = encoder.encode(conversation)
         supervised = tokenizer.decode([label for label in encoded.labels if label != IGNORED])
@@ -94,7 +95,7 @@ def test_calls_of_tools_are_learnt_where_the_template_shows_them(tokenizer: Any)
     from trl.chat_template_utils import qwen2_5_chat_template
 
     tokenizer.chat_template = qwen2_5_chat_template
-    encoder = Encoder(tokenizer, [WITH_TOOLS], max_length=2048, assistant_only=True)
+    encoder = Encoder(chat_of(tokenizer), [WITH_TOOLS], max_length=2048, assistant_only=True)
     encoded = encoder.encode(WITH_TOOLS)
     supervised = tokenizer.decode([label for label in encoded.labels if label != IGNORED])
 
@@ -109,7 +110,7 @@ def test_tools_are_refused_where_the_template_drops_them(tokenizer: Any) -> None
     """Nothing would be learnt of them, and empty answers would be."""
     tokenizer.chat_template = CHATML
     with pytest.raises(NotReady) as caught:
-        Encoder(tokenizer, [WITH_TOOLS], max_length=512, assistant_only=True)
+        Encoder(chat_of(tokenizer), [WITH_TOOLS], max_length=512, assistant_only=True)
 
     assert caught.value.reason == "NO_CHAT_TEMPLATE"
 
@@ -119,7 +120,7 @@ def test_a_family_that_the_library_knows_is_marked_by_it(tokenizer: Any) -> None
     from trl.chat_template_utils import qwen2_5_chat_template
 
     tokenizer.chat_template = qwen2_5_chat_template
-    encoder = Encoder(tokenizer, CONVERSATIONS, max_length=512, assistant_only=True)
+    encoder = Encoder(chat_of(tokenizer), CONVERSATIONS, max_length=512, assistant_only=True)
     encoded = encoder.encode(CONVERSATIONS[1])
 
     assert "The pump.<|im_end|>" in tokenizer.decode([label for label in encoded.labels if label != IGNORED])
@@ -133,7 +134,7 @@ def test_a_template_with_marks_of_its_own_is_used_as_it_is(tokenizer: Any) -> No
         "{% generation %}{{ message['content'] }}{% endgeneration %}<|im_end|>"
         "{% else %}{{ message['content'] }}{% endif %}{% endfor %}"
     )
-    encoded = Encoder(tokenizer, CONVERSATIONS[:1], 512, assistant_only=True).encode(CONVERSATIONS[0])
+    encoded = Encoder(chat_of(tokenizer), CONVERSATIONS[:1], 512, assistant_only=True).encode(CONVERSATIONS[0])
 
     assert tokenizer.decode([label for label in encoded.labels if label != IGNORED]) == "The pump."
 
@@ -150,7 +151,7 @@ def test_a_template_that_cannot_be_marked_faithfully_is_refused(tokenizer: Any, 
     """A marked copy that renders one example otherwise would train on what is never asked."""
     tokenizer.chat_template = template
     with pytest.raises(NotReady) as caught:
-        Encoder(tokenizer, CONVERSATIONS, 512, assistant_only=True)
+        Encoder(chat_of(tokenizer), CONVERSATIONS, 512, assistant_only=True)
 
     assert caught.value.reason == "NO_CHAT_TEMPLATE"
     assert "assistant_only_loss" in caught.value.message
@@ -159,7 +160,7 @@ def test_a_template_that_cannot_be_marked_faithfully_is_refused(tokenizer: Any, 
 def test_the_whole_text_is_supervised_if_it_is_asked_for(tokenizer: Any) -> None:
     """But for the first token, which is predicted from nothing. Any template will do."""
     tokenizer.chat_template = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
-    encoded = Encoder(tokenizer, CONVERSATIONS, 512, assistant_only=False).encode(CONVERSATIONS[0])
+    encoded = Encoder(chat_of(tokenizer), CONVERSATIONS, 512, assistant_only=False).encode(CONVERSATIONS[0])
 
     assert encoded.labels == [IGNORED, *encoded.input_ids[1:]]
 
@@ -168,7 +169,7 @@ def test_truncation_is_counted_and_empty_examples_are_dropped(tokenizer: Any) ->
     """In = kept + dropped; an example that is cut before its answer teaches nothing."""
     long_question = row("word " * 100, "An answer that is never reached.")
     long_answer = row("What?", "word " * 100)
-    encoder = Encoder(tokenizer, [long_question, long_answer], 40, assistant_only=True)
+    encoder = Encoder(chat_of(tokenizer), [long_question, long_answer], 40, assistant_only=True)
     encoded = [encoder.encode(r) for r in (CONVERSATIONS[0], long_question, long_answer)]
     mask = measure(encoded)
 
@@ -184,7 +185,7 @@ def test_our_labels_are_those_that_the_library_would_make(tokenizer: Any) -> Non
     """TRL's own tokenisation of the same messages by the same marked template."""
     from trl.data_utils import _tokenize
 
-    encoder = Encoder(tokenizer, CONVERSATIONS, 512, assistant_only=True)
+    encoder = Encoder(chat_of(tokenizer), CONVERSATIONS, 512, assistant_only=True)
     for conversation in CONVERSATIONS:
         theirs = _tokenize(
             tokenizer, list(conversation.messages), chat_template=encoder.template, return_assistant_tokens_mask=True
@@ -207,7 +208,7 @@ def test_packed_examples_do_not_see_each_other(model: Path, tokenizer: Any, tmp_
     from services.trainer.settings import sft_config
     from tests.trainer.runs import config
 
-    encoder = Encoder(tokenizer, CONVERSATIONS, 128, assistant_only=True)
+    encoder = Encoder(chat_of(tokenizer), CONVERSATIONS, 128, assistant_only=True)
     encoded = [encoder.encode(r) for r in CONVERSATIONS]
     base = AutoModelForCausalLM.from_pretrained(model)
     with torch.no_grad():
@@ -238,7 +239,7 @@ def test_a_frozen_conversation_is_learnt_turn_by_turn_and_asked_for_its_last_ans
     (tmp_path / "d.jsonl").write_text(json.dumps(line) + "\n")
     (found,) = read_rows(tmp_path / "d.jsonl")
     tokenizer.chat_template = CHATML
-    encoder = Encoder(tokenizer, [found], max_length=512, assistant_only=True)
+    encoder = Encoder(chat_of(tokenizer), [found], max_length=512, assistant_only=True)
     encoded = encoder.encode(found)
     prompt = tokenizer.decode(encoder.prompt_ids(found))
 

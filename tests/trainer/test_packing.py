@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from finetuneflow.training.v1 import config_pb2
-from services.trainer.encode import Encoded
+from services.common.chat.encode import Encoded
+from services.common.chat.rows import Row
 from services.trainer.model import load_tokenizer, source_of
-from services.trainer.rows import Row
 from tests.trainer.runs import config
 
 SIZES = {

@@ -13,9 +13,9 @@ from markdown_it import MarkdownIt
 
 from finetuneflow.common.v1 import work_pb2
 from finetuneflow.training.v1 import evaluation_pb2, run_pb2
-from services.trainer.encode import Mask
+from services.common.chat.encode import Mask
+from services.common.chat.rows import Row
 from services.trainer.report import Facts, write_report
-from services.trainer.rows import Row
 from services.trainer.settings import all_settings
 from services.trainer.totals import Totals
 from tests.trainer.runs import config

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from tokenizers import Encoding
+
+from services.common.chat.rendering import Span
+from services.common.chat.rows import Row
+from services.common.chat.template import OWN, require_tools, training_template
+from services.common.chat.tokens import Chat
 from services.common.errors import NotReady
-from services.trainer.rows import Row
-from services.trainer.template import render, require_template, require_tools, training_template
 
 IGNORED = -100
 """Label of a token that is not trained on."""
@@ -56,53 +59,74 @@ class Mask:
 
 
 class Encoder:
-    """Makes labelled tokens of rows, for training and evaluation alike.
+    """Makes labelled tokens of rows, for training, evaluation and preview alike.
 
     Args:
-        tokenizer: the stock tokenizer; left as it is.
+        chat: tokenizer and stock template.
         rows: every row that will be encoded: the marked template must render all of them as the stock one does.
         max_length: longest example, in tokens.
         assistant_only: whether only the assistant's tokens are labelled.
         completion_only: whether only tokens after the prompt are labelled, which are those of the last answer.
 
     Raises:
-        NotReady: with reason NO_CHAT_TEMPLATE; see training_template.
+        NotReady: with reason NO_CHAT_TEMPLATE or CONVERSATION_REFUSED; see training_template.
     """
 
     def __init__(
-        self, tokenizer: Any, rows: Sequence[Row], max_length: int, assistant_only: bool, completion_only: bool = False
+        self, chat: Chat, rows: Sequence[Row], max_length: int, assistant_only: bool, completion_only: bool = False
     ) -> None:
-        require_tools(tokenizer, rows)
-        self._tokenizer = tokenizer
+        require_tools(chat, rows)
+        self._chat = chat
         self._max_length = max_length
         self._assistant_only = assistant_only
         self._completion_only = completion_only
-        self.template = training_template(tokenizer, rows) if assistant_only else require_template(tokenizer)
+        self.marked_by, self.template = training_template(chat, rows) if assistant_only else (OWN, chat.own())
 
     def encode(self, row: Row) -> Encoded:
         """Return a row as labelled tokens, cut at max_length."""
-        tokens = self._tokenizer.apply_chat_template(
-            list(row.messages),
-            tools=list(row.tools) or None,
-            chat_template=self.template,
-            tokenize=True,
-            return_dict=True,
-            return_assistant_tokens_mask=self._assistant_only,
-        )
-        ids: list[int] = tokens["input_ids"]
-        mask: list[int] = tokens["assistant_masks"] if self._assistant_only else [1] * len(ids)
+        return self.show(row)[0]
+
+    def show(self, row: Row) -> tuple[Encoded, list[str], int]:
+        """Return a row as labelled tokens, the text of each of them, and how many were cut off.
+
+        A character that takes several tokens is shown with the first; all texts together are what the template makes.
+        """
+        text, spans = self._chat.mark(row.messages, self.template, row.tools)
+        encoding = self._chat.encode(text)
+        ids = list(encoding.ids)
+        mask = _mask(encoding, spans) if self._assistant_only else [True] * len(ids)
         labels = [token if bit else IGNORED for token, bit in zip(ids, mask, strict=True)]
         # The first token is predicted from nothing.
         unlabelled = max(1, _shared(ids, self.prompt_ids(row)) if self._completion_only else 1)
         labels[:unlabelled] = [IGNORED] * min(unlabelled, len(labels))
         end = self._max_length
-        return Encoded(row, ids[:end], labels[:end], truncated=len(ids) > end)
+        encoded = Encoded(row, ids[:end], labels[:end], truncated=len(ids) > end)
+        return encoded, _texts(text, encoding.offsets)[:end], max(0, len(ids) - end)
 
     def prompt_ids(self, row: Row) -> list[int]:
         """Return the tokens up to where the assistant is to answer, by the stock template."""
-        text = render(self._tokenizer, row.prompt, answer=True, tools=row.tools)
-        ids: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"]
-        return ids
+        return list(self._chat.encode(self._chat.render(row.prompt, answer=True, tools=row.tools)).ids)
+
+
+def _mask(encoding: Encoding, spans: Sequence[Span]) -> list[bool]:
+    """Return which tokens begin or go on inside a span, as transformers decides it for assistant_masks."""
+    mask = [False] * len(encoding.ids)
+    for start, end in spans:
+        first, last = encoding.char_to_token(start), encoding.char_to_token(end - 1)
+        if first is None:
+            break
+        for token in range(first, last + 1 if last else len(mask)):
+            mask[token] = True
+    return mask
+
+
+def _texts(text: str, offsets: Sequence[Span]) -> list[str]:
+    """Return the part of a text that each token adds; what no token covers goes with the next one."""
+    found, shown = list[str](), 0
+    for _, end in offsets:
+        found.append(text[shown:end])
+        shown = max(shown, end)
+    return found
 
 
 def _shared(ids: Sequence[int], prompt: Sequence[int]) -> int:

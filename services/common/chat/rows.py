@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from services.common.chat.tokens import Message
 from services.common.errors import InvalidArgument
 
 TRAIN, EVAL, RECALL = "TRAIN", "EVAL", "RECALL"
 """Trained on; of documents held out; kept back of documents trained on."""
-
-Message = dict[str, Any]
 
 
 @dataclass(frozen=True)
