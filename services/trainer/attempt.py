@@ -27,6 +27,7 @@ class Attempt:
         patience: how long it waits for what.
         checkpoint: the newest complete one, or None.
         team: the processes that do it together.
+        best: the best complete checkpoint, where that is not the newest, or None.
     """
 
     number: int
@@ -37,6 +38,7 @@ class Attempt:
     patience: Patience
     checkpoint: pb.Checkpoint | None
     team: Team = field(default_factory=Team)
+    best: pb.Checkpoint | None = None
 
     def phase(self, name: str, done: int = 0, total: int = 0, unit: str = "") -> None:
         """Report what is being done and how far it is."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -12,13 +11,14 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from services.common.errors import NotReady
 from services.trainer.checkpoint import travelling
+from services.trainer.divergence import Divergence
 from services.trainer.machine import peak_memory_bytes
-from services.trainer.reporter import Orders, Reporter
+from services.trainer.reporter import Orders, Reporter, Terminated
 from services.trainer.team import Team
 from services.trainer.totals import Totals
-from services.trainer.uploads import CheckpointUploads
+from services.trainer.trials import Trials
+from services.trainer.uploads import CheckpointUploads, Saved
 
 _MEANS = ("loss", "entropy", "mean_token_accuracy")
 _LAST = ("learning_rate", "grad_norm", "epoch")
@@ -49,6 +49,8 @@ class Progress(TrainerCallback):
         complete: adds to a checkpoint's folder what the library does not.
         supervised: returns the supervised tokens of the step that just ended, of all processes.
         team: the processes that train; the leader's orders count, and only it reports and submits.
+        divergence: refuses a loss that runs away.
+        trials: evaluations while training.
     """
 
     def __init__(
@@ -61,6 +63,8 @@ class Progress(TrainerCallback):
         complete: Callable[[Path], None],
         supervised: Callable[[], float],
         team: Team,
+        divergence: Divergence,
+        trials: Trials,
     ) -> None:
         self._reporter = reporter
         self._orders = orders
@@ -70,6 +74,9 @@ class Progress(TrainerCallback):
         self._complete = complete
         self._supervised = supervised
         self._team = team
+        self._divergence = divergence
+        self._trials = trials
+        self._ending = False
         self._tokens_before = totals.num_tokens
         self._seconds_before = totals.train_seconds
         self._platform_before = totals.platform_seconds
@@ -91,24 +98,55 @@ class Progress(TrainerCallback):
                 control.should_save = False
             elif decision != GO:
                 control.should_save = True
-            if decision in (STOP, TERMINATE):
+            self._ending = decision in (STOP, TERMINATE)
+            if self._ending:
                 control.should_training_stop = True
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
         """Take the values of a step; report the window when it is full or the last.
 
         Raises:
-            NotReady: with reason LOSS_DIVERGED for a loss that is not a number.
+            NotReady: with reason LOSS_DIVERGED; see Divergence.
         """
         if not logs or "loss" not in logs:
             return
         with self._timed():
             # The library's own history would grow with every step into every checkpoint; ours is in the totals.
             state.log_history.clear()
-            _require_finite(logs["loss"], state.global_step)
+            self._divergence.take(logs["loss"], logs.get("grad_norm", 0.0), state.global_step)
             self._take(logs)
             if state.global_step % self._logging_steps == 0 or state.global_step >= state.max_steps:
                 self._report(logs, state)
+        if not self._ending and self._trials.due(state.global_step, state.max_steps):
+            self._evaluate(state, control)
+
+    def _evaluate(self, state: Any, control: Any) -> None:
+        """Evaluate; save what is the best so far, and end the training when there were enough without a better one."""
+        try:
+            self.evaluate(state.global_step, state.max_steps)
+        except Terminated:
+            control.should_save = control.should_training_stop = True
+        if self._trials.best_step == state.global_step:
+            control.should_save = True
+        if self._trials.exhausted:
+            control.should_save = control.should_training_stop = True
+        # An evaluation is part of the training's time, but of no step's.
+        self._step_began = time.perf_counter()
+
+    def evaluate(self, step: int, total: int) -> None:
+        """Evaluate what the training has come to, and report it. Raises: see Trials.evaluate."""
+        self._reporter.metrics(step, total, self._trials.evaluate(step))
+
+    def submit(self, step: int, folder: Path) -> None:
+        """Hand a checkpoint's folder on, with our totals in it; what is the best stays here too."""
+        self._totals.write(folder)
+        best = self._trials.best_step == step
+        if best:
+            self._trials.keep(folder)
+        metrics = {"loss": self._totals.losses[-1], **self._trials.at(step)}
+        self._uploads.submit(
+            Saved(step, folder, tuple(travelling(folder)), metrics, best=best, diverging=self._divergence.rising)
+        )
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Add our totals to the checkpoint and hand it on."""
@@ -117,9 +155,8 @@ class Progress(TrainerCallback):
             self._gather_generators(folder)
             if self._team.leads:
                 self.settle()
-                self._totals.write(folder)
                 self._complete(folder)
-                self._uploads.submit(state.global_step, folder, travelling(folder))
+                self.submit(state.global_step, folder)
             else:
                 shutil.rmtree(folder, ignore_errors=True)
         # Saving is part of the training's time, but of no step's.
@@ -175,12 +212,3 @@ class Progress(TrainerCallback):
             yield
         finally:
             self._own += time.perf_counter() - began
-
-
-def _require_finite(loss: float, step: int) -> None:
-    if not math.isfinite(loss):
-        raise NotReady(
-            f"The loss became {loss} at step {step}. Lower the learning rate.",
-            reason="LOSS_DIVERGED",
-            metadata={"step": str(step)},
-        )

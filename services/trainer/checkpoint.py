@@ -14,12 +14,15 @@ from services.trainer.transfer import fetch
 INITIAL = "initial_adapter_model.safetensors"
 """The adapter that a training began with, where it was no empty one."""
 
-_TRAVELS = (
-    INITIAL,
+_WEIGHTS = (
     "adapter_model.safetensors",
     "adapter_config.json",
     "model*.safetensors",
     "model.safetensors.index.json",
+)
+_TRAVELS = (
+    INITIAL,
+    *_WEIGHTS,
     "optimizer.pt",
     "scheduler.pt",
     "scaler.pt",
@@ -33,6 +36,11 @@ _TRAVELS = (
 def travelling(folder: Path) -> list[Path]:
     """Return the files of a checkpoint's folder that a resume needs."""
     return sorted(path for pattern in _TRAVELS for path in folder.glob(pattern))
+
+
+def weights(folder: Path) -> list[Path]:
+    """Return the files of a checkpoint's folder that hold what is trained."""
+    return sorted(path for pattern in _WEIGHTS for path in folder.glob(pattern))
 
 
 def fetch_checkpoint(attempt: Attempt, checkpoint: pb.Checkpoint, folder: Path) -> Path:
@@ -52,10 +60,11 @@ def fetch_checkpoint(attempt: Attempt, checkpoint: pb.Checkpoint, folder: Path) 
 
 def _again(attempt: Attempt, checkpoint: pb.Checkpoint, place: int) -> str:
     """Return a fresh URL of one of a checkpoint's files."""
-    fresh = attempt.begun_again().checkpoint
-    if fresh.step != checkpoint.step:
-        raise Unavailable(f"The checkpoint of step {checkpoint.step} is no longer the newest. Start the run again.")
-    return fresh.urls[place]
+    begun = attempt.begun_again()
+    for fresh in (begun.checkpoint, begun.best_checkpoint):
+        if (fresh.step, fresh.attempt) == (checkpoint.step, checkpoint.attempt):
+            return fresh.urls[place]
+    raise Unavailable(f"The checkpoint of step {checkpoint.step} is no longer kept. Start the run again.")
 
 
 def steps_of(folder: Path) -> tuple[int, int]:

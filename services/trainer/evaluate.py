@@ -70,15 +70,29 @@ def total_loss(
     rank: int = 0,
     size: int = 1,
 ) -> float:
-    """Return the sum of the losses of all supervised tokens, in nats, summed in float64.
+    """Return the sum of the losses of all supervised tokens; see total_score."""
+    return total_score(model, examples, pad, step, rank, size)[0]
 
-    Of several processes each takes every `size`-th batch, from its rank on.
+
+def total_score(
+    model: Any,
+    examples: Sequence[Encoded],
+    pad: int,
+    step: Step,
+    rank: int,
+    size: int,
+) -> tuple[float, int]:
+    """Return the sum of the losses of all supervised tokens, in nats, summed in float64, and how many are foreseen.
+
+    A token is foreseen that the model holds to be the likeliest. Of several processes each takes every `size`-th batch,
+    from its rank on.
     """
-    total = 0.0
+    total, foreseen = 0.0, 0
     for batch in itertools.islice(batches(examples), rank, None, size):
-        total += _batch_loss(model, batch, pad)
+        loss, hits = _batch_score(model, batch, pad)
+        total, foreseen = total + loss, foreseen + hits
         step(len(batch))
-    return total
+    return total, foreseen
 
 
 def batches(examples: Sequence[Encoded]) -> Iterator[list[Encoded]]:
@@ -94,7 +108,7 @@ def batches(examples: Sequence[Encoded]) -> Iterator[list[Encoded]]:
         yield batch
 
 
-def _batch_loss(model: Any, batch: Sequence[Encoded], pad: int) -> float:
+def _batch_score(model: Any, batch: Sequence[Encoded], pad: int) -> tuple[float, int]:
     width = max(len(e.input_ids) for e in batch)
     ids = torch.full((len(batch), width), pad)
     labels = torch.full((len(batch), width), IGNORED)
@@ -108,8 +122,9 @@ def _batch_loss(model: Any, batch: Sequence[Encoded], pad: int) -> float:
     logits = model(input_ids=ids.to(device), attention_mask=attention.to(device), use_cache=False).logits
     targets = labels[:, 1:].to(device)
     wanted = targets != IGNORED
-    losses = functional.cross_entropy(logits[:, :-1][wanted].float(), targets[wanted], reduction="none")
-    return float(losses.double().sum())
+    likely, right = logits[:, :-1][wanted].float(), targets[wanted]
+    losses = functional.cross_entropy(likely, right, reduction="none")
+    return float(losses.double().sum()), int((likely.argmax(-1) == right).sum())
 
 
 def _perplexity(loss: float) -> float:

@@ -36,7 +36,8 @@ def follow(launch: Launch, patience: Patience, orders: Orders, team: Team) -> in
         return _code(team)
     folder = own_folder(launch.folder, begun.attempt, team.rank)
     checkpoint = begun.checkpoint if begun.HasField("checkpoint") else None
-    attempt = Attempt(begun.attempt, folder, Nobody(), Silence(), orders, patience, checkpoint, team)
+    best = begun.best_checkpoint if begun.HasField("best_checkpoint") else None
+    attempt = Attempt(begun.attempt, folder, Nobody(), Silence(), orders, patience, checkpoint, team, best)
     try:
         _train(attempt, begun)
     except (Elsewhere, Stopped, Terminated):

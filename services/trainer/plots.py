@@ -13,16 +13,19 @@ from matplotlib import pyplot  # the backend is chosen first: there may be no sc
 
 from finetuneflow.training.v1 import evaluation_pb2
 
-_BASE, _TUNED = "#9aa5b1", "#1f6feb"
+_BASE, _TUNED, _HELD_OUT = "#9aa5b1", "#1f6feb", "#bf3989"
 
 
-def loss_figure(losses: Sequence[float]) -> Any:
-    """Draw the loss of every step, with a running mean where there are many."""
+def loss_figure(losses: Sequence[float], evaluated: Sequence[tuple[float, float]] = ()) -> Any:
+    """Draw the loss of every step, with a running mean where there are many, and what evaluations came to by step."""
     figure, axes = pyplot.subplots(figsize=(7, 4), layout="constrained")
     steps = range(1, len(losses) + 1)
     axes.plot(steps, losses, color=_BASE if len(losses) >= 20 else _TUNED, linewidth=1, label="step")
     if len(losses) >= 20:
         axes.plot(steps, _running_mean(losses, len(losses) // 10), color=_TUNED, linewidth=2, label="running mean")
+    if evaluated:
+        axes.plot(*zip(*evaluated, strict=True), color=_HELD_OUT, marker="D", markersize=4, label="held out")
+    if evaluated or len(losses) >= 20:
         axes.legend(frameon=False)
     axes.set_xlabel("optimizer step")
     axes.set_ylabel("loss per supervised token, nats")

@@ -141,7 +141,8 @@ def _run(subcommand: str, launch: Launch, patience: Patience, orders: Orders, li
     reporter.start()
     lines.send_to(reporter)
     checkpoint = begun.checkpoint if begun.HasField("checkpoint") else None
-    attempt = Attempt(begun.attempt, folder, worker, reporter, orders, patience, checkpoint, team)
+    best = begun.best_checkpoint if begun.HasField("best_checkpoint") else None
+    attempt = Attempt(begun.attempt, folder, worker, reporter, orders, patience, checkpoint, team, best)
     team.report = lambda error: _fail(attempt, error)
     log.info("Attempt %d of %s.", begun.attempt, launch.work)
     _share(team, begun)

@@ -52,7 +52,8 @@ class Facts:
 
 def write_report(folder: Path, facts: Facts, result: run_pb2.RunResult) -> list[Path]:
     """Write report.md with loss.png and evaluation.png, report.html and evaluation.json; return their paths."""
-    figures = {"loss": loss_figure(facts.totals.losses), "evaluation": evaluation_figure(result.evaluation)}
+    evaluated = [(found["step"], found["eval_loss"]) for found in facts.totals.evaluations]
+    figures = {"loss": loss_figure(facts.totals.losses, evaluated), "evaluation": evaluation_figure(result.evaluation)}
     report = contents(facts, result)
     fields = MessageToDict(result.evaluation, preserving_proto_field_name=True)
     files = {
@@ -76,7 +77,7 @@ def contents(facts: Facts, result: run_pb2.RunResult) -> Report:
             Section("Evaluation: base against tuned", evaluation(found)),
             Section("Answers against references", answers(found)),
             Section("What it forgot", forgetting(found.forgetting)),
-            Section("Training", [Picture("loss", "Training loss"), _training(facts, result)]),
+            Section("Training", [Picture("loss", "Training loss"), *_training(facts, result)]),
             Section("Data", [_data(facts)]),
             Section("Where the data came from", _ledger(facts.spec.dataset_counts)),
             Section("Settings", [_settings(facts.settings)]),
@@ -102,21 +103,36 @@ def _summary(facts: Facts, result: run_pb2.RunResult) -> Text:
     )
 
 
-def _training(facts: Facts, result: run_pb2.RunResult) -> Table:
+def _training(facts: Facts, result: run_pb2.RunResult) -> list[Table | Text]:
     totals = facts.totals
     share = 100 * totals.platform_seconds / totals.train_seconds if totals.train_seconds else 0.0
     first = f"{totals.losses[0]:.4f}" if totals.losses else "none"
-    return Table.of_facts(
+    table = Table.of_facts(
         [
             ("loss of the first step", first),
             ("mean loss of the last tenth of the steps", f"{result.train_loss:.4f}"),
-            ("optimizer steps", str(result.steps)),
+            ("optimizer steps", f"{result.steps}{', ended early' if result.stopped_early else ''}"),
+            *([("weights that are kept: of step", str(result.kept_step))] if result.evaluations else []),
             ("tokens trained on, padding not counted", f"{totals.num_tokens:,.0f}"),
             ("seconds of training, all attempts", f"{totals.train_seconds:.1f}"),
             ("of these in FineTuneFlow itself", f"{totals.platform_seconds:.2f} ({share:.2f} %)"),
             ("most memory used", f"{result.peak_memory_bytes / 2**30:.2f} GiB"),
         ]
     )
+    return [table, *_while_training(result)]
+
+
+def _while_training(result: run_pb2.RunResult) -> list[Table | Text]:
+    """Return the evaluations that were made while training, where there were some."""
+    if not result.evaluations:
+        return []
+    rows = [
+        (str(point.step), f"{point.values['eval_loss']:.4f}", f"{point.values['eval_mean_token_accuracy']:.3f}")
+        for point in result.evaluations
+    ]
+    note = "What chose the weights is no independent measure of them: compare on documents of their own."
+    table = Table(("after step", "loss on held-out examples", "tokens foreseen, share"), rows)
+    return [table, *([Text.of(note)] if result.kept_step != result.steps else [])]
 
 
 def _data(facts: Facts) -> Table:

@@ -35,6 +35,14 @@ DEFAULTS: dict[str, Any] = {
     "num_eval_answers": 24,
     "max_forgetting": 0.5,
     "neftune_noise_alpha": None,
+    "eval_steps": None,
+    "early_stopping_patience": None,
+    "early_stopping_threshold": 0.0,
+    "load_best_model_at_end": False,
+    "metric_for_best_model": "eval_loss",
+    "greater_is_better": False,
+    "divergence_factor": 3.0,
+    "divergence_patience": 20,
 }
 """Values of settings that are not set; the service sets all of them, so this is for the trainer by itself."""
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from finetuneflow.common.v1 import worker_service_pb2 as pb
 from services.common.errors import NotReady
 
 FILENAME = "ftf_state.json"
@@ -63,6 +64,7 @@ class Totals:
         num_tokens: tokens that went in, padding not counted.
         peak_memory_bytes: most memory used.
         window: steps not yet reported.
+        evaluations: those made while training, in order: `step`, eval_loss and eval_mean_token_accuracy of each.
     """
 
     losses: list[float] = field(default_factory=list)
@@ -71,6 +73,7 @@ class Totals:
     num_tokens: float = 0.0
     peak_memory_bytes: int = 0
     window: Window = field(default_factory=Window)
+    evaluations: list[dict[str, float]] = field(default_factory=list)
 
     @property
     def steps(self) -> int:
@@ -81,6 +84,13 @@ class Totals:
         """Return the mean loss over the last tenth of the steps, of one at least; 0 before the first."""
         last = self.losses[-max(len(self.losses) // 10, 1) :]
         return sum(last) / len(last) if last else 0.0
+
+    def points(self) -> list[pb.MetricPoint]:
+        """Return the evaluations as messages."""
+        return [
+            pb.MetricPoint(step=int(found["step"]), values={n: v for n, v in found.items() if n != "step"})
+            for found in self.evaluations
+        ]
 
     def write(self, folder: Path) -> None:
         """Write them into a checkpoint's folder."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,12 +19,14 @@ from services.common.chat.encode import Encoded
 from services.common.errors import InvalidArgument, NotReady
 from services.trainer.callback import GO, STOP, TERMINATE, Progress, wanted
 from services.trainer.checkpoint import steps_of
+from services.trainer.divergence import Divergence
 from services.trainer.model import dtype_for
 from services.trainer.quantised import begin_from_rest, keep_precise
 from services.trainer.reporter import Orders, Reporter, Stopped, Terminated
 from services.trainer.settings import begins_as, is_full, is_quantised, lora_config, lora_setting, setting, sft_config
 from services.trainer.team import Team
 from services.trainer.totals import Totals, read_totals
+from services.trainer.trials import Trials
 from services.trainer.tuned import Tuned, keep_initial
 from services.trainer.uploads import CheckpointUploads
 
@@ -47,6 +50,8 @@ class Training:
         reporter, orders, uploads: where numbers go, what to obey, where checkpoints go.
         callbacks: more callbacks, for measurements.
         team: the processes that train together, each with its own share of every batch.
+        held_out: what is evaluated on while training.
+        best: folder of the best checkpoint, where that is not the one to go on from, or None.
     """
 
     config: config_pb2.TrainingConfig
@@ -60,15 +65,24 @@ class Training:
     uploads: CheckpointUploads
     callbacks: Sequence[TrainerCallback] = field(default=())
     team: Team = field(default_factory=Team)
+    held_out: Sequence[Encoded] = field(default=())
+    best: Path | None = None
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training came to: the model beside its base, and the totals."""
+    """What a training came to: the model beside its base, and the totals.
+
+    Args:
+        kept_step: step whose weights the model has.
+        stopped_early: whether it ended before its last step, since evaluations came to nothing better.
+    """
 
     tuned: Tuned
     totals: Totals
     trainable_parameters: int
+    kept_step: int
+    stopped_early: bool
 
 
 class _Trainer(SFTTrainer):
@@ -103,29 +117,57 @@ def train(training: Training, model: Any, tokenizer: Any, examples: Sequence[Enc
     totals = read_totals(training.resume) if training.resume else Totals()
     trainer = make_trainer(training, model, tokenizer, examples)
     tuned = _tuned(training, trainer.model)
-    progress = Progress(
-        training.reporter,
-        training.orders,
-        training.uploads,
-        totals,
-        setting(training.config, "logging_steps"),
-        tuned.complete,
-        lambda: trainer.supervised,
-        training.team,
-    )
+    trials = _trials(training, totals, lambda: trainer.model, tokenizer.pad_token_id or 0)
+    progress = _progress(training, totals, tuned, trainer, trials)
     # It prints every log to stdout.
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(progress)
     for callback in training.callbacks:
         trainer.add_callback(callback)
-    if training.resume and _is_complete(training.resume):
-        # The library would train one step too many from a checkpoint of the last step in the midst of an epoch.
-        trainer._load_from_checkpoint(str(training.resume))
-    else:
+    if not (training.resume and _is_complete(training, training.resume, trainer, trials, progress)):
         trainer.train(resume_from_checkpoint=str(training.resume) if training.resume else None)
     _obey(training)
     trainable = sum(p.numel() for p in trainer.model.parameters() if p.requires_grad)
-    return Trained(tuned, totals, trainable)
+    early = trials.exhausted and totals.steps < trainer.state.max_steps
+    return Trained(tuned, totals, trainable, _keep_best(trials, totals.steps, trainer), early)
+
+
+def _progress(training: Training, totals: Totals, tuned: Tuned, trainer: Any, trials: Trials) -> Progress:
+    config = training.config
+    return Progress(
+        training.reporter,
+        training.orders,
+        training.uploads,
+        totals,
+        setting(config, "logging_steps"),
+        tuned.complete,
+        lambda: trainer.supervised,
+        training.team,
+        Divergence(setting(config, "divergence_factor"), setting(config, "divergence_patience"), totals.losses),
+        trials,
+    )
+
+
+def _keep_best(trials: Trials, steps: int, trainer: Any) -> int:
+    """Bring the weights of the best evaluation back, where it was not the last; return the step that they are of."""
+    best = trials.best_step
+    if best in (0, steps):
+        return steps
+    if trials.restore(lambda folder: trainer._load_from_checkpoint(str(folder))):
+        log.info("The weights are those of step %d, the best evaluation.", best)
+        return best
+    log.warning("The checkpoint of step %d, the best, was not stored: the last weights stay.", best)
+    return steps
+
+
+def _trials(training: Training, totals: Totals, model: Callable[[], Any], pad: int) -> Trials:
+    folder = training.folder / "best"
+    trials = Trials(training.config, totals, training.held_out, model, pad, training.orders, training.team, folder)
+    if training.resume and trials.best_step == steps_of(training.resume)[0]:
+        trials.keep(training.resume)
+    elif training.best and trials.best_step == steps_of(training.best)[0]:
+        trials.keep(training.best)
+    return trials
 
 
 def _tuned(training: Training, model: Any) -> Tuned:
@@ -167,9 +209,24 @@ def make_trainer(training: Training, model: Any, tokenizer: Any, examples: Seque
         ) from error
 
 
-def _is_complete(checkpoint: Path) -> bool:
+def _is_complete(training: Training, checkpoint: Path, trainer: Any, trials: Trials, progress: Progress) -> bool:
+    """Whether a training has come to its end at the checkpoint to go on from; then the model has its weights.
+
+    An evaluation that SIGTERM came before is made now. The library would train one step too many.
+    """
     done, total = steps_of(checkpoint)
-    return done >= total
+    due = trials.due(done, total)
+    if not (due or done >= total or trials.exhausted):
+        return False
+    trainer._load_from_checkpoint(str(checkpoint))
+    trainer.state.max_steps = total
+    if due:
+        progress.evaluate(done, total)
+        if trials.best_step == done and training.team.leads:
+            own = training.folder / f"evaluated-{done}"
+            shutil.copytree(checkpoint, own)
+            progress.submit(done, own)
+    return done >= total or trials.exhausted
 
 
 def _obey(training: Training) -> None:

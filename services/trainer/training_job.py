@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from finetuneflow.common.v1 import artifact_pb2
 from finetuneflow.training.v1 import run_pb2
 from services.common.chat.encode import Encoded, Encoder, Mask, measure, require_supervision
 from services.common.chat.rows import TRAIN, Row, of_split, read_rows
-from services.common.errors import NotReady
+from services.common.errors import FineTuneFlowError, NotReady
 from services.trainer.attempt import Attempt
 from services.trainer.checkpoint import fetch_checkpoint
 from services.trainer.general import general_rows
@@ -30,6 +31,7 @@ from services.trainer.model import (
 )
 from services.trainer.settings import all_settings, is_full, is_quantised, setting
 from services.trainer.transfer import fetch
+from services.trainer.trials import held_out
 from services.trainer.uploads import CheckpointUploads, NoUploads, upload_all
 
 log = logging.getLogger(__name__)
@@ -43,6 +45,7 @@ class Prepared:
     encoder: Encoder
     train: list[Encoded]
     mask: Mask
+    held_out: list[Encoded]
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ class Loaded:
     prepared: Prepared
     model: Any
     resume: Path | None
+    best: Path | None
 
 
 def run_training(attempt: Attempt, spec: run_pb2.TrainSpec) -> tuple[run_pb2.RunResult, list[artifact_pb2.Artifact]]:
@@ -80,6 +84,9 @@ def run_training(attempt: Attempt, spec: run_pb2.TrainSpec) -> tuple[run_pb2.Run
         evaluation=evaluation,
         versions=versions(),
         platform_seconds=totals.platform_seconds,
+        kept_step=trained.kept_step,
+        stopped_early=trained.stopped_early,
+        evaluations=totals.points(),
     )
     folder = attempt.folder / "artifacts"
     write_artifacts(folder, attempt, spec, loaded, trained, result)
@@ -102,9 +109,9 @@ def take_part(attempt: Attempt, spec: run_pb2.TrainSpec) -> tuple[Loaded, Any, A
     from services.trainer.comparing import Comparison
 
     source = source_of(spec.model_location, spec.model_revision, spec.model)
-    dataset, resume = attempt.team.on_node(lambda: _fetch(attempt, spec, source))
+    fetched = attempt.team.on_node(lambda: _fetch(attempt, spec, source))
     loaded: list[Loaded] = []
-    attempt.team.each(lambda: loaded.append(_load(attempt, spec, source, Path(dataset), resume)))
+    attempt.team.each(lambda: loaded.append(_load(attempt, spec, source, fetched)))
     trained = _train(attempt, spec, loaded[0])
     prepared = loaded[0].prepared
     comparison = Comparison(attempt, prepared.rows, prepared.encoder, loaded[0].tokenizer, spec.config)
@@ -112,7 +119,7 @@ def take_part(attempt: Attempt, spec: run_pb2.TrainSpec) -> tuple[Loaded, Any, A
 
 
 def _fetch(attempt: Attempt, spec: run_pb2.TrainSpec, source: Source) -> list[str]:
-    """Bring to this node what its processes read; return the paths of the dataset and of the checkpoint, or ""."""
+    """Bring to this node what its processes read; return the paths of dataset, checkpoint and best one, or ""."""
     check_files(source)
 
     def again() -> str:
@@ -121,20 +128,24 @@ def _fetch(attempt: Attempt, spec: run_pb2.TrainSpec, source: Source) -> list[st
 
     target = attempt.folder / "dataset.jsonl"
     fetch(spec.dataset_url, spec.dataset_sha256, target, attempt.patience, "Dataset", attempt.renewal(again))
-    if attempt.checkpoint is None:
-        return [str(target), ""]
-    log.info("Going on from the checkpoint of step %d.", attempt.checkpoint.step)
-    return [str(target), str(fetch_checkpoint(attempt, attempt.checkpoint, attempt.folder / "resume"))]
+    if attempt.checkpoint:
+        log.info("Going on from the checkpoint of step %d.", attempt.checkpoint.step)
+    found = {"resume": attempt.checkpoint, "best": attempt.best}
+    return [
+        str(target),
+        *(str(fetch_checkpoint(attempt, one, attempt.folder / name)) if one else "" for name, one in found.items()),
+    ]
 
 
-def _load(attempt: Attempt, spec: run_pb2.TrainSpec, source: Source, dataset: Path, resume: str) -> Loaded:
-    rows = read_rows(dataset)
+def _load(attempt: Attempt, spec: run_pb2.TrainSpec, source: Source, fetched: Sequence[str]) -> Loaded:
+    dataset, resume, best = (Path(path) if path else None for path in fetched)
+    rows = read_rows(dataset) if dataset else []
     tokenizer = load_tokenizer(source)
     attempt.orders.check()
     prepared = prepare(attempt, spec, tokenizer, rows)
     attempt.orders.check()
     model = _model(source, spec)
-    return Loaded(source, tokenizer, prepared, model, Path(resume) if resume else None)
+    return Loaded(source, tokenizer, prepared, model, resume, best)
 
 
 def _model(source: Source, spec: run_pb2.TrainSpec) -> Any:
@@ -160,7 +171,7 @@ def prepare(attempt: Attempt, spec: run_pb2.TrainSpec, tokenizer: Any, rows: lis
         *(mask.kept, mask.examples, mask.supervised_tokens, mask.tokens, mask.truncated),
     )
     attempt.phase("check", len(train), len(train), "examples")
-    return Prepared(rows, encoder, [e for e in encoded if e.supervised], mask)
+    return Prepared(rows, encoder, [e for e in encoded if e.supervised], mask, held_out(rows, encoder, spec.config))
 
 
 def _train(attempt: Attempt, spec: run_pb2.TrainSpec, loaded: Loaded) -> Any:
@@ -182,10 +193,16 @@ def _train(attempt: Attempt, spec: run_pb2.TrainSpec, loaded: Loaded) -> Any:
             orders=attempt.orders,
             uploads=uploads,
             team=attempt.team,
+            held_out=loaded.prepared.held_out,
+            best=loaded.best,
         )
         trained = train(training, loaded.model, copy.deepcopy(loaded.tokenizer), loaded.prepared.train)
         uploads.wait()
         return trained
+    except FineTuneFlowError:
+        # What was saved before it failed is what there is to go on from.
+        uploads.wait()
+        raise
     finally:
         uploads.close()
 

@@ -6,11 +6,12 @@ import logging
 import shutil
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from finetuneflow.common.v1 import artifact_pb2
+from finetuneflow.common.v1 import worker_service_pb2 as pb
 from services.common.errors import FineTuneFlowError, Unavailable
 from services.trainer.config import Patience
 from services.trainer.transfer import send, sha256_file
@@ -56,14 +57,30 @@ def upload_all(
 
 
 @dataclass(frozen=True)
-class _Saved:
+class Saved:
+    """A checkpoint on this machine.
+
+    Args:
+        step: steps done.
+        folder: where it lies; gone once it is uploaded.
+        files: those that travel.
+        metrics, best, diverging: see Checkpoint in the contract.
+    """
+
     step: int
     folder: Path
     files: tuple[Path, ...]
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    best: bool = False
+    diverging: bool = False
+
+    def overtakes(self, other: Saved) -> bool:
+        """Whether nobody needs an older one any more that still waits."""
+        return (self.best or not other.best) and (other.diverging or not self.diverging)
 
 
 class CheckpointUploads:
-    """Uploads checkpoints in the background, newest first; one that a newer one overtakes while it waits is dropped.
+    """Uploads checkpoints in the background; one that a newer one overtakes while it waits is dropped.
 
     A checkpoint is recorded only after the reports of its steps are stored: the attempt that goes on from it does not
     make them again. One that cannot be uploaded costs a warning, never the training. Its local folder goes either way.
@@ -79,7 +96,7 @@ class CheckpointUploads:
         self._patience = patience
         self._stored = stored
         self._changed = threading.Condition()
-        self._waiting: _Saved | None = None
+        self._waiting: list[Saved] = []
         self._busy = False
         self._closed = False
         self._cpu = 0.0
@@ -89,19 +106,19 @@ class CheckpointUploads:
         """Begin to upload."""
         self._thread.start()
 
-    def submit(self, step: int, folder: Path, files: Sequence[Path]) -> None:
-        """Upload these files of a checkpoint's folder, soon."""
+    def submit(self, saved: Saved) -> None:
+        """Upload a checkpoint, soon."""
         with self._changed:
-            overtaken = self._waiting
-            self._waiting = _Saved(step, folder, tuple(files))
+            overtaken = [other for other in self._waiting if saved.overtakes(other)]
+            self._waiting = [*(other for other in self._waiting if other not in overtaken), saved]
             self._changed.notify_all()
-        if overtaken is not None:
-            shutil.rmtree(overtaken.folder, ignore_errors=True)
+        for other in overtaken:
+            shutil.rmtree(other.folder, ignore_errors=True)
 
     def wait(self) -> bool:
         """Wait until nothing is left to upload, at most `Patience.call`; return whether that is so."""
         with self._changed:
-            return self._changed.wait_for(lambda: self._waiting is None and not self._busy, self._patience.call)
+            return self._changed.wait_for(lambda: not self._waiting and not self._busy, self._patience.call)
 
     def close(self) -> None:
         """End the thread after the upload at hand."""
@@ -119,21 +136,24 @@ class CheckpointUploads:
             with self._changed:
                 self._busy = False
                 self._changed.notify_all()
-                self._changed.wait_for(lambda: self._closed or self._waiting is not None)
+                self._changed.wait_for(lambda: self._closed or bool(self._waiting))
                 if self._closed:
                     return
-                saved, self._waiting, self._busy = self._waiting, None, True
-            if saved is not None:
-                self._upload(saved)
+                saved, self._busy = self._waiting.pop(0), True
+            self._upload(saved)
             self._cpu = time.thread_time()
 
-    def _upload(self, saved: _Saved) -> None:
+    def _upload(self, saved: Saved) -> None:
         try:
             name = f"checkpoint-{saved.step}"
             files = [upload(self._worker, path, name, path.name, self._patience) for path in saved.files]
             if not self._stored(self._patience.call):
                 raise Unavailable("the reports of its steps could not be stored.")
-            self._worker.complete_checkpoint(saved.step, files)
+            self._worker.complete_checkpoint(
+                pb.Checkpoint(
+                    step=saved.step, files=files, metrics=saved.metrics, best=saved.best, diverging=saved.diverging
+                )
+            )
             log.info("Checkpoint of step %d is stored.", saved.step)
         except FineTuneFlowError as error:
             log.warning("The checkpoint of step %d was not stored: %s Training goes on.", saved.step, error)

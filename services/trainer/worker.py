@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import grpc
@@ -109,14 +109,14 @@ class Worker:
         answer: pb.GrantUploadResponse = self._call(self._stub.GrantUpload, request, self._patience.call)
         return answer
 
-    def complete_checkpoint(self, step: int, files: Sequence[artifact_pb2.Artifact]) -> None:
+    def complete_checkpoint(self, checkpoint: pb.Checkpoint) -> None:
         """Record a checkpoint whose files are all written.
 
         Raises:
             NotReady: with reason OBJECT_MISMATCH when a file is not stored as announced.
         """
-        request = pb.CompleteCheckpointRequest(work=self.work, checkpoint=pb.Checkpoint(step=step, files=files))
-        self._call(self._stub.CompleteCheckpoint, request, self._patience.call, seconds=_seconds(files))
+        request = pb.CompleteCheckpointRequest(work=self.work, checkpoint=checkpoint)
+        self._call(self._stub.CompleteCheckpoint, request, self._patience.call, seconds=_seconds(checkpoint.files))
 
     def finish(self, request: pb.FinishAttemptRequest) -> None:
         """End the work, with a result and artifacts or with an error."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from services.common.errors import InvalidArgument
+from services.training import core_during
 from services.training.core_methods import FULL, LEARNING_RATES, adapter, method, require_no_adapter
 from services.training.core_numbers import Number, number
 
@@ -32,7 +33,8 @@ NUMBERS: Mapping[str, Number] = {
     "num_eval_answers": Number(24, 0, 1000),
     "max_forgetting": Number(0.5, 0, 100),
 }
-OPEN: Mapping[str, Number] = {"neftune_noise_alpha": Number(0, 0, 100, above=True)}
+_OPEN: Mapping[str, Number] = {"neftune_noise_alpha": Number(0, 0, 100, above=True)}
+OPEN = frozenset({*_OPEN, *core_during.OPEN})
 """Numbers that stay unset where they are not given."""
 FLAGS: Mapping[str, bool] = {
     "packing": False,
@@ -86,11 +88,12 @@ def complete(given: Settings, *, context_length: int, bf16_available: bool) -> S
     given = {"learning_rate": LEARNING_RATES[trained], **given}
     for name, rule in NUMBERS.items():
         settings[name] = number(given, name, rule, f"config.{name}")
-    for name, rule in OPEN.items():
+    for name, rule in _OPEN.items():
         if name in given:
             settings[name] = number(given, name, rule, f"config.{name}")
     for name, default in FLAGS.items():
         settings[name] = bool(given.get(name, default))
+    settings |= core_during.watched(given, int(settings["save_steps"]))
     settings["bf16"] = bool(given.get("bf16", bf16_available))
     settings["lr_scheduler_type"] = _choice(given, "lr_scheduler_type", "cosine", SCHEDULERS)
     settings["optim"] = _choice(given, "optim", "adamw_torch", OPTIMIZERS)

@@ -11,7 +11,8 @@ from services.common.errors import InvalidArgument
 
 WHOLE = frozenset(
     {"max_steps", "per_device_train_batch_size", "gradient_accumulation_steps", "max_length", "seed", "logging_steps",
-     "save_steps", "save_total_limit", "num_eval_answers", "r"}
+     "save_steps", "save_total_limit", "num_eval_answers", "r", "eval_steps", "early_stopping_patience",
+     "divergence_patience"}
 )  # fmt: skip
 
 

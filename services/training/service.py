@@ -22,6 +22,7 @@ from services.common.protoform import user_fields
 from services.common.resources import Resources, add_event
 from services.common.work import cancel, ended, queued
 from services.training.core import complete
+from services.training.core_during import evaluates
 from services.training.core_resources import checked
 from services.training.ports import Datasets, Hardware
 
@@ -60,8 +61,8 @@ class Training:
             AlreadyExists: run_id is taken.
             InvalidArgument: a setting is out of range, resources are not to be had here, or the request_id was used
                 for another run.
-            NotReady: DATASET_NOT_READY, DATASET_KIND_NOT_TRAINABLE, NOT_APPROVED_ONLY, VERSION_ERASED, NO_CHAT_TEMPLATE
-                or INSUFFICIENT_MEMORY.
+            NotReady: DATASET_NOT_READY, DATASET_KIND_NOT_TRAINABLE, NOT_APPROVED_ONLY, VERSION_ERASED,
+                NO_CHAT_TEMPLATE, NO_EVAL_EXAMPLES or INSUFFICIENT_MEMORY.
         """
         (project,) = ids.parse_name(parent, "projects/*", "parent")
         name = f"{parent}/runs/{_run_id(run_id, request_id, project)}"
@@ -98,6 +99,8 @@ class Training:
         bf16 = asked.gpus != 0 and gpus.bf16
         given = MessageToDict(wanted.config, preserving_proto_field_name=True)
         settings = complete(given, context_length=model.context_length, bf16_available=bf16)
+        if evaluates(settings):
+            _require_held_out(dataset.name, version)
         await self._check_memory(wanted.model, settings, asked)
         return {
             **user_fields(wanted.display_name, wanted.meta, "run"),
@@ -222,6 +225,16 @@ def _check_kind(dataset: dataset_pb2.Dataset) -> None:
         metadata={"kind": kind},
         field="run.dataset",
     )
+
+
+def _require_held_out(dataset: str, version: dataset_pb2.DatasetVersion) -> None:
+    if not version.eval_examples + version.recall_examples:
+        raise NotReady(
+            f"Version {version.version} of {dataset} holds no example out, to evaluate on while training. Generate "
+            "with an eval_fraction, or leave eval_steps, early_stopping_patience and load_best_model_at_end out.",
+            reason="NO_EVAL_EXAMPLES",
+            field="run.dataset",
+        )
 
 
 def _version(dataset: dataset_pb2.Dataset, wanted: int, only_approved: bool) -> dataset_pb2.DatasetVersion:

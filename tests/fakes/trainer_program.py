@@ -153,7 +153,7 @@ class Attempt:
         file = self._upload(f"checkpoint-{step}/state.bin", (b"step %d" % step).ljust(size, b"."))
         # As the trainer does: whoever goes on from here does not make these reports again.
         if self._reporter.stored(self._patience.call, look=0.02):
-            self._worker.complete_checkpoint(step, [file])
+            self._worker.complete_checkpoint(pb.Checkpoint(step=step, files=[file], metrics={"loss": 1 / step}))
 
     def _upload(self, filename: str, content: bytes) -> artifact_pb2.Artifact:
         path = self._folder / filename.replace("/", "-")

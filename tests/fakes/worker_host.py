@@ -150,10 +150,18 @@ class WorkerHost(worker_service_pb2_grpc.WorkerServiceServicer):
         attempt = len(self.pods)
         answer = pb.BeginAttemptResponse(attempt=attempt, last_seq=self.last_seq, token=attempt_token(attempt))
         answer.spec.Pack(self.spec)
+        best = next((c for c in reversed(self.checkpoints) if c.best), None)
         if self.checkpoints:
-            answer.checkpoint.CopyFrom(self.checkpoints[-1])
-            answer.checkpoint.urls.extend((self.folder / f.key).as_uri() for f in self.checkpoints[-1].files)
+            answer.checkpoint.CopyFrom(self._readable(self.checkpoints[-1]))
+        if best and best is not self.checkpoints[-1]:
+            answer.best_checkpoint.CopyFrom(self._readable(best))
         return answer
+
+    def _readable(self, checkpoint: pb.Checkpoint) -> pb.Checkpoint:
+        found = pb.Checkpoint()
+        found.CopyFrom(checkpoint)
+        found.urls.extend((self.folder / f.key).as_uri() for f in checkpoint.files)
+        return found
 
     async def Report(
         self, request_iterator: AsyncIterator[pb.ReportRequest], context: Any

@@ -22,8 +22,8 @@ def test_every_field_of_the_contract_has_a_default_or_stays_open() -> None:
     present = {field.name for field, _ in message.ListFields()}
     lora = {field.name for field, _ in message.lora.ListFields()}
 
-    assert present | OPEN.keys() == {field.name for field in config_pb2.TrainingConfig.DESCRIPTOR.fields}
-    assert not present & OPEN.keys()
+    assert present | OPEN == {field.name for field in config_pb2.TrainingConfig.DESCRIPTOR.fields}
+    assert not present & OPEN
     assert lora == {field.name for field in config_pb2.LoraConfig.DESCRIPTOR.fields}
 
 

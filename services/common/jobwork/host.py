@@ -112,10 +112,17 @@ class Host:
         answer = pb.BeginAttemptResponse(attempt=attempt, spec=spec, token=token)
         answer.last_seq = await self._reports.last_seq(doc, attempt)
         if doc["checkpoints"]:
-            newest = doc["checkpoints"][-1]
-            answer.checkpoint.CopyFrom(checkpoint_to_proto(newest))
-            answer.checkpoint.urls.extend([await self._objects.grant(f["key"], "read") for f in newest["files"]])
+            newest, best = doc["checkpoints"][-1], state.best_checkpoint(doc)
+            answer.checkpoint.CopyFrom(await self._readable(newest))
+            if best and best is not newest:
+                answer.best_checkpoint.CopyFrom(await self._readable(best))
         return answer
+
+    async def _readable(self, checkpoint: Document) -> pb.Checkpoint:
+        """Return a checkpoint with URLs to read its files from."""
+        found = checkpoint_to_proto(checkpoint)
+        found.urls.extend([await self._objects.grant(f["key"], "read") for f in checkpoint["files"]])
+        return found
 
     async def _settle(self, doc: Document) -> Document:
         """Fix where the attempt's reports begin: after the last of the earlier ones that was acknowledged."""
@@ -183,6 +190,9 @@ class Host:
             "files": [artifact_to_document(f) for f in checkpoint.files],
             "attempt": attempt,
             "create_time": self._resources.clock.now(),
+            "metrics": dict(checkpoint.metrics),
+            "best": checkpoint.best,
+            "diverging": checkpoint.diverging,
         }
         old: list[Document] = []
 
@@ -221,6 +231,10 @@ class Host:
 
             await self._resources.change(work, note)
             return
+        if error and (step := state.good_step(doc)):
+            # Whoever reads why it ended learns what is left to go on from.
+            error.message += f" Its newest good checkpoint is of step {step}."
+            error.metadata = {**error.metadata, "checkpoint": str(step)}
         await self._verify(doc, attempt, request.artifacts)
         result = self._kind.result()
         if not error and not request.result.Unpack(result):
@@ -275,6 +289,9 @@ def checkpoint_to_proto(doc: Document) -> pb.Checkpoint:
     fields: dict[str, Any] = {"step": doc["step"], "attempt": doc["attempt"]}
     return pb.Checkpoint(
         **fields,
+        metrics=doc.get("metrics", {}),
+        best=doc.get("best", False),
+        diverging=doc.get("diverging", False),
         files=[artifact_to_proto(f) for f in doc["files"]],
         create_time=timestamp(doc["create_time"]),
     )

@@ -139,13 +139,31 @@ def is_unseen(doc: Document) -> bool:
 
 
 def add_checkpoint(doc: Document, checkpoint: Document, keep: int) -> list[Document]:
-    """Add a checkpoint and return those that are now too old. One that is there already changes nothing."""
+    """Add a checkpoint and return those that are now too old. One that is there already changes nothing.
+
+    The best one stays beside the newest, and so does the newest that was not taken while the loss ran away.
+    """
     known = {(c["attempt"], c["step"]) for c in doc["checkpoints"]}
     if (checkpoint["attempt"], checkpoint["step"]) in known:
         return []
-    newer = sorted([*doc["checkpoints"], checkpoint], key=lambda c: (c["step"], c["attempt"]))
-    doc["checkpoints"] = newer[-keep:]
-    return newer[:-keep]
+    older = doc["checkpoints"]
+    if checkpoint.get("best"):
+        older = [{**c, "best": False} for c in older]
+    newer = sorted([*older, checkpoint], key=lambda c: (c["step"], c["attempt"]))
+    good = next((c for c in reversed(newer) if not c.get("diverging")), None)
+    stays = [c for c in newer[:-keep] if c.get("best") or c is good]
+    doc["checkpoints"] = [*stays, *newer[-keep:]]
+    return [c for c in newer[:-keep] if c not in stays]
+
+
+def best_checkpoint(doc: Document) -> Document | None:
+    """Return the best complete checkpoint, if one is said to be that."""
+    return next((c for c in doc["checkpoints"] if c.get("best")), None)
+
+
+def good_step(doc: Document) -> int:
+    """Return the step of the newest checkpoint that was not taken while the loss ran away, or 0."""
+    return next((int(c["step"]) for c in reversed(doc["checkpoints"]) if not c.get("diverging")), 0)
 
 
 def wait(doc: Document, waiting: Waiting | None, now: float) -> None:

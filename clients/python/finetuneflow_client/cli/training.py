@@ -10,7 +10,7 @@ from finetuneflow.export.v1 import export_service_pb2
 from finetuneflow.ingest.v1 import ingest_service_pb2
 from finetuneflow.training.v1 import config_pb2, run_pb2, training_service_pb2
 from finetuneflow_client import names
-from finetuneflow_client.cli import exits, flow, targets, wording
+from finetuneflow_client.cli import during, exits, flow, targets, wording
 from finetuneflow_client.cli.resumable import PAUSED
 from finetuneflow_client.cli.session import Session
 from finetuneflow_client.cli.settings import asked, described, run_resources, training_config
@@ -231,11 +231,7 @@ def show_run(session: Session, run: run_pb2.Run) -> None:
             "settings": ", ".join(f"{name} {value}" for name, value in described(run.config)),
             "resources": asked(run.resources),
             "attempts": len(run.attempts) if len(run.attempts) > 1 else "",
-            "trained": f"{wording.many(result.steps, 'step')} in {wording.duration(result.train_seconds)}, "
-            f"loss {result.train_loss:.4f}, {wording.many(result.trainable_parameters, 'parameter')}, "
-            f"{wording.memory(result.peak_memory_bytes)} memory at most"
-            if result.steps
-            else "",
+            **during.facts(run),
             "forgetting": forgetting_line(result.evaluation),
         }
     )

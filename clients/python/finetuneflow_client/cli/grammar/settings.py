@@ -80,6 +80,14 @@ TRAINING = (
     Setting("bf16", bool, "compute in bfloat16"),
     Setting("num_eval_answers", int, "held-out examples that both models answer at the end, 0 to 1000"),
     Setting("max_forgetting", float, "nats per token that the loss on general questions may rise, 0 to 100"),
+    Setting("eval_steps", int, "steps between evaluations on held-out examples while training"),
+    Setting("early_stopping_patience", int, "stop after so many evaluations in a row without an improvement"),
+    Setting("early_stopping_threshold", float, "what an improvement is at least"),
+    Setting("load_best_model_at_end", bool, "keep the weights of the best evaluation instead of the last ones"),
+    Setting("metric_for_best_model", str, "what the best is told by: eval_loss or eval_mean_token_accuracy"),
+    Setting("greater_is_better", bool, "whether more of that metric is better"),
+    Setting("divergence_factor", float, "stop when the loss stays above so many times its lowest; 0 for never"),
+    Setting("divergence_patience", int, "steps in a row that it is above, until the training stops"),
     Setting("neftune_noise_alpha", float, "strength of the noise on the embeddings, over 0 to 100"),
 )
 
