@@ -99,8 +99,7 @@ class Training:
         bf16 = asked.gpus != 0 and gpus.bf16
         given = MessageToDict(wanted.config, preserving_proto_field_name=True)
         settings = complete(given, context_length=model.context_length, bf16_available=bf16)
-        if evaluates(settings):
-            _require_held_out(dataset.name, version)
+        _require_held_out(dataset.name, version, settings)
         await self._check_memory(wanted.model, settings, asked)
         return {
             **user_fields(wanted.display_name, wanted.meta, "run"),
@@ -227,8 +226,8 @@ def _check_kind(dataset: dataset_pb2.Dataset) -> None:
     )
 
 
-def _require_held_out(dataset: str, version: dataset_pb2.DatasetVersion) -> None:
-    if not version.eval_examples + version.recall_examples:
+def _require_held_out(dataset: str, version: dataset_pb2.DatasetVersion, settings: dict[str, Any]) -> None:
+    if evaluates(settings) and not version.eval_examples + version.recall_examples:
         raise NotReady(
             f"Version {version.version} of {dataset} holds no example out, to evaluate on while training. Generate "
             "with an eval_fraction, or leave eval_steps, early_stopping_patience and load_best_model_at_end out.",
