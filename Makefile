@@ -25,8 +25,13 @@ help: ## Show this list.
 demo: setup ## Run the whole flow on samples/: documents in, fine-tuned model out. Under 12 minutes on 2 cores.
 	$(BIN)/python samples/demo.py
 
+# What trains or starts all services has the machine to itself; the others mostly wait, two beside each other.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -m "not model and not packaging and not cluster"
+ALONE := tests/pipeline tests/trainer
+
 test: setup ## Run the tests: unit, service, contract, pipeline, trainer.
-	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not model and not packaging and not cluster"
+	$(PYTEST) $(ALONE)
+	$(PYTEST) $(ALONE:%=--ignore %) --numprocesses 2 --dist loadfile
 
 test-model: setup ## Run the tests that need the real 135M model.
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m model

@@ -106,7 +106,7 @@ async def test_a_child_dies_with_its_parent(tmp_path: Path) -> None:
         process.suspend()  # so that it cannot end by itself
     parent.kill()
     parent.wait()
-    gone, alive = psutil.wait_procs(found, timeout=2)
+    gone, alive = psutil.wait_procs(found, timeout=30)
 
     assert (len(gone), alive) == (2, [])
 
