@@ -12,6 +12,7 @@ from services.common.errors import InvalidArgument
 
 _ID = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 _ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
+_LETTERS = bytes(ord(_ALPHABET[b % len(_ALPHABET)]) for b in range(256))
 _counter = itertools.count(secrets.randbelow(1 << 16))
 
 
@@ -28,7 +29,7 @@ def new_id(prefix: str) -> str:
 def derived_id(prefix: str, *parts: str) -> str:
     """Return the id that the same parts always give; for children and for requests that may be repeated."""
     digest = hashlib.sha256("\x00".join(parts).encode()).digest()
-    return prefix + "-" + "".join(_ALPHABET[b % len(_ALPHABET)] for b in digest[:16])
+    return prefix + "-" + digest[:16].translate(_LETTERS).decode()
 
 
 def sortable(now: float) -> str:

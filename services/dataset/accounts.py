@@ -13,7 +13,7 @@ from services.common.objects.port import Objects
 from services.common.work import Claim, Superseded
 from services.dataset.core import near
 from services.dataset.core.example import Source
-from services.dataset.core.ledger import Planned, Problems, Step, before_examples, ledger, short
+from services.dataset.core.ledger import Planned, Step, before_examples, imported, ledger, short
 from services.dataset.leftout import LeftOut
 from services.dataset.ports import Documents
 from services.dataset.spec import Plan
@@ -86,16 +86,13 @@ class Accounts:
         return [step.to_document() for step in await self._ledger(dataset, approved_only)]
 
     async def _ledger(self, dataset: Document, approved_only: bool) -> list[Step]:
-        examples = await self._examples.fates(dataset)
-        planned, problems = await self._planned(dataset), await self._problems(dataset)
-        return await asyncio.to_thread(ledger, planned, dataset["counts"], examples, approved_only, problems)
-
-    async def _problems(self, dataset: Document) -> Problems | None:
-        """Return the first rows of each reason that an import left out; None if it was no import."""
-        if not dataset.get("import"):
-            return None
-        report = dataset["import"].get("report")
-        return await self.left_out.first(report) if report else {}
+        if dataset.get("import"):
+            report = dataset["import"].get("report")
+            problems = await self.left_out.first(report) if report else {}
+            sides, others = await self._examples.sides(dataset)
+            return await asyncio.to_thread(imported, dataset["counts"], problems, sides, others, approved_only)
+        examples, planned = await self._examples.fates(dataset), await self._planned(dataset)
+        return await asyncio.to_thread(ledger, planned, dataset["counts"], examples, approved_only)
 
     async def before_examples(self, dataset: Document) -> list[Step]:
         """Return the steps of a dataset that was generated as it is now, from files to calls."""

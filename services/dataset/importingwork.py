@@ -202,9 +202,9 @@ def _refuse(doc: Document, found: dict[str, Any]) -> None:
 
 def _example(dataset: Document, row: dict[str, Any]) -> Document:
     source = dataset["import"]
-    number = row["row"]
+    number = row.pop("row")
     return {
-        **{name: value for name, value in row.items() if name != "row"},
+        **row,
         "parent": dataset["_id"],
         "dataset_uid": dataset["uid"],
         "call_index": number,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +12,7 @@ from services.common.documents.port import Collection, Document
 from services.common.errors import AlreadyExists
 from services.common.resources import Resources
 from services.dataset.core.example import Verdict
-from services.dataset.core.ledger import REFUSED_CALL
+from services.dataset.core.ledger import REFUSED_CALL, on_a_side
 from services.dataset.ports import Reply
 from services.dataset.spec import Call
 
@@ -167,10 +168,17 @@ class Examples:
     async def fates(self, dataset: Document) -> list[Document]:
         """Return of every example of a dataset, in order and deleted ones too, what its ledger asks for."""
         where = {"dataset_uid": dataset["uid"]}
-        return [
-            {name: doc[name] for name in _FATE if name in doc}
-            async for doc in _all(self.resources.collection, where, "order")
-        ]
+        return [_fate(doc) async for doc in _all(self.resources.collection, where, "order")]
+
+    async def sides(self, dataset: Document) -> tuple[Counter[str], list[Document]]:
+        """Return how many examples of a dataset are on each side, and what `fates` says of every other one."""
+        sides, others = Counter[str](), list[Document]()
+        async for doc in _all(self.resources.collection, {"dataset_uid": dataset["uid"]}, "order"):
+            if on_a_side(doc):
+                sides[doc["split"]] += 1
+            else:
+                others.append(_fate(doc))
+        return sides, others
 
     async def delete(self, uid: str) -> None:
         """Remove the examples of a dataset. Repeating it does nothing."""
@@ -179,6 +187,10 @@ class Examples:
 
 def _name(dataset: Document, call: Call) -> str:
     return f"{dataset['_id']}/examples/{example_id(call)}"
+
+
+def _fate(doc: Document) -> Document:
+    return {name: doc[name] for name in _FATE if name in doc}
 
 
 def example_id(call: Call) -> str:

@@ -15,6 +15,7 @@ _PATH = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_0-9]+)*")
 _COLLECTION = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _RANGES = ("$gt", "$gte", "$lt", "$lte")
 _COLUMNS = ("_id", "revision")
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 @dataclass(frozen=True)
@@ -131,9 +132,11 @@ def body(doc: Document) -> str:
     Raises:
         InvalidArgument: it is not JSON, or larger than 1 MiB.
     """
-    content = {key: value for key, value in doc.items() if key not in ("_id", "revision")}
+    content = dict(doc)
+    for column in _COLUMNS:
+        content.pop(column, None)
     try:
-        text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        text = _ENCODER.encode(content)
         size = len(text.encode())
     except (TypeError, ValueError, RecursionError) as error:
         message = f"The document {doc['_id']!r} is not JSON ({error}). Store strings, finite numbers, lists and dicts."

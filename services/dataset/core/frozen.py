@@ -8,6 +8,7 @@ from typing import Any
 
 from services.dataset.core.judging import SCORE
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, sort_keys=True)
 _WHERE_SET = ("reasoning", "language", "persona", "question_type")
 
 
@@ -46,7 +47,7 @@ def line(example: Mapping[str, Any], system_prompt: str, include_reasoning: bool
         },
         **_more(example, messages),
     }
-    return json.dumps(row, ensure_ascii=False, sort_keys=True)
+    return _ENCODER.encode(row)
 
 
 def conversation(example: Mapping[str, Any], system_prompt: str) -> list[dict[str, Any]]:

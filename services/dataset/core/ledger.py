@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from services.dataset.core.judging import BELOW, SCORE, UNJUDGED
@@ -119,20 +119,15 @@ def ledger(
     earlier: Sequence[Mapping[str, Any]],
     examples: Sequence[Mapping[str, Any]],
     approved_only: bool = False,
-    problems: Problems | None = None,
 ) -> list[Step]:
-    """Return the steps from files to sides.
+    """Return the steps from files to sides of a dataset that was generated.
 
     Args:
         planned: None for datasets that keep no plan: their first steps are then those of `earlier`, without rows.
-        earlier: the balances {"stage", "in", "out", "dropped"} that generation or an import told, which know why calls
-            were not made.
+        earlier: the balances {"stage", "in", "out", "dropped"} that generation told: they say which limit was reached.
         examples: every example, deleted ones too, in order.
         approved_only: whether the newest version takes approved examples alone.
-        problems: why rows of an imported file were left out; None for datasets that were generated.
     """
-    if problems is not None:
-        return [*_rows(earlier, problems), *_examples(examples, _JUDGED[-1:]), _split(examples, approved_only)]
     first = before_examples(planned, earlier, {short(e["_id"]) for e in examples})
     return [*first, *_examples(examples, _JUDGED), _split(examples, approved_only)]
 
@@ -193,16 +188,31 @@ def _calls(planned: Planned, earlier: Sequence[Mapping[str, Any]], judged: froze
     return Step("calls", "calls", len(planned.order) + len(others), len(judged), rows)
 
 
-def imported(earlier: Sequence[Mapping[str, Any]], problems: Problems, sides: Mapping[str, int]) -> list[Step]:
-    """Return the ledger of an import that nobody has touched yet: what `ledger` would say of its examples.
+def imported(
+    earlier: Sequence[Mapping[str, Any]],
+    problems: Problems,
+    sides: Mapping[str, int],
+    others: Sequence[Mapping[str, Any]] = (),
+    approved_only: bool = False,
+) -> list[Step]:
+    """Return the steps from rows to sides of a dataset that was imported.
 
     Args:
-        sides: how many examples are on each, by its name in the contract.
+        earlier: the balances that the import told.
+        problems: why rows of the file were left out.
+        sides: of the examples that are on a side, how many are on each, by its name in the contract.
+        others: every other example, deleted ones too, in order.
+        approved_only: whether the newest version takes approved examples alone.
     """
-    total = sum(sides.values())
-    parts = {name: sides.get(f"SPLIT_{name}", 0) for name in SIDES}
-    review = [Step(name, unit, total, total) for name, unit in _JUDGED[-1:]]
-    return [*_rows(earlier, problems), *review, Step("split", "examples", total, total, (), parts)]
+    total, last = sum(sides.values()), _split(others, approved_only)
+    parts = {name: last.parts[name] + sides.get(f"SPLIT_{name}", 0) for name in SIDES}
+    steps = [*_examples(others, _JUDGED[-1:]), replace(last, parts=parts)]
+    return [*_rows(earlier, problems), *(replace(s, came=s.came + total, went=s.went + total) for s in steps)]
+
+
+def on_a_side(example: Mapping[str, Any]) -> bool:
+    """Whether an example is in the dataset, and on a side of it."""
+    return fate(example) == ("", "") and _side(example) in SIDES
 
 
 def add_named(found: dict[str, list[Row]], problems: Iterable[Mapping[str, Any]]) -> None:

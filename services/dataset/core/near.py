@@ -30,10 +30,14 @@ def shingles(text: str) -> frozenset[str]:
 
 
 class Groups:
-    """Names that belong together: union-find; a group is named by its least member."""
+    """Names that belong together: union-find; a group is named by its least member. Those alone cost nothing."""
 
     def __init__(self) -> None:
         self._above: dict[str, str] = {}
+
+    def __contains__(self, name: str) -> bool:
+        """Whether a name belongs together with another."""
+        return name in self._above
 
     def of(self, name: str) -> str:
         """Return the least member of a name's group."""
@@ -47,7 +51,9 @@ class Groups:
     def join(self, a: str, b: str) -> None:
         """Put two groups together."""
         first, second = sorted((self.of(a), self.of(b)))
-        self._above[second] = first
+        if first != second:
+            self._above.setdefault(first, first)
+            self._above[second] = first
 
 
 def clusters(texts: WordPairs, names: Sequence[str], threshold: float = NEAR) -> Groups:

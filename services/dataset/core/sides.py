@@ -22,11 +22,13 @@ class Sides:
     def __init__(self, template: Template | None = None) -> None:
         self._template = template
         self._texts = WordPairs()
-        self._examples: list[tuple[str, str]] = []
+        self._ids: list[str] = []
+        self._documents: dict[str, str] = {}
+        self._of: list[str] = []
         self._given: dict[str, str] = {}
 
     def __len__(self) -> int:
-        return len(self._examples)
+        return len(self._ids)
 
     def add(self, id: str, example: Mapping[str, Any]) -> None:
         """Take in an example.
@@ -35,7 +37,9 @@ class Sides:
             id: without the dataset's name: the same examples are split alike in every dataset.
             example: its document, or of an imported one the fields that its row gives.
         """
-        self._examples.append((id, document(example)))
+        name = document(example)
+        self._ids.append(id)
+        self._of.append(self._documents.setdefault(name, name))
         evidence = "" if example.get("edited") else example.get("evidence", "")
         text = framed(self._template, example["response"], evidence)
         self._texts.add(text or " ".join((example["prompt"], example["response"], *_said(example))))
@@ -56,10 +60,11 @@ class Sides:
             sketches: sketches of documents by name, where they are known: what is nearly identical goes together.
         """
         known, sketched = hashes or {}, sketches or {}
-        documents = {name: known.get(name) or name for _, name in self._examples}
+        documents = {name: known.get(name) or name for name in self._documents} if known else self._documents
         same = near.documents({name: sketched[name] for name in documents if name in sketched})
-        clusters = near.clusters(self._texts, [id for id, _ in self._examples])
-        return split(self._examples, documents, eval_fraction, recall_fraction, near=clusters, same=same) | self._given
+        clusters = near.clusters(self._texts, self._ids)
+        examples = list(zip(self._ids, self._of, strict=True))
+        return split(examples, documents, eval_fraction, recall_fraction, near=clusters, same=same) | self._given
 
 
 def _said(example: Mapping[str, Any]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from services.dataset.core.near import Groups
@@ -36,23 +36,33 @@ def held_out(documents: Mapping[str, str], eval_fraction: float, groups: Groups 
         eval_fraction: wanted share, 0 <= f < 1; 0 holds out none.
         groups: documents that may not be apart; None: each stands alone.
     """
-    together: dict[str, list[str]] = {}
-    for name in documents:
-        together.setdefault(groups.of(name) if groups else name, []).append(name)
-    if eval_fraction <= 0 or len(together) < 2:
+    if eval_fraction <= 0:
         return frozenset()
-    units = {unit: min(documents[name] for name in names) for unit, names in together.items()}
-    ranked = sorted(units, key=lambda unit: (_share("document" + units[unit]), unit))
-    chosen = {unit for unit in ranked if _share("document" + units[unit]) < eval_fraction}
-    if not chosen:
-        chosen = {ranked[0]}
-    if len(chosen) == len(ranked):
-        chosen.remove(ranked[-1])
-    return frozenset(name for unit in chosen for name in together[unit])
+    groups = groups or Groups()
+    units = {name: hash for name, hash in documents.items() if name not in groups}
+    for name in documents.keys() - units.keys():
+        unit = groups.of(name)
+        units[unit] = min(units.get(unit, documents[name]), documents[name])
+    out = _chosen(units, lambda unit: _share("document" + units[unit]), eval_fraction)
+    return frozenset(name for name in documents if groups.of(name) in out)
+
+
+def _chosen(
+    units: Collection[str], share: Callable[[str], float], fraction: float, at_least_one: bool = True
+) -> set[str]:
+    """Return the units whose share is below a fraction; of two or more never all, and none only if that may be."""
+    if len(units) < 2:
+        return set()
+    chosen = {unit for unit in units if share(unit) < fraction}
+    if not chosen and at_least_one:
+        return {min(units, key=lambda unit: (share(unit), unit))}
+    if len(chosen) == len(units):
+        chosen.remove(max(units, key=lambda unit: (share(unit), unit)))
+    return chosen
 
 
 def split(
-    examples: Sequence[tuple[str, str]],
+    examples: Collection[tuple[str, str]],
     documents: Mapping[str, str],
     eval_fraction: float,
     recall_fraction: float,
@@ -79,26 +89,22 @@ def split(
     near = near or Groups()
     out = held_out(documents, eval_fraction, _bound(examples, documents, near, same or Groups()))
     sides = {id: EVAL if document in out else TRAIN for id, document in examples}
-    clusters: dict[str, list[str]] = {}
-    for id, side in sides.items():
-        if side == TRAIN:
-            clusters.setdefault(near.of(id), []).append(id)
-    trained = sorted(clusters, key=lambda id: _share("example" + id))
-    kept_back = [id for id in trained if _share("example" + id) < recall_fraction]
-    if not kept_back and recall_fraction > 0 and sum(map(len, clusters.values())) >= ENOUGH_FOR_RECALL:
-        kept_back = trained[:1]
-    if len(kept_back) == len(trained):
-        kept_back = kept_back[:-1]
-    sides.update((id, RECALL) for cluster in kept_back for id in clusters[cluster])
+    trained = [id for id, side in sides.items() if side == TRAIN]
+    units = {near.of(id) for id in trained}
+    enough = recall_fraction > 0 and len(trained) >= ENOUGH_FOR_RECALL
+    kept_back = _chosen(units, lambda unit: _share("example" + unit), recall_fraction, at_least_one=enough)
+    sides.update((id, RECALL) for id in trained if near.of(id) in kept_back)
     return sides
 
 
-def _bound(examples: Sequence[tuple[str, str]], documents: Mapping[str, str], near: Groups, same: Groups) -> Groups:
+def _bound(examples: Iterable[tuple[str, str]], documents: Iterable[str], near: Groups, same: Groups) -> Groups:
     """Return the documents that may not be apart: nearly identical ones, and those that share near duplicates."""
     bound = Groups()
     for name in documents:
-        bound.join(same.of(name), name)
+        if name in same:
+            bound.join(same.of(name), name)
     first: dict[str, str] = {}
     for id, document in examples:
-        bound.join(first.setdefault(near.of(id), document), document)
+        if id in near:
+            bound.join(first.setdefault(near.of(id), document), document)
     return bound

@@ -24,6 +24,7 @@ FAILED = 3
 SHOWN = 20
 TOLD_ROWS = 2_000
 CSV, JSONL, JSON_LIST, PARQUET = "csv", "jsonl", "json", "parquet"
+_ENCODER = json.JSONEncoder(sort_keys=True)
 _BY_SUFFIX = {".csv": CSV, ".tsv": CSV, ".jsonl": JSONL, ".ndjson": JSONL, ".parquet": PARQUET}
 
 
@@ -72,9 +73,10 @@ def read(job: dict[str, Any]) -> dict[str, Any]:
                     shown.append(vars(found))
             else:
                 row = fields(*found)
-                id = ids.derived_id("e", json.dumps(row, sort_keys=True))
+                text = _ENCODER.encode(row)
+                id = ids.derived_id("e", text)
                 sides.add(id, {**row, "file": ""})
-                rows.write(_line({**row, "id": id}))
+                rows.write(f'{text[:-1]}, "id": "{id}"}}\n'.encode())
     _divide(sides, job)
     return {
         "format": incoming.format,

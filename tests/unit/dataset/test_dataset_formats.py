@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from services.common.errors import NotReady
+from services.common.errors import InvalidArgument, NotReady
 from services.dataset.core.formats import decoding, frozenrow
 from services.dataset.core.formats.catalog import FORMATS, detect
 from services.dataset.core.formats.incoming import Incoming, Problem, Terms
@@ -217,3 +217,12 @@ def test_csv_is_told_by_its_separator_and_its_cells_counted(tmp_path: Path) -> N
 
     assert [p["reason"] for p in found["problems"]] == ["WRONG_COLUMNS"]
     assert (len(rows), with_tabs["good"]) == (1, 1)
+
+
+def test_more_rows_than_may_be_are_refused() -> None:
+    """The file is refused as a whole, bad rows counted too: what a process holds of each has a bound."""
+    rows = [(n, {"prompt": f"{n}", "completion": "a"} if n % 2 else {"prompt": ""}) for n in range(1, 6)]
+
+    assert len(list(Incoming(Terms(), most_rows=5).read(iter(rows)))) == 5
+    with pytest.raises(InvalidArgument, match="more than 4 rows"):
+        list(Incoming(Terms(), most_rows=4).read(iter(rows)))

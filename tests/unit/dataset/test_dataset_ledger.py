@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import pairwise
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.dataset.core.ledger import Planned, Step, ledger
+from services.dataset.core.ledger import Planned, Step, fate, imported, ledger, on_a_side
 
 REASONS = ["", "INVALID_JSON", "TRUNCATED", "DUPLICATE", "EVIDENCE_NOT_FOUND", "REJECTED_BY_REVIEW", "DOCUMENT_DELETED"]
 SIDES = ["SPLIT_UNSPECIFIED", "SPLIT_TRAIN", "SPLIT_EVAL", "SPLIT_RECALL"]
@@ -115,3 +116,21 @@ def test_a_document_names_the_first_rows_of_each_reason() -> None:
     assert (chunks["in"], chunks["out"]) == (50, 0)
     assert chunks["dropped"][0]["count"] == 50
     assert chunks["dropped"][0]["rows"] == [f"c{n}" for n in range(20)]
+
+
+@given(worlds(), st.booleans(), st.integers(0, 3))
+@settings(max_examples=100, deadline=None)
+def test_the_ledger_of_an_import_counts_what_is_on_a_side_and_names_the_rest(
+    world: Any, approved_only: bool, bad: int
+) -> None:
+    """From rows to sides each step balances, as if every example had been looked at one by one."""
+    examples = [e for e in world[2] if fate(e)[0] in ("", "review")]
+    told = [{"stage": "rows", "in": len(examples) + bad, "out": len(examples), "dropped": {"INVALID_JSON": bad}}]
+    sides = Counter(e["split"] for e in examples if on_a_side(e))
+
+    few = imported(told, {}, sides, [e for e in examples if not on_a_side(e)], approved_only)
+
+    assert few == imported(told, {}, {}, examples, approved_only)
+    assert all(step.came == step.went + sum(step.dropped().values()) for step in few)
+    assert [a.went for a in few[:-1]] == [b.came for b in few[1:]]
+    assert few[-1].went == sum(few[-1].parts.values())

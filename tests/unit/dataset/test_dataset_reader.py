@@ -72,7 +72,6 @@ HOSTILE: dict[str, tuple[str, Callable[[Path], bytes], str]] = {
     "zeros": ("x.bin", lambda _: bytes(1_000_000), "IMPORT_NOT_TEXT"),
     "an archive": ("x.zip", lambda _: b"PK\x03\x04" + os.urandom(1_000), "IMPORT_NOT_TEXT"),
     "many rows": ("x.jsonl", lambda _: b"{}\n" * 200_101, "IMPORT_FORMAT_UNKNOWN"),
-    "many rows of one format": ("x.jsonl", lambda _: b'{"messages": 1}\n' * 200_101, "IMPORT_REFUSED"),
 }
 
 

@@ -20,6 +20,13 @@ _WHITE = b" \t\r\n"
 Numbered = tuple[int, Row | Refused]
 
 
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_no_constant)
+
+
 def json_lines(file: BinaryIO) -> Iterator[Numbered]:
     """Yield (line, row) of each line that is not blank; lines count from 1."""
     number = 0
@@ -46,7 +53,6 @@ def json_list(file: BinaryIO) -> Iterator[Numbered]:
 
 
 def _elements(text: TextIO) -> Iterator[Numbered]:
-    decoder = json.JSONDecoder(parse_constant=_no_constant)
     held, number, most = text.read(_BLOCK).lstrip()[1:], 0, MAX_ROW_BYTES
     while True:
         held = held.lstrip().removeprefix(",").lstrip() if number else held.lstrip()
@@ -58,7 +64,7 @@ def _elements(text: TextIO) -> Iterator[Numbered]:
         if held.startswith("]"):
             return
         try:
-            value, end = decoder.raw_decode(held)
+            value, end = _DECODER.raw_decode(held)
         except RecursionError:
             raise _unreadable(number + 1, "it is nested too deeply") from None
         except ValueError:
@@ -120,14 +126,14 @@ def listed(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        return json.loads(value, parse_constant=_no_constant) if value.strip() else None
+        return _DECODER.decode(value) if value.strip() else None
     except (ValueError, RecursionError):
         return value
 
 
 def _object(line: bytes) -> Row | Refused:
     try:
-        return _sound(json.loads(line.decode("utf-8"), parse_constant=_no_constant))
+        return _sound(_DECODER.decode(line.decode("utf-8")))
     except UnicodeDecodeError:
         return Refused("NOT_UTF8", "The row is not UTF-8. Convert the file.")
     except RecursionError:
@@ -167,10 +173,6 @@ def _depth(value: Any) -> int:
         level = [item for items in inner for item in items]
         depth += 1
     return depth
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
 
 
 def _too_deep() -> Refused:

@@ -24,13 +24,15 @@ from services.dataset.core.formats.columns import (
 from services.dataset.core.formats.decoding import Numbered, listed, nested
 from services.dataset.core.formats.record import Record, Refused, Row
 
-MAX_ROWS = 200_000
+MAX_ROWS = 1_000_000
+"""So many rows of 200 bytes, as large as a file may be, are divided into sides within the reader's memory."""
 MAX_STORED_BYTES = 900_000
 LOOKED_AT = 100
 DUPLICATE = "DUPLICATE"
 TARGETS = tuple(sorted({c for f in FORMATS.values() for c in f.columns} | {"response", "question", "answer"}))
 """Names that a column may be mapped to: those of the formats, and prompt and response in words of one's own."""
 
+_ENCODER = json.JSONEncoder(sort_keys=True, ensure_ascii=False)
 _SIDES = {
     "train": "TRAIN", "training": "TRAIN", "eval": "EVAL", "evaluation": "EVAL", "test": "EVAL", "dev": "EVAL",
     "valid": "EVAL", "validation": "EVAL", "val": "EVAL", "recall": "RECALL",
@@ -73,9 +75,12 @@ class Problem:
 class Incoming:
     """Reads rows. What was seen is in `format`, `rows`, `good`, `dropped` and `ignored` afterwards."""
 
-    def __init__(self, terms: Terms) -> None:
+    def __init__(self, terms: Terms, most_rows: int = MAX_ROWS) -> None:
         self._terms = terms
+        self._most = most_rows
         self._seen: dict[bytes, int] = {}
+        # Columns that were looked at: used, or ignored.
+        self._used: set[str] = set()
         self.format = terms.format
         self.rows = 0
         self.good = 0
@@ -103,6 +108,7 @@ class Incoming:
         for source in (first, rows):
             for number, row in source:
                 yield self._one(number, row)
+        self._seen.clear()
 
     def _wanted(self, rows: list[Row]) -> Iterator[str]:
         """Yield the names of columns that must be there: in JSON, one that a format can do without may come later."""
@@ -115,9 +121,9 @@ class Incoming:
 
     def _one(self, number: int, row: Row | Refused) -> tuple[int, Record] | Problem:
         self.rows += 1
-        if self.rows > MAX_ROWS:
+        if self.rows > self._most:
             raise InvalidArgument(
-                f"The file has more than {MAX_ROWS:,} rows. Split it into several datasets.", reason="IMPORT_REFUSED"
+                f"The file has more than {self._most:,} rows. Split it into several datasets.", reason="IMPORT_REFUSED"
             )
         try:
             record = self._record(row)
@@ -142,7 +148,7 @@ class Incoming:
         return Record(record.messages, record.tools, record.answer, record.rejected, record.label, side)
 
     def _single(self, number: int, record: Record) -> None:
-        stored = json.dumps(frozenrow.fields(record), sort_keys=True, ensure_ascii=False).encode()
+        stored = _ENCODER.encode(frozenrow.fields(record)).encode()
         texts = len(record.messages[-1]["content"]) + len(stored)
         if len(stored) > MAX_STORED_BYTES or texts > MAX_STORED_BYTES:
             raise Refused("ROW_TOO_LARGE", f"The example has more than {MAX_STORED_BYTES:,} bytes. Shorten it.")
@@ -152,9 +158,11 @@ class Incoming:
             raise Refused(DUPLICATE, f"The row says the same as row {earlier:,}. Nothing needs to be done.")
 
     def _note_ignored(self, row: Row, known: Format) -> None:
-        if len(self.ignored) < LOOKED_AT:
-            used = {*known.columns, *self._terms.mapping.values(), self._terms.split_column, *OTHER_WORDS}
-            self.ignored.update(shown(name) for name in row if name not in used)
+        if len(self.ignored) < LOOKED_AT and not row.keys() <= self._used:
+            self._used |= {*known.columns, *self._terms.mapping.values(), self._terms.split_column, *OTHER_WORDS}
+            new = row.keys() - self._used
+            self.ignored.update(map(shown, new))
+            self._used |= new
 
     def _detected(self, rows: list[Row]) -> str:
         columns = {name for row in rows for name in renamed(row, self._terms.mapping, "")}
