@@ -81,7 +81,9 @@ def recommended(given: config_pb2.TrainingConfig, choice: Choice) -> config_pb2.
     if target.method != FULL:
         config.lora.r, config.lora.lora_alpha = target.r, choice.lora_alpha
         config.lora.target_modules[:] = target.target_modules or [ALL_LINEAR]
-    config.learning_rate = choice.learning_rate
+    # Others than SFT have a rate of their own: the contract's default.
+    if given.HasField("learning_rate") or given.objective in (0, config_pb2.OBJECTIVE_SFT):
+        config.learning_rate = choice.learning_rate
     if choice.num_train_epochs is not None:
         config.num_train_epochs = choice.num_train_epochs
     config.per_device_train_batch_size = choice.plan.per_device_train_batch_size

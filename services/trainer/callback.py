@@ -20,7 +20,10 @@ from services.trainer.totals import Totals
 from services.trainer.trials import Trials
 from services.trainer.uploads import CheckpointUploads, Saved
 
-_MEANS = ("loss", "entropy", "mean_token_accuracy")
+_MEANS = (
+    *("loss", "entropy", "mean_token_accuracy", "kl", "rewards/accuracies", "rewards/margins"),
+    *(f"{what}/{which}" for what in ("rewards", "logps", "logits") for which in ("chosen", "rejected")),
+)
 _LAST = ("learning_rate", "grad_norm", "epoch")
 
 

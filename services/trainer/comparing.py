@@ -13,7 +13,8 @@ from services.trainer.answers import answer_both, choose, samples, scored
 from services.trainer.attempt import Attempt
 from services.trainer.evaluate import combine, losses
 from services.trainer.general import GENERAL, forgetting, general_rows
-from services.trainer.settings import setting
+from services.trainer.rewards import judge_all, reward_score
+from services.trainer.settings import objective, setting
 from services.trainer.tuned import Tuned
 
 
@@ -22,17 +23,20 @@ class HeldOut:
     """What a run is evaluated on.
 
     Args:
-        encoded: the examples that can be scored, by split.
+        encoded: the answers to be learnt that can be scored, by split.
+        judged: preferences and verdicts, by split.
         chosen: those that both models answer, with their set's name.
     """
 
     encoded: dict[str, list[Encoded]]
+    judged: dict[str, list[Encoded]]
     chosen: list[tuple[str, Row]]
 
     @property
     def to_score(self) -> int:
-        """Examples to score, one for each of the two models."""
-        return 2 * sum(map(len, self.encoded.values()))
+        """Sequences to score, one for each of the two models."""
+        judged = sum(len(e.sequences) for some in self.judged.values() for e in some)
+        return 2 * (sum(map(len, self.encoded.values())) + judged)
 
     @staticmethod
     def of(rows: Sequence[Row], encoder: Encoder, answers: int) -> HeldOut:
@@ -43,7 +47,10 @@ class HeldOut:
         """
         sets = {EVAL: of_split(rows, EVAL), RECALL: of_split(rows, RECALL), GENERAL: general_rows()}
         encoded = {s: [e for e in map(encoder.encode, some) if e.supervised] for s, some in sets.items()}
-        return HeldOut(encoded, choose(sets[EVAL], sets[RECALL], answers))
+        judged = {s: [e for e in some if e.row.objective != "SFT"] for s, some in encoded.items()}
+        wanted = {s: [e.sequences[0] for e in some if e.row.label is not False] for s, some in encoded.items()}
+        first, second = ([row for row in sets[s] if row.label is not False] for s in (EVAL, RECALL))
+        return HeldOut(wanted, judged, choose(first, second, answers))
 
 
 class Comparison:
@@ -68,6 +75,7 @@ class Comparison:
         self._encoder = encoder
         self._tokenizer = tokenizer
         self._max_forgetting = setting(config, "max_forgetting")
+        self._beta = setting(config, "beta") if objective(config) != "SFT" else 0.0
         self._held_out = HeldOut.of(rows, encoder, setting(config, "num_eval_answers"))
 
     def scores(self, tuned: Tuned) -> dict[str, list[Any]]:
@@ -78,10 +86,15 @@ class Comparison:
 
         def share() -> dict[str, Any]:
             step = self._counter(0, team.size)
-            return {s: losses(tuned, some, pad, step, team.rank, team.size) for s, some in encoded.items()}
+            found: dict[str, Any] = {
+                s: losses(tuned, some, pad, step, team.rank, team.size) for s, some in encoded.items()
+            }
+            for s, some in self._held_out.judged.items():
+                found[_rewards(s)] = judge_all(tuned, some, pad, step, team.rank, team.size)
+            return found
 
         shares = team.each(share)
-        return {split: [share[split] for share in shares] for split in encoded}
+        return {name: [share[name] for share in shares] for name in shares[0]}
 
     def evaluation(self, tuned: Tuned, scores: dict[str, list[Any]]) -> evaluation_pb2.Evaluation:
         """Put the scores together, and let both models answer."""
@@ -89,11 +102,18 @@ class Comparison:
         step = self._counter(self._held_out.to_score, 1)
         answered = answer_both(tuned, self._tokenizer, self._encoder, self._held_out.chosen, step)
         return evaluation_pb2.Evaluation(
-            generalise=scored(combine(encoded[EVAL], scores[EVAL]), answered, "generalise"),
-            recall=scored(combine(encoded[RECALL], scores[RECALL]), answered, "recall"),
+            generalise=scored(self._combined(EVAL, scores), answered, "generalise"),
+            recall=scored(self._combined(RECALL, scores), answered, "recall"),
             forgetting=forgetting(combine(encoded[GENERAL], scores[GENERAL]), self._max_forgetting),
             samples=samples(answered),
         )
+
+    def _combined(self, split: str, scores: dict[str, list[Any]]) -> evaluation_pb2.EvalScore:
+        score = combine(self._held_out.encoded[split], scores[split])
+        judged = [one for share in scores[_rewards(split)] for one in share]
+        if judged:
+            score.rewards.CopyFrom(reward_score(judged, self._beta))
+        return score
 
     def _counter(self, done: int, times: int) -> Callable[[int], None]:
         """Return what reports how far it is when it hears of more examples; each stands for so many."""
@@ -109,3 +129,8 @@ class Comparison:
 
         step(0)
         return step
+
+
+def _rewards(split: str) -> str:
+    """Return the name of a split's rewards among the scores."""
+    return f"{split} rewards"

@@ -108,7 +108,24 @@ def batches(examples: Sequence[Encoded]) -> Iterator[list[Encoded]]:
         yield batch
 
 
+def sequence_losses(model: Any, examples: Sequence[Encoded], pad: int, step: Step = lambda done: None) -> list[float]:
+    """Return the summed loss of each example's supervised tokens, in nats, summed in float64."""
+    found: dict[int, float] = {}
+    for batch in batches(examples):
+        losses, _, wanted = _tokens(model, batch, pad)
+        parts = losses.double().split(wanted.sum(dim=1).tolist())
+        found.update((id(example), float(part.sum())) for example, part in zip(batch, parts, strict=True))
+        step(len(batch))
+    return [found[id(example)] for example in examples]
+
+
 def _batch_score(model: Any, batch: Sequence[Encoded], pad: int) -> tuple[float, int]:
+    losses, hits, _ = _tokens(model, batch, pad)
+    return float(losses.double().sum()), int(hits.sum())
+
+
+def _tokens(model: Any, batch: Sequence[Encoded], pad: int) -> tuple[Any, Any, Any]:
+    """Return losses of a batch's supervised tokens, whether each is foreseen, and where they stand."""
     width = max(len(e.input_ids) for e in batch)
     ids = torch.full((len(batch), width), pad)
     labels = torch.full((len(batch), width), IGNORED)
@@ -124,7 +141,7 @@ def _batch_score(model: Any, batch: Sequence[Encoded], pad: int) -> tuple[float,
     wanted = targets != IGNORED
     likely, right = logits[:, :-1][wanted].float(), targets[wanted]
     losses = functional.cross_entropy(likely, right, reduction="none")
-    return float(losses.double().sum()), int((likely.argmax(-1) == right).sum())
+    return losses, likely.argmax(-1) == right, wanted
 
 
 def _perplexity(loss: float) -> float:

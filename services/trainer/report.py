@@ -16,12 +16,13 @@ from finetuneflow.training.v1 import run_pb2
 from services.common.chat.encode import Mask
 from services.common.chat.rows import EVAL, RECALL, TRAIN, Row
 from services.trainer.plots import evaluation_figure, loss_figure, png, svg
-from services.trainer.reportevaluation import answers, evaluation, forgetting, samples
+from services.trainer.reportevaluation import answers, evaluation, forgetting, rewards, samples
 from services.trainer.reporthtml import page
 from services.trainer.reportmarkdown import markdown
 from services.trainer.reportparts import Picture, Report, Section, Span, Table, Text
 from services.trainer.totals import Totals
 
+_OBJECTIVES = {"SFT": "", "DPO": "DPO, ", "KTO": "KTO, "}
 _METHODS = {"LORA": "LoRA", "QLORA": "QLoRA", "FULL": "Full fine-tuning"}
 
 
@@ -75,6 +76,7 @@ def contents(facts: Facts, result: run_pb2.RunResult) -> Report:
         summary=_summary(facts, result),
         sections=[
             Section("Evaluation: base against tuned", evaluation(found)),
+            Section("Rewards", rewards(found)),
             Section("Answers against references", answers(found)),
             Section("What it forgot", forgetting(found.forgetting)),
             Section("Training", [Picture("loss", "Training loss"), *_training(facts, result)]),
@@ -90,7 +92,7 @@ def contents(facts: Facts, result: run_pb2.RunResult) -> Report:
 def _summary(facts: Facts, result: run_pb2.RunResult) -> Text:
     spec = facts.spec
     return Text.of(
-        f"{_METHODS[facts.settings['method']]} on ",
+        f"{_OBJECTIVES[facts.settings['objective']]}{_METHODS[facts.settings['method']]} on ",
         Span(facts.base_name, "strong"),
         " (revision ",
         Span(spec.model_revision or "not given", "code"),
@@ -179,4 +181,4 @@ def _versions(facts: Facts, result: run_pb2.RunResult) -> list[tuple[str, str]]:
 
 
 def _plain(value: Any) -> str:
-    return ", ".join(value) if isinstance(value, list) else str(value)
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from finetuneflow.training.v1 import evaluation_pb2
 from services.trainer.answers import FEWEST_NEW_TOKENS, MORE_TOKENS, MOST_NEW_TOKENS, SAMPLES
 from services.trainer.reportparts import Picture, Samples, Span, Table, Text
+from services.trainer.rewards import measures
 
 _SETS = {
     "generalise": "documents that nothing was trained on",
@@ -42,6 +43,19 @@ def evaluation(found: evaluation_pb2.Evaluation) -> list[Picture | Table | Text]
     head = ("set", "of", "examples", "base loss", "tuned loss", "change", "base perplexity", "tuned perplexity")
     note = "Loss is the mean per supervised token, in nats; perplexity is its exponential. Lower is better."
     return [Picture("evaluation", "Base against tuned"), Table(head, rows), Text.of(note)]
+
+
+def rewards(found: evaluation_pb2.Evaluation) -> list[Table | Text]:
+    """Return which answers both models would rather give; nothing without preferences and verdicts."""
+    rows = [
+        (name, str(score.rewards.examples), *line)
+        for name, score in (("generalise", found.generalise), ("recall", found.recall))
+        for line in measures(score.rewards)
+    ]
+    if not rows:
+        return []
+    note = "A reward is beta times what training added to an answer's log-probability."
+    return [Table(("set", "examples", "measure", "base", "tuned"), rows), Text.of(note)]
 
 
 def answers(found: evaluation_pb2.Evaluation) -> list[Table | Text]:

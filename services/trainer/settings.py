@@ -46,6 +46,27 @@ DEFAULTS: dict[str, Any] = {
 }
 """Values of settings that are not set; the service sets all of them, so this is for the trainer by itself."""
 
+OBJECTIVE_DEFAULTS: dict[str, dict[str, Any]] = {
+    "SFT": {},
+    "DPO": {
+        "beta": 0.1,
+        "loss_type": ["sigmoid"],
+        "loss_weights": [],
+        "label_smoothing": 0.0,
+        "precompute_ref_log_probs": False,
+    },
+    "KTO": {
+        "beta": 0.1,
+        "loss_type": ["kto"],
+        "desirable_weight": 1.0,
+        "undesirable_weight": 1.0,
+        "precompute_ref_log_probs": False,
+    },
+}
+"""TRL's values of the settings of an objective that are not set."""
+_FIXED = {"assistant_only_loss": False, "completion_only_loss": True, "packing": False}
+"""What DPO and KTO fix: they score each answer by itself and whole."""
+
 LORA_DEFAULTS: dict[str, Any] = {
     "r": 8,
     "lora_alpha": 16.0,
@@ -58,7 +79,18 @@ LORA_DEFAULTS: dict[str, Any] = {
 
 def setting(config: config_pb2.TrainingConfig, name: str) -> Any:
     """Return a setting, or its default where it is not set."""
-    return _value(config, name, DEFAULTS)
+    own = OBJECTIVE_DEFAULTS[objective(config)]
+    if own and name in _FIXED:
+        return _FIXED[name]
+    if name in ("loss_type", "loss_weights"):
+        return list(getattr(config, name)) or own[name]
+    return _value(config, name, {**DEFAULTS, **own})
+
+
+def objective(config: config_pb2.TrainingConfig) -> str:
+    """Return what is made of the dataset: SFT, DPO or KTO."""
+    named = config_pb2.Objective.Name(config.objective or config_pb2.OBJECTIVE_SFT)
+    return named.removeprefix("OBJECTIVE_")
 
 
 def lora_setting(config: config_pb2.TrainingConfig, name: str) -> Any:
@@ -72,7 +104,9 @@ def _value(message: Any, name: str, defaults: dict[str, Any]) -> Any:
 
 def all_settings(config: config_pb2.TrainingConfig) -> dict[str, Any]:
     """Return every setting by its name, as trained with."""
-    settings = {name: setting(config, name) for name in DEFAULTS}
+    wanted = objective(config)
+    settings = {name: setting(config, name) for name in (*OBJECTIVE_DEFAULTS[wanted], *DEFAULTS)}
+    settings = {"objective": wanted, **settings}
     if is_full(config):
         return {"method": "FULL", **settings}
     lora = {f"lora.{name}": lora_setting(config, name) for name in LORA_DEFAULTS}
@@ -107,7 +141,7 @@ def target_modules(config: config_pb2.TrainingConfig) -> str | list[str]:
 
 
 def sft_config(config: config_pb2.TrainingConfig, folder: Path, gpu: bool, bf16: bool, sparse: bool = False) -> Any:
-    """Return TRL's SFTConfig.
+    """Return TRL's SFTConfig, or its DPOConfig or KTOConfig.
 
     Steps are always logged one by one, and means over `logging_steps` made by us, so that a resumed training reports
     the same values. Checkpoints are all kept by TRL; they go when they have been uploaded.
@@ -122,22 +156,19 @@ def sft_config(config: config_pb2.TrainingConfig, folder: Path, gpu: bool, bf16:
     Raises:
         InvalidArgument: a value is none that transformers or TRL take.
     """
-    from trl.trainer.sft_config import SFTConfig
-
     same = (
         "learning_rate num_train_epochs max_steps per_device_train_batch_size gradient_accumulation_steps max_length "
-        "packing lr_scheduler_type weight_decay max_grad_norm optim save_steps neftune_noise_alpha"
+        "lr_scheduler_type weight_decay max_grad_norm optim save_steps neftune_noise_alpha"
     )
     arguments = {name: setting(config, name) for name in same.split()}
     try:
-        return SFTConfig(
+        return _config_class(config)(
             output_dir=str(folder),
             # A share below 1 is a ratio to transformers, from 1 on a number of steps.
             warmup_steps=min(setting(config, "warmup_ratio"), _ALMOST_ALL),
             seed=setting(config, "seed") % _SEEDS,
             activation_checkpointing=setting(config, "gradient_checkpointing"),
-            # Examples come with labels. Only packing has anything left to prepare.
-            dataset_kwargs={"skip_prepare_dataset": not setting(config, "packing")},
+            activation_checkpointing_kwargs={"use_reentrant": False},
             save_strategy="steps",
             save_total_limit=None,
             logging_steps=1,
@@ -151,11 +182,34 @@ def sft_config(config: config_pb2.TrainingConfig, folder: Path, gpu: bool, bf16:
             disable_tqdm=True,
             report_to="none",
             **arguments,
+            **_of_the_objective(config),
         )
     except ValueError as error:
         raise InvalidArgument(
             f"A setting is not accepted: {str(error).splitlines()[0][:300]} Change it.", field="config"
         ) from error
+
+
+def _config_class(config: config_pb2.TrainingConfig) -> Any:
+    from trl.trainer.dpo_config import DPOConfig
+    from trl.trainer.kto_config import KTOConfig
+    from trl.trainer.sft_config import SFTConfig
+
+    return {"SFT": SFTConfig, "DPO": DPOConfig, "KTO": KTOConfig}[objective(config)]
+
+
+def _of_the_objective(config: config_pb2.TrainingConfig) -> dict[str, Any]:
+    wanted = objective(config)
+    if wanted == "SFT":
+        packing = setting(config, "packing")
+        # Examples come with labels. Only packing has anything left to prepare.
+        return {"packing": packing, "dataset_kwargs": {"skip_prepare_dataset": not packing}}
+    found = {name: setting(config, name) for name in OBJECTIVE_DEFAULTS[wanted]}
+    if wanted == "KTO":
+        (found["loss_type"],) = found["loss_type"]
+    else:
+        found["loss_weights"] = found["loss_weights"] or None
+    return found
 
 
 def lora_config(config: config_pb2.TrainingConfig, blank: bool = False) -> Any:

@@ -1,4 +1,4 @@
-"""One training with TRL's SFTTrainer and PEFT, from labelled tokens to a tuned model in memory."""
+"""One training with TRL's trainers and PEFT, from labelled tokens to a tuned model in memory."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from datasets import Dataset
 from transformers import PrinterCallback, TrainerCallback
-from trl.trainer.sft_trainer import SFTTrainer
 
 from finetuneflow.training.v1 import config_pb2
 from services.common.chat.encode import Encoded
@@ -23,17 +21,15 @@ from services.trainer.divergence import Divergence
 from services.trainer.model import dtype_for
 from services.trainer.quantised import begin_from_rest, keep_precise
 from services.trainer.reporter import Orders, Reporter, Stopped, Terminated
-from services.trainer.settings import begins_as, is_full, is_quantised, lora_config, lora_setting, setting, sft_config
+from services.trainer.settings import begins_as, is_full, is_quantised, lora_config, lora_setting, setting
 from services.trainer.team import Team
 from services.trainer.totals import Totals, read_totals
+from services.trainer.trainers import arguments, dataset_of, reference, trainer_class
 from services.trainer.trials import Trials
 from services.trainer.tuned import Tuned, keep_initial
 from services.trainer.uploads import CheckpointUploads
 
 log = logging.getLogger(__name__)
-
-_EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
-"""What configurations call the number of experts."""
 
 
 @dataclass(frozen=True)
@@ -83,20 +79,6 @@ class Trained:
     trainable_parameters: int
     kept_step: int
     stopped_early: bool
-
-
-class _Trainer(SFTTrainer):
-    """SFTTrainer that remembers over how many supervised tokens the step's loss is a mean."""
-
-    supervised = 1.0
-
-    def compute_loss(
-        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
-    ) -> Any:
-        """See SFTTrainer."""
-        if num_items_in_batch is not None:
-            self.supervised = float(num_items_in_batch)
-        return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)  # type: ignore[no-untyped-call]  # untyped in TRL
 
 
 def train(training: Training, model: Any, tokenizer: Any, examples: Sequence[Encoded]) -> Trained:
@@ -190,18 +172,17 @@ def make_trainer(training: Training, model: Any, tokenizer: Any, examples: Seque
     Raises:
         InvalidArgument: a setting is none that the libraries take, or no module has a name of target_modules.
     """
-    gpu = torch.cuda.is_available()
-    bf16 = dtype_for(setting(training.config, "bf16")) == torch.bfloat16
-    sparse = any(getattr(model.config, name, 0) for name in _EXPERTS)
-    args = sft_config(training.config, training.folder, gpu=gpu, bf16=bf16, sparse=sparse)
-    dataset = Dataset.from_dict({"input_ids": [e.input_ids for e in examples], "labels": [e.labels for e in examples]})
+    config = training.config
+    bf16 = dtype_for(setting(config, "bf16")) == torch.bfloat16
+    args = arguments(config, training.folder, model, bf16)
     try:
-        return _Trainer(
+        return trainer_class(config)(
             model=model,
             args=args,
-            train_dataset=dataset,
+            train_dataset=dataset_of(config, examples),
+            **reference(config, training.load_base),
             processing_class=tokenizer,
-            peft_config=None if is_full(training.config) else lora_config(training.config, training.resume is not None),
+            peft_config=None if is_full(config) else lora_config(config, training.resume is not None),
         )
     except ValueError as error:
         raise InvalidArgument(

@@ -12,7 +12,7 @@ from typing import Any
 from finetuneflow.common.v1 import artifact_pb2
 from finetuneflow.training.v1 import run_pb2
 from services.common.chat.encode import Encoded, Encoder, Mask, measure, require_supervision
-from services.common.chat.rows import TRAIN, Row, of_split, read_rows
+from services.common.chat.rows import TRAIN, Row, of_split, read_rows, require_objective
 from services.common.errors import FineTuneFlowError, NotReady
 from services.trainer.attempt import Attempt
 from services.trainer.checkpoint import fetch_checkpoint
@@ -29,7 +29,7 @@ from services.trainer.model import (
     local_folder,
     source_of,
 )
-from services.trainer.settings import all_settings, is_full, is_quantised, setting
+from services.trainer.settings import all_settings, is_full, is_quantised, objective, setting
 from services.trainer.transfer import fetch
 from services.trainer.trials import held_out
 from services.trainer.uploads import CheckpointUploads, NoUploads, upload_all
@@ -160,6 +160,7 @@ def prepare(attempt: Attempt, spec: run_pb2.TrainSpec, tokenizer: Any, rows: lis
     attempt.phase("check", 0, len(train), "examples")
     if not train:
         raise NotReady("The dataset has no example to train on. Generate more.", reason="NO_ACCEPTED_EXAMPLES")
+    require_objective(rows, objective(spec.config))
     seen = [*rows, *general_rows()]
     names = ("max_length", "assistant_only_loss", "completion_only_loss")
     encoder = Encoder(chat_of(tokenizer), seen, *(setting(spec.config, name) for name in names))

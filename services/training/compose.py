@@ -19,6 +19,11 @@ from services.training.api import TrainingApi
 from services.training.peers import GrpcDatasets, GrpcHardware
 from services.training.service import RUN, Training, resources_of
 
+_CAPABILITIES = (
+    *(f"method:{name}" for name in ("LORA", "QLORA", "FULL")),
+    *(f"objective:{name}" for name in ("SFT", "DPO", "KTO")),
+)
+
 
 def compose(runtime: Runtime) -> Service:
     """Return the training service on what it is given."""
@@ -57,7 +62,7 @@ def compose(runtime: Runtime) -> Service:
             Outbox(runs, bus, reconciler.purge).run,
             lambda: bus.consume("training-project-deleted", ["ftf.events.project.deleted"], project_deleted),
         ],
-        capabilities=["method:LORA", "method:QLORA", "method:FULL"],
+        capabilities=list(_CAPABILITIES),
         worker_host=Host(kind, runs, reports, objects, bus, runtime.signer),
         shutdown=reconciler.drain,
     )

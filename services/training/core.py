@@ -9,6 +9,7 @@ from services.common.errors import InvalidArgument
 from services.training import core_during
 from services.training.core_methods import FULL, LEARNING_RATES, adapter, method, require_no_adapter
 from services.training.core_numbers import Number, number
+from services.training.core_objectives import LEARNING_RATE, MASKS, SFT, check_together, objective_of, preferring
 
 Settings = dict[str, Any]
 
@@ -83,9 +84,10 @@ def complete(given: Settings, *, context_length: int, bf16_available: bool) -> S
     Raises:
         InvalidArgument: a setting is out of range, or two exclude each other; the message names them.
     """
-    trained = method(given)
-    settings: Settings = {"method": trained}
-    given = {"learning_rate": LEARNING_RATES[trained], **given}
+    trained, objective = method(given), objective_of(given)
+    settings: Settings = {"method": trained, "objective": objective, **preferring(given)}
+    rate = LEARNING_RATES[trained] if objective == SFT else LEARNING_RATE * (1 if trained == FULL else 10)
+    given = {"learning_rate": rate, **MASKS[objective], **given}
     for name, rule in NUMBERS.items():
         settings[name] = number(given, name, rule, f"config.{name}")
     for name, rule in _OPEN.items():
@@ -110,6 +112,7 @@ def complete(given: Settings, *, context_length: int, bf16_available: bool) -> S
         )
     if settings["max_steps"] == 0:
         raise InvalidArgument("max_steps is 0. Use 1 or more, or -1 for num_train_epochs.", field="config.max_steps")
+    check_together(settings)
     return settings
 
 

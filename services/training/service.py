@@ -23,6 +23,7 @@ from services.common.resources import Resources, add_event
 from services.common.work import cancel, ended, queued
 from services.training.core import complete
 from services.training.core_during import evaluates
+from services.training.core_objectives import objective_for
 from services.training.core_resources import checked
 from services.training.ports import Datasets, Hardware
 
@@ -85,7 +86,8 @@ class Training:
         asked = checked(MessageToDict(wanted.resources, preserving_proto_field_name=True))
         self._check(asked)
         dataset = await self._datasets.get(wanted.dataset)
-        _check_kind(dataset)
+        given = MessageToDict(wanted.config, preserving_proto_field_name=True)
+        given["objective"] = objective_for(given, _kind(dataset), dataset.name)
         version = _version(dataset, wanted.dataset_version, wanted.only_approved)
         model = await self._hardware.model(wanted.model)
         if not model.has_chat_template:
@@ -97,7 +99,6 @@ class Training:
         gpus = await self._hardware.gpus(asked.gpu_product)
         check_gpus(asked.gpus, gpus.most)
         bf16 = asked.gpus != 0 and gpus.bf16
-        given = MessageToDict(wanted.config, preserving_proto_field_name=True)
         settings = complete(given, context_length=model.context_length, bf16_available=bf16)
         _require_held_out(dataset.name, version, settings)
         await self._check_memory(wanted.model, settings, asked)
@@ -213,17 +214,10 @@ def _run_id(run_id: str, request_id: str, project: str) -> str:
     return ids.derived_id("run", project, request_id) if request_id else ids.new_id("run")
 
 
-def _check_kind(dataset: dataset_pb2.Dataset) -> None:
-    if dataset.kind in (dataset_pb2.DATASET_KIND_UNSPECIFIED, dataset_pb2.DATASET_KIND_SFT):
-        return
-    kind = dataset_pb2.DatasetKind.Name(dataset.kind).removeprefix("DATASET_KIND_")
-    raise NotReady(
-        f"{dataset.name} is a {kind} dataset; the trainer learns from conversations only. Use a dataset of those, or "
-        "fetch this one with `ftf dataset download --format` for a trainer that can.",
-        reason="DATASET_KIND_NOT_TRAINABLE",
-        metadata={"kind": kind},
-        field="run.dataset",
-    )
+def _kind(dataset: dataset_pb2.Dataset) -> str:
+    """Return what the examples of a dataset are; one from before there were kinds is of conversations."""
+    kind = dataset.kind or dataset_pb2.DATASET_KIND_SFT
+    return dataset_pb2.DatasetKind.Name(kind).removeprefix("DATASET_KIND_")
 
 
 def _require_held_out(dataset: str, version: dataset_pb2.DatasetVersion, settings: dict[str, Any]) -> None:

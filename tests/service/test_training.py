@@ -139,16 +139,22 @@ async def test_the_same_request_id_starts_one_run(tmp_path: Path) -> None:
     assert len(listed.runs) == 1
 
 
-async def test_a_dataset_that_the_trainer_cannot_learn_from_is_refused(tmp_path: Path) -> None:
-    """It learns from conversations; preferences and verdicts are for other trainers."""
+async def test_the_objective_follows_the_datasets_kind_or_has_to_fit_it(tmp_path: Path) -> None:
+    """Preferences are for DPO, verdicts for KTO; another objective is refused before anything starts."""
     upstream = usual()
     dataset = upstream.datasets["projects/p/datasets/d"]
-    refused = []
+    made, refused = [], []
     async with training(tmp_path, upstream, steps=1) as (stub, _):
         for kind in (dataset_pb2.DATASET_KIND_PREFERENCE, dataset_pb2.DATASET_KIND_KTO):
             dataset.kind = kind
-            refused.append(await refusal(stub.CreateRun(request())))
+            wanted = request()
+            wanted.validate_only = True
+            made.append((await stub.CreateRun(wanted)).config)
+            wanted.run.config.objective = config_pb2.OBJECTIVE_SFT
+            refused.append(await refusal(stub.CreateRun(wanted)))
 
+    assert [config.objective for config in made] == [config_pb2.OBJECTIVE_DPO, config_pb2.OBJECTIVE_KTO]
+    assert [list(config.loss_type) for config in made] == [["sigmoid"], ["kto"]]
     assert refused == [(grpc.StatusCode.FAILED_PRECONDITION, "DATASET_KIND_NOT_TRAINABLE")] * 2
 
 

@@ -8,8 +8,12 @@ import pytest
 from google.protobuf.json_format import ParseDict
 
 from finetuneflow.training.v1 import config_pb2
-from services.common.errors import InvalidArgument
+from services.common.errors import InvalidArgument, NotReady
 from services.training.core import OPEN, complete
+from services.training.core_objectives import objective_for
+
+DPO: dict[str, Any] = {"objective": "OBJECTIVE_DPO", "loss_type": ["sigmoid", "sft"], "loss_weights": [1, 0.5]}
+KTO: dict[str, Any] = {"objective": "OBJECTIVE_KTO"}
 
 
 def settings(**given: Any) -> dict[str, Any]:
@@ -18,12 +22,14 @@ def settings(**given: Any) -> dict[str, Any]:
 
 def test_every_field_of_the_contract_has_a_default_or_stays_open() -> None:
     """A run's settings are complete: a field added to the contract must be added here."""
-    message = ParseDict(settings(), config_pb2.TrainingConfig())
-    present = {field.name for field, _ in message.ListFields()}
+    messages = [ParseDict(settings(**given), config_pb2.TrainingConfig()) for given in ({}, DPO, KTO)]
+    message = messages[0]
+    present = {field.name for each in messages for field, _ in each.ListFields()}
     lora = {field.name for field, _ in message.lora.ListFields()}
 
     assert present | OPEN == {field.name for field in config_pb2.TrainingConfig.DESCRIPTOR.fields}
     assert not present & OPEN
+    assert not message.HasField("beta")
     assert lora == {field.name for field in config_pb2.LoraConfig.DESCRIPTOR.fields}
 
 
@@ -49,6 +55,8 @@ def test_every_field_of_the_contract_has_a_default_or_stays_open() -> None:
         ("lora", {"init_lora_weights": "orthogonal", "r": 7}),
         ("lora", {"init_lora_weights": "pissa", "use_dora": True}),
         ("lora", {"lora_dropout": 0.95}),
+        ("beta", 0.1),
+        ("loss_type", ["sigmoid"]),
     ],
 )
 def test_a_setting_out_of_range_is_named(field: str, value: Any) -> None:
@@ -81,11 +89,64 @@ def test_full_fine_tuning_has_no_adapter_and_a_tenth_of_the_rate() -> None:
     assert caught.value.field == "config.lora"
 
 
-def test_settings_complete_twice_are_the_same() -> None:
+@pytest.mark.parametrize(
+    "given", [{"lora": {"init_lora_weights": "pissa_niter_16"}, "neftune_noise_alpha": 5}, DPO, KTO]
+)
+def test_settings_complete_twice_are_the_same(given: dict[str, Any]) -> None:
     """Defaults are settings too."""
-    once = settings(lora={"init_lora_weights": "pissa_niter_16"}, neftune_noise_alpha=5)
+    once = settings(**given)
 
     assert settings(**once) == once
+
+
+@pytest.mark.parametrize(
+    ("objective", "field", "value"),
+    [
+        (DPO, "beta", 0.0),
+        (DPO, "label_smoothing", 0.5),
+        (DPO, "loss_type", ["kto"]),
+        (DPO, "loss_type", ["sigmoid", "sigmoid"]),
+        (DPO, "loss_weights", [1, 2, 3]),
+        (DPO, "desirable_weight", 2.0),
+        (DPO, "packing", True),
+        (DPO, "assistant_only_loss", True),
+        (DPO, "neftune_noise_alpha", 5.0),
+        (DPO, "eval_steps", 5),
+        (DPO, "lora", {"init_lora_weights": "pissa"}),
+        (DPO, "lora", {"target_modules": ["lm_head"]}),
+        (KTO, "loss_type", ["kto", "apo_zero_unpaired"]),
+        (KTO, "label_smoothing", 0.1),
+        (KTO, "per_device_train_batch_size", 1),
+    ],
+)
+def test_what_an_objective_cannot_use_is_refused(objective: dict[str, Any], field: str, value: Any) -> None:
+    """Rather than ignored."""
+    with pytest.raises(InvalidArgument) as caught:
+        settings(**{**objective, field: value})
+
+    assert caught.value.field.startswith(f"config.{field}")
+
+
+def test_preferences_are_learnt_slowly_and_exo_pair_needs_smoothing() -> None:
+    """The rate is TRL's, ten times that for an adapter."""
+    full = settings(**DPO, method="METHOD_FULL")
+    with pytest.raises(InvalidArgument) as caught:
+        settings(objective="OBJECTIVE_DPO", loss_type=["exo_pair"])
+
+    assert (full["learning_rate"], settings(**KTO)["learning_rate"]) == pytest.approx((1e-6, 1e-5))
+    assert (full["completion_only_loss"], full["assistant_only_loss"]) == (True, False)
+    assert caught.value.field == "config.label_smoothing"
+
+
+def test_an_objective_is_for_a_kind_of_dataset() -> None:
+    """Unset it follows the kind; what does not go together is refused with the objective that does."""
+    followed = [objective_for({}, kind, "datasets/d") for kind in ("SFT", "PREFERENCE", "KTO")]
+    with pytest.raises(NotReady) as caught:
+        objective_for(KTO, "PREFERENCE", "datasets/d")
+
+    assert followed == ["OBJECTIVE_SFT", "OBJECTIVE_DPO", "OBJECTIVE_KTO"]
+    assert caught.value.reason == "DATASET_KIND_NOT_TRAINABLE"
+    assert "Set the objective to DPO" in caught.value.message
 
 
 def test_qlora_begins_with_loftq_and_not_with_what_needs_whole_weights() -> None:

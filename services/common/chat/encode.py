@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tokenizers import Encoding
 
 from services.common.chat.rendering import Span
 from services.common.chat.rows import Row
 from services.common.chat.template import OWN, require_tools, training_template
-from services.common.chat.tokens import Chat
+from services.common.chat.tokens import Chat, Message
 from services.common.errors import NotReady
 
 IGNORED = -100
@@ -26,17 +26,28 @@ class Encoded:
         input_ids: tokens, at most max_length.
         labels: the same, or IGNORED where nothing is to be learnt.
         truncated: whether tokens were cut off at the end.
+        worse: of a preference, the same prompt with the worse answer.
     """
 
     row: Row
     input_ids: list[int]
     labels: list[int]
     truncated: bool
+    worse: Encoded | None = None
 
     @property
     def supervised(self) -> int:
-        """Tokens that are trained on."""
-        return sum(label != IGNORED for label in self.labels)
+        """Tokens that are trained on; of a preference none if one of its answers has none."""
+        own = sum(label != IGNORED for label in self.labels)
+        if self.worse is None:
+            return own
+        other = self.worse.supervised
+        return own + other if own and other else 0
+
+    @property
+    def sequences(self) -> list[Encoded]:
+        """What goes through the model: itself, and its worse half."""
+        return [replace(self, worse=None), self.worse] if self.worse else [self]
 
 
 @dataclass(frozen=True)
@@ -84,20 +95,34 @@ class Encoder:
 
     def encode(self, row: Row) -> Encoded:
         """Return a row as labelled tokens, cut at max_length."""
-        return self.show(row)[0]
+        if row.objective == "SFT":
+            return self.show(row)[0]
+        encoded = self._labelled(row, row.messages, row.asked)[0]
+        if not row.rejected:
+            return encoded
+        # Both answers begin where the first of them leaves the prompt, as TRL has it.
+        worse = self._labelled(row, (*row.asked, *row.rejected), row.asked)[0]
+        start = min(begin(encoded.labels), begin(worse.labels))
+        return replace(_from(encoded, start), worse=_from(worse, start))
 
     def show(self, row: Row) -> tuple[Encoded, list[str], int]:
         """Return a row as labelled tokens, the text of each of them, and how many were cut off.
 
         A character that takes several tokens is shown with the first; all texts together are what the template makes.
+        Of a preference it is the better answer.
         """
-        text, spans = self._chat.mark(row.messages, self.template, row.tools)
+        return self._labelled(row, row.messages, row.prompt if row.objective == "SFT" else row.asked)
+
+    def _labelled(
+        self, row: Row, messages: Sequence[Message], prompt: Sequence[Message]
+    ) -> tuple[Encoded, list[str], int]:
+        text, spans = self._chat.mark(messages, self.template, row.tools)
         encoding = self._chat.encode(text)
         ids = list(encoding.ids)
         mask = _mask(encoding, spans) if self._assistant_only else [True] * len(ids)
         labels = [token if bit else IGNORED for token, bit in zip(ids, mask, strict=True)]
         # The first token is predicted from nothing.
-        unlabelled = max(1, _shared(ids, self.prompt_ids(row)) if self._completion_only else 1)
+        unlabelled = max(1, _shared(ids, self._up_to(prompt, row)) if self._completion_only else 1)
         labels[:unlabelled] = [IGNORED] * min(unlabelled, len(labels))
         end = self._max_length
         encoded = Encoded(row, ids[:end], labels[:end], truncated=len(ids) > end)
@@ -105,7 +130,10 @@ class Encoder:
 
     def prompt_ids(self, row: Row) -> list[int]:
         """Return the tokens up to where the assistant is to answer, by the stock template."""
-        return list(self._chat.encode(self._chat.render(row.prompt, answer=True, tools=row.tools)).ids)
+        return self._up_to(row.prompt, row)
+
+    def _up_to(self, prompt: Sequence[Message], row: Row) -> list[int]:
+        return list(self._chat.encode(self._chat.render(prompt, answer=True, tools=row.tools)).ids)
 
 
 def _mask(encoding: Encoding, spans: Sequence[Span]) -> list[bool]:
@@ -129,6 +157,17 @@ def _texts(text: str, offsets: Sequence[Span]) -> list[str]:
     return found
 
 
+def begin(labels: Sequence[int]) -> int:
+    """Return the place of the first token that is trained on; the length if there is none."""
+    return next((place for place, label in enumerate(labels) if label != IGNORED), len(labels))
+
+
+def _from(encoded: Encoded, start: int) -> Encoded:
+    """Return a sequence that is labelled from a place on."""
+    ids = encoded.input_ids
+    return replace(encoded, labels=[*[IGNORED] * min(start, len(ids)), *ids[start:]])
+
+
 def _shared(ids: Sequence[int], prompt: Sequence[int]) -> int:
     """Return how many tokens two sequences share at the start: a template may end a prompt as no answer begins."""
     return next((n for n, (one, other) in enumerate(zip(ids, prompt, strict=False)) if one != other), len(prompt))
@@ -140,8 +179,8 @@ def measure(encoded: Sequence[Encoded]) -> Mask:
     return Mask(
         examples=len(encoded),
         kept=len(kept),
-        truncated=sum(e.truncated for e in encoded),
-        tokens=sum(len(e.input_ids) for e in kept),
+        truncated=sum(any(s.truncated for s in e.sequences) for e in encoded),
+        tokens=sum(len(s.input_ids) for e in kept for s in e.sequences),
         supervised_tokens=sum(e.supervised for e in kept),
     )
 

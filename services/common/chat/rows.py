@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from services.common.chat.tokens import Message
-from services.common.errors import InvalidArgument
+from services.common.errors import InvalidArgument, NotReady
 
 TRAIN, EVAL, RECALL = "TRAIN", "EVAL", "RECALL"
 """Trained on; of documents held out; kept back of documents trained on."""
@@ -26,6 +26,9 @@ class Row:
             assistant's.
         tools: what the assistant may call, as chat templates take them.
         task: its task type, such as "classification"; "" if it has none.
+        answer: of a preference or verdict, how many messages at the end are the answer.
+        rejected: of a preference, the worse answer instead; else empty.
+        label: of a verdict, whether the answer is wanted; else None.
     """
 
     id: str
@@ -33,6 +36,21 @@ class Row:
     messages: tuple[Message, ...]
     tools: tuple[dict[str, Any], ...] = ()
     task: str = ""
+    answer: int = 1
+    rejected: tuple[Message, ...] = ()
+    label: bool | None = None
+
+    @property
+    def objective(self) -> str:
+        """What can be made of it: SFT, DPO or KTO."""
+        if self.rejected:
+            return "DPO"
+        return "SFT" if self.label is None else "KTO"
+
+    @property
+    def asked(self) -> tuple[Message, ...]:
+        """Everything before the answer."""
+        return self.messages[: len(self.messages) - self.answer]
 
     @property
     def prompt(self) -> tuple[Message, ...]:
@@ -55,6 +73,22 @@ def read_rows(path: Path) -> list[Row]:
         return [_row(number, line) for number, line in enumerate(lines, start=1) if line.strip()]
 
 
+def require_objective(rows: Iterable[Row], objective: str) -> None:
+    """Refuse rows that an objective does not learn from.
+
+    Raises:
+        NotReady: with reason DATASET_KIND_NOT_TRAINABLE.
+    """
+    other = next((row.objective for row in rows if row.objective != objective), "")
+    if other:
+        raise NotReady(
+            f"The dataset has examples for {other}, and the objective is {objective}. Leave the objective open, or use "
+            "another dataset.",
+            reason="DATASET_KIND_NOT_TRAINABLE",
+            metadata={"objective": objective},
+        )
+
+
 def of_split(rows: Iterable[Row], split: str) -> list[Row]:
     """Return the rows of one side, in order."""
     return [row for row in rows if row.split == split]
@@ -66,15 +100,26 @@ def _row(number: int, line: str) -> Row:
         split = str(fields["split"]).removeprefix("SPLIT_")
         messages = tuple(_message(m) for m in fields["messages"])
         tools = tuple(dict(tool) for tool in fields.get("tools", ()))
+        more = _judged(fields)
     except (ValueError, KeyError, TypeError) as error:
         raise _bad(number, "it lacks id, split or messages with role and content") from error
     if split not in (TRAIN, EVAL, RECALL):
         raise _bad(number, "its split is none of TRAIN, EVAL, RECALL")
     if len(messages) < 2 or messages[-1]["role"] != "assistant":
         raise _bad(number, "its last message is not an answer of the assistant's")
-    if "rejected" in fields or "label" in fields:
-        raise _bad(number, "it is a preference or a verdict, which this trainer does not learn from")
-    return Row(str(fields.get("id", number)), split, messages, tools, str(fields.get("task_type", "")))
+    if not 0 < more.get("answer", 1) < len(messages):
+        raise _bad(number, "it has nothing before its answer")
+    return Row(str(fields.get("id", number)), split, messages, tools, str(fields.get("task_type", "")), **more)
+
+
+def _judged(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return what a preference or a verdict says beside its conversation."""
+    if fields.get("rejected"):
+        rejected = tuple(_message(m) for m in fields["rejected"])
+        return {"answer": len(fields["chosen"]), "rejected": rejected}
+    if "label" in fields:
+        return {"answer": int(fields.get("answer", 1)), "label": bool(fields["label"])}
+    return {}
 
 
 def _message(fields: dict[str, Any]) -> Message:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from argparse import Namespace
 from typing import TYPE_CHECKING, Any
 
+from google.protobuf.descriptor import FieldDescriptor
+
 from finetuneflow.dataset.v1 import dataset_pb2
 from finetuneflow.ingest.v1 import file_pb2
 from finetuneflow.training.v1 import config_pb2, resources_pb2
@@ -87,7 +89,9 @@ def described(config: config_pb2.TrainingConfig) -> list[tuple[str, str]]:
             value = getattr(owner, field)
             if setting.choices:
                 value = next(word for word, number in _enum(owner, field).items() if number == value)
-            shown = ", ".join(value) if setting.kind is list else f"{value:g}" if setting.kind is float else str(value)
+            if setting.kind is list:
+                value = ", ".join(map(str, value))
+            shown = f"{value:g}" if setting.kind is float else str(value)
             shown = shown.lower() if setting.kind is bool else shown
             found.append((field, shown))
     return found
@@ -101,7 +105,7 @@ def put(message: Message, settings: tuple[Setting, ...], args: Namespace) -> Non
             continue
         owner, field = _owner(message, setting.field)
         if setting.kind is list:
-            getattr(owner, field)[:] = [part.strip() for part in value.split(",") if part.strip()]
+            getattr(owner, field)[:] = _parts(owner, field, value, setting.option)
         elif setting.kind is dict:
             getattr(owner, field).update(_pairs(owner, field, value, setting.option))
         elif owner.DESCRIPTOR.fields_by_name[field].message_type:
@@ -111,6 +115,19 @@ def put(message: Message, settings: tuple[Setting, ...], args: Namespace) -> Non
             setattr(owner, field, _enum(owner, field)[value])
         else:
             setattr(owner, field, value)
+
+
+def _parts(message: Any, field: str, text: str, option: str) -> list[Any]:
+    """Return "a,b" as the values of a repeated field."""
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if message.DESCRIPTOR.fields_by_name[field].cpp_type != FieldDescriptor.CPPTYPE_DOUBLE:
+        return parts
+    try:
+        return [float(part) for part in parts]
+    except ValueError as error:
+        raise FtfError(
+            f"{option} {text}: not numbers by comma", "write some as 1,0.5", code="INVALID_ARGUMENT"
+        ) from error
 
 
 def _pairs(message: Any, field: str, text: str, option: str) -> dict[str, int]:

@@ -14,9 +14,14 @@ from finetuneflow_client.cli import during, exits, flow, targets, wording
 from finetuneflow_client.cli.resumable import PAUSED
 from finetuneflow_client.cli.session import Session
 from finetuneflow_client.cli.settings import asked, described, run_resources, training_config
-from finetuneflow_client.cli.view.evaluation import answers_table, evaluation_table, forgetting_line, samples_table
+from finetuneflow_client.cli.view.evaluation import evaluation_tables, forgetting_line
 from finetuneflow_client.errors import FtfError, from_work
 
+_OBJECTIVES = {
+    dataset_pb2.DATASET_KIND_PREFERENCE: config_pb2.OBJECTIVE_DPO,
+    dataset_pb2.DATASET_KIND_KTO: config_pb2.OBJECTIVE_KTO,
+}
+"""What is made of a dataset of a kind when nothing is said; of others SFT."""
 _COLUMNS = ("RUN", "STATE", "PROGRESS", "LOSS", "MODEL", "DATASET", "TOOK", "AGE", "WAITING")
 
 
@@ -69,6 +74,8 @@ async def planned(
     if not found.versions:
         raise FtfError(f"{dataset} has no frozen version", "run `ftf dataset freeze`", code="FAILED_PRECONDITION")
     frozen = next((v for v in reversed(found.versions) if version in (0, v.version)), dataset_pb2.DatasetVersion())
+    if not config.objective:
+        config.objective = _OBJECTIVES.get(found.kind, config_pb2.OBJECTIVE_UNSPECIFIED)
     if recommended and (advice := await flow.recommend(session, model, config, frozen.train_examples)):
         config = advice.config
     return run_pb2.Run(dataset=dataset, dataset_version=frozen.version or version, model=model, config=config)
@@ -237,11 +244,8 @@ def show_run(session: Session, run: run_pb2.Run) -> None:
     )
     if result.HasField("evaluation"):
         session.output.line()
-        session.output.render(evaluation_table(result.evaluation))
-        if answers := answers_table(result.evaluation):
-            session.output.render(answers)
-        if samples := samples_table(result.evaluation):
-            session.output.render(samples)
+        for table in evaluation_tables(result.evaluation):
+            session.output.render(table)
     if run.artifacts:
         session.output.line()
         session.output.table(("ARTIFACT", "SIZE", "SHA256"), [wording.artifact(a) for a in run.artifacts])

@@ -22,6 +22,12 @@ if TYPE_CHECKING:
     from finetuneflow.training.v1 import evaluation_pb2
 
 
+def evaluation_tables(found: evaluation_pb2.Evaluation) -> list[Table]:
+    """Return all that is to be shown of an evaluation."""
+    more = (rewards_table(found), answers_table(found), samples_table(found))
+    return [evaluation_table(found), *filter(None, more)]
+
+
 def evaluation_table(found: evaluation_pb2.Evaluation) -> Table:
     """Return base against tuned: what the model learned of documents it saw, and of others, apart."""
     table = Table(title="Base model against tuned model", title_justify="left", title_style="bold")
@@ -63,6 +69,25 @@ def answers_table(found: evaluation_pb2.Evaluation) -> Table | None:
         cells = [_cell(answers, field) for _, s in scores for answers in (s.base_answers, s.tuned_answers)]
         if any(cells):
             table.add_row(label, *[cell or "–" for cell in cells])
+    return table
+
+
+def rewards_table(found: evaluation_pb2.Evaluation) -> Table | None:
+    """Return which answers both models would rather give; None unless preferences or verdicts were held out."""
+    sets = (("generalise", found.generalise), ("recall", found.recall))
+    scores = [(name, score.rewards) for name, score in sets if score.HasField("rewards")]
+    if not scores:
+        return None
+    table = Table(title="Rewards on what was held out", title_justify="left", title_style="bold")
+    table.add_column("set")
+    for column in ("examples", "likelier: base", "tuned", "reward is right", "margin", "base loss", "tuned loss"):
+        table.add_column(column, justify="right")
+    for name, score in scores:
+        paired = score.HasField("tuned_accuracy")
+        likelier = (f"{score.base_accuracy:.1%}", f"{score.tuned_accuracy:.1%}") if paired else ("–", "–")
+        margin = f"{score.reward_margin:+.4f}"
+        losses = (f"{score.base_loss:.4f}", f"{score.loss:.4f}")
+        table.add_row(name, str(score.examples), *likelier, f"{score.reward_accuracy:.1%}", margin, *losses)
     return table
 
 

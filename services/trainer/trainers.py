@@ -1,0 +1,118 @@
+"""TRL's trainers, fed with tokens and labels that are made already: one for each objective."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from datasets import Dataset
+from trl.trainer.dpo_trainer import DPOTrainer
+from trl.trainer.kto_trainer import KTOTrainer
+from trl.trainer.sft_trainer import SFTTrainer
+
+from finetuneflow.training.v1 import config_pb2
+from services.common.chat.encode import Encoded, begin
+from services.trainer.settings import is_full, objective, setting, sft_config
+
+Columns = dict[str, list[Any]]
+
+
+class _Sft(SFTTrainer):
+    """SFTTrainer that remembers over how many supervised tokens the step's loss is a mean."""
+
+    supervised = 1.0
+
+    def compute_loss(
+        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """See SFTTrainer."""
+        if num_items_in_batch is not None:
+            self.supervised = float(num_items_in_batch)
+        return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)  # type: ignore[no-untyped-call]  # untyped in TRL
+
+
+class _Ready:
+    """Leaves alone what is tokens already."""
+
+    supervised = 1.0
+
+    def _prepare_dataset(self, dataset: Any, *others: Any) -> Any:
+        return dataset
+
+
+class _Dpo(_Ready, DPOTrainer):
+    """DPOTrainer of tokens. The loss is a mean over preferences."""
+
+
+class _Kto(_Ready, KTOTrainer):
+    """KTOTrainer of tokens. The loss is a mean over verdicts."""
+
+
+def trainer_class(config: config_pb2.TrainingConfig) -> type[Any]:
+    """Return the trainer of a training's objective."""
+    classes: dict[str, type[Any]] = {"SFT": _Sft, "DPO": _Dpo, "KTO": _Kto}
+    return classes[objective(config)]
+
+
+def dataset_of(config: config_pb2.TrainingConfig, examples: Sequence[Encoded]) -> Dataset:
+    """Return examples as the objective's trainer takes them."""
+    columns: dict[str, Callable[[], Columns]] = {
+        "SFT": lambda: _labelled(examples),
+        "DPO": lambda: _pairs(examples),
+        "KTO": lambda: _verdicts(examples, setting(config, "per_device_train_batch_size"), setting(config, "seed")),
+    }
+    return Dataset.from_dict(columns[objective(config)]())
+
+
+def reference(config: config_pb2.TrainingConfig, load_base: Callable[[], Any]) -> dict[str, Any]:
+    """Return the model that DPO and KTO measure against, where it takes one of its own.
+
+    An adapter is switched off instead, and what is computed once beforehand needs none.
+    """
+    if objective(config) == "SFT" or not is_full(config) or setting(config, "precompute_ref_log_probs"):
+        return {}
+    return {"ref_model": load_base()}
+
+
+def arguments(config: config_pb2.TrainingConfig, folder: Any, model: Any, bf16: bool) -> Any:
+    """Return the arguments of the objective's trainer; see sft_config."""
+    sparse = any(getattr(model.config, name, 0) for name in _EXPERTS)
+    return sft_config(config, folder, gpu=torch.cuda.is_available(), bf16=bf16, sparse=sparse)
+
+
+_EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
+"""What configurations call the number of experts."""
+
+
+def _labelled(examples: Sequence[Encoded]) -> Columns:
+    return {"input_ids": [e.input_ids for e in examples], "labels": [e.labels for e in examples]}
+
+
+def _pairs(examples: Sequence[Encoded]) -> Columns:
+    pairs = [e.sequences for e in examples]
+    starts = [begin(better.labels) for better, _ in pairs]
+    return {
+        "prompt_ids": [better.input_ids[:start] for (better, _), start in zip(pairs, starts, strict=True)],
+        "chosen_ids": [better.input_ids[start:] for (better, _), start in zip(pairs, starts, strict=True)],
+        "rejected_ids": [worse.input_ids[start:] for (_, worse), start in zip(pairs, starts, strict=True)],
+    }
+
+
+def _verdicts(examples: Sequence[Encoded], batch: int, seed: int) -> Columns:
+    """Return verdicts mixed once, for KTO takes them in order, each beside another answer of its batch.
+
+    Those other answers are what its estimate of the KL divergence is made with: TRL's own turn by one within a batch.
+    """
+    mixed = list(examples)
+    random.Random(seed).shuffle(mixed)  # noqa: S311 - an order that can be had again, no secret
+    starts = [begin(e.labels) for e in mixed]
+    answers = [e.input_ids[start:] for e, start in zip(mixed, starts, strict=True)]
+    groups = [answers[first : first + batch] for first in range(0, len(answers), batch)]
+    return {
+        "prompt_ids": [e.input_ids[:start] for e, start in zip(mixed, starts, strict=True)],
+        "completion_ids": answers,
+        "KL_completion_ids": [answer for group in groups for answer in (group[-1], *group[:-1])],
+        "label": [bool(e.row.label) for e in mixed],
+    }
