@@ -22,8 +22,8 @@ log = logging.getLogger(__name__)
 
 Progress = Callable[[str, int, int, str], Awaitable[None]]
 
-READERS = {PDF: ("pypdfium2", "pypdf"), XLSX: ("python-calamine", "openpyxl")}
-"""Formats with two readers: the second is tried where the first breaks the process."""
+READERS = {PDF: ("pdf_oxide", "pypdfium2", "pypdf"), XLSX: ("python-calamine", "openpyxl")}
+"""Formats with several readers: where the process breaks, the document is tried without the first, and so on."""
 
 _PROGRAM = "services.ingest.sandbox"
 _MOST_KILLED = 2
@@ -53,8 +53,8 @@ class Sandbox:
     async def run(self, job: Job, progress: Progress, variables: Mapping[str, str] | None = None) -> dict[str, Any]:
         """Do a job and return its result. Being cancelled kills the process and waits for its end.
 
-        A process that somebody else killed is started once more; a document at which its first reader broke goes to the
-        second, if its format has one. Neither uses up the other.
+        A process that somebody else killed is started once more; a document at which a reader broke goes to the next,
+        if its format has one. Neither uses up the other.
 
         Args:
             progress: awaited for each progress that the process tells.
@@ -79,13 +79,13 @@ class Sandbox:
                         reason="EXTRACTION_LIMIT",
                     ) from error
             except Crashed as error:
-                first, second = READERS.get(job.mime_type, ("", ""))
-                if second and job.task == "extract" and not job.reader:
-                    log.warning("sandbox: %s broke (%s), trying %s", first, error, second)
-                    left = f"{first} {importlib.metadata.version(first)}"
-                    job = replace(job, reader=second, left=left, left_because=str(error))
-                else:
+                readers = READERS.get(job.mime_type, ()) if job.task == "extract" else ()
+                broken, *others = readers[readers.index(job.reader) if job.reader else 0 :] or ("",)
+                if not others:
                     raise corrupt(f"broke the program that reads it ({error})") from error
+                log.warning("sandbox: %s broke (%s), trying %s", broken, error, others[0])
+                left = f"{broken} {importlib.metadata.version(broken)}"
+                job = replace(job, reader=others[0], left=left, left_because=str(error))
             except Broken as error:
                 raise FineTuneFlowError(
                     "The program that reads documents did not start. Report it; the service's log has the details."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import sys
 import traceback
@@ -15,12 +16,15 @@ from services.ingest.core.extraction import corrupt
 from services.ingest.sandbox.job import Job, reporter
 
 FAILED = 3
+_GARBAGE = 50_000
+"""Objects after which garbage is looked for: a process that lives for one document has little, and looks in vain."""
 
 
 def main(arguments: list[str]) -> int:
     """Do the job that the first argument names; the second is the parent's process id."""
     job = Job.read(Path(arguments[0]))
     confine(job.limits, parent=int(arguments[1]))
+    gc.set_threshold(_GARBAGE)
     try:
         answer("result", _do(job))
         return 0

@@ -51,7 +51,7 @@ class Job:
         limits: what may be used.
         filename: extract: the document's own name.
         mime_type: extract: what its first bytes are.
-        reader: extract: the second reader of a format, to leave out the first.
+        reader: extract: a later reader of a format, to leave out those before it; see child.READERS.
         left: extract: the reader that was left out, with its version.
         left_because: extract: why.
         ocr: extract: how pictures of pages are read.

@@ -21,6 +21,7 @@ from services.ingest.sandbox import pdfium
 from services.ingest.sandbox.fallback import first_or_second
 from services.ingest.sandbox.job import Progress
 from services.ingest.sandbox.ocr import DPI, OcrBudget, Recogniser, recognised
+from services.ingest.sandbox.pdfpages import PdfPages
 from services.ingest.sandbox.pdfshares import read_pages
 
 # What pypdf raises on damaged files besides its own errors.
@@ -33,7 +34,7 @@ def read_pdf(path: Path, reader: str, progress: Progress, scans: Scans | None = 
     """Return the text of a PDF.
 
     Args:
-        reader: "pypdf" to leave PDFium out.
+        reader: "pypdfium2" to leave pdf_oxide out, "pypdf" to leave PDFium out, too.
         scans: reads the pictures of pages without text; None for no OCR.
         processes: how many may read a long document at once.
 
@@ -43,13 +44,15 @@ def read_pdf(path: Path, reader: str, progress: Progress, scans: Scans | None = 
     if reader == "pypdf":
         return _by_pypdf(path, progress)
     return first_or_second(
-        lambda: _by_pdfium(path, progress, scans, processes), lambda: _by_pypdf(path, progress), pdfium.NAME
+        lambda: _by_pdfium(path, progress, scans, processes, plain=not reader),
+        lambda: _by_pypdf(path, progress),
+        pdfium.NAME,
     )
 
 
-def _by_pdfium(path: Path, progress: Progress, scans: Scans | None, processes: int) -> Extraction:
+def _by_pdfium(path: Path, progress: Progress, scans: Scans | None, processes: int, plain: bool) -> Extraction:
     try:
-        document = pdfium.PdfiumDocument(path)
+        document = PdfPages(path, plain)
     except pypdfium2.PdfiumError as error:
         if pdfium.error_code(error) in (pdfium.PASSWORD, pdfium.SECURITY):
             raise encrypted() from error
@@ -76,7 +79,7 @@ def _by_pdfium(path: Path, progress: Progress, scans: Scans | None, processes: i
         else:
             tally.without(index + 1, "IMAGE_ONLY" if picture else "BLANK")
     document.close()
-    return tally.extraction(assemble, pages, pdfium.NAME + (f" + {scans.name}" if scans and scans.used else ""))
+    return tally.extraction(assemble, pages, document.name + (f" + {scans.name}" if scans and scans.used else ""))
 
 
 class Scans:
@@ -99,7 +102,7 @@ class Scans:
         """The program with its version."""
         return self._recogniser.name()
 
-    def read(self, document: pdfium.PdfiumDocument, index: int) -> tuple[Page | None, str]:
+    def read(self, document: PdfPages, index: int) -> tuple[Page | None, str]:
         """Return a page with what is printed on its picture, or None and the reason why there is no text."""
         if not self._budget.take():
             return None, "OCR_LIMIT"

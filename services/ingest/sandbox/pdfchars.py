@@ -54,7 +54,7 @@ def read_chars(page: raw.FPDF_TEXTPAGE, count: int, area: Box, faces: Faces) -> 
     chars = Chars(frame, objects=characters.objects)
     seen: set[tuple[str, int, int]] = set()
     for shown, run in texts:
-        text = _cleaned(shown, run.mono)
+        text = cleaned(shown, run.mono)
         x0, y0, x1, y1 = run.box
         # A face made bold by printing it twice gives every run twice.
         key = (text, round(x0), round(y0))
@@ -68,7 +68,8 @@ def read_chars(page: raw.FPDF_TEXTPAGE, count: int, area: Box, faces: Faces) -> 
     return chars
 
 
-def _cleaned(text: str, mono: bool) -> str:
+def cleaned(text: str, mono: bool) -> str:
+    """Return a run's text without what is not shown; mono: whether spaces count, as in code."""
     if text.isascii() and text.isprintable() and text.count(".") < 5 and "  " not in text:
         return text.strip()  # there is nothing to clean
     text = printed(text.replace(SOFT, "\ue0ff")).replace("\ue0ff", SOFT)

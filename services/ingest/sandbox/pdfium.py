@@ -75,6 +75,25 @@ class PdfiumDocument:
         finally:
             page.close()
 
+    def size(self, index: int) -> tuple[float, float]:
+        """Return width and height of a page, in points; (0, 0) if there is no such page. The page is not loaded."""
+        size = raw.FS_SIZEF()
+        raw.FPDF_GetPageSizeByIndexF(self._document, index, ctypes.byref(size))
+        return size.width, size.height
+
+    def area(self, index: int) -> Box:
+        """Return left, bottom, right and top of a page in its own space.
+
+        Raises:
+            pypdfium2.PdfiumError: the page cannot be loaded.
+        """
+        page = self._document[index]
+        try:
+            left, bottom, right, top = page.get_bbox()
+            return left, bottom, right, top
+        finally:
+            page.close()
+
     def picture(self, index: int, path: Path, dpi: float) -> Picture:
         """Write a page as a grey picture (PGM) and return it; very large pages get fewer pixels to an inch.
 
@@ -122,7 +141,7 @@ def _drawn(page: pypdfium2.PdfPage, texts: Collection[int]) -> list[Box]:
         sides = [ctypes.c_float() for _ in range(4)]
         if raw.FPDFPageObj_GetBounds(item, *map(ctypes.byref, sides)):
             left, bottom, right, top = (side.value for side in sides)
-            found.extend(_edges(left, bottom, right, top, raw.FPDFPath_CountSegments(item)))
+            found.extend(edges(left, bottom, right, top, raw.FPDFPath_CountSegments(item)))
     return found
 
 
@@ -142,7 +161,7 @@ def _paths(
             yield from _paths(_form_object, where, raw.FPDFFormObj_CountObjects(item), texts, depth + 1)
 
 
-def _edges(
+def edges(
     left: float, bottom: float, right: float, top: float, segments: int
 ) -> Iterator[tuple[float, float, float, float]]:
     """Yield the lines that a path's bounds stand for: one for a thin path, four for a box."""

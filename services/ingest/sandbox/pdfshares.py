@@ -21,7 +21,7 @@ import pypdfium2
 
 from services.common.confined.limits import die_with
 from services.ingest.core.layout.page import Page, Rule, Run
-from services.ingest.sandbox.pdfium import PdfiumDocument
+from services.ingest.sandbox.pdfpages import PdfPages
 
 LEAST_PAGES = 64
 """Shorter documents are read by one process."""
@@ -35,7 +35,7 @@ Found = tuple[Page, bool] | None
 """A page and whether there is a picture on it; None if it cannot be read."""
 
 
-def read_pages(document: PdfiumDocument, path: Path, processes: int) -> Iterator[Found]:
+def read_pages(document: PdfPages, path: Path, processes: int) -> Iterator[Found]:
     """Yield what is on each page, in order."""
     if processes < 2 or len(document) < LEAST_PAGES:
         for index in range(len(document)):
@@ -48,7 +48,7 @@ def read_pages(document: PdfiumDocument, path: Path, processes: int) -> Iterator
         shares.close()
 
 
-def read_page(document: PdfiumDocument, index: int) -> Found:
+def read_page(document: PdfPages, index: int) -> Found:
     """Return what is on a page."""
     try:
         return document.page(index)
@@ -59,7 +59,7 @@ def read_page(document: PdfiumDocument, index: int) -> Found:
 class _Shares:
     """Blocks of pages that this process and its helpers take, whoever has time."""
 
-    def __init__(self, document: PdfiumDocument, path: Path, helpers: int) -> None:
+    def __init__(self, document: PdfPages, path: Path, helpers: int) -> None:
         self._document = document
         self._size = max(_BLOCK, -(-len(document) // _MOST_BLOCKS))
         self._count = -(-len(document) // self._size)
@@ -69,7 +69,7 @@ class _Shares:
         _widen(numbers)
         os.write(numbers, b"".join(map(_NUMBER.pack, range(self._count))))
         os.close(numbers)
-        self._helpers = [_Helper(path, self._waiting, self._size) for _ in range(helpers)]
+        self._helpers = [_Helper(path, self._waiting, self._size, document.plain) for _ in range(helpers)]
 
     def pages(self) -> Iterator[Found]:
         """Yield what is on each page, in order."""
@@ -94,6 +94,7 @@ class _Shares:
         for pipe in select.select(list(working), [], [], seconds)[0] if working else ():
             for number, pages in working[pipe].received():
                 self._ready[number] = pages
+            self._document.by_plain |= working[pipe].by_plain
         return bool(working)
 
     def close(self) -> None:
@@ -109,16 +110,18 @@ class _Helper:
     Args:
         waiting: a pipe with the numbers of blocks that nobody has taken.
         size: pages in a block.
+        plain: whether pdf_oxide may read pages of plain text.
     """
 
-    def __init__(self, path: Path, waiting: int, size: int) -> None:
+    def __init__(self, path: Path, waiting: int, size: int, plain: bool) -> None:
         self.pipe, out = os.pipe()
         _widen(out)
+        self.by_plain = False
         self._buffer = bytearray()
         parent = os.getpid()
         self.pid = os.fork()
         if self.pid == 0:
-            _help(path, waiting, size, out, parent)
+            _help(path, waiting, size, out, parent, plain)
         os.close(out)
         os.set_blocking(self.pipe, False)
 
@@ -137,7 +140,7 @@ class _Helper:
             end = place + _NUMBER.size + length
             if end > len(self._buffer):
                 break
-            number, pages = marshal.loads(memoryview(self._buffer)[place + _NUMBER.size : end])  # noqa: S302  # a process of this document's own wrote it
+            number, pages, self.by_plain = marshal.loads(memoryview(self._buffer)[place + _NUMBER.size : end])  # noqa: S302  # a process of this document's own wrote it
             yield number, [_unpacked(page) for page in pages]
             place = end
         del self._buffer[:place]
@@ -159,22 +162,23 @@ class _Helper:
             self.pid = 0
 
 
-def _help(path: Path, waiting: int, size: int, out: int, parent: int) -> NoReturn:
+def _help(path: Path, waiting: int, size: int, out: int, parent: int, plain: bool) -> NoReturn:
     """Read blocks and send them until none is left."""
     code = 1
     try:
         die_with(parent)
-        document = PdfiumDocument(path)
+        document = PdfPages(path, plain)
         with os.fdopen(out, "wb", 0) as pipe:
             while (number := _taken(waiting)) is not None:
-                data = marshal.dumps((number, [_packed(found) for found in read_block(document, number, size)]))
+                pages = [_packed(found) for found in read_block(document, number, size)]
+                data = marshal.dumps((number, pages, document.by_plain))
                 pipe.write(_NUMBER.pack(len(data)) + data)
         code = 0
     finally:
         os._exit(code)
 
 
-def read_block(document: PdfiumDocument, number: int, size: int) -> list[Found]:
+def read_block(document: PdfPages, number: int, size: int) -> list[Found]:
     """Return what is on the pages of a block."""
     return [read_page(document, index) for index in range(number * size, min((number + 1) * size, len(document)))]
 

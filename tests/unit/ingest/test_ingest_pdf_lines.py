@@ -21,47 +21,7 @@ from services.ingest.sandbox.pdflines import Lines
 from services.ingest.sandbox.pdfruns import Growing, Runs
 from services.ingest.sandbox.pdfwords import Words
 from tests.fakes.big_pdf import big_pdf
-
-FONTS = ("Helvetica", "Helvetica-Bold", "Courier", "Times-Roman")
-LINES = {
-    "prose": "(The pump stands on the left bank of the river and is oiled.) Tj",
-    "a gap that divides": "[(The pump stands on the left bank) -1500 (and is oiled.)] TJ",
-    "two columns of equal words": "[(pump) -2000 (bank) -2000 (well) -2000 (lock)] TJ",
-    "wide gaps and narrow ones by turns": "[(a b) -1400 (c d) -1400 (e f) -1400 (g h) -1400 (i j)] TJ",
-    "a justified line": "2.2 Tw (The pump stands on the left bank of the river and is oiled.) Tj",
-    "a gap in a justified line": "2 Tw [(The pump stands on the left bank) -900 ( of the river, oiled daily.)] TJ",
-    "spaced letters": "4 Tc (The pump stands) Tj",
-    "letters far apart": "14 Tc (The pump stands) Tj",
-    "condensed": "60 Tz (The pump stands on the left bank of the river.) Tj",
-    "kerned": "[(T) 80 (he pum) 20 (p stands on t) 15 (he left bank of the rive) 40 (r.)] TJ",
-    "a raised note": "(The pump) Tj /F3 6 Tf 4 Ts (12) Tj 0 Ts /F3 10 Tf ( stands.) Tj",
-    "a bold word": "(The ) Tj /F1 10 Tf (pump) Tj /F3 10 Tf ( stands, ) Tj /F2 10 Tf (oil) Tj /F3 10 Tf (, too.) Tj",
-    "many spaces": "(The      pump          stands) Tj",
-    "spaces at the ends": "(   The pump stands   ) Tj",
-    "back over itself": "[(The pump) 9000 (stands)] TJ",
-    "a hyphen within": "(The pump-house of the well-known mill - a ruin) Tj",
-    "code": "/F2 9 Tf (if \\(pump\\) { oil\\(\\); }   /* daily */) Tj",
-    "one letter": "(A) Tj",
-    "upside down": "-1 0 0 -1 400 500 Tm (The pump stands) Tj",
-    "up the page": "0 1 -1 0 400 300 Tm (The pump stands) Tj",
-}
-
-
-def page_of(shown: str) -> bytes:
-    """Return a PDF of one page that shows a line, and the next below it."""
-    fonts = b" ".join(
-        b"/F%d << /Type /Font /Subtype /Type1 /BaseFont /%s >>" % (n, f.encode()) for n, f in enumerate(FONTS)
-    )
-    stream = b"BT /F3 10 Tf 14 TL 72 700 Td %s T* 0 Tc 0 Tw 100 Tz (It is dry.) Tj ET" % shown.encode()
-    bodies = [
-        b"<< /Type /Catalog /Pages 2 0 R >>",
-        b"<< /Type /Pages /Count 1 /Kids [3 0 R] >>",
-        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Resources << /Font << %s >> >> /Contents 4 0 R >>"
-        % fonts,
-        b"<< /Length %d >>\nstream\n%s\nendstream" % (len(stream), stream),
-    ]
-    objects = b"".join(b"%d 0 obj\n%s\nendobj\n" % (n, body) for n, body in enumerate(bodies, 1))
-    return b"%PDF-1.4\n" + objects + b"trailer << /Size 5 /Root 1 0 R >>\n%%EOF\n"
+from tests.fakes.pdf_lines import LINES, pages_of
 
 
 def both_ways(data: bytes) -> tuple[list[Growing], list[Growing]]:
@@ -89,7 +49,7 @@ def told(run: Growing) -> tuple[object, ...]:
 @pytest.mark.parametrize("name", LINES)
 def test_a_line_gives_what_its_words_give(name: str) -> None:
     """Texts, places and faces are the same, whatever the line is like."""
-    by_lines, by_words = both_ways(page_of(LINES[name]))
+    by_lines, by_words = both_ways(pages_of(LINES[name]))
 
     assert list(map(told, by_lines)) == list(map(told, by_words))
 
@@ -112,7 +72,7 @@ def test_several_processes_read_what_one_reads(tmp_path: Path) -> None:
 async def test_a_helper_that_crashes_is_a_crash_of_the_reader(tmp_path: Path) -> None:
     """The second reader reads the document, and the record says why."""
     (tmp_path / "a.pdf").write_bytes(big_pdf(400, 20))
-    job = Job("extract", str(tmp_path / "a.pdf"), str(tmp_path / "target"), Limits(), "a.pdf", PDF)
+    job = Job("extract", str(tmp_path / "a.pdf"), str(tmp_path / "target"), Limits(), "a.pdf", PDF, "pypdfium2")
     sandbox = Sandbox(child_environment(os.environ))
 
     async def crash(phase: str, done: int, total: int, unit: str) -> None:

@@ -129,15 +129,21 @@ async def test_a_crash_on_text_is_the_documents_fault(sandbox: Sandbox, tmp_path
     assert caught.value.reason == "CORRUPT_DOCUMENT"
 
 
-async def test_where_pdfium_crashes_pypdf_reads(sandbox: Sandbox, tmp_path: Path) -> None:
-    """In another process, since PDFium's is gone."""
+@pytest.mark.parametrize(
+    ("reader", "broken", "following"), [("", "pdf_oxide", "pypdfium2"), ("pypdfium2", "pypdfium2", "pypdf")]
+)
+async def test_where_one_reader_crashes_the_next_reads(
+    sandbox: Sandbox, tmp_path: Path, reader: str, broken: str, following: str
+) -> None:
+    """In another process, since that of the first is gone."""
     task = job(tmp_path, pdf(*[f"# Page {i}\n\n{PROSE * 12}" for i in range(60)]), "a.pdf", PDF)
 
-    found = await with_child(sandbox, task, lambda child: child.send_signal(signal.SIGSEGV))
+    found = await with_child(sandbox, replace(task, reader=reader), lambda child: child.send_signal(signal.SIGSEGV))
 
-    assert str(found["extractor"]).startswith("pypdf ")
+    assert str(found["extractor"]).split()[0] == following
+    assert "pdf_oxide" not in str(found["extractor"])
     assert found["pages"] == 60
-    assert (str(found["left"]).split()[0], found["left_because"]) == ("pypdfium2", "SIGSEGV")
+    assert (str(found["left"]).split()[0], found["left_because"]) == (broken, "SIGSEGV")
 
 
 @pytest.mark.parametrize(
@@ -190,17 +196,17 @@ def test_the_program_needs_no_package_of_a_service() -> None:
 @pytest.mark.parametrize(
     ("endings", "reader", "words"),
     [
-        ([Killed("SIGKILL"), Crashed("SIGSEGV")], "pypdf", ""),
-        ([Crashed("SIGSEGV"), Killed("SIGKILL")], "pypdf", ""),
+        ([Killed("SIGKILL"), Crashed("SIGSEGV")], "pypdfium2", ""),
+        ([Crashed("SIGSEGV"), Killed("SIGKILL"), Crashed("SIGSEGV")], "pypdf", ""),
         ([Killed("SIGKILL"), Killed("SIGKILL")], "", "killed twice"),
-        ([Killed("SIGKILL"), Crashed("SIGSEGV"), Killed("SIGKILL")], "pypdf", "killed twice"),
-        ([Killed("SIGKILL"), Crashed("SIGSEGV"), Crashed("SIGABRT")], "pypdf", "SIGABRT"),
+        ([Killed("SIGKILL"), Crashed("SIGSEGV"), Killed("SIGKILL")], "pypdfium2", "killed twice"),
+        ([Killed("SIGKILL"), *[Crashed("SIGSEGV")] * 2, Crashed("SIGABRT")], "pypdf", "SIGABRT"),
     ],
 )
 async def test_a_kill_and_a_crash_have_tries_of_their_own(
     monkeypatch: pytest.MonkeyPatch, sandbox: Sandbox, tmp_path: Path, endings: list[Exception], reader: str, words: str
 ) -> None:
-    """A process that was killed is started once more, and the second reader still has its turn."""
+    """A process that was killed is started once more, and the other readers still have their turns."""
     left, asked = list(endings), []
 
     async def end(warm: object, command: Command, *others: object) -> dict[str, object]:
