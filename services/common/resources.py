@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import copy
 import hashlib
 import json
 import secrets
@@ -169,6 +168,9 @@ class Resources:
         """Change resources that were read, as `change` does each; return them as they are now, in their order.
 
         Those that are gone meanwhile are left out. No user's field may change, and no listener is called.
+
+        Args:
+            docs: they are changed in place.
         """
         wanted = await asyncio.to_thread(_mutated, docs, mutate)
         stored = {doc["_id"]: doc for doc in await self.collection.replace_many(wanted)}
@@ -218,11 +220,10 @@ def _new(name: str, fields: Document, now: float, creator: str, request: Documen
     }
 
 
-def _mutated(docs: Sequence[Document], mutate: Mutate) -> list[Document]:
-    found = copy.deepcopy(list(docs))
-    for doc in found:
+def _mutated(docs: Sequence[Document], mutate: Mutate) -> Sequence[Document]:
+    for doc in docs:
         mutate(doc)
-    return found
+    return docs
 
 
 def add_event(doc: Document, event: str, now: float, revision: int = 0) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 
 import grpc
@@ -44,6 +45,11 @@ _OPTIONS = (
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.max_connection_age_ms", 600_000),
 )
+
+
+SWITCH_SECONDS = 0.0005
+"""How long a thread may hold the interpreter while others wait, in place of 5 ms: the event loop lets go of it with
+each message that it sends, and would wait so long each time while a thread checks replies or reads documents."""
 
 
 class Program:
@@ -100,6 +106,7 @@ async def running(
         Unavailable: the port is taken.
         FineTuneFlowError: a store cannot be opened.
     """
+    sys.setswitchinterval(SWITCH_SECONDS)
     async with contextlib.AsyncExitStack() as stack:
         secrets = Secrets(config.state / "secrets")
         signer = Signer(own_key(config, secrets))

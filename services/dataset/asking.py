@@ -51,14 +51,14 @@ class Asker:
 
     async def answer(self, call: Call) -> Document:
         """Return the record of a planned call; see ask."""
-        return await self.ask(
-            call.id,
-            call.messages,
-            call.schema,
-            temperature=self._spec["temperature"],
-            max_tokens=self._spec["max_tokens"],
-            seed=self._spec["seed"] + call.index,
-        )
+        if known := await self._spending.known(call.id):
+            return known
+        async with self._unrecorded:
+            # Not before: a thousand calls may wait for their turn, and what they say is as long as their chunks.
+            messages, schema = call.messages, call.schema
+            temperature, most = self._spec["temperature"], self._spec["max_tokens"]
+            seed = self._spec["seed"] + call.index
+            return await self._made(call.id, messages, schema, temperature=temperature, max_tokens=most, seed=seed)
 
     async def ask(
         self,
@@ -82,24 +82,36 @@ class Asker:
         """
         if known := await self._spending.known(id):
             return known
-        prices = self._spending.prices(purpose(id))
         async with self._unrecorded:
-            worst = most_prompt_tokens(messages), max_tokens
-            reserved = await self._spending.reserved(prices.amount(*worst))
-            used: tuple[float, float] = (0, 0)
-            try:
-                began = time.monotonic()
-                reply = await self._client.complete(
-                    messages, schema, temperature=temperature, max_tokens=max_tokens, seed=seed, patience=self._patience
-                )
-                prompt, completion = _charge(reply, worst)
-                used = prompt + reply.late * worst[0], completion
-                size = sum(len(m["content"].encode()) for m in messages)
-                spending, seconds = self._spending, time.monotonic() - began
-                record = await spending.calls.record(spending.uid, id, reply, seconds, used, size)
-            finally:
-                self._spending.settle(reserved, prices.amount(*used))
-        self._spending.count(id, record)
+            return await self._made(id, messages, schema, temperature=temperature, max_tokens=max_tokens, seed=seed)
+
+    async def _made(
+        self,
+        id: str,
+        messages: Sequence[dict[str, str]],
+        schema: dict[str, Any],
+        *,
+        temperature: float,
+        max_tokens: int,
+        seed: int,
+    ) -> Document:
+        """Make a call within the budget, and record its answer."""
+        prices, spending = self._spending.prices(purpose(id)), self._spending
+        worst = most_prompt_tokens(messages), max_tokens
+        reserved = await spending.reserved(prices.amount(*worst))
+        used: tuple[float, float] = (0, 0)
+        try:
+            began = time.monotonic()
+            reply = await self._client.complete(
+                messages, schema, temperature=temperature, max_tokens=max_tokens, seed=seed, patience=self._patience
+            )
+            prompt, completion = _charge(reply, worst)
+            used = prompt + reply.late * worst[0], completion
+            size, seconds = sum(len(m["content"].encode()) for m in messages), time.monotonic() - began
+            record = await spending.calls.record(spending.uid, id, reply, seconds, used, size)
+        finally:
+            spending.settle(reserved, prices.amount(*used))
+        spending.count(id, record)
         return record
 
 

@@ -22,6 +22,8 @@ _LIKE_A_TEXT = "x" * 90
 """As long as prompts and responses mostly are: what is asked about an example that is not there yet."""
 _SAMPLE = 200
 """Calls whose chunks say how much a judge is shown."""
+_MEASURED = 1000
+"""Calls whose length is measured at most, spread over the plan; of fewer all."""
 _DATASETS = 20
 """Earlier datasets of an endpoint, the newest first, that its speed is taken from."""
 
@@ -58,7 +60,8 @@ class Estimator:
         wanted = [n for n in (spec["max_examples"], spec.get("accepted_examples", 0)) if n]
         if spec.get("accepted_examples"):
             most = max(most, await asyncio.to_thread(make.most, spec))
-        size = await asyncio.to_thread(_mean_bytes, (call.messages for call in planned.calls))
+        asked = planned.calls[:: 1 + len(planned.calls) // _MEASURED]
+        size = await asyncio.to_thread(_mean_bytes, (call.messages for call in asked))
         expected = Expected((min([most, *wanted]), most), size, prices(endpoint), history)
         shown = await asyncio.to_thread(_judged_bytes, planned.calls[:_SAMPLE]) if spec.get("judge") else 0.0
         judging = await self._further(spec.get("judge"), JUDGED, expected.calls, shown, others)

@@ -54,7 +54,7 @@ class Gates:
         if self._compares(verdict, call):
             verdict = gate(verdict, call.source, self._spec.get("min_grounding", LEAST))
         policy, canaries = self._spec.get("pii_policy", {}), self._spec.get("canaries", [])
-        return screen(verdict, call.source, call.messages, policy, canaries)
+        return screen(verdict, call.source, [call.system], policy, canaries)
 
     def _compares(self, verdict: Verdict, call: Call) -> bool:
         """Whether the answer is to be in the words of its evidence."""

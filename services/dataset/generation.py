@@ -39,7 +39,8 @@ from services.dataset.tally import Tally
 
 TELL_SECONDS = 0.4
 ACCEPTED = "ACCEPTED_REACHED"
-MOST_WRITING = 64
+MOST_WRITING = 16
+"""Batches of examples that are being stored."""
 MAX_AHEAD = 4
 """Replies waiting to be judged, per call in flight: bounds the memory when an early call is slow."""
 
@@ -148,7 +149,7 @@ class _Run:
         self._earlier = float(claim.doc["usage"]["seconds"])
         self._told = 0.0
         self._known: set[str] = set()
-        self._writing: set[asyncio.Task[Document]] = set()
+        self._writing: set[asyncio.Task[None]] = set()
         self.tally = Tally(planned)
         self.stop_reason = ""
 
@@ -228,18 +229,17 @@ class _Run:
         # One way to a thread and back for many of them: that may take longer than judging one.
         vectors = {id: await self._assessor.recalled(example) for id, example in known.items() if example}
         verdicts = await asyncio.to_thread(self._verdicts, answered, known, vectors)
+        made = []
         for answer, verdict in zip(answered, verdicts, strict=True):
             if example := known.get(answer.call.id):
                 self.tally.note(example)
                 continue
-            version = self._plan.template.version
-            add = self._examples.add(self._claim.doc, answer.call, verdict, answer.reply, version, self._asker.llm)
-            # Stored side by side, so that many are committed at once; `_tell` counts none before it is stored.
+            made.append((answer.call, verdict, answer.reply))
+            self.tally.judge(verdict)
+        if made:
+            add = self._examples.add(self._claim.doc, made, self._plan.template.version, self._asker.llm)
+            # Stored while others are judged; `_tell` counts none before it is stored.
             self._writing.add(asyncio.create_task(add))
-            flags = list(verdict.flags)
-            self.tally.note(
-                {"delete_time": None, "accepted": verdict.accepted, "drop_reason": verdict.drop_reason, "flags": flags}
-            )
         if len(self._writing) >= MOST_WRITING:
             await self._written()
 

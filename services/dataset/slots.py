@@ -14,18 +14,19 @@ from services.dataset.core.pace import Pace
 class Slot:
     """One call's right to be in flight; it says what came of it."""
 
-    def __init__(self, pace: Pace, at_once: int) -> None:
-        self._pace = pace
-        self._at_once = at_once
+    def __init__(self, slots: Slots) -> None:
+        self._slots = slots
+        self._at_once = slots.in_flight
         self._began = time.monotonic()
 
     def answered(self) -> None:
         """The server answered."""
-        self._pace.answered(self._at_once)
+        self._slots.pace.answered(max(self._at_once, self._slots.in_flight))
 
     def refused(self, retry_after: float, late: bool) -> None:
         """The server had no room, or was too late."""
-        self._pace.refused(time.monotonic(), self._began, self._at_once, retry_after, late)
+        slots = self._slots
+        slots.pace.refused(time.monotonic(), self._began, slots.in_flight, retry_after, late)
 
 
 class Slots:
@@ -61,7 +62,7 @@ class Slots:
         """Hold a slot for a call."""
         await self._taken()
         try:
-            yield Slot(self.pace, self.in_flight)
+            yield Slot(self)
         finally:
             self.in_flight -= 1
             self._wake()

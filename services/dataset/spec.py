@@ -99,6 +99,11 @@ class Call:
         return self.template.messages(self.source, self.passage, self.aim)
 
     @property
+    def system(self) -> dict[str, str]:
+        """The first of its messages."""
+        return self.template.system_message(self.aim)
+
+    @property
     def schema(self) -> dict[str, Any]:
         """What the server is asked to keep the reply to; narrower than what is accepted."""
         return self.template.schema_for(self.source, self.passage, self.aim)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
+from itertools import starmap
 from typing import Any
 
 from services.common import ids
@@ -119,22 +120,23 @@ class Examples:
         return await self.resources.collection.get(_name(dataset, call))
 
     async def add(
-        self, dataset: Document, call: Call, verdict: Verdict, reply: Document, version: str, llm: str
-    ) -> Document:
-        """Keep what the checks said of a call's reply. Repeating it returns what is there."""
-        fields = {
-            **describe(call, verdict, version.partition("/")[0]),
-            "parent": dataset["_id"],
-            "dataset_uid": dataset["uid"],
-            "call_index": call.index,
-            "prompt_version": version,
-            "llm": llm,
-            "reply_tokens": reply["completion_tokens"],
-        }
-        try:
-            return await self.resources.create(_name(dataset, call), fields, creator=dataset["creator"])
-        except AlreadyExists:
-            return await self.resources.collection.get(_name(dataset, call)) or fields
+        self, dataset: Document, judged: Sequence[tuple[Call, Verdict, Document]], version: str, llm: str
+    ) -> None:
+        """Keep what the checks said of some calls' replies, in their order. What is there already stays as it is."""
+
+        def entry(call: Call, verdict: Verdict, reply: Document) -> tuple[str, Document]:
+            fields = {
+                **describe(call, verdict, version.partition("/")[0]),
+                "parent": dataset["_id"],
+                "dataset_uid": dataset["uid"],
+                "call_index": call.index,
+                "prompt_version": version,
+                "llm": llm,
+                "reply_tokens": reply["completion_tokens"],
+            }
+            return _name(dataset, call), fields
+
+        await self.resources.create_many(starmap(entry, judged), creator=dataset["creator"])
 
     async def keep_only(self, dataset: Document, calls: Sequence[Call]) -> set[str]:
         """Remove the examples of calls that are no longer in the plan, as after a file was cut anew, or were refused.

@@ -6,6 +6,7 @@ from collections import Counter
 
 from services.common.documents.port import Document
 from services.common.protoform import count_to_document
+from services.dataset.core.example import Verdict
 from services.dataset.core.ledger import UNREADABLE
 from services.dataset.core.masking import WITHHELD
 from services.dataset.spec import Plan
@@ -22,8 +23,13 @@ class Tally:
         self.judged = 0
         self.accepted = 0
 
+    def judge(self, verdict: Verdict) -> None:
+        """Count a reply that was judged now."""
+        told = {"accepted": verdict.accepted, "drop_reason": verdict.drop_reason, "flags": verdict.flags}
+        self.note({**told, "delete_time": None})
+
     def note(self, example: Document) -> None:
-        """Count one judged reply."""
+        """Count one judged reply by its example."""
         self.judged += 1
         if example["delete_time"] is not None:
             self.dropped["DELETED_BY_REVIEW"] += 1

@@ -32,6 +32,8 @@ from tests.fakes.ingest import library
 
 AT_ONCE = 256
 PER_CHUNK = 3
+CHUNKS = 20
+"""Of each document."""
 BUSY = b"HTTP/1.1 429 Busy\r\nretry-after: 0.05\r\ncontent-length: 2\r\n\r\n{}"
 SPREAD = 0.1
 """How far a call's latency is from the mean at most, as a share of it."""
@@ -141,7 +143,9 @@ async def bare(url: str, calls: int) -> float:
 async def service(url: str, calls: int, folder: Path) -> tuple[dataset_pb2.Dataset, float, float, float]:
     """Generate a dataset; return it, the CPU seconds, and the memory in MB before and at most."""
     process = psutil.Process()
-    async with dataset_service(folder, None, library(-(-calls // PER_CHUNK // 3), 3)) as (stub, _):
+    documents = library(-(-calls // PER_CHUNK // CHUNKS), CHUNKS)
+    documents.page = 200
+    async with dataset_service(folder, None, documents) as (stub, _):
         made = endpoint(_Url(url), max_concurrency=AT_ONCE, timeout_seconds=60)  # type: ignore[arg-type]  # its URL is all that is asked
         await stub.CreateLlmEndpoint(made)
         before = most = process.memory_info().rss / 1e6

@@ -45,6 +45,8 @@ class Ingest:
     files: dict[str, list[str]] = field(default_factory=dict)
     project: str = "projects/p"
     language: str = ""
+    page: int = 2
+    """Most of a list that one answer has: few, so that paging is met."""
 
     def compose(self, runtime: Runtime) -> Service:
         """Return the service."""
@@ -123,8 +125,9 @@ class _Ingest(ingest_service_pb2_grpc.IngestServiceServicer):
         return self._ingest.file(request.name)
 
     async def ListFiles(self, request: Any, context: Any) -> pb.ListFilesResponse:
-        """Return a page of files; small ones, so that paging is met."""
-        names, token = _page(sorted(self._ingest.files), min(request.page_size, 2), request.page_token)
+        """Return a page of files."""
+        size = min(request.page_size, self._ingest.page)
+        names, token = _page(sorted(self._ingest.files), size, request.page_token)
         return pb.ListFilesResponse(files=[self._ingest.file(n) for n in names], next_page_token=token)
 
     async def ListChunks(self, request: Any, context: Any) -> pb.ListChunksResponse:
@@ -132,5 +135,6 @@ class _Ingest(ingest_service_pb2_grpc.IngestServiceServicer):
         self._ingest.file(request.parent)
         if not self._ingest.files[request.parent]:
             raise NotReady(f"{request.parent} has not been chunked.", reason="NOT_CHUNKED")
-        chunks, token = _page(self._ingest.chunks(request.parent), min(request.page_size, 2), request.page_token)
+        size = min(request.page_size, self._ingest.page)
+        chunks, token = _page(self._ingest.chunks(request.parent), size, request.page_token)
         return pb.ListChunksResponse(chunks=chunks, next_page_token=token)

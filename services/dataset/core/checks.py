@@ -198,7 +198,7 @@ def of_prompt(prompt: str, response: str, place: tuple[int, int], source: Source
         return "UNCLEAR_SUBJECT", prompt[:200]
     bare = normalise(prompt).text.rstrip("?. ")
     for sentence in _SENTENCE.split(source.text):
-        if fuzz.ratio(bare, normalise(sentence).text.rstrip("?. ")) >= COPIED_SHARE:
+        if fuzz.ratio(bare, normalise(sentence).text.rstrip("?. "), score_cutoff=COPIED_SHARE) >= COPIED_SHARE:
             return "QUESTION_COPIES_TEXT", sentence[:200]
     return "", ""
 

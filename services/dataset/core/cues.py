@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 GAP = "___"
 
@@ -95,6 +96,7 @@ class Cue:
     gapped: str
 
 
+@lru_cache(maxsize=1024)
 def cue(sentence: str) -> Cue | None:
     """Return what to ask a sentence for, the same for the same sentence; None if no rule fits."""
     sentence = " ".join(sentence.split())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 
@@ -52,8 +53,7 @@ class Source:
     @property
     def topic(self) -> str:
         """What the chunk is about, on one line: the headings above it, or else its file's name as words."""
-        stem = self.file_name.rpartition(".")[0] or self.file_name
-        return " ".join(" > ".join(self.context).split()) or " ".join(re.split(r"[\s_-]+", stem)).strip()
+        return _topic(self.file_name, self.context)
 
     def in_document(self, start: int, end: int) -> tuple[int, int]:
         """Return the span of the extracted text that holds a range of the chunk's text."""
@@ -87,6 +87,12 @@ class Source:
         """Return the place in the source of a position of the extracted text."""
         before = [p for p in self.places if p["span"]["start"] <= position]
         return before[-1] if before else (self.places[0] if self.places else None)
+
+
+@lru_cache(maxsize=256)
+def _topic(file_name: str, context: tuple[str, ...]) -> str:
+    stem = file_name.rpartition(".")[0] or file_name
+    return " ".join(" > ".join(context).split()) or " ".join(re.split(r"[\s_-]+", stem)).strip()
 
 
 @dataclass(frozen=True)

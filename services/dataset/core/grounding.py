@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 from rapidfuzz import fuzz
 
@@ -80,20 +81,22 @@ def _contradiction(response: str, evidence: str, around: str, prompt: str, whole
     if said := _strange_run(response, stems(whole) | stems(prompt)):
         return "added: " + said
     told, quoted = _flat(response), _sentence_of(response, evidence, around)
+    flat = _flat(quoted)
     if _alike(told, quoted) and _negates(response) != _negates(quoted):
         return "says the opposite of: " + quoted[:170]
-    if fuzz.token_sort_ratio(told, _flat(quoted)) >= SAME_WORDS and fuzz.ratio(told, _flat(quoted)) < SHUFFLED:
+    if fuzz.token_sort_ratio(told, flat) >= SAME_WORDS and fuzz.ratio(told, flat) < SHUFFLED:
         return "the same words in another order: " + quoted[:160]
     strange = numbers(response) - known_numbers(f"{around} {prompt}")
     if not _german(whole):
         strange |= capitalised(response) - words(f"{around} {prompt}")
     if strange:
         return "not near the evidence: " + ", ".join(sorted(strange))[:160]
-    if moved := _misplaced(response, around) or _exchanged(told, _flat(quoted)):
+    if moved := _misplaced(response, around) or _exchanged(told, flat):
         return f"{moved} stands beside other words in: " + around[:150]
     return ""
 
 
+@lru_cache(maxsize=64)
 def _german(text: str) -> bool:
     """Whether a text seems to be in the one large language that writes its nouns like names."""
     return len(_GERMAN.findall(text)) > 0.04 * len(text.split())

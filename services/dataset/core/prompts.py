@@ -108,9 +108,12 @@ class Template:
             for shot in self.shots
             for role, text in zip(("user", "assistant"), shot, strict=True)
         ]
-        constant = {name: aim.values[name] for name in PER_DATASET}
-        system = _filled(self.system, constant)
-        return [{"role": "system", "content": system}, *shots, {"role": "user", "content": user}]
+        return [self.system_message(aim), *shots, {"role": "user", "content": user}]
+
+    def system_message(self, aim: Aim) -> dict[str, str]:
+        """Return the first message of every call."""
+        values = aim.values
+        return {"role": "system", "content": _filled(self.system, {name: values[name] for name in PER_DATASET})}
 
     def schema_for(self, source: Source, passage: Passage, aim: Aim = Aim()) -> dict[str, Any]:  # noqa: B008 - frozen
         """Return the schema for one call, narrower than what is accepted, so that a server that keeps to it does well:

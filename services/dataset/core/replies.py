@@ -34,6 +34,8 @@ _CLOSED = ("}", '"', "'", "”", ",", "]")
 _SENTENCE_END = (".", "!", "?", '"', "”", "'", ")", "%", "。", "！", "？")
 _COMMENT = re.compile(r"(^|[{\[,])[ \t]*(?://|#)[^\n\"]*$|/\*[^*\"]*\*/", re.MULTILINE)
 _HALF = re.compile("[\ud800-\udfff]")
+_OF_OBJECTS = frozenset(("type", "properties", "required", "additionalProperties"))
+_OF_TEXTS = frozenset(("type", "minLength", "maxLength", "description", "title"))
 
 
 class _Number(str):
@@ -69,6 +71,8 @@ def parse(reply: str, schema: dict[str, Any]) -> tuple[dict[str, Any] | None, st
             found = _fit(candidate, schema)
             if repaired and not found:
                 continue
+            if _plainly_right(found, schema):
+                return _whole(found, schema)
             wrong = next(iter(_validator(json.dumps(schema)).iter_errors(found)), None)
             if wrong is None:
                 return _whole(found, schema)
@@ -78,6 +82,23 @@ def parse(reply: str, schema: dict[str, Any]) -> tuple[dict[str, Any] | None, st
     if thoughts.refuses(text):
         return None, "REFUSAL", text[:200]
     return (None, "TRUNCATED", text[-200:]) if _open(text) else (None, "INVALID_JSON", text[:200])
+
+
+def _plainly_right(found: dict[str, Any], schema: dict[str, Any]) -> bool:
+    """Whether a schema that asks for texts alone takes an object: most do, and the validator takes ten times as long.
+
+    Args:
+        found: an object without any field that the schema does not name.
+    """
+    rules = schema["properties"]
+    odd = schema.keys() - _OF_OBJECTS or schema.get("type", "object") != "object"
+    if odd or any(r.keys() - _OF_TEXTS or r.get("type") != "string" for r in rules.values()):
+        return False
+    return all(name in found for name in schema.get("required", ())) and all(
+        isinstance(text, str)
+        and rules[name].get("minLength", 0) <= len(text) <= rules[name].get("maxLength", len(text))
+        for name, text in found.items()
+    )
 
 
 @lru_cache(maxsize=64)
@@ -90,7 +111,8 @@ def _whole(found: dict[str, Any], schema: dict[str, Any]) -> tuple[dict[str, Any
     """Refuse an object with a text that was cut, or that holds half a character."""
     if full := _stopped_at_limit(found, schema):
         return None, "TRUNCATED", full[-200:]
-    if _HALF.search(json.dumps(found, ensure_ascii=False)):
+    texts = all(isinstance(value, str) for value in found.values())
+    if _HALF.search("".join(found.values()) if texts else json.dumps(found, ensure_ascii=False)):
         return None, "INVALID_JSON", "half of a surrogate pair"
     return found, "", ""
 

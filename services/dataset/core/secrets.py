@@ -55,6 +55,8 @@ _NAMED = re.compile(
 )
 
 
+_LONG = re.compile(r"[\w.:+/=-]{15}")
+"""What every key with a prefix of its own has, and prose seldom: looking for this first takes a tenth of the time."""
 _CALLED = ("key", "secret", "token", "passw", "kennwort", "pwd", "credential", "bearer")
 """What _NAMED needs one of: looking for these first takes a tenth of its time."""
 
@@ -88,11 +90,15 @@ def _jwt(text: str) -> bool:
 
 
 def _aws(text: str) -> Iterator[tuple[int, int]]:
+    if not _LONG.search(text):
+        return
     yield from (m.span() for m in _AWS.finditer(text))
     yield from (m.span(1) for m in _AWS_SECRET.finditer(text))
 
 
 def _api(text: str) -> Iterator[tuple[int, int]]:
+    if not _LONG.search(text):
+        return
     yield from (m.span() for m in _SLACK_HOOK.finditer(text))
     # A prefix alone is no proof: sk-learn-contributors-and-others is none.
     yield from (m.span() for m in _API.finditer(text) if entropy(m.group()) >= 3 and re.search(r"\d", m.group()))
@@ -114,7 +120,7 @@ FINDERS: tuple[tuple[str, Callable[[str], Iterator[tuple[int, int]]]], ...] = (
     ("PRIVATE_KEY", lambda text: (m.span() for m in _PRIVATE.finditer(text))),
     ("JWT", lambda text: (m.span() for m in _JWT.finditer(text) if _jwt(m.group()))),
     ("AWS_KEY", _aws),
-    ("URL_CREDENTIALS", lambda text: (m.span() for m in _URL.finditer(text))),
+    ("URL_CREDENTIALS", lambda text: (m.span() for m in _URL.finditer(text)) if "://" in text else iter(())),
     ("API_KEY", _api),
     ("SECRET", _named),
 )
