@@ -4,7 +4,7 @@ Four kinds of caller, each with a bearer token:
 
     user      a person or a program: a random token from a file or a Secret     all methods but the worker contract
     service   one service calling another: signed, or of a ServiceAccount       as a user
-    launch    a Job that was just started: signed, for one piece of work        BeginAttempt of that work
+    launch    a Job that was just started: signed, for one piece of work        BeginAttempt of that work, or its chat
     attempt   a trainer at work: signed, for one attempt of one piece of work    the rest of the worker contract
 
 Signed tokens are HMAC-SHA256 over their content with a key that a service's replicas share. Other issuers plug in as
@@ -28,6 +28,7 @@ from services.common.errors import PermissionDenied, Unauthenticated
 Kind = Literal["user", "service", "launch", "attempt"]
 
 WORKER_SERVICE = "/finetuneflow.common.v1.WorkerService/"
+CHAT_WORKER_SERVICE = "/finetuneflow.training.v1.ChatWorkerService/"
 OPEN_METHODS = ("/grpc.health.v1.Health/",)
 _PREFIX = "ftf1."
 
@@ -179,7 +180,7 @@ class Authenticator:
         Raises:
             PermissionDenied: a good token, but not for this method.
         """
-        if method == WORKER_SERVICE + "BeginAttempt":
+        if method == WORKER_SERVICE + "BeginAttempt" or method.startswith(CHAT_WORKER_SERVICE):
             allowed = principal.kind == "launch"
         elif method.startswith(WORKER_SERVICE):
             allowed = principal.kind == "attempt"

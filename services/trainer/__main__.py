@@ -1,4 +1,4 @@
-"""python -m services.trainer train|export; the environment says for which work, see config.py."""
+"""python -m services.trainer train|export|chat; the environment says for which work, see config.py."""
 
 from __future__ import annotations
 

@@ -59,9 +59,9 @@ _PERMANENT = (3, 9)
 
 
 def main(arguments: list[str]) -> int:
-    """Run one subcommand, "train" or "export", with the environment's launch; return the exit code."""
-    if len(arguments) != 1 or arguments[0] not in _SPECS:
-        sys.stderr.write("usage: python -m services.trainer train|export\n")
+    """Run one subcommand, "train", "export" or "chat", with the environment's launch; return the exit code."""
+    if len(arguments) != 1 or arguments[0] not in (*_SPECS, "chat"):
+        sys.stderr.write("usage: python -m services.trainer train|export|chat\n")
         return EXIT_NEVER
     try:
         launch = read_launch(os.environ)
@@ -74,6 +74,10 @@ def main(arguments: list[str]) -> int:
     lines = Log([launch.token, os.environ.get("HF_TOKEN", "")])
     place = read_place(os.environ)
     lines.start(place.rank if place else 0)
+    if arguments[0] == "chat":
+        from services.trainer.chat import chat
+
+        return chat(launch, Patience())
     if place is not None:
         return _take_place(arguments[0], launch, place, lines)
     if group.size > 1 and arguments[0] == "train":

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from finetuneflow.common.v1 import artifact_pb2
-from finetuneflow.training.v1 import run_pb2
+from finetuneflow.training.v1 import config_pb2, run_pb2
 from services.common.chat.encode import Encoded, Encoder, Mask, measure, require_supervision
 from services.common.chat.rows import TRAIN, Row, of_split, read_rows, require_objective
 from services.common.errors import FineTuneFlowError, NotReady
@@ -144,14 +144,14 @@ def _load(attempt: Attempt, spec: run_pb2.TrainSpec, source: Source, fetched: Se
     attempt.orders.check()
     prepared = prepare(attempt, spec, tokenizer, rows)
     attempt.orders.check()
-    model = _model(source, spec)
+    model = base_model(source, spec.config)
     return Loaded(source, tokenizer, prepared, model, resume, best)
 
 
-def _model(source: Source, spec: run_pb2.TrainSpec) -> Any:
+def base_model(source: Source, config: config_pb2.TrainingConfig) -> Any:
     """Load the base model. Weights that are trained are kept in float32: bfloat16 would swallow small changes."""
-    dtype = dtype_for(setting(spec.config, "bf16") and not is_full(spec.config))
-    return load_quantised(source, dtype) if is_quantised(spec.config) else load_model(source, dtype)
+    dtype = dtype_for(setting(config, "bf16") and not is_full(config))
+    return load_quantised(source, dtype) if is_quantised(config) else load_model(source, dtype)
 
 
 def prepare(attempt: Attempt, spec: run_pb2.TrainSpec, tokenizer: Any, rows: list[Row]) -> Prepared:
@@ -187,7 +187,7 @@ def _train(attempt: Attempt, spec: run_pb2.TrainSpec, loaded: Loaded) -> Any:
             config=spec.config,
             folder=attempt.folder / "checkpoints",
             base_name=loaded.source.name,
-            load_base=lambda: _model(loaded.source, spec),
+            load_base=lambda: base_model(loaded.source, spec.config),
             weights_folder=lambda: local_folder(loaded.source, loaded=True),
             resume=loaded.resume,
             reporter=attempt.reporter,

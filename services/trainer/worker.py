@@ -23,7 +23,7 @@ CALL_SECONDS = 60.0
 _HASHED_PER_SECOND = 20_000_000
 """Bytes that the service hashes in a second at the least, while it checks announced files before it answers."""
 
-_OPTIONS = (
+OPTIONS = (
     ("grpc.enable_http_proxy", 0),
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
@@ -71,7 +71,7 @@ class Worker:
         self._launch = launch
         self._patience = patience
         self._superseded = superseded
-        self._channel = grpc.insecure_channel(launch.address, options=_OPTIONS)
+        self._channel = grpc.insecure_channel(launch.address, options=OPTIONS)
         self._stub = worker_service_pb2_grpc.WorkerServiceStub(self._channel)
         self._token = ""
 

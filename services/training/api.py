@@ -9,7 +9,12 @@ from dataclasses import asdict
 from google.protobuf.json_format import ParseDict
 
 from finetuneflow.common.v1 import worker_service_pb2
-from finetuneflow.training.v1 import run_pb2, training_service_pb2_grpc
+from finetuneflow.training.v1 import (
+    chat_worker_service_pb2,
+    chat_worker_service_pb2_grpc,
+    run_pb2,
+    training_service_pb2_grpc,
+)
 from finetuneflow.training.v1 import training_service_pb2 as pb
 from services.common import ids
 from services.common.auth import current_principal
@@ -22,6 +27,7 @@ from services.common.jobwork.orphans import Orphan
 from services.common.jobwork.reports import ReportStore
 from services.common.objects.port import Objects
 from services.common.protoform import artifact_to_proto, meta_to_proto, timestamp, work_to_proto
+from services.training.chats import Chats
 from services.training.service import RUN, Training, config_to_proto, resources_of, resources_to_proto
 
 _LOG_LINE = re.compile(r"(\d{4}-\d\d-\d\dT\S+) (DEBUG|INFO|WARNING|ERROR|CRITICAL) +(.*)")
@@ -37,12 +43,14 @@ class TrainingApi(training_service_pb2_grpc.TrainingServiceServicer):
         reports: ReportStore,
         objects: Objects,
         orphans: Callable[[], Awaitable[list[Orphan]]],
+        chats: Chats,
     ) -> None:
         self._training = training
         self._follower = follower
         self._reports = reports
         self._objects = objects
         self._orphans = orphans
+        self._chats = chats
 
     async def _run(self, doc: Document) -> run_pb2.Run:
         return to_proto(doc, await self._reports.last_seq(doc, doc["work"]["attempt"]) if doc["uid"] else 0)
@@ -128,6 +136,32 @@ class TrainingApi(training_service_pb2_grpc.TrainingServiceServicer):
             raise NotFound(f'{request.name} has no artifact "{request.filename[:200]}". It has: {names}.')
         async for data in self._objects.get(key):
             yield pb.DownloadRunArtifactResponse(data=data)
+
+    async def Generate(self, request: pb.GenerateRequest, context: Context) -> AsyncIterator[pb.GenerateResponse]:
+        """Send the answers of a run's models."""
+        ids.parse_name(request.name, RUN)
+        async for update in self._chats.generate(request):
+            yield update
+
+    async def UnloadRun(self, request: pb.UnloadRunRequest, context: Context) -> pb.UnloadRunResponse:
+        """Let a run's models go."""
+        ids.parse_name(request.name, RUN)
+        await self._chats.unload(request.name)
+        return pb.UnloadRunResponse()
+
+
+class ChatWorkerApi(chat_worker_service_pb2_grpc.ChatWorkerServiceServicer):
+    """ChatWorkerService."""
+
+    def __init__(self, chats: Chats) -> None:
+        self._chats = chats
+
+    async def Converse(
+        self, request_iterator: AsyncIterator[chat_worker_service_pb2.ConverseRequest], context: Context
+    ) -> AsyncIterator[chat_worker_service_pb2.ConverseResponse]:
+        """Send a process its orders and take in what it says."""
+        async for order in self._chats.converse(request_iterator):
+            yield order
 
 
 def to_proto(doc: Document, last_seq: int) -> run_pb2.Run:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import grpc
+
 from finetuneflow.common.v1 import event_pb2
-from finetuneflow.training.v1 import run_pb2, training_service_pb2_grpc
+from finetuneflow.training.v1 import chat_worker_service_pb2_grpc, run_pb2, training_service_pb2_grpc
+from services.common.documents.port import Document
 from services.common.jobwork import reports as report_store
 from services.common.jobwork.follow import Follower
 from services.common.jobwork.host import Host, Kind
@@ -15,7 +18,8 @@ from services.common.jobwork.reports import ReportStore
 from services.common.outbox import Outbox
 from services.common.resources import INDEXES, Resources
 from services.common.runtime import Runtime, Service
-from services.training.api import TrainingApi
+from services.training.api import ChatWorkerApi, TrainingApi
+from services.training.chats import Chats
 from services.training.peers import GrpcDatasets, GrpcHardware
 from services.training.service import RUN, Training, resources_of
 
@@ -31,7 +35,41 @@ def compose(runtime: Runtime) -> Service:
     runs = Resources(runtime.documents.collection("runs", (*INDEXES, *PACKING)), "run", clock)
     reports = ReportStore(runtime.documents.collection("reports", report_store.INDEXES), objects)
     training = Training(runs, objects, GrpcDatasets(runtime.peers), GrpcHardware(runtime.peers), jobs.check)
-    kind = Kind(
+    kind = _kind(training)
+    reconciler = Reconciler(
+        kind, runs, reports, objects, jobs, runtime.signer, runtime.address, runtime.config.sweep_seconds
+    )
+    packing = Packing(kind, runs, reports, objects, PACK_SECONDS)
+    follower = Follower(kind, runs, reports, objects, jobs, bus)
+    chats = _chats(runtime, runs)
+    api = TrainingApi(training, follower, reports, objects, lambda: find_orphans(kind, runs, jobs), chats)
+
+    async def shut_down() -> None:
+        await chats.close()
+        await reconciler.drain()
+
+    async def project_deleted(data: bytes) -> None:
+        await training.delete_project(event_pb2.Event.FromString(data).resource)
+
+    return Service(
+        name="training",
+        register=lambda server: _register(server, api, chats),
+        full_names=["finetuneflow.training.v1.TrainingService", "finetuneflow.training.v1.ChatWorkerService"],
+        tasks=[
+            reconciler.run,
+            packing.run,
+            Outbox(runs, bus, reconciler.purge).run,
+            lambda: bus.consume("training-project-deleted", ["ftf.events.project.deleted"], project_deleted),
+            *([chats.run] if chats.here else []),
+        ],
+        capabilities=[*_CAPABILITIES, *(["chat"] if chats.here else [])],
+        worker_host=Host(kind, runs, reports, objects, bus, runtime.signer),
+        shutdown=shut_down,
+    )
+
+
+def _kind(training: Training) -> Kind:
+    return Kind(
         name="run",
         pattern=RUN,
         args=("train",),
@@ -42,27 +80,18 @@ def compose(runtime: Runtime) -> Service:
         keep=lambda doc: int(doc["config"]["save_total_limit"]),
         resources=resources_of,
     )
-    reconciler = Reconciler(
-        kind, runs, reports, objects, jobs, runtime.signer, runtime.address, runtime.config.sweep_seconds
-    )
-    packing = Packing(kind, runs, reports, objects, PACK_SECONDS)
-    follower = Follower(kind, runs, reports, objects, jobs, bus)
-    api = TrainingApi(training, follower, reports, objects, lambda: find_orphans(kind, runs, jobs))
 
-    async def project_deleted(data: bytes) -> None:
-        await training.delete_project(event_pb2.Event.FromString(data).resource)
 
-    return Service(
-        name="training",
-        register=lambda server: training_service_pb2_grpc.add_TrainingServiceServicer_to_server(api, server),
-        full_names=["finetuneflow.training.v1.TrainingService"],
-        tasks=[
-            reconciler.run,
-            packing.run,
-            Outbox(runs, bus, reconciler.purge).run,
-            lambda: bus.consume("training-project-deleted", ["ftf.events.project.deleted"], project_deleted),
-        ],
-        capabilities=list(_CAPABILITIES),
-        worker_host=Host(kind, runs, reports, objects, bus, runtime.signer),
-        shutdown=reconciler.drain,
-    )
+def _chats(runtime: Runtime, runs: Resources) -> Chats:
+    here = runtime.config.jobs == "local"
+    return Chats(runs.get, _gpus, runtime.objects, runtime.jobs, runtime.signer, runtime.address, here=here)
+
+
+def _register(server: grpc.aio.Server, api: TrainingApi, chats: Chats) -> None:
+    training_service_pb2_grpc.add_TrainingServiceServicer_to_server(api, server)
+    chat_worker_service_pb2_grpc.add_ChatWorkerServiceServicer_to_server(ChatWorkerApi(chats), server)
+
+
+def _gpus(run: Document) -> int | None:
+    """Return the GPUs of a run's models: none where it asked for none, else the default."""
+    return 0 if resources_of(run).gpus == 0 else None

@@ -21,7 +21,7 @@ from finetuneflow.dataset.v1 import dataset_pb2, dataset_service_pb2, dataset_se
 from finetuneflow.export.v1 import export_pb2, export_service_pb2, export_service_pb2_grpc
 from finetuneflow.hardware.v1 import hardware_service_pb2_grpc
 from finetuneflow.ingest.v1 import chunk_pb2, ingest_service_pb2_grpc
-from finetuneflow.training.v1 import config_pb2, run_pb2, training_service_pb2, training_service_pb2_grpc
+from finetuneflow.training.v1 import chat_pb2, config_pb2, run_pb2, training_service_pb2, training_service_pb2_grpc
 from finetuneflow_client.discovery import process_start
 from services.export.attestation import Attester
 from tests.fakes.client_world import Hardware, Ingest, Server, World, abort, done, failed, found, paged, paused
@@ -210,6 +210,21 @@ class Training(training_service_pb2_grpc.TrainingServiceServicer):
         run = await found(context, self.world.runs, request.name)
         artifact = next(a for a in run.artifacts if a.filename == request.filename)
         yield training_service_pb2.DownloadRunArtifactResponse(data=self.world.content[artifact.sha256])
+
+    async def Generate(self, request: Any, context: Any) -> AsyncIterator[Any]:
+        await found(context, self.world.runs, request.name)
+        self.world.calls.append(f"Generate, kept {request.keep_seconds} s")
+        yield training_service_pb2.GenerateResponse(waiting="The models are being loaded.")
+        for said in request.conversations:
+            heard = " > ".join(message.content for message in said.messages)
+            answer = chat_pb2.ChatAnswer(side=said.side, text=f"[bold]heard\x1b[31m: {heard}", tokens=3, cut=True)
+            piece = chat_pb2.AnswerPiece(side=said.side, text=answer.text)
+            yield training_service_pb2.GenerateResponse(piece=piece)
+            yield training_service_pb2.GenerateResponse(answer=answer)
+
+    async def UnloadRun(self, request: Any, context: Any) -> Any:
+        self.world.calls.append("UnloadRun")
+        return training_service_pb2.UnloadRunResponse()
 
     def _report(self, seq: int) -> worker_service_pb2.Report:
         metrics = worker_service_pb2.MetricPoint(step=seq, total_steps=self.world.steps, values={"loss": 3.0 / seq})

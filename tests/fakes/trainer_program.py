@@ -16,6 +16,10 @@ can let it go on.
     deaf            ignore SIGTERM
     always_crash    write "boom" and exit with 7, before anything else
     error           finish with this google.rpc code and exit with 3
+    chat            "cannot": the models cannot be loaded; "dies": exit with 7 at the first question
+
+Asked as a chat's process, it answers each question with who is asked and the question, in two pieces; "go on" without
+an end, until nobody waits for it, and "refuse" not at all.
 
 Every step reports one point with loss = 1 / step and the attempt. After SIGTERM it saves a checkpoint, says so and
 exits with 143. FAKE_TRAINER_PATIENCE shortens or lengthens how long it waits for the service, in seconds (60).
@@ -38,8 +42,10 @@ from google.rpc import status_pb2
 from finetuneflow.common.v1 import artifact_pb2
 from finetuneflow.common.v1 import worker_service_pb2 as pb
 from finetuneflow.export.v1 import export_pb2
-from finetuneflow.training.v1 import run_pb2
-from services.common.errors import NotReady, Unavailable
+from finetuneflow.training.v1 import chat_pb2, chat_worker_service_pb2, run_pb2
+from services.common.errors import InvalidArgument, NotReady, Unavailable
+from services.common.statuses import to_status
+from services.trainer.chat import Line
 from services.trainer.config import (
     EXIT_DONE,
     EXIT_NEVER,
@@ -174,11 +180,47 @@ class Attempt:
         return EXIT_DONE
 
 
+def converse() -> int:
+    """Answer questions until nobody asks; return the exit code."""
+    line, plan = Line(read_launch(os.environ)), read_plan(os.environ)
+    line.spec()
+    if plan.get("chat") == "cannot":
+        line.say(0, failed=to_status(NotReady("The model is gone. Put it back.", reason="MODEL_NOT_FOUND")))
+        line.close()
+        return EXIT_NEVER
+    line.say(0, loaded=chat_worker_service_pb2.Loaded(seconds=0.1))
+    for ask in line.asks():
+        if plan.get("chat") == "dies":
+            say("out of everything")
+            os._exit(7)
+        _answer(line, ask)
+    line.close()
+    return EXIT_DONE
+
+
+def _answer(line: Line, ask: chat_worker_service_pb2.Ask) -> None:
+    for conversation in ask.conversations:
+        side, question = conversation.side, conversation.messages[-1].content
+        if question == "refuse":
+            line.say(ask.number, failed=to_status(InvalidArgument("The chat template refuses it. Change it.")))
+            return
+        while question == "go on" and not line.is_stopped(ask.number):
+            line.say(ask.number, piece=chat_pb2.AnswerPiece(side=side, text="on "))
+            time.sleep(0.02)
+        who = f"{chat_pb2.Side.Name(side)} of {len(conversation.messages)}: "
+        for text in (who, question):
+            line.say(ask.number, piece=chat_pb2.AnswerPiece(side=side, text=text))
+        most = ask.sampling.max_new_tokens
+        line.say(ask.number, answer=chat_pb2.ChatAnswer(side=side, text=who + question, tokens=most, cut=True))
+
+
 def main(kind: str) -> int:
     """Live one attempt; return the exit code."""
     if read_plan(os.environ).get("always_crash"):
         sys.stderr.write("boom\n")
         return 7
+    if kind == "chat":
+        return converse()
     try:
         return Attempt(kind).run()
     except Unavailable as error:

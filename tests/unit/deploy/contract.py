@@ -18,6 +18,7 @@ def contract() -> dict[str, str]:
             found[f"finetuneflow.{room}.v1.{name}"] = "training" if room == "common" else room
     # Trainers run inside the cluster; from outside there is no way to the worker contract.
     del found["finetuneflow.common.v1.WorkerService"]
+    del found["finetuneflow.training.v1.ChatWorkerService"]
     return found
 
 

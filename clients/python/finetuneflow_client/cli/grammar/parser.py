@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from finetuneflow_client.cli import exits
-from finetuneflow_client.cli.grammar import documents, examples, models, reviews, server, templates, transfers
+from finetuneflow_client.cli.grammar import chats, documents, examples, models, reviews, server, templates, transfers
 from finetuneflow_client.cli.grammar.command import Command
 
 COMMANDS: tuple[Command, ...] = (
@@ -21,6 +21,7 @@ COMMANDS: tuple[Command, ...] = (
     *reviews.COMMANDS,
     *transfers.COMMANDS,
     *models.COMMANDS,
+    *chats.COMMANDS,
 )
 
 _NOUNS = {
@@ -43,6 +44,7 @@ the flow, in order (another terminal runs `ftf up`):
   ftf hardware --model smollm2      what fits here, and why
   ftf train --model smollm2 --watch
   ftf report                        base model against tuned model
+  ftf chat                          ask both, side by side
   ftf export --format merged --watch
   ftf download -o model             weights, checked by hash
 

@@ -1,0 +1,39 @@
+"""Talking with what training came to."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+
+from finetuneflow_client.cli.grammar.command import Command
+
+
+def _chat(parser: ArgumentParser) -> None:
+    parser.add_argument("run", nargs="?", default="", metavar="RUN", help="its id; otherwise the newest that succeeded")
+    parser.add_argument(
+        "-m",
+        "--message",
+        action="append",
+        metavar="TEXT",
+        help="ask this and end; several are the turns of one conversation; without, it asks you",
+    )
+    parser.add_argument("--system", default="", metavar="TEXT", help="system message before all others")
+    parser.add_argument("--side", choices=("both", "base", "tuned"), default="both", help="who answers (%(default)s)")
+    parser.add_argument("--max-new-tokens", type=int, default=0, metavar="N", help="longest answer, 1 to 4096 (256)")
+    parser.add_argument(
+        "--temperature", type=float, default=0.0, metavar="X", help="spread of the answers, 0 to 2 (0: always the same)"
+    )
+    parser.add_argument(
+        "--keep", type=int, default=0, metavar="SECONDS", help="keep the models loaded after the last answer (0)"
+    )
+
+
+COMMANDS = (
+    Command(
+        "chat",
+        "Ask a run's base model and its tuned model, side by side.",
+        'ftf chat run-1 --message "What is the notice period?"',
+        "chat.chat",
+        _chat,
+        project=True,
+    ),
+)

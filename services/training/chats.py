@@ -1,0 +1,233 @@
+"""Questions to a run's base and tuned model: a process of the trainer's for each run that is asked, as a Job.
+
+It lives for as long as it is asked, and a while longer. What it holds is accounted for as any Job's: on one machine
+Jobs come one after the other, so that it waits for a training and a training waits for it, seconds at most once nobody
+asks it. Nothing of it is kept: a server that starts again ends what an earlier one left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from finetuneflow.training.v1 import chat_worker_service_pb2 as worker
+from finetuneflow.training.v1 import training_service_pb2 as pb
+from services.common import incidents
+from services.common.auth import Principal, Signer, current_principal
+from services.common.documents.port import Document
+from services.common.errors import FineTuneFlowError, NotReady, PermissionDenied
+from services.common.ids import new_id
+from services.common.jobs.port import JobRunner, JobSpec, JobStatus
+from services.common.jobs.port import Resources as Wanted
+from services.common.objects.port import Objects
+from services.common.statuses import from_status
+from services.training.chatform import ask, chat_spec, check, require_models
+from services.training.chatsession import Session
+
+log = logging.getLogger(__name__)
+
+KIND = "chat"
+LOOK_SECONDS = 1.0
+"""Between two looks at the process, while nothing is heard of it; and at those that are idle."""
+YIELD_SECONDS = 5.0
+"""After so long without a question, models make room for a Job that waits."""
+_OVER = ("SUCCEEDED", "FAILED")
+
+
+class Chats:
+    """The processes that have runs' models loaded.
+
+    Args:
+        run: returns a run's document. Raises NotFound.
+        gpus: returns how many GPUs a run asks for, None for the default.
+        address: host:port where the processes reach this service.
+        here: whether Jobs run on this machine, where they reach this very process.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[str], Awaitable[Document]],
+        gpus: Callable[[Document], int | None],
+        objects: Objects,
+        jobs: JobRunner,
+        signer: Signer,
+        address: str,
+        *,
+        here: bool,
+    ) -> None:
+        self._run = run
+        self._gpus = gpus
+        self._objects = objects
+        self._jobs = jobs
+        self._signer = signer
+        self._address = address
+        self.here = here
+        self._sessions: dict[str, Session] = {}
+
+    async def generate(self, request: pb.GenerateRequest) -> AsyncIterator[pb.GenerateResponse]:
+        """Yield why an answer waits, its pieces, and each answer.
+
+        Raises:
+            NotFound: there is no such run.
+            InvalidArgument: what is asked cannot be answered.
+            NotReady: RUN_NOT_SUCCEEDED, CHAT_NOT_HERE, CHAT_ENDED, or why the models cannot be loaded.
+        """
+        check(request)
+        run = await self._run(request.name)
+        if not self.here:
+            raise NotReady(
+                "Models answer on one machine only, under `ftf up`. Export the run, and serve it with vLLM or Ollama "
+                "as its card says.",
+                reason="CHAT_NOT_HERE",
+            )
+        require_models(run)
+        session = await self._session(run)
+        with session.used(request.keep_seconds):
+            async with session.asking:
+                async for update in self._answers(session, request):
+                    yield update
+
+    async def _answers(self, session: Session, request: pb.GenerateRequest) -> AsyncIterator[pb.GenerateResponse]:
+        number, left, told = session.next_number(), len(request.conversations), ""
+        session.order(worker.ConverseResponse(ask=ask(number, request)))
+        try:
+            while left:
+                said = await session.heard(LOOK_SECONDS if told or session.loaded else 0.0)
+                if said is None:
+                    waiting = await self._waiting(session)
+                    if waiting != told:
+                        yield pb.GenerateResponse(waiting=waiting)
+                    told = waiting
+                elif said.HasField("failed") and said.ask in (0, number):
+                    left = 0
+                    raise self._failed(session, said)
+                elif said.ask == number and said.HasField("piece"):
+                    yield pb.GenerateResponse(piece=said.piece)
+                elif said.ask == number and said.HasField("answer"):
+                    left -= 1
+                    yield pb.GenerateResponse(answer=said.answer)
+        finally:
+            if left:
+                session.order(worker.ConverseResponse(stop=number))
+
+    def _failed(self, session: Session, said: worker.ConverseRequest) -> FineTuneFlowError:
+        error = from_status(said.failed)
+        if said.ask == 0:
+            session.end(error)
+        return error
+
+    async def _waiting(self, session: Session) -> str:
+        """Return why nothing is heard. Raises what ended the session."""
+        status = await self._jobs.get(session.job)
+        if session.over is None and (status is None or status.state in _OVER):
+            lines = [line async for line in self._jobs.logs(session.job)]
+            session.end(_ended(status, lines[-1] if lines else ""))
+        if session.over is not None:
+            raise session.over
+        if status and status.state == "PENDING":
+            return status.waiting.message if status.waiting else "It waits for room."
+        return "The models answer." if session.loaded else "The models are being loaded."
+
+    async def _session(self, run: Document) -> Session:
+        name = run["_id"]
+        session = self._sessions.get(name)
+        if session is not None and session.over is None:
+            return session
+        chat = new_id(KIND)
+        session = Session(f"{name}/chats/{chat}", chat, asyncio.get_running_loop().time())
+        # Known before it is started, so that two callers at once share it.
+        self._sessions[name] = session
+        with session.used(0):
+            session.order(worker.ConverseResponse(spec=await chat_spec(run, self._objects)))
+            token = self._signer.sign(Principal(session.work, "launch", session.work))
+            spec = JobSpec(
+                name=session.job,
+                args=("chat",),
+                env={"FTF_ADDRESS": self._address, "FTF_WORK": session.work},
+                secrets={"launch_token": token},
+                labels={"kind": KIND, "work": session.work, "uid": chat},
+                resources=Wanted(gpus=self._gpus(run)),
+            )
+            try:
+                await self._jobs.ensure(spec)
+            except FineTuneFlowError as error:
+                session.end(error)
+                raise
+        return session
+
+    async def converse(self, said: AsyncIterator[worker.ConverseRequest]) -> AsyncIterator[worker.ConverseResponse]:
+        """Yield a process its orders and take in what it says, until either ends.
+
+        Raises:
+            PermissionDenied: the token is no chat's.
+            NotReady: the chat is over, or has its process (WORK_ENDED).
+        """
+        work = current_principal().work
+        if "/chats/" not in work:
+            raise PermissionDenied("This token is not for a chat. Use the one that the process was started with.")
+        session = next((s for s in self._sessions.values() if s.work == work), None)
+        if session is None or session.over or session.met:
+            raise NotReady("This chat is over. The process exits.", reason="WORK_ENDED")
+        session.met = True
+
+        async def listen() -> None:
+            async for message in said:
+                session.hear(message)
+
+        ears = asyncio.create_task(listen())
+        try:
+            async for order in session.orders():
+                yield order
+        finally:
+            ears.cancel()
+            await asyncio.gather(ears, return_exceptions=True)
+
+    async def unload(self, name: str) -> None:
+        """Let a run's models go. Raises NotFound if there is no such run."""
+        await self._run(name)
+        if session := self._sessions.get(name):
+            await self._end(name, session)
+
+    async def run(self) -> None:
+        """End what an earlier process left, then what nobody asks any more, until cancelled."""
+        known = {session.job for session in self._sessions.values()}
+        left = {status.name for status in await self._jobs.list() if status.labels.get("kind") == KIND} - known
+        for job in left:
+            await self._jobs.delete(job)
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            try:
+                await self._sweep()
+            except FineTuneFlowError as error:
+                log.warning("chats: clearing waits: %s", error)
+            except Exception as error:
+                incidents.report(log, "Clearing chats", error)
+
+    async def _sweep(self) -> None:
+        if not self._sessions:
+            return
+        now = asyncio.get_running_loop().time()
+        waits = any(status.state == "PENDING" for status in await self._jobs.list())
+        for name, session in list(self._sessions.items()):
+            if session.is_due(now) or (waits and session.idle(now) >= YIELD_SECONDS):
+                await self._end(name, session)
+
+    async def close(self) -> None:
+        """End all. Repeating it does nothing."""
+        for name, session in list(self._sessions.items()):
+            await self._end(name, session)
+
+    async def _end(self, name: str, session: Session) -> None:
+        session.end(NotReady("The models were let go. Ask again.", reason="CHAT_ENDED"))
+        if self._sessions.get(name) is session:
+            del self._sessions[name]
+        await self._jobs.delete(session.job)
+
+
+def _ended(status: JobStatus | None, line: str) -> NotReady:
+    how = "is gone" if status is None else f"ended with {status.exit_code}"
+    told = f" Its last words: {line[:300]}." if line else ""
+    return NotReady(
+        f"The process with the run's models {how}.{told} Ask again: another one is started.", reason="CHAT_ENDED"
+    )

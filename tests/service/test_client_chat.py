@@ -1,0 +1,51 @@
+"""`ftf chat`: what is asked, what is shown, and that nothing stays loaded by accident."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from finetuneflow_client.cli import exits
+from tests.fakes.client_server import served
+from tests.service.test_client_cli import Ftf, filled, ftf, world
+
+__all__ = ["ftf"]
+
+
+async def test_each_model_hears_its_own_answers_again(ftf: Ftf, tmp_path: Path) -> None:
+    """The system message stands before all turns; afterwards the models are let go, unless they are to be kept."""
+    async with served(world()) as server:
+        await filled(server, ftf, tmp_path)
+        asked = await ftf(server, "chat", "r1", "--system", "Be brief.", "-m", "One?", "-m", "Two?", "--json")
+        kept = await ftf(server, "chat", "--side", "tuned", "-m", "One?", "--keep", "900")
+        calls = [call for call in server.world.calls if call.startswith(("Generate", "Unload"))]
+
+    found = [json.loads(text) for text in asked.out.replace("}\n{", "}\n\0{").split("\0")]
+    first = "[bold]heard\x1b[31m: Be brief. > One?"
+    assert (asked.code, kept.code) == (exits.OK, exits.OK)
+    assert [f["question"] for f in found] == ["One?", "Two?"]
+    assert found[0]["base"] == {"text": first, "tokens": 3, "seconds": 0.0, "cut": True}
+    assert found[1]["base"]["text"] == f"[bold]heard\x1b[31m: Be brief. > One? > {first} > Two?"
+    assert "The models are being loaded." in asked.err
+    assert calls == ["Generate, kept 300 s", "Generate, kept 300 s", "UnloadRun", "Generate, kept 900 s"]
+    assert "tuned model, 3 tokens in 0.0 s, cut: --max-new-tokens" in kept.out
+    assert "base model" not in kept.out
+
+
+async def test_what_a_model_says_does_not_command_the_terminal(
+    ftf: Ftf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither markup nor control characters; questions come line by line from a pipe, "/new" forgets."""
+    async with served(world()) as server:
+        await filled(server, ftf, tmp_path)
+        monkeypatch.setattr("sys.stdin", io.StringIO("One?\n\n/new\nTwo?\n/exit\nThree?\n"))
+        shown = await ftf(server, "chat", "r1")
+
+    assert shown.code == exits.OK
+    assert "[bold]heard [31m: One?" in shown.out
+    assert "[bold]heard [31m: Two?" in shown.out
+    assert "Three?" not in shown.out
+    assert "\x1b" not in shown.out
