@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Awaitable, Callable, Mapping
 
 import grpc
@@ -13,7 +14,9 @@ from services.common.callers import own_token
 from services.common.channels import Peers
 from services.common.clock import SystemClock
 from services.common.config import SERVICES, Config
+from services.common.dependencies import Dependency, shown
 from services.common.documents.port import Documents
+from services.common.errors import Unavailable
 from services.common.jobs.port import JobRunner
 from services.common.objects.port import Objects
 from services.common.runtime import Compose, Runtime, Service
@@ -42,6 +45,7 @@ class Opened:
         self._peers: Peers | None = None
         self.checks: dict[str, Callable[[], Awaitable[bool]]] = {"NATS": self._connected}
         self.needed: set[str] = set()
+        self.stores: dict[str, list[Dependency]] = {}
 
     async def compose(self, name: str, compose: Compose) -> Service:
         """Open what a service needs and compose it.
@@ -57,6 +61,7 @@ class Opened:
         self.checks[f"the documents of {name}"] = lambda: _documents_answer(documents)
         self.needed.add(f"the documents of {name}")
         self.checks["the object store"] = lambda: _objects_answer(objects)
+        self.stores[name] = self._reached(name, documents, objects)
         addresses = {s: config.addresses.get(s, self._address) for s in SERVICES}
         peers = Peers(addresses, own_token(config, self._signer, name))
         self._stack.push_async_callback(peers.close)
@@ -88,6 +93,33 @@ class Opened:
 
     async def _connected(self) -> bool:
         return self._bus.connected
+
+    def _reached(self, name: str, documents: Documents, objects: Objects) -> list[Dependency]:
+        config = self._config
+
+        async def nats() -> str:
+            await self._bus.check()
+            if not self._bus.connected:
+                raise Unavailable("NATS does not answer. Start it; events wait for it meanwhile.")
+            return "keeps events"
+
+        jobs: list[Dependency] = []
+        if config.jobs == "kubernetes" and name in ("training", "export"):
+            # Imported here, for the client of Kubernetes is no part of an installation on one machine.
+            from services.common.kube.reached import reached
+
+            jobs = reached(config.job_template, os.environ)
+        return [
+            *jobs,
+            Dependency("document store", shown(config.documents.replace("{service}", name)), lambda: _clock(documents)),
+            Dependency("object store", shown(config.objects), lambda: _clock(objects)),
+            Dependency("NATS", shown(config.nats), nats),
+        ]
+
+
+async def _clock(store: Documents | Objects) -> str:
+    ahead = await store.check()
+    return f"takes writes; its clock is {abs(ahead):.1f} s {'ahead' if ahead >= 0 else 'behind'}"
 
 
 async def _documents_answer(documents: Documents) -> bool:

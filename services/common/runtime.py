@@ -12,6 +12,7 @@ from services.common.bus import Bus
 from services.common.channels import Peers
 from services.common.clock import Clock
 from services.common.config import Config
+from services.common.dependencies import Dependency
 from services.common.documents.port import Documents
 from services.common.jobs.port import JobRunner
 from services.common.objects.port import Objects
@@ -51,6 +52,7 @@ class Service:
         capabilities: what a client may ask for, for GetServerInfo.
         worker_host: what answers the trainers of this service's Jobs.
         close: called before the stores are closed.
+        dependencies: names what it reaches besides its stores and NATS, for CheckDependencies.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Service:
     worker_host: WorkerHost | None = None
     close: Callable[[], Awaitable[None]] | None = None
     shutdown: Callable[[], Awaitable[None]] | None = field(default=None)
+    dependencies: Callable[[], Awaitable[Sequence[Dependency]]] | None = None
 
 
 Compose = Callable[[Runtime], Service]

@@ -120,7 +120,7 @@ async def running(
         opened = Opened(config, jobs, bus, secrets, signer, address)
         stack.push_async_callback(opened.close)
         services = [await opened.compose(name, compose) for name, compose in composes.items()]
-        checker = _register(server, services, ServerApi(services, opened.others))
+        checker = _register(server, services, ServerApi(services, opened.others, opened.stores))
         names = [full_name for s in services for full_name in s.full_names]
         readiness = Readiness(checker, names, opened.checks, opened.needed)
         program = Program(address, services, readiness)

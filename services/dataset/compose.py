@@ -81,6 +81,7 @@ def compose(runtime: Runtime) -> Service:
         tasks=[*tasks, _follower(bus, service)],
         capabilities=[task.replace("TASK_TYPE_", "task:") for task in CURRENT] + ["task:TEMPLATE"],
         close=endpoints.close,
+        dependencies=endpoints.dependencies,
     )
 
 

@@ -6,6 +6,7 @@ import httpx
 
 from finetuneflow.dataset.v1 import llm_endpoint_pb2
 from services.common import ids
+from services.common.dependencies import Dependency, of_url
 from services.common.documents.port import Document
 from services.common.errors import InvalidArgument, NotFound, NotReady
 from services.common.protoform import user_fields
@@ -128,6 +129,19 @@ class Endpoints:
             share = Share(self._shares, doc["uid"], endpoint.max_concurrency)
             self._clients[doc["uid"]] = LlmClient(endpoint, self._keys.of(doc), share=share)
         return self._clients[doc["uid"]]
+
+    async def dependencies(self) -> list[Dependency]:
+        """Return the servers of all endpoints, at most a thousand, for CheckDependencies."""
+        docs = await self.resources.collection.find(_ALIVE, limit=1000)
+        return [self._dependency(doc) for doc in docs]
+
+    def _dependency(self, doc: Document) -> Dependency:
+        name, url = str(doc["_id"]), doc["base_url"]
+        try:
+            self._allowed.check_use(url)
+        except NotReady as error:
+            return Dependency(name, url, state="FAILS", message=str(error))
+        return of_url(name, url)
 
     def _url(self, text: str) -> str:
         url = check_url(text)

@@ -26,7 +26,8 @@ def compose(runtime: Runtime) -> Service:
     config = hardware_config(runtime.config, os.environ)
     resources = Resources(runtime.documents.collection("models", MODEL_INDEXES), "model", runtime.clock)
     folder = FolderSource()
-    models = Models(ModelStore(resources), runtime.objects, folder, _hub(runtime, config))
+    hub = _hub(runtime, config)
+    models = Models(ModelStore(resources), runtime.objects, folder, hub)
     ground, close_ground = _ground(runtime, config)
     planning = Planning(ground)
     api = HardwareApi(models, planning)
@@ -42,6 +43,7 @@ def compose(runtime: Runtime) -> Service:
         tasks=[Outbox(resources, runtime.bus, models.purge).run],
         capabilities=["model:folder", "model:hub"] if config.allow_hub else ["model:folder"],
         close=close,
+        dependencies=hub.dependencies,
     )
 
 

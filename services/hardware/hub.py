@@ -30,6 +30,7 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]  # public, but
     hf_raise_for_status,
 )
 
+from services.common.dependencies import Dependency, of_url
 from services.common.errors import InvalidArgument, NotFound, NotReady, PermissionDenied, Unavailable
 from services.hardware import core_model
 from services.hardware.core_model import Description, File, invalid
@@ -66,6 +67,13 @@ class HubSource:
         self._token = token
         self._timeout = timeout
         self._patience = patience
+
+    async def dependencies(self) -> list[Dependency]:
+        """Return the hub, for CheckDependencies."""
+        if not self._allowed:
+            off = "Reaching hubs is switched off; models come from folders."
+            return [Dependency("model hub", self._endpoint, state="OFF", message=off)]
+        return [of_url("model hub", self._endpoint)]
 
     async def read(self, location: str, revision: str) -> Description:
         """Return what a hub's model says; see ports.ModelSource."""

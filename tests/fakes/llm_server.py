@@ -256,7 +256,7 @@ class LlmServer:
             return
         lower = {name.lower(): value for name, value in plain.items()}
         kept = self.embeddings if path.endswith("/embeddings") else self.requests
-        request = Request(len(kept), lower, json.loads(body))
+        request = Request(len(kept), lower, json.loads(body or b"{}"))
         kept.append(request)
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)

@@ -49,6 +49,12 @@ COMMANDS = (
         json=False,
         connects=False,
     ),
+    Command(
+        "doctor",
+        "List what this set-up reaches, outside hosts above all, and ask each whether it answers; exit 1 if one fails.",
+        "ftf doctor",
+        "doctor.doctor",
+    ),
     Command("status", "Say whether a server answers, where, and what it can do.", "ftf status", "server.status"),
     Command(
         "hardware",
