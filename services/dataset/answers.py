@@ -21,7 +21,8 @@ class Answer:
 
     Args:
         alone: what is said of the reply by itself; None if that is still to be said, or it has an example already.
-        refusal: what the server said instead of a reply, or the judge's instead of a score.
+        refusal: what the server said instead of a reply, the judge's instead of a score, or that of embeddings instead
+            of a vector.
     """
 
     call: Call

@@ -11,9 +11,10 @@ from services.common.documents.port import Document
 from services.dataset.core import tasks
 from services.dataset.core.asked import Asked
 from services.dataset.core.example import Verdict
-from services.dataset.core.judging import unjudged
+from services.dataset.core.judging import UNJUDGED
 from services.dataset.core.replies import parse
 from services.dataset.core.vectors import Vector
+from services.dataset.core.ways import UNCOMPARED
 from services.dataset.embedder import Embedder
 from services.dataset.gates import Alone, Gates, known
 from services.dataset.judge import Judge
@@ -43,7 +44,7 @@ class Assessor:
     async def assess(self, call: Call, text: str) -> tuple[Alone, CallRefused | None]:
         """Return what is said of a reply, by the judge too, and the vector of an accepted example.
 
-        Returns: also what the judge's server said if it refused the call: the example then has no score, and a flag.
+        Returns: also what a server said if it refused the call: the example has then a flag, and no score or no vector.
 
         Raises:
             BudgetReached: a server could not be asked within the budget.
@@ -56,9 +57,12 @@ class Assessor:
             try:
                 verdict = await self._judge.rate(verdict, call)
             except CallRefused as error:
-                verdict, refusal = unjudged(verdict), error
+                verdict, refusal = verdict.flagged(UNJUDGED), error
         if self._embedder and verdict.accepted:
-            return Alone(verdict, await self._embedder.vector(self._gates.by(verdict).whole)), refusal
+            try:
+                return Alone(verdict, await self._embedder.vector(self._gates.by(verdict).whole)), refusal
+            except CallRefused as error:
+                return Alone(verdict.flagged(UNCOMPARED)), refusal or error
         return Alone(verdict), refusal
 
     async def recalled(self, example: Document) -> Vector | None:

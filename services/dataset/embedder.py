@@ -13,7 +13,7 @@ from services.common.errors import FineTuneFlowError
 from services.dataset.core.budget import PER_MESSAGE
 from services.dataset.core.purposes import EMBEDDED as PURPOSE
 from services.dataset.core.vectors import BATCH, Vector, packed, unpacked
-from services.dataset.llm import LlmClient
+from services.dataset.llm import CallRefused, LlmClient
 from services.dataset.ports import Reply
 from services.dataset.spending import Spending
 
@@ -36,6 +36,7 @@ class Embedder:
         self._patience = patience
         self._turn = asyncio.Lock()
         self._waiting: dict[str, str] = {}
+        self._refused: dict[str, CallRefused] = {}
         self._failed: FineTuneFlowError | None = None
 
     async def known(self, text: str) -> Vector | None:
@@ -48,11 +49,14 @@ class Embedder:
 
         Raises:
             BudgetReached: the call could pass a budget.
+            CallRefused: the server refuses this text, even by itself; it takes others, perhaps.
             Unavailable: LLM_UNAVAILABLE.
         """
         text = text[:MAX_TEXT]
         id = self._id(text)
         while (found := await self.known(text)) is None:
+            if error := self._refused.get(id):
+                raise error
             self._waiting.setdefault(id, text)
             async with self._turn:
                 if id in self._waiting:
@@ -64,11 +68,23 @@ class Embedder:
             raise self._failed
         batch = dict(list(self._waiting.items())[:BATCH])
         try:
-            await self._buy(batch)
+            await self._bought(batch)
         except FineTuneFlowError as error:
             # Whoever waits behind this call gives up too, instead of trying as long again.
             self._failed = error
             raise
+
+    async def _bought(self, batch: Mapping[str, str]) -> None:
+        """Buy some vectors; where the server refuses them together, by halves, until it is known which text it is."""
+        try:
+            await self._buy(batch)
+        except CallRefused as error:
+            ids, half = list(batch), len(batch) // 2
+            if half:
+                for part in (ids[:half], ids[half:]):
+                    await self._bought({id: batch[id] for id in part})
+                return
+            self._refused[ids[0]] = error
         for id in batch:
             del self._waiting[id]
 

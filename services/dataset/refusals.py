@@ -1,7 +1,8 @@
 """Calls that the LLM's server refuses, such as one with a chunk that is longer than its context.
 
-Their examples are dropped, those that the judge's server refuses are kept without a score, and the dataset goes on.
-But where all are refused alike, something else is wrong.
+Their examples are dropped; those that the judge's server refuses are kept without a score, and those that the server of
+embeddings refuses are kept uncompared by their vectors. The dataset goes on. But where all are refused alike, something
+else is wrong.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from finetuneflow.dataset.v1 import dataset_pb2
+from finetuneflow.dataset.v1 import dataset_pb2, ledger_pb2, statistics_pb2
 from finetuneflow.dataset.v1 import dataset_service_pb2 as pb
 from tests.fakes import llm_server as fake
 from tests.fakes.datasets import (
@@ -110,6 +110,48 @@ async def test_a_dataset_whose_embeddings_are_away_is_paused_and_goes_on_as_it_w
     assert len(server.requests) == dataset.usage.calls == whole.usage.calls
     assert set(bought.values()) == {1}
     assert bought.total() == dataset.usage.embedded_texts == whole.usage.embedded_texts
+
+
+@pytest.mark.parametrize("code", [400, 413, 422])
+async def test_a_text_that_is_refused_for_good_costs_its_comparison_and_not_the_dataset(
+    tmp_path: Path, code: int
+) -> None:
+    """As where one is too long for the model: it is kept, flagged, counted and named; the others are compared."""
+
+    def short(request: fake.Request) -> fake.Answer:
+        refused = any("first sold" in one for one in request.body["input"])
+        return fake.status(code)(request) if refused else fake.embed(request)
+
+    spec = {"semantic_duplicates": dataset_pb2.SemanticDuplicates(threshold=0.8), "examples_per_chunk": 4}
+    async with llm() as server, dataset_service(tmp_path, server, told_twice()) as (stub, _):
+        server.embedding_script = short
+        dataset = await generated(stub, **spec)
+        kept = await examples(stub, "flag = UNCOMPARED AND accepted = true")
+        ledger = (await stub.GetLedger(ledger_pb2.GetLedgerRequest(name=NAME))).steps
+        request = statistics_pb2.MakeDatasetReportRequest(name=NAME)
+        report = b"".join([part.data async for part in stub.MakeDatasetReport(request) if part.filename == "report.md"])
+
+    assert (state(dataset), balanced(dataset), drops(dataset)) == ("SUCCEEDED", True, {"SEMANTIC_DUPLICATE": 1})
+    assert dict(dataset.flags) == {"UNCOMPARED": 2}
+    assert len(kept) == 2
+    assert all("first sold" in e.response + e.prompt for e in kept)
+    checks = next(step for step in ledger if step.step == "checks")
+    assert {part.name: part.count for part in checks.parts} == {"compared": 4, "uncompared": 2}
+    assert "| UNCOMPARED | 2 |" in report.decode()
+
+
+async def test_a_server_that_refuses_every_text_pauses_the_dataset(tmp_path: Path) -> None:
+    """It is no matter of the texts; when it takes them again, each is compared."""
+    async with llm() as server, dataset_service(tmp_path, server, library(6)) as (stub, _):
+        server.embedding_script = fake.status(400)
+        paused = await generated(stub, semantic_duplicates=SEMANTIC)
+        kept = await examples(stub, "*")
+        server.embedding_script = fake.embed
+        await stub.ResumeDataset(pb.ResumeDatasetRequest(name=NAME))
+        dataset = await ended(stub)
+
+    assert (state(paused), reason(paused), len(kept)) == ("PAUSED", "LLM_UNAVAILABLE", 0)
+    assert (state(dataset), dict(dataset.flags), dataset.usage.embedded_texts) == ("SUCCEEDED", {}, 36)
 
 
 async def test_an_answer_without_vectors_counts_as_away(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -142,3 +142,7 @@ class Verdict:
     def accepted(self) -> bool:
         """Whether no check objects."""
         return not self.drop_reason
+
+    def flagged(self, flag: str) -> Verdict:
+        """Return the verdict with one more flag."""
+        return replace(self, flags=tuple(sorted({*self.flags, flag})))

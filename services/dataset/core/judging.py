@@ -95,15 +95,10 @@ def read(reply: str) -> Judgement | None:
     return Judgement(score, " ".join(text.split())[:MAX_REASON]) if score else None
 
 
-def unjudged(verdict: Verdict) -> Verdict:
-    """Return the verdict without a score, flagged."""
-    return replace(verdict, flags=tuple(sorted({*verdict.flags, UNJUDGED})))
-
-
 def judged(verdict: Verdict, found: Judgement | None, least: float) -> Verdict:
     """Return the verdict with its score, dropped as JUDGED_BELOW if that is below the least; flagged without one."""
     if found is None:
-        return unjudged(verdict)
+        return verdict.flagged(UNJUDGED)
     scores = {**verdict.scores, SCORE: found.score}
     verdict = replace(verdict, scores=scores, judge_reason=found.reason)
     if found.score >= least:

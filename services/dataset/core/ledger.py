@@ -10,8 +10,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from services.dataset.core.judging import BELOW, SCORE, UNJUDGED
+from services.dataset.core.judging import BELOW
 from services.dataset.core.masking import WITHHELD
+from services.dataset.core.ways import judged, ways
 
 REFUSED_CALL = "CALL_REFUSED"
 UNREADABLE = frozenset({"EMPTY_REPLY", "REFUSAL_REPLY", "INVALID_JSON", "TRUNCATED", "INVALID_SCHEMA", REFUSED_CALL})
@@ -245,7 +246,7 @@ def _told(count: Mapping[str, Any], problems: Problems, unit: str = "") -> Step:
 def _examples(examples: Sequence[Mapping[str, Any]], steps: Sequence[tuple[str, str]]) -> Iterable[Step]:
     left = list(examples)
     for name, unit in steps:
-        if name == "judge" and not any(map(_judged, examples)):
+        if name == "judge" and not any(map(judged, examples)):
             continue
         rows, went = [], []
         for example in left:
@@ -254,14 +255,8 @@ def _examples(examples: Sequence[Mapping[str, Any]], steps: Sequence[tuple[str, 
                 went.append(example)
             else:
                 rows.append(row)
-        parts = Counter("scored" if SCORE in e.get("scores", {}) else "unscored" for e in went)
-        yield Step(name, unit, len(left), len(went), rows, dict(sorted(parts.items())) if name == "judge" else {})
+        yield Step(name, unit, len(left), len(went), rows, ways(name, went))
         left = went
-
-
-def _judged(example: Mapping[str, Any]) -> bool:
-    """Whether a judge was asked about an example."""
-    return SCORE in example.get("scores", {}) or UNJUDGED in example.get("flags", ())
 
 
 def _split(examples: Sequence[Mapping[str, Any]], approved_only: bool) -> Step:

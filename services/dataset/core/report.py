@@ -37,6 +37,7 @@ def markdown(dataset: Mapping[str, Any], steps: Sequence[Step], found: Mapping[s
         _named("Language", found["languages"]),
         _scores(found["scores"]),
         _judged(found["judged"]),
+        _flags(dataset.get("flags", {})),
         "## Why things were dropped",
         "![Drops](drops.png)",
         "## Versions",
@@ -118,6 +119,11 @@ def _scores(scores: Mapping[str, Mapping[str, float]]) -> str:
 def _judged(counts: Sequence[Mapping[str, Any]]) -> str:
     rows = [(c["name"], f"{c['count']:,}") for c in counts]
     return _table(("Judge's score", "Examples, dropped ones too"), rows) if rows else ""
+
+
+def _flags(flags: Mapping[str, int]) -> str:
+    rows = [(name, f"{int(count):,}") for name, count in sorted(flags.items())]
+    return _table(("What is remarkable", "Accepted"), rows) if rows else ""
 
 
 def _versions(versions: Sequence[Mapping[str, Any]]) -> str:
