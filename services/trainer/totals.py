@@ -85,6 +85,13 @@ class Totals:
         last = self.losses[-max(len(self.losses) // 10, 1) :]
         return sum(last) / len(last) if last else 0.0
 
+    def taken_over(self) -> Totals:
+        """Return what another run makes of it that goes on from here: its time and its best evaluation are its own."""
+        here = [found for found in self.evaluations if found["step"] == self.steps]
+        return dataclasses.replace(
+            self, train_seconds=0.0, platform_seconds=0.0, peak_memory_bytes=0, window=Window(), evaluations=here
+        )
+
     def points(self) -> list[pb.MetricPoint]:
         """Return the evaluations as messages."""
         return [

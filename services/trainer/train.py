@@ -48,6 +48,8 @@ class Training:
         team: the processes that train together, each with its own share of every batch.
         held_out: what is evaluated on while training.
         best: folder of the best checkpoint, where that is not the one to go on from, or None.
+        other: whether `resume` is of another run.
+        weights_only: whether only the weights are taken from it.
     """
 
     config: config_pb2.TrainingConfig
@@ -63,6 +65,15 @@ class Training:
     team: Team = field(default_factory=Team)
     held_out: Sequence[Encoded] = field(default=())
     best: Path | None = None
+    other: bool = False
+    weights_only: bool = False
+
+    def totals(self) -> Totals:
+        """Return what was done before this attempt; of another run that is the curve, and not the time."""
+        if self.resume is None or self.weights_only:
+            return Totals()
+        found = read_totals(self.resume)
+        return found.taken_over() if self.other else found
 
 
 @dataclass(frozen=True)
@@ -96,7 +107,7 @@ def train(training: Training, model: Any, tokenizer: Any, examples: Sequence[Enc
         NotReady: with reason LOSS_DIVERGED.
         InvalidArgument: a setting is none that the libraries take, or no module has a name of target_modules.
     """
-    totals = read_totals(training.resume) if training.resume else Totals()
+    totals = training.totals()
     trainer = make_trainer(training, model, tokenizer, examples)
     tuned = _tuned(training, trainer.model)
     trials = _trials(training, totals, lambda: trainer.model, tokenizer.pad_token_id or 0)
@@ -106,8 +117,7 @@ def train(training: Training, model: Any, tokenizer: Any, examples: Sequence[Enc
     trainer.add_callback(progress)
     for callback in training.callbacks:
         trainer.add_callback(callback)
-    if not (training.resume and _is_complete(training, training.resume, trainer, trials, progress)):
-        trainer.train(resume_from_checkpoint=str(training.resume) if training.resume else None)
+    _go_on(training, trainer, trials, progress)
     _obey(training)
     trainable = sum(p.numel() for p in trainer.model.parameters() if p.requires_grad)
     early = trials.exhausted and totals.steps < trainer.state.max_steps
@@ -190,12 +200,32 @@ def make_trainer(training: Training, model: Any, tokenizer: Any, examples: Seque
         ) from error
 
 
+def _go_on(training: Training, trainer: Any, trials: Trials, progress: Progress) -> None:
+    """Train what is left."""
+    if training.resume is None:
+        trainer.train()
+    elif training.weights_only:
+        trainer._load_from_checkpoint(str(training.resume))
+        trainer.train()
+    elif not _is_complete(training, training.resume, trainer, trials, progress):
+        trainer.train(resume_from_checkpoint=str(training.resume))
+
+
 def _is_complete(training: Training, checkpoint: Path, trainer: Any, trials: Trials, progress: Progress) -> bool:
     """Whether a training has come to its end at the checkpoint to go on from; then the model has its weights.
 
     An evaluation that SIGTERM came before is made now. The library would train one step too many.
+
+    Raises:
+        NotReady: CHECKPOINT_MISMATCH, where another run's checkpoint leaves nothing to train.
     """
-    done, total = steps_of(checkpoint)
+    done, total = steps_of(checkpoint)[0], _total(trainer)
+    if training.other and done >= total:
+        raise NotReady(
+            f"The checkpoint is of step {done}, and this run ends at step {total}: nothing is left to train. Raise "
+            "num_train_epochs or max_steps, or take only its weights.",
+            reason="CHECKPOINT_MISMATCH",
+        )
     due = trials.due(done, total)
     if not (due or done >= total or trials.exhausted):
         return False
@@ -208,6 +238,12 @@ def _is_complete(training: Training, checkpoint: Path, trainer: Any, trials: Tri
             shutil.copytree(checkpoint, own)
             progress.submit(done, own)
     return done >= total or trials.exhausted
+
+
+def _total(trainer: Any) -> int:
+    """Return the optimizer steps that a training has in all."""
+    total: int = trainer.set_initial_training_values(trainer.args, trainer.get_train_dataloader())[-1]
+    return total
 
 
 def _obey(training: Training) -> None:

@@ -196,6 +196,8 @@ def _train(attempt: Attempt, spec: run_pb2.TrainSpec, loaded: Loaded) -> Any:
             team=attempt.team,
             held_out=loaded.prepared.held_out,
             best=loaded.best,
+            other=spec.begins_from_other,
+            weights_only=spec.weights_only,
         )
         trained = train(training, loaded.model, copy.deepcopy(loaded.tokenizer), loaded.prepared.train)
         uploads.wait()

@@ -21,8 +21,8 @@ from services.common.auth import current_principal
 from services.common.documents.port import Document
 from services.common.errors import NotFound
 from services.common.interceptors import Context
+from services.common.jobwork import checkpoints
 from services.common.jobwork.follow import Follower
-from services.common.jobwork.host import checkpoint_to_proto
 from services.common.jobwork.orphans import Orphan
 from services.common.jobwork.reports import ReportStore
 from services.common.objects.port import Objects
@@ -172,7 +172,7 @@ def to_proto(doc: Document, last_seq: int) -> run_pb2.Run:
         )
         for a in doc["attempts"]
     ]
-    metrics = doc["last_metrics"]
+    metrics, start = doc["last_metrics"], doc.get("start") or {}
     return run_pb2.Run(
         name=doc["_id"],
         display_name=doc["display_name"],
@@ -187,9 +187,11 @@ def to_proto(doc: Document, last_seq: int) -> run_pb2.Run:
         config=config_to_proto(doc["config"]),
         resources=resources_to_proto(asdict(resources_of(doc))),
         attempts=attempts,
-        checkpoints=[checkpoint_to_proto(c) for c in doc["checkpoints"]],
+        checkpoints=[checkpoints.to_proto(c) for c in doc["checkpoints"]],
         last_metrics=ParseDict(metrics, worker_service_pb2.MetricPoint()) if metrics else None,
         result=ParseDict(doc["result"], run_pb2.RunResult()) if doc["result"] else None,
         artifacts=[artifact_to_proto(a) for a in doc["artifacts"]],
         last_seq=last_seq,
+        resume_from_checkpoint=start.get("name", ""),
+        resume_weights_only=start.get("weights_only", False),
     )

@@ -10,6 +10,7 @@ from google.protobuf.json_format import MessageToDict, ParseDict
 
 from finetuneflow.common.v1 import work_pb2
 from finetuneflow.dataset.v1 import dataset_pb2
+from finetuneflow.hardware.v1 import model_pb2
 from finetuneflow.training.v1 import config_pb2, resources_pb2, run_pb2
 from services.common import ids
 from services.common.documents.port import Document
@@ -26,6 +27,7 @@ from services.training.core_during import evaluates
 from services.training.core_objectives import objective_for
 from services.training.core_resources import checked
 from services.training.ports import Datasets, Hardware
+from services.training.start import find_start, keep_start
 
 RUN = "projects/*/runs/*"
 DATASET = "projects/*/datasets/*"
@@ -58,12 +60,12 @@ class Training:
         """Check everything and queue a run; with validate_only return it as it would be and keep nothing.
 
         Raises:
-            NotFound: the dataset or the model does not exist.
+            NotFound: the dataset, the model or the checkpoint does not exist.
             AlreadyExists: run_id is taken.
             InvalidArgument: a setting is out of range, resources are not to be had here, or the request_id was used
                 for another run.
             NotReady: DATASET_NOT_READY, DATASET_KIND_NOT_TRAINABLE, NOT_APPROVED_ONLY, VERSION_ERASED,
-                NO_CHAT_TEMPLATE, NO_EVAL_EXAMPLES or INSUFFICIENT_MEMORY.
+                NO_CHAT_TEMPLATE, NO_EVAL_EXAMPLES, CHECKPOINT_MISMATCH or INSUFFICIENT_MEMORY.
         """
         (project,) = ids.parse_name(parent, "projects/*", "parent")
         name = f"{parent}/runs/{_run_id(run_id, request_id, project)}"
@@ -76,6 +78,8 @@ class Training:
             now = self.runs.clock.now()
             empty = {"uid": "", "creator": creator, "create_time": now, "update_time": now, "etag": ""}
             return {"_id": name, **empty, **fields}
+        if fields["start"]:
+            await keep_start(self.runs, fields["start"])
         return await self.runs.create(name, fields, request_id=request_id, body=body, creator=creator)
 
     async def _fields(self, parent: str, wanted: run_pb2.Run) -> Document:
@@ -102,7 +106,7 @@ class Training:
         settings = complete(given, context_length=model.context_length, bf16_available=bf16)
         _require_held_out(dataset.name, version, settings)
         await self._check_memory(wanted.model, settings, asked)
-        return {
+        fields = {
             **user_fields(wanted.display_name, wanted.meta, "run"),
             **state.new_job_fields(),
             "parent": parent,
@@ -113,12 +117,11 @@ class Training:
             "dataset_sha256": version.artifact.sha256,
             "dataset_key": version.artifact.key,
             "dataset_counts": [MessageToDict(count, preserving_proto_field_name=True) for count in dataset.counts],
-            "model": wanted.model,
-            "model_revision": model.revision,
-            "model_location": model.local_path or model.hub_id,
+            **_of_model(model),
             "config": settings,
             "resources": asdict(asked),
         }
+        return {**fields, "start": await find_start(self.runs, parent, wanted, fields)}
 
     async def _check_memory(self, model: str, settings: dict[str, Any], asked: Wanted) -> None:
         estimate = await self._hardware.estimate(model, config_to_proto(settings), resources_to_proto(asdict(asked)))
@@ -179,8 +182,11 @@ class Training:
 
     async def spec(self, doc: Document) -> run_pb2.TrainSpec:
         """Return what the trainer of a run is asked to do."""
+        start = state.start_of(doc)
         return run_pb2.TrainSpec(
             run=doc["_id"],
+            begins_from_other=start is not None,
+            weights_only=bool(start and start["weights_only"]),
             dataset_url=await self._objects.grant(doc["dataset_key"], "read"),
             dataset_sha256=doc["dataset_sha256"],
             model_location=doc["model_location"],
@@ -218,6 +224,14 @@ def _kind(dataset: dataset_pb2.Dataset) -> str:
     """Return what the examples of a dataset are; one from before there were kinds is of conversations."""
     kind = dataset.kind or dataset_pb2.DATASET_KIND_SFT
     return dataset_pb2.DatasetKind.Name(kind).removeprefix("DATASET_KIND_")
+
+
+def _of_model(model: model_pb2.Model) -> dict[str, Any]:
+    return {
+        "model": model.name,
+        "model_revision": model.revision,
+        "model_location": model.local_path or model.hub_id,
+    }
 
 
 def _require_held_out(dataset: str, version: dataset_pb2.DatasetVersion, settings: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ can let it go on.
     faulty          of the four above: attempts that do so, 1 (the first alone)
     deaf            ignore SIGTERM
     always_crash    write "boom" and exit with 7, before anything else
-    error           finish with this google.rpc code and exit with 3
+    error           finish with this google.rpc code and exit with 3, at the beginning, or after the step `error_at`
     chat            "cannot": the models cannot be loaded; "dies": exit with 7 at the first question
 
 Asked as a chat's process, it answers each question with who is asked and the question, in two pieces; "go on" without
@@ -103,11 +103,19 @@ class Attempt:
         self._reporter = Reporter(self._worker, self._folder, begun.last_seq, self._patience, self._orders)
         self._reporter.start()
         say(f"attempt {begun.attempt}" + (f" from step {begun.checkpoint.step}" if begun.checkpoint.step else ""))
-        if "error" in plan:
-            error = status_pb2.Status(code=plan["error"], message="The plan says so.")
-            self._worker.finish(pb.FinishAttemptRequest(error=error))
-            return EXIT_NEVER
-        return self._train(self._defaults(begun) | plan, int(begun.checkpoint.step))
+        if "error" in plan and "error_at" not in plan:
+            return self._fail(plan)
+        return self._train(self._defaults(begun) | plan, self._begins_at(begun))
+
+    def _begins_at(self, begun: pb.BeginAttemptResponse) -> int:
+        spec = run_pb2.TrainSpec()
+        return 0 if begun.spec.Unpack(spec) and spec.weights_only else int(begun.checkpoint.step)
+
+    def _fail(self, plan: Plan) -> int:
+        self._reporter.drain()
+        error = status_pb2.Status(code=plan["error"], message="The plan says so.")
+        self._worker.finish(pb.FinishAttemptRequest(error=error))
+        return EXIT_NEVER
 
     def _give_up(self) -> None:
         if self._orders.terminating:
@@ -132,6 +140,8 @@ class Attempt:
                 self._misbehave(plan, step)
             if step % plan["save_steps"] == 0 or self._orders.terminating:
                 self._save(step, int(plan.get("file_bytes", 7)))
+            if plan.get("error_at") == step:
+                return self._fail(plan)
             if self._orders.terminating:
                 self._reporter.drain()
                 say(f"saved step {step} after SIGTERM")

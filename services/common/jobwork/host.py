@@ -6,7 +6,6 @@ import contextlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.json_format import MessageToDict
@@ -21,10 +20,10 @@ from services.common.documents.port import Document
 from services.common.errors import FineTuneFlowError, InvalidArgument, NotReady, Unavailable
 from services.common.ids import parse_name
 from services.common.jobs.port import Resources as Wanted
-from services.common.jobwork import state
+from services.common.jobwork import checkpoints, state
 from services.common.jobwork.reports import ReportStore
 from services.common.objects.port import Objects
-from services.common.protoform import artifact_to_document, artifact_to_proto, timestamp
+from services.common.protoform import artifact_to_document
 from services.common.resources import Resources, add_event
 from services.common.statuses import from_status
 from services.common.work import ended, finish
@@ -101,6 +100,7 @@ class Host:
         """Start the next attempt, or return the one that pod_uid has. A launch token says which launch it is of."""
         if not pod_uid:
             raise InvalidArgument("pod_uid is empty. Give the process an identity.", field="pod_uid")
+        await self._require_start(await self._resources.get(work))
         launch, now = current_principal().attempt, self._resources.clock.now()
         doc = await self._resources.change(work, lambda d: state.begin(d, pod_uid, launch, now))
         attempt = doc["work"]["attempt"]
@@ -111,18 +111,23 @@ class Host:
         token = self._signer.sign(Principal(work, "attempt", work, attempt))
         answer = pb.BeginAttemptResponse(attempt=attempt, spec=spec, token=token)
         answer.last_seq = await self._reports.last_seq(doc, attempt)
-        if doc["checkpoints"]:
-            newest, best = doc["checkpoints"][-1], state.best_checkpoint(doc)
-            answer.checkpoint.CopyFrom(await self._readable(newest))
-            if best and best is not newest:
-                answer.best_checkpoint.CopyFrom(await self._readable(best))
+        await checkpoints.tell(self._objects, doc, answer)
         return answer
 
-    async def _readable(self, checkpoint: Document) -> pb.Checkpoint:
-        """Return a checkpoint with URLs to read its files from."""
-        found = checkpoint_to_proto(checkpoint)
-        found.urls.extend([await self._objects.grant(f["key"], "read") for f in checkpoint["files"]])
-        return found
+    async def _require_start(self, doc: Document) -> None:
+        """End work that is to begin from what is gone; raises NotReady (WORK_ENDED)."""
+        gone = None if ended(doc["work"]) else await checkpoints.start_is_gone(self._objects, doc)
+        if gone is None:
+            return
+        now, error = self._resources.clock.now(), gone
+
+        def fail(current: Document) -> None:
+            if not ended(current["work"]):
+                finish(current["work"], "FAILED", now, error)
+                add_event(current, self._kind.event(current), now)
+
+        await self._resources.change(doc["_id"], fail)
+        raise NotReady(gone.message, reason="WORK_ENDED")
 
     async def _settle(self, doc: Document) -> Document:
         """Fix where the attempt's reports begin: after the last of the earlier ones that was acknowledged."""
@@ -185,15 +190,7 @@ class Host:
         doc = await self._resources.get(work)
         state.check_attempt(doc, attempt)
         await self._verify(doc, attempt, checkpoint.files)
-        entry: Document = {
-            "step": checkpoint.step,
-            "files": [artifact_to_document(f) for f in checkpoint.files],
-            "attempt": attempt,
-            "create_time": self._resources.clock.now(),
-            "metrics": dict(checkpoint.metrics),
-            "best": checkpoint.best,
-            "diverging": checkpoint.diverging,
-        }
+        entry = checkpoints.to_document(checkpoint, attempt, self._resources.clock.now())
         old: list[Document] = []
 
         def add(current: Document) -> None:
@@ -282,16 +279,3 @@ def _note_metrics(doc: Document, point: pb.MetricPoint) -> None:
 def live_subject(uid: str) -> str:
     """Return the subject that is told when a piece of work has new reports."""
     return f"ftf.live.{uid}"
-
-
-def checkpoint_to_proto(doc: Document) -> pb.Checkpoint:
-    """Return a checkpoint without URLs."""
-    fields: dict[str, Any] = {"step": doc["step"], "attempt": doc["attempt"]}
-    return pb.Checkpoint(
-        **fields,
-        metrics=doc.get("metrics", {}),
-        best=doc.get("best", False),
-        diverging=doc.get("diverging", False),
-        files=[artifact_to_proto(f) for f in doc["files"]],
-        create_time=timestamp(doc["create_time"]),
-    )

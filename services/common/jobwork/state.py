@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from services.common.documents.port import Document
-from services.common.errors import NotReady
+from services.common.errors import NotFound, NotReady
 from services.common.jobs.port import Waiting
 from services.common.work import ASKED_TO_STOP, at_rest, ended, queued
 from services.common.work import pause as pause_work
@@ -59,8 +59,28 @@ def job_name(kind: str, doc: Document) -> str:
 
 
 def newest_step(doc: Document) -> int:
-    """Return the step of the newest complete checkpoint, or 0."""
-    return int(doc["checkpoints"][-1]["step"]) if doc["checkpoints"] else 0
+    """Return the step that the next attempt begins at: that of the newest complete checkpoint, or 0."""
+    if doc["checkpoints"]:
+        return int(doc["checkpoints"][-1]["step"])
+    start = start_of(doc)
+    return int(start["checkpoint"]["step"]) if start and not start["weights_only"] else 0
+
+
+def start_of(doc: Document) -> Document | None:
+    """Return what the next attempt takes over from other work, if it does: `checkpoint` and `weights_only`."""
+    return None if doc["checkpoints"] else doc.get("start")
+
+
+def pin(doc: Document, checkpoint: Document) -> None:
+    """Keep a checkpoint for as long as the work, for other work begins from it.
+
+    Raises:
+        NotFound: it is not kept any more.
+    """
+    same = [c for c in doc["checkpoints"] if (c["step"], c["attempt"]) == (checkpoint["step"], checkpoint["attempt"])]
+    if not same:
+        raise NotFound(f"{doc['_id']} no longer has its checkpoint of step {checkpoint['step']}. Use a newer one.")
+    same[0]["pinned"] = True
 
 
 def check_attempt(doc: Document, attempt: int) -> None:
@@ -141,7 +161,8 @@ def is_unseen(doc: Document) -> bool:
 def add_checkpoint(doc: Document, checkpoint: Document, keep: int) -> list[Document]:
     """Add a checkpoint and return those that are now too old. One that is there already changes nothing.
 
-    The best one stays beside the newest, and so does the newest that was not taken while the loss ran away.
+    The best one stays beside the newest, and so do the newest that was not taken while the loss ran away, and those
+    that other work began from.
     """
     known = {(c["attempt"], c["step"]) for c in doc["checkpoints"]}
     if (checkpoint["attempt"], checkpoint["step"]) in known:
@@ -151,7 +172,7 @@ def add_checkpoint(doc: Document, checkpoint: Document, keep: int) -> list[Docum
         older = [{**c, "best": False} for c in older]
     newer = sorted([*older, checkpoint], key=lambda c: (c["step"], c["attempt"]))
     good = next((c for c in reversed(newer) if not c.get("diverging")), None)
-    stays = [c for c in newer[:-keep] if c.get("best") or c is good]
+    stays = [c for c in newer[:-keep] if c.get("best") or c.get("pinned") or c is good]
     doc["checkpoints"] = [*stays, *newer[-keep:]]
     return [c for c in newer[:-keep] if c not in stays]
 

@@ -17,7 +17,7 @@ from finetuneflow.hardware.v1 import hardware_service_pb2, plan_pb2
 from finetuneflow.ingest.v1 import file_pb2, ingest_service_pb2
 from finetuneflow.training.v1 import config_pb2, run_pb2, training_service_pb2
 from finetuneflow_client import names, watch
-from finetuneflow_client.cli import wording
+from finetuneflow_client.cli import during, wording
 from finetuneflow_client.cli.picking import ARCHIVE, Picked
 from finetuneflow_client.cli.session import Session
 from finetuneflow_client.cli.settings import described, run_resources
@@ -166,7 +166,7 @@ async def follow_run(session: Session, name: str) -> run_pb2.Run:
             view.update(update)
             changed()
             run = update.run if update.HasField("run") else run
-    if error := from_work(run.work, f"run {names.short(name)}"):
+    if error := during.way_on(run, from_work(run.work, f"run {names.short(name)}")):
         raise error
     # The stream's last word may be older than the result.
     return await session.flow.training.GetRun(training_service_pb2.GetRunRequest(name=name))

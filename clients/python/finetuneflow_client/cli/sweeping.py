@@ -66,7 +66,7 @@ def combinations(vary: Sequence[str]) -> list[Overrides]:
     choices: list[tuple[Setting, list[str]]] = []
     for word in vary:
         name, _, values = word.partition("=")
-        setting = _setting(name.strip())
+        setting = setting_of(name.strip(), "--vary")
         each = [value.strip() for value in values.split(",") if value.strip()]
         if not each or len(set(each)) < len(each):
             raise _refused(f"--vary {word}: no values, or the same twice", "write --vary learning-rate=1e-4,2e-4")
@@ -80,11 +80,20 @@ def combinations(vary: Sequence[str]) -> list[Overrides]:
     return found
 
 
-def overridden(config: config_pb2.TrainingConfig, overrides: Overrides) -> config_pb2.TrainingConfig:
-    """Return settings with a combination put in. Raises FtfError INVALID_ARGUMENT for a value of the wrong type."""
+def overridden(
+    config: config_pb2.TrainingConfig, overrides: Overrides, flag: str = "--vary"
+) -> config_pb2.TrainingConfig:
+    """Return settings with a combination put in.
+
+    Args:
+        flag: what the values were given by.
+
+    Raises:
+        FtfError: INVALID_ARGUMENT for a value of the wrong type.
+    """
     values = Namespace(**{setting.key: None for setting in TRAINING})
     for setting, text in overrides:
-        setattr(values, setting.key, _value(setting, text))
+        setattr(values, setting.key, _value(setting, text, flag))
     put(config, TRAINING, values)
     return config
 
@@ -94,15 +103,16 @@ def words(overrides: Overrides) -> str:
     return ", ".join(f"{setting.field} {text}" for setting, text in overrides)
 
 
-def _setting(name: str) -> Setting:
+def setting_of(name: str, flag: str) -> Setting:
+    """Return a setting from its name: "learning-rate", "lora.r". Raises FtfError INVALID_ARGUMENT if there is none."""
     plain = name.removeprefix("--").replace("-", "_")
     for setting in TRAINING:
         if plain in (setting.key, setting.field):
             return setting
-    raise _refused(f"--vary {name}: there is no such setting", "`ftf train --help` lists them")
+    raise _refused(f"{flag} {name}: there is no such setting", "`ftf train --help` lists them")
 
 
-def _value(setting: Setting, text: str) -> object:
+def _value(setting: Setting, text: str, flag: str) -> object:
     if setting.kind is bool and text.lower() in (*_TRUE, *_FALSE):
         return text.lower() in _TRUE
     if setting.choices and text.lower() in setting.choices:
@@ -113,7 +123,7 @@ def _value(setting: Setting, text: str) -> object:
     except ValueError:
         pass
     known = ", ".join(setting.choices) if setting.choices else "true or false" if setting.kind is bool else "a number"
-    raise _refused(f"--vary {setting.field}: {text} is none of its values", f"use {known}")
+    raise _refused(f"{flag} {setting.field}: {text} is none of its values", f"use {known}")
 
 
 def _refused(what: str, remedy: str) -> FtfError:

@@ -52,6 +52,14 @@ async def run(session: Session, value: str = "") -> str:
     return await _newest(session.flow.runs(await session.project()), "run", "ftf train")
 
 
+async def checkpoint(session: Session, value: str) -> str:
+    """Return what to begin from: "RUN" is a run, "RUN/checkpoint-20" its checkpoint of step 20; full names stay."""
+    outer, _, step = value.rpartition("/checkpoint-")
+    if not outer:
+        return value if value.startswith("projects/") else await run(session, value)
+    return f"{await run(session, outer)}/checkpoints/{step}"
+
+
 async def export(session: Session, value: str = "") -> str:
     """Return an export's name; without a value the newest one's."""
     if value:

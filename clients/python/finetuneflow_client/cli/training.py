@@ -45,9 +45,16 @@ async def train(session: Session) -> None:
     )
     run.resources.CopyFrom(run_resources(args))
     run.only_approved = args.only_approved
-    request = training_service_pb2.CreateRunRequest(
-        parent=names.parent(run.dataset), run=run, run_id=args.id, validate_only=args.dry_run
-    )
+    if args.resume_from_checkpoint:
+        run.resume_from_checkpoint = await targets.checkpoint(session, args.resume_from_checkpoint)
+    run.resume_weights_only = args.resume_weights_only
+    await start(session, training_service_pb2.CreateRunRequest(parent=names.parent(dataset), run=run, run_id=args.id))
+
+
+async def start(session: Session, request: training_service_pb2.CreateRunRequest) -> None:
+    """Start a run, or with --dry-run only check it; with --watch follow it to its end."""
+    args = session.args
+    request.validate_only = args.dry_run
     made = await session.flow.training.CreateRun(request)
     if args.dry_run:
         session.screen.say("every check passed; nothing was started")
@@ -231,10 +238,11 @@ def show_run(session: Session, run: run_pb2.Run) -> None:
             "run": run.name,
             "state": f"{wording.state(run.work)} {wording.progress(run.work)}".strip(),
             "waiting": wording.waiting(run.work),
-            "error": from_work(run.work, names.short(run.name)) or "",
+            "error": during.way_on(run, from_work(run.work, names.short(run.name))) or "",
             "model": f"{run.model} at {run.model_revision[:12]}",
             "dataset": f"{run.dataset}, version {run.dataset_version}, sha256 {run.dataset_sha256[:12]}…"
             + (", approved examples only" if run.only_approved else ""),
+            "begins from": during.begins_from(run),
             "settings": ", ".join(f"{name} {value}" for name, value in described(run.config)),
             "resources": asked(run.resources),
             "attempts": len(run.attempts) if len(run.attempts) > 1 else "",

@@ -10,7 +10,17 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from finetuneflow_client.cli import exits
-from finetuneflow_client.cli.grammar import chats, documents, examples, models, reviews, server, templates, transfers
+from finetuneflow_client.cli.grammar import (
+    chats,
+    documents,
+    examples,
+    models,
+    reruns,
+    reviews,
+    server,
+    templates,
+    transfers,
+)
 from finetuneflow_client.cli.grammar.command import Command
 
 COMMANDS: tuple[Command, ...] = (
@@ -21,6 +31,7 @@ COMMANDS: tuple[Command, ...] = (
     *reviews.COMMANDS,
     *transfers.COMMANDS,
     *models.COMMANDS,
+    *reruns.COMMANDS,
     *chats.COMMANDS,
 )
 

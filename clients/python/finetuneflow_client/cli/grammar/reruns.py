@@ -1,0 +1,63 @@
+"""Words about what a run leaves to go on from: its checkpoints, and runs like it."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+
+from finetuneflow_client.cli.grammar.command import Command
+
+
+def begin_flags(parser: ArgumentParser, flag: str) -> None:
+    """Add the flags that say what a run begins from."""
+    parser.add_argument(
+        flag,
+        default="",
+        metavar="RUN[/checkpoint-N]",
+        help="begin from a checkpoint of a run, at its step; without N its newest from before the loss rose",
+    )
+    parser.add_argument(
+        "--resume-weights-only",
+        action="store_true",
+        help="take only its weights: another learning rate, dataset, … may follow, and steps count from 0",
+    )
+
+
+def _checkpoints(parser: ArgumentParser) -> None:
+    parser.add_argument("run", nargs="?", default="", metavar="RUN", help="its id; otherwise the newest")
+
+
+def _rerun(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "run", metavar="RUN", help="id of the run to do again: same dataset, model, settings, resources"
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="setting of `ftf train` to change; may be repeated",
+    )
+    begin_flags(parser, "--from-checkpoint")
+    parser.add_argument("--id", default="", metavar="ID", help="id to give the run; otherwise made up")
+    parser.add_argument("--dry-run", action="store_true", help="check everything and show the settings; start nothing")
+    parser.add_argument("-w", "--watch", action="store_true", help="follow it to its end")
+
+
+COMMANDS = (
+    Command(
+        "checkpoints",
+        "List a run's checkpoints: step, loss, size, hash, and why each is kept.",
+        "ftf checkpoints run-1",
+        "during.checkpoints",
+        _checkpoints,
+        project=True,
+    ),
+    Command(
+        "rerun",
+        "Do a run again with some settings changed, from the beginning or from a checkpoint.",
+        "ftf rerun run-1 --set learning_rate=1e-4 --watch",
+        "rerunning.rerun",
+        _rerun,
+        project=True,
+    ),
+)
