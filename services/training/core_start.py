@@ -46,7 +46,7 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], *, weights_only:
 
 def _of_weights(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     lora = [name for name in after if name.startswith("config.lora.") and name in before]
-    return [*_SHAPE, *(name for name in lora if name not in _NO_SHAPE)]
+    return [*(name for name in _SHAPE if name in before), *(name for name in lora if name not in _NO_SHAPE)]
 
 
 def _facts(run: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
