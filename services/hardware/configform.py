@@ -81,8 +81,8 @@ def recommended(given: config_pb2.TrainingConfig, choice: Choice) -> config_pb2.
     if target.method != FULL:
         config.lora.r, config.lora.lora_alpha = target.r, choice.lora_alpha
         config.lora.target_modules[:] = target.target_modules or [ALL_LINEAR]
-    # Others than SFT have a rate of their own: the contract's default.
-    if given.HasField("learning_rate") or given.objective in (0, config_pb2.OBJECTIVE_SFT):
+    # DPO and KTO have a rate of their own: the contract's default.
+    if given.HasField("learning_rate") or given.objective not in (config_pb2.OBJECTIVE_DPO, config_pb2.OBJECTIVE_KTO):
         config.learning_rate = choice.learning_rate
     if choice.num_train_epochs is not None:
         config.num_train_epochs = choice.num_train_epochs

@@ -46,10 +46,10 @@ class HeldOut:
             answers: how many are answered at most.
         """
         sets = {EVAL: of_split(rows, EVAL), RECALL: of_split(rows, RECALL), GENERAL: general_rows()}
-        encoded = {s: [e for e in map(encoder.encode, some) if e.supervised] for s, some in sets.items()}
-        judged = {s: [e for e in some if e.row.objective != "SFT"] for s, some in encoded.items()}
+        encoded = {s: [e for e in encoder.encode_all(some) if e.supervised] for s, some in sets.items()}
+        judged = {s: [e for e in some if e.row.objective in ("DPO", "KTO")] for s, some in encoded.items()}
         wanted = {s: [e.sequences[0] for e in some if e.row.label is not False] for s, some in encoded.items()}
-        first, second = ([row for row in sets[s] if row.label is not False] for s in (EVAL, RECALL))
+        first, second = ([row for row in sets[s] if row.label is not False and not row.raw] for s in (EVAL, RECALL))
         return HeldOut(wanted, judged, choose(first, second, answers))
 
 
@@ -75,7 +75,7 @@ class Comparison:
         self._encoder = encoder
         self._tokenizer = tokenizer
         self._max_forgetting = setting(config, "max_forgetting")
-        self._beta = setting(config, "beta") if objective(config) != "SFT" else 0.0
+        self._beta = setting(config, "beta") if objective(config) in ("DPO", "KTO") else 0.0
         self._held_out = HeldOut.of(rows, encoder, setting(config, "num_eval_answers"))
 
     def scores(self, tuned: Tuned) -> dict[str, list[Any]]:

@@ -22,7 +22,7 @@ from services.trainer.reportmarkdown import markdown
 from services.trainer.reportparts import Picture, Report, Section, Span, Table, Text
 from services.trainer.totals import Totals
 
-_OBJECTIVES = {"SFT": "", "DPO": "DPO, ", "KTO": "KTO, "}
+_OBJECTIVES = {"SFT": "", "PRETRAIN": "Continued pretraining, ", "DPO": "DPO, ", "KTO": "KTO, "}
 _METHODS = {"LORA": "LoRA", "QLORA": "QLoRA", "FULL": "Full fine-tuning"}
 
 

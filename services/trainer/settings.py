@@ -48,6 +48,7 @@ DEFAULTS: dict[str, Any] = {
 
 OBJECTIVE_DEFAULTS: dict[str, dict[str, Any]] = {
     "SFT": {},
+    "PRETRAIN": {},
     "DPO": {
         "beta": 0.1,
         "loss_type": ["sigmoid"],
@@ -64,8 +65,13 @@ OBJECTIVE_DEFAULTS: dict[str, dict[str, Any]] = {
     },
 }
 """TRL's values of the settings of an objective that are not set."""
-_FIXED = {"assistant_only_loss": False, "completion_only_loss": True, "packing": False}
-"""What DPO and KTO fix: they score each answer by itself and whole."""
+_FIXED = {
+    "SFT": {},
+    "PRETRAIN": {"assistant_only_loss": False, "completion_only_loss": False, "packing": True},
+    "DPO": {"assistant_only_loss": False, "completion_only_loss": True, "packing": False},
+    "KTO": {"assistant_only_loss": False, "completion_only_loss": True, "packing": False},
+}
+"""What an objective fixes: DPO and KTO score each answer by itself and whole, and raw text is learnt all."""
 
 LORA_DEFAULTS: dict[str, Any] = {
     "r": 8,
@@ -79,16 +85,16 @@ LORA_DEFAULTS: dict[str, Any] = {
 
 def setting(config: config_pb2.TrainingConfig, name: str) -> Any:
     """Return a setting, or its default where it is not set."""
-    own = OBJECTIVE_DEFAULTS[objective(config)]
-    if own and name in _FIXED:
-        return _FIXED[name]
+    own, fixed = OBJECTIVE_DEFAULTS[objective(config)], _FIXED[objective(config)]
+    if name in fixed:
+        return fixed[name]
     if name in ("loss_type", "loss_weights"):
         return list(getattr(config, name)) or own[name]
     return _value(config, name, {**DEFAULTS, **own})
 
 
 def objective(config: config_pb2.TrainingConfig) -> str:
-    """Return what is made of the dataset: SFT, DPO or KTO."""
+    """Return what is made of the dataset: SFT, PRETRAIN, DPO or KTO."""
     named = config_pb2.Objective.Name(config.objective or config_pb2.OBJECTIVE_SFT)
     return named.removeprefix("OBJECTIVE_")
 
@@ -195,13 +201,14 @@ def _config_class(config: config_pb2.TrainingConfig) -> Any:
     from trl.trainer.kto_config import KTOConfig
     from trl.trainer.sft_config import SFTConfig
 
-    return {"SFT": SFTConfig, "DPO": DPOConfig, "KTO": KTOConfig}[objective(config)]
+    return {"SFT": SFTConfig, "PRETRAIN": SFTConfig, "DPO": DPOConfig, "KTO": KTOConfig}[objective(config)]
 
 
 def _of_the_objective(config: config_pb2.TrainingConfig) -> dict[str, Any]:
     wanted = objective(config)
-    if wanted == "SFT":
-        packing = setting(config, "packing")
+    if wanted in ("SFT", "PRETRAIN"):
+        # Raw text is packed before it comes here.
+        packing = setting(config, "packing") and wanted == "SFT"
         # Examples come with labels. Only packing has anything left to prepare.
         return {"packing": packing, "dataset_kwargs": {"skip_prepare_dataset": not packing}}
     found = {name: setting(config, name) for name in OBJECTIVE_DEFAULTS[wanted]}

@@ -52,7 +52,7 @@ class _Kto(_Ready, KTOTrainer):
 
 def trainer_class(config: config_pb2.TrainingConfig) -> type[Any]:
     """Return the trainer of a training's objective."""
-    classes: dict[str, type[Any]] = {"SFT": _Sft, "DPO": _Dpo, "KTO": _Kto}
+    classes: dict[str, type[Any]] = {"SFT": _Sft, "PRETRAIN": _Sft, "DPO": _Dpo, "KTO": _Kto}
     return classes[objective(config)]
 
 
@@ -60,6 +60,7 @@ def dataset_of(config: config_pb2.TrainingConfig, examples: Sequence[Encoded]) -
     """Return examples as the objective's trainer takes them."""
     columns: dict[str, Callable[[], Columns]] = {
         "SFT": lambda: _labelled(examples),
+        "PRETRAIN": lambda: _labelled(examples),
         "DPO": lambda: _pairs(examples),
         "KTO": lambda: _verdicts(examples, setting(config, "per_device_train_batch_size"), setting(config, "seed")),
     }
@@ -71,7 +72,7 @@ def reference(config: config_pb2.TrainingConfig, load_base: Callable[[], Any]) -
 
     An adapter is switched off instead, and what is computed once beforehand needs none.
     """
-    if objective(config) == "SFT" or not is_full(config) or setting(config, "precompute_ref_log_probs"):
+    if objective(config) in ("SFT", "PRETRAIN") or not is_full(config) or setting(config, "precompute_ref_log_probs"):
         return {}
     return {"ref_model": load_base()}
 

@@ -164,7 +164,7 @@ def prepare(attempt: Attempt, spec: run_pb2.TrainSpec, tokenizer: Any, rows: lis
     seen = [*rows, *general_rows()]
     names = ("max_length", "assistant_only_loss", "completion_only_loss")
     encoder = Encoder(chat_of(tokenizer), seen, *(setting(spec.config, name) for name in names))
-    encoded = [encoder.encode(row) for row in train]
+    encoded = encoder.encode_all(train)
     mask = measure(encoded)
     require_supervision(mask)
     log.info(

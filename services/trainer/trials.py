@@ -31,7 +31,7 @@ def held_out(rows: Sequence[Row], encoder: Encoder, config: config_pb2.TrainingC
     """
     if setting(config, "eval_steps") is None:
         return []
-    found = [e for e in map(encoder.encode, of_split(rows, EVAL) or of_split(rows, RECALL)) if e.supervised]
+    found = [e for e in encoder.encode_all(of_split(rows, EVAL) or of_split(rows, RECALL)) if e.supervised]
     if not found:
         raise NotReady(
             "The dataset holds no example out that has an answer within max_length. Generate with an eval_fraction, "

@@ -25,7 +25,7 @@ from services.training.service import RUN, Training, resources_of
 
 _CAPABILITIES = (
     *(f"method:{name}" for name in ("LORA", "QLORA", "FULL")),
-    *(f"objective:{name}" for name in ("SFT", "DPO", "KTO")),
+    *(f"objective:{name}" for name in ("SFT", "PRETRAIN", "DPO", "KTO")),
 )
 
 

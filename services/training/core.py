@@ -9,7 +9,15 @@ from services.common.errors import InvalidArgument
 from services.training import core_during
 from services.training.core_methods import FULL, LEARNING_RATES, adapter, method, require_no_adapter
 from services.training.core_numbers import Number, number
-from services.training.core_objectives import LEARNING_RATE, MASKS, SFT, check_together, objective_of, preferring
+from services.training.core_objectives import (
+    LEARNING_RATE,
+    MASKS,
+    PRETRAIN,
+    SFT,
+    check_together,
+    objective_of,
+    preferring,
+)
 
 Settings = dict[str, Any]
 
@@ -86,7 +94,7 @@ def complete(given: Settings, *, context_length: int, bf16_available: bool) -> S
     """
     trained, objective = method(given), objective_of(given)
     settings: Settings = {"method": trained, "objective": objective, **preferring(given)}
-    rate = LEARNING_RATES[trained] if objective == SFT else LEARNING_RATE * (1 if trained == FULL else 10)
+    rate = LEARNING_RATES[trained] if objective in (SFT, PRETRAIN) else LEARNING_RATE * (1 if trained == FULL else 10)
     given = {"learning_rate": rate, **MASKS[objective], **given}
     for name, rule in NUMBERS.items():
         settings[name] = number(given, name, rule, f"config.{name}")

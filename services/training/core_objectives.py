@@ -9,13 +9,15 @@ from services.common.errors import InvalidArgument, NotReady
 from services.training.core_numbers import Number, number
 
 SFT, DPO, KTO = "OBJECTIVE_SFT", "OBJECTIVE_DPO", "OBJECTIVE_KTO"
+PRETRAIN = "OBJECTIVE_PRETRAIN"
 
-_FOR = {"SFT": SFT, "PREFERENCE": DPO, "KTO": KTO}
+_FOR = {"SFT": SFT, "PREFERENCE": DPO, "KTO": KTO, "TEXT": PRETRAIN}
 """Kind of dataset → its objective."""
 
 # Defaults: those of TRL's DPOConfig and KTOConfig.
 _NUMBERS: Mapping[str, Mapping[str, Number]] = {
     SFT: {},
+    PRETRAIN: {},
     DPO: {"beta": Number(0.1, 0, 100, above=True), "label_smoothing": Number(0, 0, 0.499999)},
     KTO: {
         "beta": Number(0.1, 0, 100, above=True),
@@ -37,15 +39,23 @@ _ONLY = (
 )  # fmt: skip
 _TAKEN = {
     SFT: frozenset[str](),
+    PRETRAIN: frozenset[str](),
     DPO: frozenset({"beta", "label_smoothing", "loss_type", "loss_weights", "precompute_ref_log_probs"}),
     KTO: frozenset({"beta", "desirable_weight", "undesirable_weight", "loss_type", "precompute_ref_log_probs"}),
 }
 MASKS: Mapping[str, Mapping[str, bool]] = {
     SFT: {},
+    PRETRAIN: {"assistant_only_loss": False, "completion_only_loss": False, "packing": True},
     DPO: {"assistant_only_loss": False, "completion_only_loss": True, "packing": False},
     KTO: {"assistant_only_loss": False, "completion_only_loss": True, "packing": False},
 }
-"""What an objective fixes: TRL scores the whole answer, and a sequence is one answer."""
+"""What an objective fixes. DPO and KTO: TRL scores the whole answer, and a sequence is one answer."""
+
+_WHY = {
+    PRETRAIN: "learns every token, of texts that follow each other",
+    DPO: "scores each answer by itself and whole",
+    KTO: "scores each answer by itself and whole",
+}
 
 LEARNING_RATE = 1e-6
 """TRL's for DPO and KTO; an adapter gets ten times that, as is usual for LoRA."""
@@ -56,7 +66,7 @@ def objective_for(given: Mapping[str, Any], kind: str, dataset: str) -> str:
 
     Args:
         given: the settings that were chosen.
-        kind: of the dataset: SFT, PREFERENCE or KTO.
+        kind: of the dataset: SFT, PREFERENCE, KTO or TEXT.
         dataset: its name, for messages.
 
     Raises:
@@ -161,8 +171,7 @@ def _refuse_others(given: Mapping[str, Any], objective: str) -> None:
     for name, fixed in MASKS[objective].items():
         if bool(given.get(name, fixed)) != fixed:
             raise InvalidArgument(
-                f"{name} is {str(not fixed).lower()}, and {_word(objective)} scores each answer by itself and whole. "
-                "Leave it out.",
+                f"{name} is {str(not fixed).lower()}, and {_word(objective)} {_WHY[objective]}. Leave it out.",
                 field=f"config.{name}",
             )
 

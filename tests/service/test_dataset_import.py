@@ -47,6 +47,10 @@ FORMATS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"messages": ONE, "chosen": [ANSWERED], "rejected": [{"role": "assistant", "content": "I do not know."}]},
     ),
     "kto": ({"prompt": ASKED["content"], "completion": [ANSWERED], "label": False}, {"messages": ONE, "label": False}),
+    "text": (
+        {"text": "It rains."},
+        {"messages": [{"role": "user", "content": ""}, {"role": "assistant", "content": "It rains."}], "raw": True},
+    ),
 }  # fmt: skip
 
 

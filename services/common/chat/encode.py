@@ -93,9 +93,25 @@ class Encoder:
         self._completion_only = completion_only
         self.marked_by, self.template = training_template(chat, rows) if assistant_only else (OWN, chat.own())
 
+    def encode_all(self, rows: Sequence[Row]) -> list[Encoded]:
+        """Return rows as labelled tokens; raw texts follow each other and are cut into sequences of max_length."""
+        if not any(row.raw for row in rows):
+            return [self.encode(row) for row in rows]
+        ids = [id for row in rows for id in self._text(row)]
+        starts = range(0, len(ids), self._max_length)
+        return [self._block(rows[0], ids[start : start + self._max_length]) for start in starts]
+
+    def _text(self, row: Row) -> list[int]:
+        """Return a raw text's tokens with the token that ends a text."""
+        end = self._chat.special_tokens.get("eos_token", "")
+        return [*self._chat.encode(row.reference).ids, *self._chat.encode(end).ids]
+
+    def _block(self, row: Row, ids: list[int]) -> Encoded:
+        return Encoded(row, ids, [IGNORED, *ids[1:]], truncated=False)
+
     def encode(self, row: Row) -> Encoded:
         """Return a row as labelled tokens, cut at max_length."""
-        if row.objective == "SFT":
+        if row.objective in ("SFT", "PRETRAIN"):
             return self.show(row)[0]
         encoded = self._labelled(row, row.messages, row.asked)[0]
         if not row.rejected:
@@ -111,6 +127,10 @@ class Encoder:
         A character that takes several tokens is shown with the first; all texts together are what the template makes.
         Of a preference it is the better answer.
         """
+        if row.raw:
+            encoding, end = self._chat.encode(row.reference), self._max_length
+            shown = self._block(row, list(encoding.ids)[:end])
+            return shown, _texts(row.reference, encoding.offsets)[:end], max(0, len(encoding.ids) - end)
         return self._labelled(row, row.messages, row.prompt if row.objective == "SFT" else row.asked)
 
     def _labelled(

@@ -29,6 +29,7 @@ class Row:
         answer: of a preference or verdict, how many messages at the end are the answer.
         rejected: of a preference, the worse answer instead; else empty.
         label: of a verdict, whether the answer is wanted; else None.
+        raw: whether it is raw text, which the last message has.
     """
 
     id: str
@@ -39,10 +40,13 @@ class Row:
     answer: int = 1
     rejected: tuple[Message, ...] = ()
     label: bool | None = None
+    raw: bool = False
 
     @property
     def objective(self) -> str:
-        """What can be made of it: SFT, DPO or KTO."""
+        """What can be made of it: SFT, PRETRAIN, DPO or KTO."""
+        if self.raw:
+            return "PRETRAIN"
         if self.rejected:
             return "DPO"
         return "SFT" if self.label is None else "KTO"
@@ -113,10 +117,12 @@ def _row(number: int, line: str) -> Row:
 
 
 def _judged(fields: dict[str, Any]) -> dict[str, Any]:
-    """Return what a preference or a verdict says beside its conversation."""
+    """Return what a preference, a verdict or raw text says beside its conversation."""
     if fields.get("rejected"):
         rejected = tuple(_message(m) for m in fields["rejected"])
         return {"answer": len(fields["chosen"]), "rejected": rejected}
+    if fields.get("raw"):
+        return {"raw": True}
     if "label" in fields:
         return {"answer": int(fields.get("answer", 1)), "label": bool(fields["label"])}
     return {}

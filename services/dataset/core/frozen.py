@@ -17,7 +17,7 @@ def line(example: Mapping[str, Any], system_prompt: str, include_reasoning: bool
 
     Form: {"id", "split": "TRAIN" | "EVAL" | "RECALL", "messages": [{"role", "content"}], "task_type", "source": {…}};
     where there is such a thing also "reasoning", "language", "persona", "question_type", "tools", "chosen" and
-    "rejected", "label", "answer": how many messages at the end are the answer.
+    "rejected", "label", "answer": how many messages at the end are the answer, "raw": the last message is raw text.
 
     Args:
         include_reasoning: whether the reasoning also stands before the last answer, in <think> tags.
@@ -73,4 +73,6 @@ def _more(example: Mapping[str, Any], messages: list[dict[str, Any]]) -> dict[st
         found["answer"] = example["answer"]
     if "label" in example:
         found["label"] = example["label"]
+    if example.get("raw"):
+        found["raw"] = True
     return found

@@ -19,8 +19,13 @@ def _share(text: str) -> float:
 
 
 def document(example: Mapping[str, Any]) -> str:
-    """Return what an example may not be parted from: its file, or for an imported one all with the same prompt."""
-    return example["file"] or "prompt " + hashlib.sha256(example["prompt"].encode()).hexdigest()
+    """Return what an example may not be parted from: its file, or for an imported one all with the same prompt.
+
+    Raw text has no prompt: each is a document of its own.
+    """
+    return (
+        example["file"] or "prompt " + hashlib.sha256((example["prompt"] or example["response"]).encode()).hexdigest()
+    )
 
 
 def held_out(documents: Mapping[str, str], eval_fraction: float, groups: Groups | None = None) -> frozenset[str]:

@@ -77,7 +77,7 @@ def read(job: dict[str, Any]) -> dict[str, Any]:
                 id = ids.derived_id("e", text)
                 sides.add(id, {**row, "file": ""})
                 rows.write(f'{text[:-1]}, "id": "{id}"}}\n'.encode())
-    _divide(sides, job)
+    _divide(sides, job if incoming.format != "text" else {**job, "recall_fraction": 0.0})
     return {
         "format": incoming.format,
         "encoding": JSONL if encoding == JSON_LIST else encoding,

@@ -17,6 +17,7 @@ from services.dataset.core.formats import decoding, frozenrow
 from services.dataset.core.formats.catalog import FORMATS, detect
 from services.dataset.core.formats.incoming import Incoming, Problem, Terms
 from services.dataset.core.formats.record import Record, Refused
+from services.dataset.core.formats.turns import raw
 from services.dataset.core.frozen import line
 from services.dataset.exporting import ENCODINGS, Wish, build
 from services.dataset.reader.__main__ import read
@@ -47,6 +48,8 @@ def conversations(draw: st.DrawFn, tools: bool) -> list[dict[str, Any]]:
 @st.composite
 def records(draw: st.DrawFn, format: str) -> Record:
     """What a format can carry."""
+    if format == "text":
+        return Record(raw(draw(TEXT)), raw=True)
     tools = format != "alpaca" and draw(st.booleans())
     messages = tuple(draw(conversations(tools)))
     offered = ({"type": "function", "function": {"name": "look_up", "parameters": draw(ARGUMENTS)}},) if tools else ()
@@ -89,6 +92,9 @@ def test_a_file_says_what_its_records_say(tmp_path: Path, format: str, encoding:
         turns.append({"role": "assistant", "content": f"{text} {n}"})
         offered = ({"type": "function", "function": {"name": "f"}},) if n % 2 and format != "alpaca" else ()
         worse = ({"role": "assistant", "content": text},) if format == "preference" else ()
+        if format == "text":
+            made.append(Record(raw(f"{text} {n}"), split="EVAL", id=f"e{n}", raw=True))
+            continue
         made.append(Record(tuple(turns), offered, 1, worse, bool(n % 2) if format == "kto" else None, "EVAL", f"e{n}"))
     exported = build(lambda: made, tmp_path, Wish(format, encoding, with_source=True))
     found, rows = reading(tmp_path, exported.path.read_bytes(), f"x.{encoding}", split_column="split")

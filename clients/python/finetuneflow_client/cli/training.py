@@ -20,6 +20,7 @@ from finetuneflow_client.errors import FtfError, from_work
 _OBJECTIVES = {
     dataset_pb2.DATASET_KIND_PREFERENCE: config_pb2.OBJECTIVE_DPO,
     dataset_pb2.DATASET_KIND_KTO: config_pb2.OBJECTIVE_KTO,
+    dataset_pb2.DATASET_KIND_TEXT: config_pb2.OBJECTIVE_PRETRAIN,
 }
 """What is made of a dataset of a kind when nothing is said; of others SFT."""
 _COLUMNS = ("RUN", "STATE", "PROGRESS", "LOSS", "MODEL", "DATASET", "TOOK", "AGE", "WAITING")

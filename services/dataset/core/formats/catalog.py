@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from services.dataset.core.formats import alpaca, chat, preference, sharegpt
-from services.dataset.core.formats.record import KTO, PREFERENCE, SFT, Record, Row
+from services.dataset.core.formats import alpaca, chat, plain, preference, sharegpt
+from services.dataset.core.formats.record import KTO, PREFERENCE, RAW, SFT, Record, Row
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,7 @@ FORMATS: dict[str, Format] = {
         chat.read_kto, chat.write_kto, ("prompt", "completion", "label", "system", "tools"),
         frozenset({"prompt", "completion", "label"}), KTO,
     ),
+    "text": Format(plain.read, plain.write, ("text",), frozenset({"text"}), RAW),
 }  # fmt: skip
 
 # The more a format asks for, the earlier it is tried.
@@ -56,6 +57,11 @@ _TRIED = ("preference", "kto", "messages", "sharegpt", "alpaca", "prompt-complet
 
 
 def detect(columns: Collection[str]) -> str:
-    """Return the name of the format that has such columns, or ""."""
+    """Return the name of the format that has such columns, or "".
+
+    Raw text is told where there is no other column but provenance: beside one, a text may be anything.
+    """
     found = set(columns)
+    if {name for name in found if name not in ("id", "split") and not name.startswith("source_")} == {"text"}:
+        return "text"
     return next((name for name in _TRIED if FORMATS[name].needs <= found), "")

@@ -63,7 +63,9 @@ def answered(value: Any, field: str) -> tuple[Message, ...]:
 
 
 def wanted(record: Record) -> None:
-    """Refuse an answer that nobody should learn. Raises Refused."""
+    """Refuse an answer that nobody should learn, and raw text. Raises Refused."""
+    if record.raw:
+        raise Refused("RAW_TEXT", "The example is raw text, without a question.")
     if record.kind == KTO and not record.label:
         raise Refused("UNWANTED_ANSWER", "The answer is labelled as unwanted; only KTO can say so.")
 

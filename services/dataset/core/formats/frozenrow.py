@@ -23,6 +23,7 @@ def record(row: Mapping[str, Any]) -> Record:
         split=row["split"],
         id=row["id"],
         source=_flat(row.get("source", {})),
+        raw=bool(row.get("raw", False)),
     )
 
 
@@ -37,6 +38,8 @@ def fields(record: Record) -> dict[str, Any]:
         row["answer"] = record.answer
     if record.label is not None:
         row["label"] = record.label
+    if record.raw:
+        row["raw"] = True
     return row
 
 

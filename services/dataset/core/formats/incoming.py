@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from services.common.errors import InvalidArgument
@@ -145,7 +145,7 @@ class Incoming:
         record = known.read(named)
         side = _side(row, self._terms.split_column)
         self._note_ignored(row, known)
-        return Record(record.messages, record.tools, record.answer, record.rejected, record.label, side)
+        return replace(record, split=side)
 
     def _single(self, number: int, record: Record) -> None:
         stored = _ENCODER.encode(frozenrow.fields(record)).encode()
@@ -211,6 +211,8 @@ def fields(number: int, record: Record) -> dict[str, Any]:
         found["rejected"] = list(record.rejected)
     if record.label is not None:
         found["label"] = record.label
+    if record.raw:
+        found["raw"] = True
     if record.split:
         found["given_split"] = "SPLIT_" + record.split
     return found

@@ -9,8 +9,8 @@ from typing import Any
 Message = dict[str, Any]
 Row = dict[str, Any]
 
-SFT, PREFERENCE, KTO = "SFT", "PREFERENCE", "KTO"
-"""Kinds of example: one answer to learn; a better and a worse one; one with a verdict."""
+SFT, PREFERENCE, KTO, RAW = "SFT", "PREFERENCE", "KTO", "TEXT"
+"""Kinds of example: one answer to learn; a better and a worse one; one with a verdict; raw text."""
 
 
 class Refused(Exception):
@@ -43,6 +43,7 @@ class Record:
         split: TRAIN, EVAL or RECALL, or "" where nothing is said.
         id: name of the example, or "".
         source: where it comes from, flat.
+        raw: whether it is raw text: what the last message says, and nothing else.
     """
 
     messages: tuple[Message, ...]
@@ -53,10 +54,13 @@ class Record:
     split: str = ""
     id: str = ""
     source: Mapping[str, Any] = field(default_factory=dict)
+    raw: bool = False
 
     @property
     def kind(self) -> str:
-        """SFT, PREFERENCE or KTO."""
+        """SFT, PREFERENCE, KTO or TEXT."""
+        if self.raw:
+            return RAW
         if self.rejected:
             return PREFERENCE
         return SFT if self.label is None else KTO

@@ -35,6 +35,11 @@ def text(value: Any, field: str, *, empty: bool = False) -> str:
     return sound(value, field)
 
 
+def raw(value: str) -> tuple[Message, ...]:
+    """Return raw text as the store keeps it: what nobody asked, and the text."""
+    return ({"role": "user", "content": ""}, {"role": "assistant", "content": value})
+
+
 def sound(value: str, field: str) -> str:
     """Refuse text that no store or tokenizer takes.
 

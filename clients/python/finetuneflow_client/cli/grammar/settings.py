@@ -51,7 +51,7 @@ TRAINING = (
         "objective",
         str,
         "what is made of the dataset; otherwise what its kind is for",
-        choices=("sft", "dpo", "kto"),
+        choices=("sft", "dpo", "kto", "pretrain"),
     ),
     Setting("beta", float, "DPO, KTO: how much a departure from the base model counts, over 0 to 100"),
     Setting("loss_type", list, "DPO, KTO: losses of TRL by comma: sigmoid, ipo, …; kto, apo_zero_unpaired"),

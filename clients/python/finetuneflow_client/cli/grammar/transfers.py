@@ -6,7 +6,7 @@ from argparse import ArgumentParser
 
 from finetuneflow_client.cli.grammar.command import Command
 
-FORMATS = ("alpaca", "sharegpt", "messages", "prompt-completion", "preference", "kto")
+FORMATS = ("alpaca", "sharegpt", "messages", "prompt-completion", "preference", "kto", "text")
 ENCODINGS = ("jsonl", "csv", "parquet")
 SPLITS = ("train", "eval", "recall")
 
@@ -43,7 +43,7 @@ def _problems(parser: ArgumentParser) -> None:
 COMMANDS = (
     Command(
         "dataset import",
-        "Make a dataset of a file of examples: alpaca, sharegpt, messages, preference, KTO.",
+        "Make a dataset of a file of examples: alpaca, sharegpt, messages, preference, KTO, raw text.",
         "ftf dataset import qa.csv --map prompt=question,response=answer",
         "transfer.import_dataset",
         _import,

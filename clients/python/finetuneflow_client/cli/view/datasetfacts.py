@@ -52,7 +52,7 @@ def _origin(dataset: dataset_pb2.Dataset) -> dict[str, str]:
         file = dataset.imported
         return {
             "imported": f"{file.filename}, {wording.size(file.size_bytes)}, sha256 {file.sha256}",
-            "kind": {2: "preference", 3: "KTO"}.get(dataset.kind, "conversations"),
+            "kind": {2: "preference", 3: "KTO", 4: "raw text"}.get(dataset.kind, "conversations"),
         }
     usage = dataset.usage
     return {
