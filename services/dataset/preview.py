@@ -69,10 +69,10 @@ class Preview:
             raise InvalidArgument(f"calls is {calls}; use 1 to {MAX_CALLS}, or 0.", field="calls")
         spec = resolved["spec"]
         wanted = calls or DEFAULT_CALLS
-        sources = await self._sources(resolved["files"], wanted)
+        sources, unasked = await self._sources(resolved["files"], wanted)
         unlimited = {"uid": "", "spec": {**spec, "max_tokens_total": 0, "max_cost": 0.0}}
         asked = await askers(unlimited, self._endpoints, _Passing(), 0)
-        make = await asyncio.to_thread(Maker, resolved, asked.asker.model, sources)
+        make = await asyncio.to_thread(Maker, resolved, asked.asker.model, sources, unasked)
         planned = await asyncio.to_thread(make, spec)
         made = min(wanted, len(planned.calls))
         chosen = [planned.calls[i * len(planned.calls) // made] for i in range(made)]
@@ -88,11 +88,16 @@ class Preview:
             examples.append({**described, **extra, "_id": "", "reply_tokens": reply["completion_tokens"]})
         return examples, {**asked.spending.usage(), "seconds": time.monotonic() - began}
 
-    async def _sources(self, files: Sequence[dict[str, str]], wanted: int) -> list[Source]:
-        """Return the first chunks of some files: as many as there are calls, from as many files as can be."""
+    async def _sources(self, files: Sequence[dict[str, str]], wanted: int) -> tuple[list[Source], set[str]]:
+        """Return the first chunks of some files: as many as there are calls, from as many files as can be.
+
+        Returns: also the names of those that follow them and are only looked at, one of each file.
+        """
         chosen = [files[i * len(files) // wanted] for i in range(wanted)] if len(files) > wanted else files
         most = -(-wanted // len(chosen))
-        return [source for file in chosen for source in await self._first(file, most)]
+        found = [await self._first(file, most + 1) for file in chosen]
+        unasked = {source.chunk for sources in found for source in sources[most:]}
+        return [source for sources in found for source in sources], unasked
 
     async def _first(self, file: dict[str, str], most: int) -> list[Source]:
         found: list[Source] = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -24,11 +24,17 @@ class Maker:
     """Makes plans for a dataset's chunks, as its policy about personal data lets the LLM see them.
 
     Making one is CPU work where that policy masks or drops.
+
+    Args:
+        unasked: names of chunks that nothing is asked about; they are there for what the ends of others cut in two.
     """
 
-    def __init__(self, dataset: Document, model: str, sources: Sequence[Source]) -> None:
+    def __init__(
+        self, dataset: Document, model: str, sources: Sequence[Source], unasked: Collection[str] = frozenset()
+    ) -> None:
         self._model = model
-        self._sources = shown(sources, dataset["spec"].get("pii_policy", {}))
+        seen = shown(sources, dataset["spec"].get("pii_policy", {}))
+        self._sources = [source for source in seen if source.chunk not in unasked]
         self._template = template_of(dataset)
 
     def __call__(self, settings: dict[str, Any], before: Sequence[Call] = ()) -> Plan:

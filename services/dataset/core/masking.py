@@ -11,10 +11,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from itertools import groupby
 
 from services.dataset.core import pii
 from services.dataset.core.example import Mask, Source
-from services.dataset.core.pii import Found
+from services.dataset.core.finds import Held, Surroundings, find, held
 
 FLAG, MASK, DROP, IGNORE = "PII_ACTION_FLAG", "PII_ACTION_MASK", "PII_ACTION_DROP", "PII_ACTION_IGNORE"
 OTHERS = "*"
@@ -23,7 +24,6 @@ WITHHELD = "PERSONAL_DATA"
 """Why a chunk is not shown to the LLM, or an example not kept."""
 
 _PLACEHOLDER = re.compile(r"\[([A-Z]+(?:_[A-Z]+)*)_[1-9]\d*\]")
-_LINE_END = re.compile(r"(?<!\n)[ \t]*\n[ \t]*(?!\n)")
 
 
 def action(policy: Mapping[str, str], kind: str) -> str:
@@ -40,12 +40,17 @@ def shown(sources: Iterable[Source], policy: Mapping[str, str]) -> list[Source]:
     """Return chunks as an LLM may see them, the same ones every time. CPU work, unless the policy only flags.
 
     Args:
-        sources: chunks in the order of their files; a placeholder's number is decided by the chunks before it alone.
+        sources: chunks in the order of their files; a placeholder's number is decided by the chunks up to its own, and
+            by the next one where its end cuts a find in two.
     """
     if not {MASK, DROP} & set(policy.values()):
         return list(sources)
-    numbers: dict[str, _Numbers] = {}
-    return [_shown(source, policy, numbers.setdefault(source.file, _Numbers())) for source in sources]
+    found: list[Source] = []
+    for _, chunks in groupby(sources, key=lambda source: source.file):
+        of_file = list(chunks)
+        numbers, surroundings = _Numbers(), Surroundings(of_file)
+        found += [_shown(source, policy, numbers, surroundings) for source in of_file]
+    return found
 
 
 class _Numbers:
@@ -59,8 +64,8 @@ class _Numbers:
         return f"[{kind}_{known.setdefault(''.join(value.split()).casefold(), len(known) + 1)}]"
 
 
-def _shown(source: Source, policy: Mapping[str, str], numbers: _Numbers) -> Source:
-    in_text = find(source.text)
+def _shown(source: Source, policy: Mapping[str, str], numbers: _Numbers, surroundings: Surroundings) -> Source:
+    in_text = held(source.text, surroundings.held(source))
     in_headings = {one.kind for heading in source.context for one in find(heading)}
     kinds = {one.kind for one in in_text} | in_headings
     if dropped := sorted(kind for kind in kinds if action(policy, kind) == DROP):
@@ -69,14 +74,14 @@ def _shown(source: Source, policy: Mapping[str, str], numbers: _Numbers) -> Sour
     def hides(kind: str) -> bool:
         return action(policy, kind) in (MASK, DROP)
 
-    name, _ = _masked(source.file_name, find(source.file_name), hides, numbers)
-    context = tuple(_masked(heading, find(heading), hides, numbers)[0] for heading in source.context)
+    name, _ = _masked(source.file_name, held(source.file_name), hides, numbers)
+    context = tuple(_masked(heading, held(heading), hides, numbers)[0] for heading in source.context)
     text, masks = _masked(source.text, in_text, hides, numbers)
     return replace(source, text=text, context=context, file_name=name, masks=masks)
 
 
 def _masked(
-    text: str, found: Iterable[Found], hides: Callable[[str], bool], numbers: _Numbers
+    text: str, found: Iterable[Held], hides: Callable[[str], bool], numbers: _Numbers
 ) -> tuple[str, tuple[Mask, ...]]:
     """Return a text with placeholders, and where they stand in it."""
     parts: list[str] = []
@@ -85,37 +90,10 @@ def _masked(
     for one in found:
         if not hides(one.kind):
             continue
-        stands_for = numbers.placeholder(one.kind, text[one.start : one.end])
+        stands_for = numbers.placeholder(one.kind, one.whole)
         parts += [text[done : one.start], stands_for]
         start = length + one.start - done
         length = start + len(stands_for)
         masks.append(Mask(start, length, one.end - one.start))
         done = one.end
     return "".join([*parts, text[done:]]), tuple(masks)
-
-
-def find(text: str) -> list[Found]:
-    """Return what is found in a text as it stands, or on one line, as prompts show it; in order and apart."""
-    found = pii.find(text)
-    if "\n" not in text:
-        return found
-    line, origin = _on_one_line(text)
-    for one in pii.find(line):
-        start, end = origin[one.start], origin[one.end - 1] + 1
-        met = [other for other in found if start < other.end and other.start < end]
-        kind = met[0].kind if met else one.kind
-        whole = Found(kind, min([start, *(m.start for m in met)]), max([end, *(m.end for m in met)]))
-        found = [*(other for other in found if other not in met), whole]
-    return sorted(found, key=lambda one: one.start)
-
-
-def _on_one_line(text: str) -> tuple[str, list[int]]:
-    """Return a text whose single line ends are spaces, and each character's place in the text."""
-    parts: list[str] = []
-    origin: list[int] = []
-    done = 0
-    for end in _LINE_END.finditer(text):
-        parts += [text[done : end.start()], " "]
-        origin += [*range(done, end.start()), end.start()]
-        done = end.end()
-    return "".join([*parts, text[done:]]), [*origin, *range(done, len(text))]

@@ -116,6 +116,12 @@ def _named(text: str) -> Iterator[tuple[int, int]]:
             yield start, end
 
 
+def private_keys(text: str) -> Iterator[tuple[int, int]]:
+    """Yield where private keys stand that have both a beginning and an end."""
+    if "-----END" in text:
+        yield from (m.span() for m in _PRIVATE.finditer(text) if "-----END" in m.group())
+
+
 FINDERS: tuple[tuple[str, Callable[[str], Iterator[tuple[int, int]]]], ...] = (
     ("PRIVATE_KEY", lambda text: (m.span() for m in _PRIVATE.finditer(text))),
     ("JWT", lambda text: (m.span() for m in _JWT.finditer(text) if _jwt(m.group()))),

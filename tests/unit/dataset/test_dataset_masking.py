@@ -13,8 +13,8 @@ MASKED = {"EMAIL": MASK}
 
 
 def source(text: str, number: int = 0, file: str = "f", context: tuple[str, ...] = ()) -> Source:
-    """A chunk that lies in its document from place 100 on."""
-    spans = ((100, 100 + len(text)),)
+    """A chunk that lies in its document from place 100 on; each further one a thousand places later."""
+    spans = ((100 + 1000 * number, 100 + 1000 * number + len(text)),)
     return Source(f"{file}/c{number}", file, f"{file}.md", text, context=context, spans=spans)
 
 
