@@ -14,6 +14,7 @@ from services.common.work import watch
 from services.dataset import form
 from services.dataset.accounts import Accounts
 from services.dataset.accounts_api import AccountsApi
+from services.dataset.comparison_api import ComparisonApi
 from services.dataset.endpoints import Endpoints
 from services.dataset.estimating import Estimator
 from services.dataset.exporting import Exporter
@@ -33,7 +34,7 @@ from services.dataset.versions_api import VersionsApi
 ENDPOINT = "llmEndpoints/*"
 
 
-class DatasetApi(AccountsApi, StatisticsApi, VersionsApi, TransfersApi, PromptTemplateApi):
+class DatasetApi(AccountsApi, StatisticsApi, VersionsApi, TransfersApi, PromptTemplateApi, ComparisonApi):
     """DatasetService."""
 
     def __init__(
@@ -54,6 +55,7 @@ class DatasetApi(AccountsApi, StatisticsApi, VersionsApi, TransfersApi, PromptTe
     ) -> None:
         AccountsApi.__init__(self, datasets, reviewing, accounts)
         StatisticsApi.__init__(self, reporting)
+        ComparisonApi.__init__(self, endpoints)
         VersionsApi.__init__(self, datasets, versions, forgetting)
         TransfersApi.__init__(self, datasets, imports, objects, exporter)
         self._templates = templates

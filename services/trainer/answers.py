@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -95,6 +97,29 @@ def samples(answered: Sequence[Answered]) -> list[evaluation_pb2.SampleAnswer]:
         )
         for a in [*sets[0][:first], *sets[1][: SAMPLES - first]]
     ]
+
+
+def write_answers(path: Path, answered: Sequence[Answered]) -> None:
+    """Write every answer of both models as JSON Lines, for whoever compares them later."""
+    rows = [
+        {
+            "set": a.set,
+            "example": a.row.id,
+            "prompt": _conversation(a.row),
+            "reference": a.row.reference,
+            "base": a.base,
+            "tuned": a.tuned,
+        }
+        for a in answered
+    ]
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+
+
+def _conversation(row: Row) -> str:
+    """Return what was asked: the question alone, or every message with who says it."""
+    if len(row.prompt) == 1:
+        return str(row.prompt[0]["content"])
+    return "\n".join(f"{message['role']}: {message.get('content') or ''}" for message in row.prompt)
 
 
 def scored(score: evaluation_pb2.EvalScore, answered: Sequence[Answered], name: str) -> evaluation_pb2.EvalScore:

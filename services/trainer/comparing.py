@@ -9,7 +9,7 @@ from typing import Any
 from finetuneflow.training.v1 import config_pb2, evaluation_pb2
 from services.common.chat.encode import Encoded, Encoder
 from services.common.chat.rows import EVAL, RECALL, Row, of_split
-from services.trainer.answers import answer_both, choose, samples, scored
+from services.trainer.answers import Answered, answer_both, choose, samples, scored
 from services.trainer.attempt import Attempt
 from services.trainer.evaluate import combine, losses
 from services.trainer.general import GENERAL, forgetting, general_rows
@@ -77,6 +77,7 @@ class Comparison:
         self._max_forgetting = setting(config, "max_forgetting")
         self._beta = setting(config, "beta") if objective(config) in ("DPO", "KTO") else 0.0
         self._held_out = HeldOut.of(rows, encoder, setting(config, "num_eval_answers"))
+        self.answered: list[Answered] = []
 
     def scores(self, tuned: Tuned) -> dict[str, list[Any]]:
         """Score both models, a share in each process; return every process's sums, by split."""
@@ -97,10 +98,11 @@ class Comparison:
         return {name: [share[name] for share in shares] for name in shares[0]}
 
     def evaluation(self, tuned: Tuned, scores: dict[str, list[Any]]) -> evaluation_pb2.Evaluation:
-        """Put the scores together, and let both models answer."""
+        """Put the scores together, and let both models answer; `answered` has all of the answers then."""
         encoded = self._held_out.encoded
         step = self._counter(self._held_out.to_score, 1)
         answered = answer_both(tuned, self._tokenizer, self._encoder, self._held_out.chosen, step)
+        self.answered = answered
         return evaluation_pb2.Evaluation(
             generalise=scored(self._combined(EVAL, scores), answered, "generalise"),
             recall=scored(self._combined(RECALL, scores), answered, "recall"),

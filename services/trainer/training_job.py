@@ -89,7 +89,7 @@ def run_training(attempt: Attempt, spec: run_pb2.TrainSpec) -> tuple[run_pb2.Run
         evaluations=totals.points(),
     )
     folder = attempt.folder / "artifacts"
-    write_artifacts(folder, attempt, spec, loaded, trained, result)
+    write_artifacts(folder, attempt, spec, loaded, trained, result, comparison.answered)
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     return result, upload_all(
         attempt.worker,
@@ -217,8 +217,10 @@ def write_artifacts(
     loaded: Loaded,
     trained: Any,
     result: run_pb2.RunResult,
+    answered: Sequence[Any],
 ) -> None:
-    """Write the adapter or the whole model, the stock tokenizer and the report into a folder."""
+    """Write the adapter or the whole model, the stock tokenizer, the report and all answers into a folder."""
+    from services.trainer.answers import write_answers
     from services.trainer.report import Facts, write_report
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -237,3 +239,4 @@ def write_artifacts(
         attempt=attempt.number,
     )
     write_report(folder, facts, result)
+    write_answers(folder / "answers.jsonl", answered)

@@ -28,6 +28,8 @@ from services.common.jobwork.reports import ReportStore
 from services.common.objects.port import Objects
 from services.common.protoform import artifact_to_proto, meta_to_proto, timestamp, work_to_proto
 from services.training.chats import Chats
+from services.training.judging import Judging
+from services.training.judging import to_proto as judgement_to_proto
 from services.training.service import RUN, Training, config_to_proto, resources_of, resources_to_proto
 
 _LOG_LINE = re.compile(r"(\d{4}-\d\d-\d\dT\S+) (DEBUG|INFO|WARNING|ERROR|CRITICAL) +(.*)")
@@ -44,6 +46,7 @@ class TrainingApi(training_service_pb2_grpc.TrainingServiceServicer):
         objects: Objects,
         orphans: Callable[[], Awaitable[list[Orphan]]],
         chats: Chats,
+        judging: Judging,
     ) -> None:
         self._training = training
         self._follower = follower
@@ -51,6 +54,7 @@ class TrainingApi(training_service_pb2_grpc.TrainingServiceServicer):
         self._objects = objects
         self._orphans = orphans
         self._chats = chats
+        self._judging = judging
 
     async def _run(self, doc: Document) -> run_pb2.Run:
         return to_proto(doc, await self._reports.last_seq(doc, doc["work"]["attempt"]) if doc["uid"] else 0)
@@ -143,6 +147,12 @@ class TrainingApi(training_service_pb2_grpc.TrainingServiceServicer):
         async for update in self._chats.generate(request):
             yield update
 
+    async def JudgeRun(self, request: pb.JudgeRunRequest, context: Context) -> AsyncIterator[pb.JudgeRunResponse]:
+        """Let an LLM compare a run's answers."""
+        ids.parse_name(request.name, RUN)
+        async for update in self._judging.judge(request):
+            yield update
+
     async def UnloadRun(self, request: pb.UnloadRunRequest, context: Context) -> pb.UnloadRunResponse:
         """Let a run's models go."""
         ids.parse_name(request.name, RUN)
@@ -194,4 +204,5 @@ def to_proto(doc: Document, last_seq: int) -> run_pb2.Run:
         last_seq=last_seq,
         resume_from_checkpoint=start.get("name", ""),
         resume_weights_only=start.get("weights_only", False),
+        judgement=judgement_to_proto(doc["judgement"]) if doc.get("judgement") else None,
     )

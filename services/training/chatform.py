@@ -16,7 +16,7 @@ MAX_CHARACTERS = 1_000_000
 MAX_KEEP_SECONDS = 3_600
 MAX_TEMPERATURE = 2.0
 _ROLES = ("system", "user", "assistant")
-_PAPER = (".md", ".html", ".png", "evaluation.json")
+_PAPER = (".md", ".html", ".png", "evaluation.json", "answers.jsonl")
 """How the names of a run's artifacts end that are neither weights nor tokenizer."""
 
 

@@ -20,6 +20,7 @@ from services.common.resources import INDEXES, Resources
 from services.common.runtime import Runtime, Service
 from services.training.api import ChatWorkerApi, TrainingApi
 from services.training.chats import Chats
+from services.training.judging import Judging
 from services.training.peers import GrpcDatasets, GrpcHardware
 from services.training.service import RUN, Training, resources_of
 
@@ -34,15 +35,16 @@ def compose(runtime: Runtime) -> Service:
     clock, objects, jobs, bus = runtime.clock, runtime.objects, runtime.jobs, runtime.bus
     runs = Resources(runtime.documents.collection("runs", (*INDEXES, *PACKING)), "run", clock)
     reports = ReportStore(runtime.documents.collection("reports", report_store.INDEXES), objects)
-    training = Training(runs, objects, GrpcDatasets(runtime.peers), GrpcHardware(runtime.peers), jobs.check)
+    datasets = GrpcDatasets(runtime.peers)
+    training = Training(runs, objects, datasets, GrpcHardware(runtime.peers), jobs.check)
     kind = _kind(training)
     reconciler = Reconciler(
         kind, runs, reports, objects, jobs, runtime.signer, runtime.address, runtime.config.sweep_seconds
     )
     packing = Packing(kind, runs, reports, objects, PACK_SECONDS)
     follower = Follower(kind, runs, reports, objects, jobs, bus)
-    chats = _chats(runtime, runs)
-    api = TrainingApi(training, follower, reports, objects, lambda: find_orphans(kind, runs, jobs), chats)
+    chats, judging = _chats(runtime, runs), Judging(runs, objects, datasets)
+    api = TrainingApi(training, follower, reports, objects, lambda: find_orphans(kind, runs, jobs), chats, judging)
 
     async def shut_down() -> None:
         await chats.close()

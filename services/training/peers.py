@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from finetuneflow.dataset.v1 import dataset_pb2, dataset_service_pb2, dataset_service_pb2_grpc
+from finetuneflow.dataset.v1 import comparison_pb2, dataset_pb2, dataset_service_pb2, dataset_service_pb2_grpc
 from finetuneflow.hardware.v1 import hardware_service_pb2, hardware_service_pb2_grpc, model_pb2, plan_pb2
 from finetuneflow.training.v1 import config_pb2, resources_pb2
 from services.common.channels import Peers
 from services.common.errors import NotReady
 from services.training.ports import Gpus
+
+_COMPARE_SECONDS = 3600.0
+"""Longest that a comparison may take: the time limits of an endpoint's calls come first."""
 
 
 class GrpcDatasets:
@@ -21,6 +24,10 @@ class GrpcDatasets:
     async def get(self, name: str) -> dataset_pb2.Dataset:
         """Return a dataset."""
         return await self._stub.GetDataset(dataset_service_pb2.GetDatasetRequest(name=name))
+
+    async def compare(self, request: comparison_pb2.CompareAnswersRequest) -> comparison_pb2.CompareAnswersResponse:
+        """Ask an LLM which of two answers is better; an LLM that thinks takes its time."""
+        return await self._stub.CompareAnswers(request, timeout=_COMPARE_SECONDS)
 
 
 class GrpcHardware:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from finetuneflow.dataset.v1 import dataset_pb2
+from finetuneflow.dataset.v1 import comparison_pb2, dataset_pb2
 from finetuneflow.hardware.v1 import model_pb2, plan_pb2
 from finetuneflow.training.v1 import config_pb2, resources_pb2
 
@@ -15,6 +15,10 @@ class Datasets(Protocol):
 
     async def get(self, name: str) -> dataset_pb2.Dataset:
         """Return a dataset. Raises NotFound, Unavailable."""
+        ...
+
+    async def compare(self, request: comparison_pb2.CompareAnswersRequest) -> comparison_pb2.CompareAnswersResponse:
+        """Ask an LLM which of two answers is better. Raises NotFound, NotReady (NO_LLM_ENDPOINT), Unavailable."""
         ...
 
 

@@ -21,7 +21,14 @@ from finetuneflow.dataset.v1 import dataset_pb2, dataset_service_pb2, dataset_se
 from finetuneflow.export.v1 import export_pb2, export_service_pb2, export_service_pb2_grpc
 from finetuneflow.hardware.v1 import hardware_service_pb2_grpc
 from finetuneflow.ingest.v1 import chunk_pb2, ingest_service_pb2_grpc
-from finetuneflow.training.v1 import chat_pb2, config_pb2, run_pb2, training_service_pb2, training_service_pb2_grpc
+from finetuneflow.training.v1 import (
+    chat_pb2,
+    config_pb2,
+    judgement_pb2,
+    run_pb2,
+    training_service_pb2,
+    training_service_pb2_grpc,
+)
 from finetuneflow_client.discovery import process_start
 from services.export.attestation import Attester
 from tests.fakes.client_world import Hardware, Ingest, Server, World, abort, done, failed, found, paged, paused
@@ -221,6 +228,14 @@ class Training(training_service_pb2_grpc.TrainingServiceServicer):
             piece = chat_pb2.AnswerPiece(side=said.side, text=answer.text)
             yield training_service_pb2.GenerateResponse(piece=piece)
             yield training_service_pb2.GenerateResponse(answer=answer)
+
+    async def JudgeRun(self, request: Any, context: Any) -> AsyncIterator[Any]:
+        run = await found(context, self.world.runs, request.name)
+        self.world.calls.append(f"JudgeRun by {request.llm_endpoint}, {request.max_pairs} pairs")
+        yield training_service_pb2.JudgeRunResponse(total=4)
+        rate = judgement_pb2.WinRate(wins=2, losses=1, ties=1, unjudged=1, rate=0.625, low=0.23, high=0.9)
+        run.judgement.CopyFrom(judgement_pb2.Judgement(llm_endpoint="llmEndpoints/j", model="qwen", all=rate))
+        yield training_service_pb2.JudgeRunResponse(done=4, total=4, judgement=run.judgement)
 
     async def UnloadRun(self, request: Any, context: Any) -> Any:
         self.world.calls.append("UnloadRun")

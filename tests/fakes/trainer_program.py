@@ -16,6 +16,7 @@ can let it go on.
     deaf            ignore SIGTERM
     always_crash    write "boom" and exit with 7, before anything else
     error           finish with this google.rpc code and exit with 3, at the beginning, or after the step `error_at`
+    answers         rows of the artifact answers.jsonl; without, there is none
     chat            "cannot": the models cannot be loaded; "dies": exit with 7 at the first question
 
 Asked as a chat's process, it answers each question with who is asked and the question, in two pieces; "go on" without
@@ -184,6 +185,9 @@ class Attempt:
         trains = self._kind == "train"
         names = ["adapter_config.json", "adapter_model.safetensors", "report.md"] if trains else ["manifest.json"]
         request = pb.FinishAttemptRequest(artifacts=[self._upload(name, name.encode() * 1000) for name in names])
+        if rows := read_plan(os.environ).get("answers"):
+            lines = "".join(json.dumps(row) + "\n" for row in rows).encode()
+            request.artifacts.append(self._upload("answers.jsonl", lines))
         self._reporter.drain()
         request.result.Pack(run_pb2.RunResult(steps=total) if trains else export_pb2.ExportResult(prompts=1))
         self._worker.finish(request)

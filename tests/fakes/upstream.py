@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
 
 from finetuneflow.common.v1 import artifact_pb2
-from finetuneflow.dataset.v1 import dataset_pb2, dataset_service_pb2_grpc
+from finetuneflow.dataset.v1 import comparison_pb2, dataset_pb2, dataset_service_pb2_grpc
 from finetuneflow.hardware.v1 import device_pb2, hardware_service_pb2_grpc, model_pb2, plan_pb2
-from services.common.errors import NotFound
+from services.common.errors import NotFound, NotReady
 from services.common.runtime import Compose, Runtime, Service
 
 
@@ -21,6 +22,7 @@ class Upstream:
     datasets: dict[str, dataset_pb2.Dataset] = field(default_factory=dict)
     models: dict[str, model_pb2.Model] = field(default_factory=dict)
     fits: bool = True
+    judge: Callable[[comparison_pb2.CompareAnswersRequest], comparison_pb2.CompareAnswersResponse] | None = None
 
     def composes(self) -> dict[str, Compose]:
         """Return the two services."""
@@ -48,6 +50,12 @@ class _Datasets(dataset_service_pb2_grpc.DatasetServiceServicer):
         if request.name not in self._upstream.datasets:
             raise NotFound(f"dataset {request.name} does not exist.")
         return self._upstream.datasets[request.name]
+
+    async def CompareAnswers(self, request: Any, context: Any) -> comparison_pb2.CompareAnswersResponse:
+        """Answer as the test's judge does; without one there is no endpoint."""
+        if self._upstream.judge is None:
+            raise NotReady("There is no LLM endpoint. Run `ftf llm create`.", reason="NO_LLM_ENDPOINT")
+        return self._upstream.judge(request)
 
 
 class _Hardware(hardware_service_pb2_grpc.HardwareServiceServicer):

@@ -1,4 +1,4 @@
-"""`ftf chat`: what is asked, what is shown, and that nothing stays loaded by accident."""
+"""`ftf chat` and `ftf judge`: what is asked, what is shown, and that nothing stays loaded by accident."""
 
 from __future__ import annotations
 
@@ -49,3 +49,20 @@ async def test_what_a_model_says_does_not_command_the_terminal(
     assert "[bold]heard [31m: Two?" in shown.out
     assert "Three?" not in shown.out
     assert "\x1b" not in shown.out
+
+
+async def test_a_judgement_stands_with_its_run(ftf: Ftf, tmp_path: Path) -> None:
+    """Told with its interval when it is made, and from then on with the run and in comparisons."""
+    async with served(world()) as server:
+        await filled(server, ftf, tmp_path)
+        judged = await ftf(server, "judge", "--llm", "j", "--pairs", "4")
+        shown = await ftf(server, "runs", "r1")
+        call = server.world.calls[-1]
+
+    line = "63% of 4 (95 %: 23% to 90%): 2 won, 1 lost, 1 tied, 1 without a verdict"
+    assert (judged.code, call) == (exits.OK, "JudgeRun by llmEndpoints/j, 4 pairs")
+    assert f"tuned better  {line.replace('63%', '62%')}" in judged.out
+    assert "judge         qwen at llmEndpoints/j" in judged.out
+    assert "generalise" not in judged.out
+    assert "judged" in shown.out
+    assert "tuned better in 62% of 4" in shown.out

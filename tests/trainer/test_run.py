@@ -21,7 +21,7 @@ LOSSES = (6.250542, 6.272719, 6.186341, 6.110707, 6.139710, 6.034327, 6.057524, 
 
 ADAPTER = {"adapter_model.safetensors", "adapter_config.json"}
 TOKENIZER = {"tokenizer.json", "tokenizer_config.json", "chat_template.jinja"}
-REPORT = {"report.md", "report.html", "loss.png", "evaluation.png", "evaluation.json"}
+REPORT = {"report.md", "report.html", "loss.png", "evaluation.png", "evaluation.json", "answers.jsonl"}
 
 
 @pytest.fixture(scope="module")

@@ -79,6 +79,11 @@ def _forgot(run: run_pb2.Run) -> str:
     return f"{found.score.tuned_loss - found.score.base_loss:+.4f}" + ("" if found.passed else " NOT passed")
 
 
+def _judged(run: run_pb2.Run) -> str:
+    found = run.judgement.all
+    return f"{found.rate:.0%} ({found.low:.0%} to {found.high:.0%})" if run.HasField("judgement") else ""
+
+
 def _done(run: run_pb2.Run, text: str) -> str:
     """Return a text, or nothing before the run has trained."""
     return text if run.result.steps else ""
@@ -94,6 +99,7 @@ _FACTS: tuple[tuple[str, _Fact], ...] = (
     ("token F1: generalise", _answers(lambda found: found.generalise)),
     ("token F1: recall", _answers(lambda found: found.recall)),
     ("forgetting, nats per token", _forgot),
+    ("judged: tuned better", _judged),
     ("training took", lambda run: _done(run, wording.duration(run.result.train_seconds))),
     ("most memory", lambda run: _done(run, wording.memory(run.result.peak_memory_bytes))),
 )

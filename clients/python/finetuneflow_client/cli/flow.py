@@ -32,7 +32,7 @@ from finetuneflow_client.uploads import upload_archive, upload_file
 
 _NO_DOCUMENTS = {"HIDDEN_ENTRY": "hidden", "UNSUPPORTED_FILE_TYPE": "not a type that is read"}
 # A run's other artifacts are the adapter and its tokenizer.
-_REPORT = (".md", ".html", ".png", "evaluation.json")
+_REPORT = (".md", ".html", ".png", "evaluation.json", "answers.jsonl")
 
 Watched = TypeVar("Watched", dataset_pb2.Dataset, export_pb2.Export)
 

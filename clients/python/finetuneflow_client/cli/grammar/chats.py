@@ -1,4 +1,4 @@
-"""Talking with what training came to."""
+"""What training came to, asked and judged."""
 
 from __future__ import annotations
 
@@ -27,7 +27,23 @@ def _chat(parser: ArgumentParser) -> None:
     )
 
 
+def _judge(parser: ArgumentParser) -> None:
+    parser.add_argument("run", nargs="?", default="", metavar="RUN", help="its id; otherwise the newest that succeeded")
+    parser.add_argument("--llm", default="", metavar="NAME", help="LLM endpoint; otherwise the only one there is")
+    parser.add_argument(
+        "--pairs", type=int, default=0, metavar="N", help="pairs to judge at most, two calls each (0: all)"
+    )
+
+
 COMMANDS = (
+    Command(
+        "judge",
+        "Let an LLM compare a run's base and tuned answers to held-out questions, blind and in both orders.",
+        "ftf judge run-1 --llm local",
+        "judge.judge",
+        _judge,
+        project=True,
+    ),
     Command(
         "chat",
         "Ask a run's base model and its tuned model, side by side.",
