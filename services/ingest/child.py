@@ -31,9 +31,10 @@ _LOADED = (
     f"{_PROGRAM}.__main__",
     *(f"{_PROGRAM}.{name}" for name in ("extract", "cut", "unpack", "data", "epub", "html", "opendocument", "pdf")),
     *(f"{_PROGRAM}.{name}" for name in ("plaintext", "richtext", "sheets", "slides", "word")),
+    f"{_PROGRAM}.pdfrehearsal:rehearse",
     "tokenizers",
 )
-"""What the nursery loads, so that no child has to."""
+"""What the nursery loads, and does once, so that no child has to."""
 
 
 class Sandbox:

@@ -139,10 +139,16 @@ def _be(command: dict[str, Any], files: list[int], parent: int) -> NoReturn:
 
 
 def main(arguments: list[str]) -> int:
-    """Serve the socket whose number is the first argument; the second is the parent's process id."""
+    """Serve the socket whose number is the first argument; the second is the parent's process id.
+
+    The others are modules to load; of "module:function" the function is called, once, before any child is forked.
+    """
     die_with(int(arguments[1]))
-    for module in arguments[2:]:
-        importlib.import_module(module)
+    for name in arguments[2:]:
+        module, _, function = name.partition(":")
+        loaded = importlib.import_module(module)
+        if function:
+            getattr(loaded, function)()
     gc.collect()
     gc.freeze()  # a child that collects garbage need not copy what is here
     Nursery(socket.socket(fileno=int(arguments[0]))).run()

@@ -25,7 +25,7 @@ class Warm:
 
     Args:
         environment: what the processes see of the environment; nothing else of this program's reaches them.
-        modules: loaded beforehand.
+        modules: loaded beforehand; with ":function" after its name, a module's function is called, too.
     """
 
     def __init__(self, environment: Mapping[str, str], modules: Sequence[str]) -> None:

@@ -33,12 +33,15 @@ _form_object = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_ulong
 class PdfiumDocument:
     """An opened PDF.
 
+    Args:
+        source: a file, or the document itself.
+
     Raises:
         pypdfium2.PdfiumError: PDFium cannot open it; err_code says why.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._document = pypdfium2.PdfDocument(path)
+    def __init__(self, source: Path | bytes) -> None:
+        self._document = pypdfium2.PdfDocument(source)
         self._faces = Faces()
 
     def __len__(self) -> int:

@@ -23,9 +23,9 @@ _PATIENCE = 3
 """So many pages may be looked at in vain before the document is left to PDFium."""
 
 _CHECK = 32
-"""Of the pages that could be left to pdf_oxide the first, the eighth and each so many are read by both."""
+"""Of the pages that could be left to pdf_oxide the first, the sixteenth and each so many are read by both."""
 
-_EARLY = (1, 8)
+_EARLY = (1, 16)
 _NEAR = 0.1
 """By how much places may differ, in points; edges on the right, in font sizes."""
 
@@ -38,6 +38,9 @@ _LEVEL = 0.05
 _UNSURE = 0.1
 _NO_SPACE, _SPACE = 0.05, 0.3
 """Gaps between pieces below the one hold no space, those above the other hold one, in font sizes."""
+
+_LEADER = 5
+"""Fewer dots in a line of ASCII are no leader, and nothing is to be cleaned."""
 
 Size = tuple[float, float]
 """Width and height of a page, in points."""
@@ -156,14 +159,16 @@ class PlainPages:
         """Return the page that the lines make; faces that are not known have some height."""
         lines = self._lines or []
         found: list[Run] = []
-        places: set[tuple[str, int, int]] = set()
+        alike: dict[str, list[Run]] = {}
         for line, following in zip(lines, [*lines[1:], None], strict=True):
             run = self._run(line, area)
-            if following and run.text[-1] == "-" and _divided(run.text, following[0].text):
-                run = run._replace(text=run.text[:-1] + SOFT)
-            place = run.text, round(run.x0), round(run.y0)
-            if place not in places:  # see read_chars
-                places.add(place)
+            text = run.text
+            if text[-1] == "-" and following and _divided(text, following[0].text):
+                text = text[:-1] + SOFT
+                run = run._replace(text=text)
+            others = alike.setdefault(text, [])
+            if not (others and any(_covers(other, run) for other in others)):
+                others.append(run)
                 found.append(run)
         frame = Frame()
         box = frame.box(*area)
@@ -190,9 +195,9 @@ class PlainPages:
                 run.bold and other.bold,
                 run.mono and other.mono,
             )
-        return (
-            run._replace(text=cleaned(run.text, run.mono)) if run.text.count(".") > 4 or not run.text.isascii() else run
-        )
+        if run.text.isascii() and run.text.count(".") < _LEADER:
+            return run
+        return run._replace(text=cleaned(run.text, run.mono))
 
 
 def lines_of(pieces: Sequence[Piece]) -> list[list[Piece]] | None:
@@ -221,6 +226,11 @@ def lines_of(pieces: Sequence[Piece]) -> list[list[Piece]] | None:
                 return None
         last = piece
     return found
+
+
+def _covers(other: Run, run: Run) -> bool:
+    """Whether one text is printed twice in one place, to look bold; see read_chars."""
+    return round(other.x0) == round(run.x0) and round(other.y0) == round(run.y0)
 
 
 def _guess(piece: Piece) -> _Face:

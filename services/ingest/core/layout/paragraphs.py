@@ -17,6 +17,8 @@ _BULLET = re.compile(r"[•◦▪‣●○■□]")
 _ENDS = (".", "!", "?", ":", ";", "…", "。", "！", "？")
 _CLOSERS = "\"'”’»)]"
 
+Kind = Literal["text", "item", "code"]
+
 
 @dataclass
 class Passage:
@@ -28,7 +30,7 @@ class Passage:
         breaks: for each line but the first, whether it begins a line of its own within the passage.
     """
 
-    kind: Literal["text", "item", "code"]
+    kind: Kind
     lines: list[Run]
     breaks: list[bool] = field(default_factory=list)
 
@@ -53,55 +55,60 @@ def passages(lines: Sequence[Run | Table]) -> list[Passage | Table]:
         last = found[-1] if found else None
         if isinstance(line, Table):
             found.append(line)
-        elif isinstance(last, Passage) and _goes_on(last, line, usual.of(line), right):
-            last.breaks.append(_breaks(last.lines[-1], line, right))
-            last.lines.append(line)
-        else:
-            found.append(Passage(_kind(line), [line]))
+            continue
+        kind = _kind(line)
+        if isinstance(last, Passage):
+            deliberate = _deliberate(last.lines[-1], line, right)
+            if _goes_on(last, line, kind, usual.of(line), right, deliberate):
+                last.breaks.append(_breaks(last.lines[-1], line, deliberate))
+                last.lines.append(line)
+                continue
+        found.append(Passage(kind, [line]))
     return found
 
 
-def _kind(line: Run) -> Literal["text", "item", "code"]:
+def _kind(line: Run) -> Kind:
     if line.mono:
         return "code"
     found = _ITEM.match(line.text)
     return "item" if found and found.end() < len(line.text) else "text"
 
 
-def _goes_on(passage: Passage, line: Run, usual: float, right: float) -> bool:
-    """Whether a line belongs to the passage above it."""
+def _goes_on(passage: Passage, line: Run, kind: Kind, usual: float, right: float, deliberate: bool) -> bool:
+    """Whether a line of a kind belongs to the passage above it; deliberate: see _deliberate."""
     above = passage.lines[-1]
+    size = above.size
     step = line.middle - above.middle
-    if abs(line.size - above.size) > 0.07 * above.size or step < 0.3 * above.size:
+    if abs(line.size - size) > 0.07 * size or step < 0.3 * size:
         return False
     if passage.kind == "code" or line.mono:
-        return passage.kind == "code" and line.mono and step < 2.6 * above.size
-    if step > max(1.25 * usual, 1.1 * above.size) or (line.bold != above.bold and (passage.bold or line.bold)):
+        return passage.kind == "code" and line.mono and step < 2.6 * size
+    if step > max(1.25 * usual, 1.1 * size) or (line.bold != above.bold and (passage.bold or line.bold)):
         return False
-    if _kind(line) == "item" and (_BULLET.match(line.text) or _ends_sentence(above) or _deliberate(above, line, right)):
+    ended = _ends_sentence(above)
+    if kind == "item" and (deliberate or ended or _BULLET.match(line.text)):
         return False
     if passage.kind == "item":
-        return line.x0 > passage.lines[0].x0 + 0.5 * line.size or not _deliberate(above, line, right)
+        return line.x0 > passage.lines[0].x0 + 0.5 * line.size or not deliberate
     indented = line.x0 > above.x0 + 0.8 * line.size and len(passage.lines) > 1
-    if indented and line.x1 <= right and _ends_sentence(above):
+    if indented and line.x1 <= right and ended:
         return False
-    return not (_ends_sentence(above) and _deliberate(above, line, right))
+    return not (ended and deliberate)
 
 
-def _breaks(above: Run, line: Run, right: float) -> bool:
+def _breaks(above: Run, line: Run, deliberate: bool) -> bool:
     """Whether a line that goes on with a passage was nevertheless begun on purpose, as in an address."""
     if "…" in above.text and _LISTED.search(above.text):
         return True
-    if line.text[:1].islower() or above.text.endswith((",", "-")):
-        return False
-    return _deliberate(above, line, right)
+    return deliberate and not line.text[:1].islower() and not above.text.endswith((",", "-"))
 
 
 def _deliberate(above: Run, line: Run, right: float) -> bool:
     """Whether the first word of a line would have fitted on the line above."""
-    word = line.text.partition(" ")[0]
-    width = line.width * len(word) / max(len(line.text), 1)
-    return above.x1 + width + 0.6 * line.size < right - 0.5 * line.size
+    text, size = line.text, line.size
+    letters = text.find(" ")
+    width = (line.x1 - line.x0) * (letters if letters >= 0 else len(text)) / max(len(text), 1)
+    return above.x1 + width + 0.6 * size < right - 0.5 * size
 
 
 def _ends_sentence(line: Run) -> bool:
