@@ -34,8 +34,9 @@ class Facts:
         return named and self.numbers == other.numbers and self.negations == other.negations
 
 
+@lru_cache(maxsize=256)
 def facts(text: str) -> Facts:
-    """Return a text's facts."""
+    """Return a text's facts: made anew when they are asked for, for they are ten times as large as the text."""
     return Facts(known_numbers(text), capitalised(text), words(text), len(_NOT.findall(text)))
 
 
@@ -50,7 +51,7 @@ class Doubles:
     def __init__(self, threshold: float = NEAR) -> None:
         self._seen = Seen()
         self._near = Nearness(threshold) if threshold < 1 else None
-        self._facts: list[Facts] = []
+        self._texts: list[str] = []
         self._prompts: list[str] = []
 
     def judge(
@@ -79,16 +80,15 @@ class Doubles:
     def _beside(self, verdict: Verdict, text: str, known: Nearness) -> Verdict:
         told, plain = sketched(text)
         for number in known.near(plain):
-            if told.same(self._facts[number]):
+            if told.same(facts(self._texts[number])):
                 return replace(verdict, drop_reason="NEAR_DUPLICATE", detail=self._prompts[number][:200])
         return verdict
 
     def _remember(self, seen: Verdict, text: str) -> None:
         self._seen.remember(seen)
         if self._near:
-            told, plain = sketched(text)
-            self._near.add(plain)
-            self._facts.append(told)
+            self._near.add(sketched(text)[1])
+            self._texts.append(text)
             self._prompts.append(seen.prompt)
 
 

@@ -12,6 +12,8 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from services.dataset.core.bands import Bands, Keys, Signature, keys
+
 PERMUTATIONS = 128
 SHINGLE = 5
 """Characters of a shingle."""
@@ -56,7 +58,7 @@ def jaccard(a: Hashes, b: Hashes) -> float:
     return both / (len(a) + len(b) - both)
 
 
-def signature(found: Hashes) -> npt.NDArray[np.uint32]:
+def signature(found: Hashes) -> Signature:
     """Return the least hash of the shingles under each permutation."""
     permuted = found[:, None] * _FACTORS[None, :]
     permuted += _TERMS
@@ -69,14 +71,14 @@ def rows(threshold: float) -> int:
 
 
 @lru_cache(maxsize=8)
-def _sketch(text: str) -> tuple[Hashes, bytes]:
-    """Return a text's shingles and its signature; what is asked for is mostly added next."""
+def _sketch(text: str, wide: int) -> tuple[Hashes, Keys]:
+    """Return a text's shingles and the keys of its bands; what is asked for is mostly added next."""
     found = shingles(text)
-    return found, signature(found).tobytes()
+    return found, keys(signature(found), wide)
 
 
 class Nearness:
-    """Texts, and which of them a new one is near to. About 3 KB a text of 200 characters.
+    """Texts, and which of them a new one is near to. About 2 kB a text of 200 characters.
 
     Args:
         threshold: least Jaccard similarity of two texts' shingles that counts as near, over 0 to 1.
@@ -85,14 +87,13 @@ class Nearness:
     def __init__(self, threshold: float) -> None:
         self._threshold = threshold
         self._rows = rows(threshold)
-        self._bands: list[dict[bytes, list[int]]] = [{} for _ in range(PERMUTATIONS // self._rows)]
+        self._bands = Bands(PERMUTATIONS // self._rows)
         self._known: list[Hashes] = []
 
     def near(self, text: str) -> list[int]:
         """Return the numbers of the texts that a text is near to, in the order in which they were added."""
-        found, signed = _sketch(text)
-        brought = {n for band, key in self._keys(signed) for n in self._bands[band].get(key, ())}
-        return [n for n in sorted(brought) if self._is_near(found, self._known[n])]
+        found, banded = _sketch(text, self._rows)
+        return [n for n in self._bands.sharing(banded) if self._is_near(found, self._known[n])]
 
     def _is_near(self, a: Hashes, b: Hashes) -> bool:
         # Two texts are no nearer than the shorter is long: that is known without comparing them.
@@ -101,13 +102,8 @@ class Nearness:
 
     def add(self, text: str) -> int:
         """Remember a text and return its number: 0, 1, 2, …"""
-        found, signed = _sketch(text)
+        found, banded = _sketch(text, self._rows)
         number = len(self._known)
         self._known.append(found)
-        for band, key in self._keys(signed):
-            self._bands[band].setdefault(key, []).append(number)
+        self._bands.add(banded)
         return number
-
-    def _keys(self, whole: bytes) -> list[tuple[int, bytes]]:
-        wide = 4 * self._rows
-        return [(band, whole[band * wide : (band + 1) * wide]) for band in range(len(self._bands))]
