@@ -87,8 +87,8 @@ def test_addresses_are_shown_without_credentials() -> None:
 
 def test_the_cluster_s_api_and_the_image_s_registry_are_named(tmp_path: Path) -> None:
     """The registry is the nodes' business: it is named, not asked."""
-    template = tmp_path / "jobs.yaml"
-    template.write_text("image: registry.example.com/finetuneflow/trainer:1\n")
+    template = tmp_path / "jobs.json"
+    template.write_text('{"image": "registry.example.com/finetuneflow/trainer:1"}')
     found = reached(template, {"KUBERNETES_SERVICE_HOST": "10.0.0.1"})
 
     assert [(one.what, one.address) for one in found] == [
