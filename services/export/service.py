@@ -11,6 +11,7 @@ from finetuneflow.training.v1 import config_pb2, run_pb2
 from services.common import ids
 from services.common.documents.port import Document
 from services.common.errors import InvalidArgument, NotFound, NotReady
+from services.common.jobwork.basemodels import base_fields, base_of
 from services.common.jobwork.state import new_job_fields
 from services.common.objects.port import Objects
 from services.common.protoform import artifact_to_document, artifact_to_proto, user_fields
@@ -103,7 +104,7 @@ class Exports:
             "quantization": export_pb2.Quantization.Name(quantization),
             "max_shard_bytes": wanted.max_shard_bytes,
             "adapter_files": files,
-            "model_location": model.local_path or model.hub_id,
+            **base_fields(model),
             "model_revision": run.model_revision,
             **await self._origin(run.dataset),
             "run_record": MessageToDict(
@@ -151,6 +152,7 @@ class Exports:
             quantization=quantization_of(doc),
             max_shard_bytes=doc.get("max_shard_bytes", 0),
             model_location=doc["model_location"],
+            **await base_of(doc, self._objects),
             model_revision=doc["model_revision"],
             adapter_files=[artifact_to_proto(f) for f in doc["adapter_files"]],
             adapter_urls=[await self._objects.grant(f["key"], "read") for f in doc["adapter_files"]],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 from finetuneflow.common.v1 import artifact_pb2
 from finetuneflow.hardware.v1 import device_pb2, hardware_service_pb2_grpc, model_pb2, plan_pb2
 from finetuneflow.hardware.v1 import hardware_service_pb2 as pb
@@ -13,11 +15,12 @@ from services.common.interceptors import Context
 from services.common.protoform import artifact_to_proto, meta_to_proto, user_fields
 from services.hardware import configform, inventoryform
 from services.hardware.core_memory import Estimate
+from services.hardware.core_model import File
 from services.hardware.core_placement import Placement
 from services.hardware.core_recommend import Dataset
 from services.hardware.planning import Planning
 from services.hardware.service import MODEL, Models, Wanted
-from services.hardware.store import model_shape
+from services.hardware.store import model_shape, upload_key
 
 
 class HardwareApi(hardware_service_pb2_grpc.HardwareServiceServicer):
@@ -39,6 +42,7 @@ class HardwareApi(hardware_service_pb2_grpc.HardwareServiceServicer):
             Wanted(
                 hub_id=model.hub_id,
                 local_path=model.local_path,
+                uploaded=tuple(File(f.filename, f.size_bytes, f.sha256) for f in model.files) if model.uploaded else (),
                 revision=model.revision,
                 model_id=request.model_id,
                 user_fields=user_fields(model.display_name, model.meta, "model"),
@@ -48,6 +52,23 @@ class HardwareApi(hardware_service_pb2_grpc.HardwareServiceServicer):
             )
         )
         return to_proto(doc)
+
+    async def UploadModelFile(
+        self, request: AsyncIterator[pb.UploadModelFileRequest], context: Context
+    ) -> pb.UploadModelFileResponse:
+        """Store a file of a model."""
+        parts = aiter(request)
+        first = await anext(parts, None)
+        if first is None or first.WhichOneof("part") != "header":
+            raise InvalidArgument("The first message has no header. Send the header, then the bytes.", field="header")
+        header = first.header
+
+        async def data() -> AsyncIterator[bytes]:
+            async for part in parts:
+                yield part.data
+
+        await self._models.uploads.take(File(header.filename, header.size_bytes, header.sha256), data())
+        return pb.UploadModelFileResponse()
 
     async def GetModel(self, request: pb.GetModelRequest, context: Context) -> model_pb2.Model:
         """Return a model."""
@@ -98,7 +119,11 @@ class HardwareApi(hardware_service_pb2_grpc.HardwareServiceServicer):
 
 def to_proto(doc: Document) -> model_pb2.Model:
     """Return a model's document as a message."""
-    files = [artifact_pb2.Artifact(filename=name, size_bytes=size, sha256=sha) for name, size, sha in doc["files"]]
+    uploaded = doc.get("uploaded", False)  # there were no such models before
+    files = [
+        artifact_pb2.Artifact(filename=name, size_bytes=size, sha256=sha, key=upload_key(sha) if uploaded else "")
+        for name, size, sha in doc["files"]
+    ]
     model = model_pb2.Model(
         name=doc["_id"],
         display_name=doc["display_name"],
@@ -115,6 +140,8 @@ def to_proto(doc: Document) -> model_pb2.Model:
     )
     if doc["hub_id"]:
         model.hub_id = doc["hub_id"]
+    elif uploaded:
+        model.uploaded = True
     else:
         model.local_path = doc["local_path"]
     return model

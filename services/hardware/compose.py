@@ -19,6 +19,7 @@ from services.hardware.planning import Planning
 from services.hardware.ports import Ground
 from services.hardware.service import Models
 from services.hardware.store import MODEL_INDEXES, ModelStore
+from services.hardware.uploaded import Uploaded, UploadSweeper
 
 
 def compose(runtime: Runtime) -> Service:
@@ -27,7 +28,9 @@ def compose(runtime: Runtime) -> Service:
     resources = Resources(runtime.documents.collection("models", MODEL_INDEXES), "model", runtime.clock)
     folder = FolderSource()
     hub = _hub(runtime, config)
-    models = Models(ModelStore(resources), runtime.objects, folder, hub)
+    scratch = config.state / "hardware" / "uploads"
+    scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
+    models = Models(ModelStore(resources), runtime.objects, folder, hub, Uploaded(runtime.objects, scratch))
     ground, close_ground = _ground(runtime, config)
     planning = Planning(ground)
     api = HardwareApi(models, planning)
@@ -40,8 +43,8 @@ def compose(runtime: Runtime) -> Service:
         name="hardware",
         register=lambda server: hardware_service_pb2_grpc.add_HardwareServiceServicer_to_server(api, server),
         full_names=["finetuneflow.hardware.v1.HardwareService"],
-        tasks=[Outbox(resources, runtime.bus, models.purge).run],
-        capabilities=["model:folder", "model:hub"] if config.allow_hub else ["model:folder"],
+        tasks=[Outbox(resources, runtime.bus, models.purge).run, UploadSweeper(resources, runtime.objects).run],
+        capabilities=["model:folder", "model:upload", *(["model:hub"] if config.allow_hub else [])],
         close=close,
         dependencies=hub.dependencies,
     )

@@ -33,6 +33,7 @@ MAX_FILES = 2000
 """Most files of a model."""
 
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+_PARTS = (".safetensors", ".json", ".jinja", ".txt", ".model", ".md")
 _LICENSE_FILES = ("LICENSE", "LICENSE.txt", "LICENSE.md", "LICENCE")
 _LICENSE_TEXTS = (
     ("apache license", "apache-2.0"),
@@ -88,6 +89,16 @@ class Sizes:
     attention_heads: int
     key_value_heads: int
     intermediate_size: int
+
+
+def is_pickle(name: str) -> bool:
+    """Whether a file's name is one of pickled weights."""
+    return name.endswith(_PICKLES)
+
+
+def is_part(name: str) -> bool:
+    """Whether a file may be part of a model in the Hugging Face layout: weights, settings, licence; no code."""
+    return name.endswith(_PARTS) or name in _LICENSE_FILES
 
 
 def invalid(message: str) -> InvalidArgument:

@@ -36,7 +36,7 @@ class FolderSource:
         """Return what a folder's files say; see ports.ModelSource."""
         folder = _absolute(location)
         try:
-            found = await asyncio.to_thread(_inspect, folder)
+            found = await asyncio.to_thread(inspect, folder)
             loop = asyncio.get_running_loop()
             files = [await loop.run_in_executor(self._thread, self._hash, folder / name) for name in found.names]
         except PermissionError as error:
@@ -76,8 +76,12 @@ class FolderSource:
         return File(path.name, status.st_size, self._hashes[key])
 
 
-class _Inspected:
-    """What the small files and headers of a folder say, before anything is hashed."""
+class Inspected:
+    """What the small files and headers of a folder say, before anything is hashed.
+
+    Args:
+        names: of its files.
+    """
 
     def __init__(self, folder: Path, names: tuple[str, ...]) -> None:
         self.names = names
@@ -120,7 +124,8 @@ def _absolute(location: str) -> Path:
     return Path(os.path.normpath(location))
 
 
-def _inspect(folder: Path) -> _Inspected:
+def inspect(folder: Path) -> Inspected:
+    """Return what the small files and headers of a folder say; nothing is hashed. Raises as ports.ModelSource.read."""
     if not folder.exists():
         raise NotFound(
             f"There is no folder {folder}. Check the path; it must be on the machine of the server.",
@@ -136,7 +141,7 @@ def _inspect(folder: Path) -> _Inspected:
     odd = next((name for name in names if not name.isprintable()), None)
     if odd is not None:
         raise invalid(f"{folder} has a file named {odd!r}. Rename it.")
-    return _Inspected(folder, tuple(names))
+    return Inspected(folder, tuple(names))
 
 
 def _weights(folder: Path, names: tuple[str, ...]) -> dict[str, Tensor]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
 from services.hardware.core_cluster import Cluster
 from services.hardware.core_inventory import Machine
-from services.hardware.core_model import Description
+from services.hardware.core_model import Description, File
 from services.hardware.core_placement import Asked, Placement
 
 
@@ -27,6 +28,32 @@ class ModelSource(Protocol):
             NotReady: the hub is switched off (HUB_DISABLED).
             Unavailable: the hub does not answer.
         """
+        ...
+
+
+class Uploads(Protocol):
+    """Files of models that were uploaded."""
+
+    async def take(self, file: File, data: AsyncIterator[bytes]) -> None:
+        """Store a file's bytes; the same again change nothing.
+
+        Raises:
+            InvalidArgument: it is no file of a model (PICKLE_WEIGHTS, MODEL_INVALID), or damaged (HASH_MISMATCH).
+            Exhausted: DISK_FULL.
+        """
+        ...
+
+    async def read(self, files: Sequence[File]) -> Description:
+        """Return what uploaded files say together.
+
+        Raises:
+            InvalidArgument: they are no model (MODEL_INVALID, PICKLE_WEIGHTS).
+            NotReady: some are not there (MODEL_FILES_MISSING).
+        """
+        ...
+
+    async def require(self, files: Sequence[File]) -> None:
+        """Raise NotReady (MODEL_FILES_MISSING) if one of the files is not there."""
         ...
 
 

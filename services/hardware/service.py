@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from services.common import ids
 from services.common.documents.port import Document
-from services.common.errors import AlreadyExists, InvalidArgument
+from services.common.errors import AlreadyExists, InvalidArgument, NotReady
 from services.common.objects.port import Objects
 from services.hardware import store
-from services.hardware.core_model import Description
-from services.hardware.ports import ModelSource
+from services.hardware.core_model import Description, File
+from services.hardware.ports import ModelSource, Uploads
 from services.hardware.store import ModelStore
 
 MODEL = "models/*"
@@ -23,7 +23,8 @@ class Wanted:
 
     Args:
         hub_id: id on the hub, or "".
-        local_path: absolute path of a folder, or ""; one of the two is given.
+        local_path: absolute path of a folder, or "".
+        uploaded: files that were uploaded, or none; one of the three is given.
         revision: see ports.ModelSource.
         model_id: last part of the name; "" derives it from the source.
         user_fields: display_name, labels, annotations.
@@ -33,6 +34,7 @@ class Wanted:
 
     hub_id: str
     local_path: str
+    uploaded: tuple[File, ...]
     revision: str
     model_id: str
     user_fields: Document
@@ -47,14 +49,18 @@ class Models:
     Args:
         folder: models in a folder of this machine.
         hub: models on a hub.
+        uploads: files of models that were uploaded.
     """
 
-    def __init__(self, models: ModelStore, objects: Objects, folder: ModelSource, hub: ModelSource) -> None:
+    def __init__(
+        self, models: ModelStore, objects: Objects, folder: ModelSource, hub: ModelSource, uploads: Uploads
+    ) -> None:
         self.resources = models.resources
         self._models = models
         self._objects = objects
         self._folder = folder
         self._hub = hub
+        self.uploads = uploads
 
     async def create(self, wanted: Wanted) -> Document:
         """Record a model; the same source at the same revision returns the one that is there.
@@ -64,20 +70,25 @@ class Models:
             InvalidArgument: no source or two, a bad id, or a request_id used for another request.
             FineTuneFlowError: as ports.ModelSource.read.
         """
-        if bool(wanted.hub_id) == bool(wanted.local_path):
-            raise InvalidArgument("Give either hub_id or local_path.", field="model.source")
+        if [bool(wanted.hub_id), bool(wanted.local_path), bool(wanted.uploaded)].count(True) != 1:
+            raise InvalidArgument("Give one of hub_id, local_path, and uploaded with files.", field="model.source")
         if wanted.model_id:
             ids.check_id(wanted.model_id, "model_id")
         made = await self._models.of_request(wanted.request_id)
         if made:
             return _repeated(made, wanted)
-        source = self._hub if wanted.hub_id else self._folder
-        description = await source.read(wanted.hub_id or wanted.local_path, wanted.revision)
+        description = await self._read(wanted)
         try:
             return await self._same_or_new(wanted, description)
         except AlreadyExists:
             # Another caller may have taken the derived name just now, perhaps for the same model.
             return await self._same_or_new(wanted, description)
+
+    async def _read(self, wanted: Wanted) -> Description:
+        if wanted.uploaded:
+            return await self.uploads.read(wanted.uploaded)
+        source = self._hub if wanted.hub_id else self._folder
+        return await source.read(wanted.hub_id or wanted.local_path, wanted.revision)
 
     async def _same_or_new(self, wanted: Wanted, description: Description) -> Document:
         source, revision = store.source_of(wanted.hub_id, wanted.local_path), description.revision
@@ -105,9 +116,18 @@ class Models:
             creator=wanted.creator,
             event="model.ready",
         )
+        await self._still_there(doc, wanted)
         # A model of the same name may have been purged since the object was put, and the object with it.
         await self._objects.put(key, description.tokenizer)
         return doc
+
+    async def _still_there(self, doc: Document, wanted: Wanted) -> None:
+        """Take a model back whose files were swept between the look at them and its record."""
+        try:
+            await self.uploads.require(wanted.uploaded)
+        except NotReady:
+            await self.resources.delete(doc["_id"])
+            raise
 
     async def delete(self, name: str, etag: str) -> None:
         """Forget a model. Its files stay where they are.

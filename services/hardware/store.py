@@ -16,6 +16,10 @@ MODEL_INDEXES = (*INDEXES, "revision_of", "request.id")
 """revision_of is "<source>@<revision>": what makes two models the same."""
 
 
+UPLOADS = "modelUploads/"
+"""What the keys of uploaded files begin with."""
+
+
 class ModelStore:
     """The models there are."""
 
@@ -36,8 +40,8 @@ class ModelStore:
 
 
 def source_of(hub_id: str, local_path: str) -> str:
-    """Return where a model comes from as one string."""
-    return f"hub:{hub_id}" if hub_id else f"folder:{local_path}"
+    """Return where a model comes from as one string; uploaded ones are told apart by their files alone."""
+    return f"hub:{hub_id}" if hub_id else f"folder:{local_path}" if local_path else "upload:"
 
 
 def name_ids(hub_id: str, local_path: str, revision: str) -> tuple[str, str]:
@@ -62,11 +66,17 @@ def tokenizer_prefix(name: str) -> str:
     return f"{name}/tokenizer/"
 
 
+def upload_key(sha256: str) -> str:
+    """Return the key of an uploaded file's bytes."""
+    return UPLOADS + sha256
+
+
 def fields(hub_id: str, local_path: str, description: Description, tokenizer: Stored) -> Document:
     """Return a description as a document's fields."""
     return {
         "hub_id": hub_id,
         "local_path": local_path,
+        "uploaded": not hub_id and not local_path,
         "model_revision": description.revision,
         "revision_of": f"{source_of(hub_id, local_path)}@{description.revision}",
         "files": [[file.filename, file.size_bytes, file.sha256] for file in description.files],

@@ -21,6 +21,7 @@ from finetuneflow.training.v1 import chat_worker_service_pb2 as pb
 from finetuneflow.training.v1 import chat_worker_service_pb2_grpc
 from services.common.errors import FineTuneFlowError
 from services.common.statuses import to_status
+from services.trainer.basemodel import is_offline
 from services.trainer.config import EXIT_DONE, EXIT_NEVER, EXIT_RETRY, Launch, Patience
 from services.trainer.failures import explain
 from services.trainer.surroundings import last_word, prepare_libraries
@@ -125,7 +126,7 @@ def chat(launch: Launch, patience: Patience) -> int:
 
 def _load(launch: Launch, patience: Patience, spec: pb.ChatSpec, line: Line) -> Any:
     began = time.perf_counter()
-    prepare_libraries(os.environ, offline=os.path.isabs(spec.model_location))
+    prepare_libraries(os.environ, offline=is_offline(spec))
     from services.trainer.chatmodels import load
 
     models = load(launch.folder, patience, spec)

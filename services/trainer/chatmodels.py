@@ -16,6 +16,7 @@ from finetuneflow.training.v1 import chat_pb2
 from finetuneflow.training.v1 import chat_worker_service_pb2 as pb
 from services.common.errors import InvalidArgument
 from services.trainer.answers import end_tokens
+from services.trainer.basemodel import fetch_base, location_of
 from services.trainer.config import Patience
 from services.trainer.evaluate import evaluating
 from services.trainer.model import Source, check_files, load_model, load_tokenizer, source_of
@@ -46,7 +47,8 @@ def load(folder: Path, patience: Patience, spec: pb.ChatSpec) -> Models:
     Raises:
         FineTuneFlowError: a file is damaged, or the base model is not what it was.
     """
-    source = source_of(spec.model_location, spec.model_revision, spec.model)
+    source = source_of(location_of(spec, folder), spec.model_revision, spec.model)
+    fetch_base(spec, folder, patience)
     check_files(source)
     weights = folder / "weights"
     shutil.rmtree(weights, ignore_errors=True)

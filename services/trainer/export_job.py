@@ -14,6 +14,7 @@ from finetuneflow.common.v1 import artifact_pb2
 from finetuneflow.export.v1 import export_pb2
 from services.common.errors import InvalidArgument, NotReady
 from services.trainer.attempt import Attempt
+from services.trainer.basemodel import fetch_base, location_of
 from services.trainer.cards import proof_of, write_card, write_manifest
 from services.trainer.machine import peak_memory_bytes, versions
 from services.trainer.model import Source, check_files, source_of
@@ -34,7 +35,9 @@ def run_export(
     """
     began = time.perf_counter()
     manifest = _manifest(spec)
-    source = source_of(spec.model_location, spec.model_revision, str(manifest.get("model", {}).get("name", "")))
+    location = location_of(spec, attempt.folder)
+    source = source_of(location, spec.model_revision, str(manifest.get("model", {}).get("name", "")))
+    fetch_base(spec, attempt.folder, attempt.patience)
     check_files(source)
     adapter = _fetch_weights(attempt, spec)
     out = attempt.folder / "artifacts"

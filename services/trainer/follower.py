@@ -12,6 +12,7 @@ from pathlib import Path
 from finetuneflow.common.v1 import worker_service_pb2 as pb
 from finetuneflow.training.v1 import run_pb2
 from services.trainer.attempt import Attempt
+from services.trainer.basemodel import is_offline
 from services.trainer.config import EXIT_RETRY, Launch, Patience
 from services.trainer.failures import explain, is_explained
 from services.trainer.places import Place
@@ -55,7 +56,7 @@ def follow(launch: Launch, patience: Patience, orders: Orders, team: Team) -> in
 def _train(attempt: Attempt, begun: pb.BeginAttemptResponse) -> None:
     spec = run_pb2.TrainSpec()
     begun.spec.Unpack(spec)
-    prepare_libraries(os.environ, offline=os.path.isabs(spec.model_location))
+    prepare_libraries(os.environ, offline=is_offline(spec))
     from services.trainer.training_job import take_part
 
     take_part(attempt, spec)

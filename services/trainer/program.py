@@ -28,6 +28,7 @@ from finetuneflow.training.v1 import run_pb2
 from services.common.errors import FineTuneFlowError, InvalidArgument, NotFound, Unavailable
 from services.common.statuses import to_status
 from services.trainer.attempt import Attempt
+from services.trainer.basemodel import is_offline
 from services.trainer.config import (
     EXIT_DONE,
     EXIT_NEVER,
@@ -224,8 +225,7 @@ def _do(
     if not begun.spec.Unpack(spec):
         raise InvalidArgument(f"The spec is no {spec.DESCRIPTOR.name}: this Job was started with the wrong command.")
     attempt.phase("load")
-    location: str = spec.model_location  # type: ignore[attr-defined]  # both specs have it
-    prepare_libraries(os.environ, offline=os.path.isabs(location))
+    prepare_libraries(os.environ, offline=is_offline(spec))  # type: ignore[arg-type]  # both specs are such
     if isinstance(spec, run_pb2.TrainSpec):
         from services.trainer.training_job import run_training
 

@@ -15,6 +15,7 @@ from services.common.chat.encode import Encoded, Encoder, Mask, measure, require
 from services.common.chat.rows import TRAIN, Row, of_split, read_rows, require_objective
 from services.common.errors import FineTuneFlowError, NotReady
 from services.trainer.attempt import Attempt
+from services.trainer.basemodel import fetch_base, location_of
 from services.trainer.checkpoint import fetch_checkpoint
 from services.trainer.general import general_rows
 from services.trainer.machine import hardware, peak_memory_bytes, versions
@@ -108,7 +109,7 @@ def take_part(attempt: Attempt, spec: run_pb2.TrainSpec) -> tuple[Loaded, Any, A
     """
     from services.trainer.comparing import Comparison
 
-    source = source_of(spec.model_location, spec.model_revision, spec.model)
+    source = source_of(location_of(spec, attempt.folder), spec.model_revision, spec.model)
     fetched = attempt.team.on_node(lambda: _fetch(attempt, spec, source))
     loaded: list[Loaded] = []
     attempt.team.each(lambda: loaded.append(_load(attempt, spec, source, fetched)))
@@ -120,6 +121,7 @@ def take_part(attempt: Attempt, spec: run_pb2.TrainSpec) -> tuple[Loaded, Any, A
 
 def _fetch(attempt: Attempt, spec: run_pb2.TrainSpec, source: Source) -> list[str]:
     """Bring to this node what its processes read; return the paths of dataset, checkpoint and best one, or ""."""
+    fetch_base(spec, attempt.folder, attempt.patience)
     check_files(source)
 
     def again() -> str:

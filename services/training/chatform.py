@@ -6,6 +6,7 @@ from finetuneflow.training.v1 import chat_pb2, chat_worker_service_pb2
 from finetuneflow.training.v1 import training_service_pb2 as pb
 from services.common.documents.port import Document
 from services.common.errors import InvalidArgument, NotReady
+from services.common.jobwork.basemodels import base_of
 from services.common.objects.port import Objects
 from services.common.protoform import artifact_to_proto
 from services.training.service import config_to_proto
@@ -90,6 +91,7 @@ async def chat_spec(run: Document, objects: Objects) -> chat_worker_service_pb2.
     return chat_worker_service_pb2.ChatSpec(
         run=run["_id"],
         model_location=run["model_location"],
+        **await base_of(run, objects),
         model_revision=run["model_revision"],
         model=run["model"],
         config=config_to_proto(run["config"]),

@@ -18,6 +18,7 @@ from services.common.errors import InvalidArgument, NotFound, NotReady
 from services.common.jobs.port import Resources as Wanted
 from services.common.jobs.port import check_gpus
 from services.common.jobwork import state
+from services.common.jobwork.basemodels import base_fields, base_of
 from services.common.objects.port import Objects
 from services.common.protoform import user_fields
 from services.common.resources import Resources, add_event
@@ -190,6 +191,7 @@ class Training:
             dataset_url=await self._objects.grant(doc["dataset_key"], "read"),
             dataset_sha256=doc["dataset_sha256"],
             model_location=doc["model_location"],
+            **await base_of(doc, self._objects),
             model_revision=doc["model_revision"],
             model=doc["model"],
             config=config_to_proto(doc["config"]),
@@ -230,7 +232,7 @@ def _of_model(model: model_pb2.Model) -> dict[str, Any]:
     return {
         "model": model.name,
         "model_revision": model.revision,
-        "model_location": model.local_path or model.hub_id,
+        **base_fields(model),
     }
 
 

@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
+from finetuneflow.common.v1 import artifact_pb2
 from finetuneflow.common.v1 import worker_service_pb2 as pb
 from finetuneflow.training.v1 import run_pb2
 from services.trainer.reporter import Orders
+from services.trainer.transfer import sha256_file
 from tests.fakes.worker_host import WorkerHost
 from tests.trainer.runs import STEPS, config, rows, run_here, train_spec, until, when, write_dataset
 
@@ -59,6 +61,28 @@ def test_the_curve_is_reported_step_by_step(finished: WorkerHost) -> None:
         *("step_seconds", "tokens_per_second", "peak_memory_bytes"),
     }
     assert finished.phases() == ["load", "check", "train", "evaluate", "upload"]
+
+
+def test_an_uploaded_model_is_fetched_and_checked(tmp_path: Path, model: Path, finished: WorkerHost) -> None:
+    """It trains as the same folder does; a file that is not what was announced ends the run before it is loaded."""
+    dataset = write_dataset(tmp_path / "dataset.jsonl", rows())
+    spec = train_spec(dataset, model)
+    files = [path for path in sorted(model.iterdir()) if path.is_file()]
+    spec.model_location = ""
+    spec.model_urls.extend(path.as_uri() for path in files)
+    spec.model_files.extend(
+        artifact_pb2.Artifact(filename=p.name, size_bytes=p.stat().st_size, sha256=sha256_file(p)) for p in files
+    )
+    with WorkerHost(tmp_path / "objects", spec) as host:
+        assert run_here(host, tmp_path / "work") == 0
+        curve = host.curve()
+    spec.model_files[0].sha256 = "0" * 64
+    with WorkerHost(tmp_path / "others", spec) as host:
+        assert run_here(host, tmp_path / "again") != 0
+        reason = reason_of(host)
+
+    assert [loss for _, _, loss in curve] == [loss for _, _, loss in finished.curve()]
+    assert reason == "HASH_MISMATCH"
 
 
 def test_the_losses_are_those_of_last_time(finished: WorkerHost) -> None:

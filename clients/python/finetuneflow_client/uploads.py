@@ -52,7 +52,7 @@ async def upload_file(
         parts = _parts(path, header, ingest_service_pb2.UploadFileRequest, progress)
         return flow.ingest.UploadFile(parts, timeout=timeout)
 
-    return await _sent(call, header.size_bytes)
+    return await sent(call, header.size_bytes)
 
 
 async def upload_archive(
@@ -69,7 +69,7 @@ async def upload_archive(
         parts = _parts(path, header, ingest_service_pb2.UploadArchiveRequest, progress)
         return flow.ingest.UploadArchive(parts, timeout=timeout + _UNPACK_SECONDS)
 
-    return await _sent(call, header.size_bytes)
+    return await sent(call, header.size_bytes)
 
 
 async def _header(project: str, path: Path, inside: str) -> ingest_service_pb2.UploadHeader:
@@ -79,7 +79,7 @@ async def _header(project: str, path: Path, inside: str) -> ingest_service_pb2.U
     )
 
 
-async def _sent(call: Callable[[float], Awaitable[Answer]], size: int) -> Answer:
+async def sent(call: Callable[[float], Awaitable[Answer]], size: int) -> Answer:
     """Call, and call again if the transfer breaks off."""
     timeout = 60 + size / _SLOWEST_BYTES_PER_SECOND
     for last in [False] * (_TRIES - 1) + [True]:

@@ -17,6 +17,7 @@ from services.hardware.folder import FolderSource
 from services.hardware.hub import HubSource
 from services.hardware.service import Models, Wanted
 from services.hardware.store import MODEL_INDEXES, ModelStore
+from services.hardware.uploaded import Uploaded
 from tests.fakes.model_folder import model_files, write_folder
 
 
@@ -48,12 +49,12 @@ class Setting:
         self.objects = FolderObjects(state / "objects")
         resources = Resources(self.collection, "model", SystemClock())
         hub = HubSource(False, "http://127.0.0.1:9", lambda: None)
-        self.models = Models(ModelStore(resources), self.objects, self.source, hub)
+        self.models = Models(ModelStore(resources), self.objects, self.source, hub, Uploaded(self.objects, state))
 
     async def create(self, folder: Path, request_id: str = "") -> Document:
         """Record a folder's model."""
         user = {"display_name": "", "labels": {}, "annotations": {}}
-        return await self.models.create(Wanted("", str(folder), "", "", user, request_id, b"body", "tester"))
+        return await self.models.create(Wanted("", str(folder), (), "", "", user, request_id, b"body", "tester"))
 
 
 @pytest_asyncio.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 
 from finetuneflow.hardware.v1 import hardware_service_pb2, model_pb2
@@ -34,6 +35,35 @@ async def add(session: Session) -> None:
         session.output.line(made.name)
 
 
+async def import_model(session: Session) -> None:
+    """Upload a base model's files and record it."""
+    from finetuneflow_client import models
+
+    args = session.args
+    path = Path(args.source).expanduser()
+    wanted = args.id or re.sub(r"[^a-z0-9]+", "-", _stem(path).lower()).strip("-")[:60]
+    told: set[str] = set()
+
+    def progress(name: str, done: int, total: int) -> None:
+        if name not in told:
+            told.add(name)
+            session.screen.say(f"sending {name}, {wording.size(total)}")
+
+    with models.opened(path) as source:
+        if source.left_out:
+            session.screen.warn(f"left out: {', '.join(source.left_out)}")
+        made = await models.import_model(session.flow, source, wanted, progress)
+    if session.output.as_json:
+        session.output.message(made)
+    else:
+        session.output.line(made.name)
+
+
+def _stem(path: Path) -> str:
+    name = path.absolute().name
+    return next((name.removesuffix(end) for end in (".tar.gz", ".tgz", ".tar", ".zip") if name.endswith(end)), name)
+
+
 async def list_models(session: Session) -> None:
     """List the base models."""
     found = [model async for model in session.flow.models()]
@@ -46,11 +76,15 @@ async def list_models(session: Session) -> None:
             m.dtype,
             m.license,
             "yes" if m.has_chat_template else "no",
-            m.hub_id or m.local_path,
+            _source(m),
         )
         for m in found
     ]
     session.output.listing("models", found, _COLUMNS, rows)
+
+
+def _source(model: model_pb2.Model) -> str:
+    return "uploaded" if model.uploaded else model.hub_id or model.local_path
 
 
 async def show(session: Session) -> None:
@@ -63,7 +97,7 @@ async def show(session: Session) -> None:
     session.output.facts(
         {
             "model": model.name,
-            "source": model.hub_id or model.local_path,
+            "source": _source(model),
             "revision": model.revision,
             "architecture": model.architecture,
             "parameters": f"{model.parameters:,}",

@@ -27,6 +27,11 @@ def _model_add(parser: ArgumentParser) -> None:
     parser.add_argument("--revision", default="", metavar="REV", help="revision on the hub")
 
 
+def _model_import(parser: ArgumentParser) -> None:
+    parser.add_argument("source", metavar="SOURCE", help="folder in the Hugging Face layout, or a zip or tar of one")
+    parser.add_argument("--id", default="", metavar="ID", help="id to give it; otherwise derived from the name")
+
+
 def _model(parser: ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="its id")
 
@@ -65,6 +70,13 @@ COMMANDS = (
     ),
     Command(
         "model add", "Record a base model: a folder or a hub id.", "ftf model add ./smollm2", "model.add", _model_add
+    ),
+    Command(
+        "model import",
+        "Upload a base model, so that no node needs its folder and no hub is asked: safetensors only, no code.",
+        "ftf model import ./smollm2",
+        "model.import_model",
+        _model_import,
     ),
     Command("model list", "List the base models.", "ftf model list", "model.list_models"),
     Command("model show", "Show a base model.", "ftf model show smollm2", "model.show", _model),

@@ -1,0 +1,154 @@
+"""Base models up: each file hashed, and sent unless the server has it; a repeated import goes on where it was."""
+
+from __future__ import annotations
+
+import asyncio
+import tarfile
+import zipfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from finetuneflow.common.v1 import artifact_pb2
+from finetuneflow.hardware.v1 import hardware_service_pb2 as pb
+from finetuneflow.hardware.v1 import model_pb2
+from finetuneflow_client.errors import FtfError
+from finetuneflow_client.uploads import PART_BYTES, sent
+
+if TYPE_CHECKING:
+    from finetuneflow_client.client import FineTuneFlow
+
+SUFFIXES = (".safetensors", ".json", ".jinja", ".txt", ".model", ".md")
+_LICENSES = ("LICENSE", "LICENCE")
+_REASON = "MODEL_FILES_MISSING"
+
+Open = Callable[[], IO[bytes]]
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Files of a model by name, and what was left out of it: code, pickled weights, files in folders."""
+
+    files: dict[str, Open]
+    left_out: list[str]
+
+
+async def import_model(
+    flow: FineTuneFlow, source: Source, model_id: str, progress: Progress | None = None
+) -> model_pb2.Model:
+    """Upload a model's files and record it; files that the server has are not sent again.
+
+    Repeating it returns the model that is there.
+
+    Args:
+        flow: the connection.
+        source: of opened().
+        model_id: id to give it.
+        progress: called with a file's name, its bytes sent and its bytes in all.
+
+    Raises:
+        FtfError: INVALID_ARGUMENT if the files are no model; RESOURCE_EXHAUSTED if the server's disk is full.
+    """
+    artifacts = [await asyncio.to_thread(_measured, name, open_) for name, open_ in source.files.items()]
+    request = pb.CreateModelRequest(model=model_pb2.Model(uploaded=True, files=artifacts), model_id=model_id)
+    headers = {one.filename: one for one in artifacts}
+    while True:
+        try:
+            return await flow.hardware.CreateModel(request, timeout=600)
+        except FtfError as error:
+            missing = [name for name in error.metadata.get("filenames", "").split("\n") if name in headers]
+            if error.reason != _REASON or not missing:
+                raise
+        for name in missing:
+            await _upload(flow, headers.pop(name), source.files[name], progress)
+
+
+async def _upload(flow: FineTuneFlow, file: artifact_pb2.Artifact, open_: Open, progress: Progress | None) -> None:
+    header = pb.ModelFileHeader(filename=file.filename, size_bytes=file.size_bytes, sha256=file.sha256)
+
+    async def parts() -> AsyncIterator[pb.UploadModelFileRequest]:
+        yield pb.UploadModelFileRequest(header=header)
+        done = 0
+        with open_() as stream:
+            while data := await asyncio.to_thread(stream.read, PART_BYTES):
+                yield pb.UploadModelFileRequest(data=data)
+                done += len(data)
+                if progress:
+                    progress(file.filename, done, file.size_bytes)
+
+    await sent(lambda timeout: flow.hardware.UploadModelFile(parts(), timeout=timeout), file.size_bytes)
+
+
+def _measured(name: str, open_: Open) -> artifact_pb2.Artifact:
+    digest, size = sha256(), 0
+    with open_() as stream:
+        while data := stream.read(1 << 20):
+            digest.update(data)
+            size += len(data)
+    return artifact_pb2.Artifact(filename=name, size_bytes=size, sha256=digest.hexdigest())
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Source]:
+    """Open a folder, a zip or a tar archive with one model; closed after the block.
+
+    In an archive the model may lie in one folder. Nothing is unpacked to disk.
+
+    Raises:
+        FtfError: INVALID_ARGUMENT if it cannot be read, or holds no config.json.
+    """
+    try:
+        if path.is_dir():
+            names = {one.name: one for one in sorted(path.iterdir()) if one.is_file()}
+            yield _chosen(path, {name: _of_path(one) for name, one in names.items()})
+        elif zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as pack:
+                inside = [i.filename for i in pack.infolist() if not i.is_dir()]
+                yield _chosen(path, {name: _of_zip(pack, full) for name, full in _below(inside).items()})
+        elif tarfile.is_tarfile(path):
+            with tarfile.open(path) as archive:
+                inside = [m.name.removeprefix("./") for m in archive if m.isfile()]
+                members = {m.name.removeprefix("./"): m for m in archive.getmembers() if m.isfile()}
+                yield _chosen(path, {n: _of_tar(archive, members[full]) for n, full in _below(inside).items()})
+        else:
+            raise FtfError(f"{path} is no folder, zip or tar archive", "name one of these", code="INVALID_ARGUMENT")
+    except (OSError, zipfile.BadZipFile, tarfile.TarError) as error:
+        raise FtfError(f"cannot read {path}: {error}", "check the file", code="INVALID_ARGUMENT") from None
+
+
+def _below(names: list[str]) -> dict[str, str]:
+    """Return file name → name in the archive, of the folder that holds config.json."""
+    config = min((n for n in names if n.rpartition("/")[2] == "config.json"), key=lambda n: n.count("/"), default="")
+    folder = config.removesuffix("config.json")
+    return {n.removeprefix(folder): n for n in names if n.startswith(folder) and "/" not in n.removeprefix(folder)}
+
+
+def _chosen(path: Path, files: dict[str, Open]) -> Source:
+    kept = {name: open_ for name, open_ in files.items() if name.endswith(SUFFIXES) or name in _LICENSES}
+    if "config.json" not in kept:
+        raise FtfError(
+            f"{path} holds no config.json", "give a model in the Hugging Face layout", code="INVALID_ARGUMENT"
+        )
+    return Source(kept, sorted(name for name in files if name not in kept and not name.startswith(".")))
+
+
+def _of_path(path: Path) -> Open:
+    return lambda: path.open("rb")
+
+
+def _of_zip(pack: zipfile.ZipFile, name: str) -> Open:
+    return lambda: pack.open(name)
+
+
+def _of_tar(archive: tarfile.TarFile, member: tarfile.TarInfo) -> Open:
+    def open_() -> IO[bytes]:
+        stream = archive.extractfile(member)
+        if stream is None:  # links are left out before
+            raise tarfile.TarError(f"{member.name} is no file")
+        return stream
+
+    return open_

@@ -1,0 +1,168 @@
+"""Models whose files were uploaded: kept in the object store by their hashes, so that no node needs a folder."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import re
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+from services.common.errors import FineTuneFlowError, InvalidArgument, NotReady
+from services.common.objects.port import Objects
+from services.common.resources import Resources
+from services.hardware import core_model
+from services.hardware.core_model import Description, File, invalid
+from services.hardware.core_safetensors import PREFIX, header_length
+from services.hardware.folder import inspect
+from services.hardware.store import UPLOADS, upload_key
+
+log = logging.getLogger(__name__)
+
+SWEEP_SECONDS = 3_600.0
+AGE_SECONDS = 86_400.0
+_NAMED = 100
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def check_file(file: File) -> None:
+    """Refuse a file that no model needs, code above all, or one that is not announced in full.
+
+    Raises:
+        InvalidArgument: PICKLE_WEIGHTS, or MODEL_INVALID.
+    """
+    if core_model.is_pickle(file.filename):
+        raise InvalidArgument(
+            f"{file.filename[:200]!r} holds pickled weights, which can run code. Use the model's safetensors.",
+            reason="PICKLE_WEIGHTS",
+        )
+    if not _NAME.fullmatch(file.filename) or not core_model.is_part(file.filename):
+        raise invalid(f"{file.filename[:200]!r} is no file that a model needs. Leave it out.")
+    if not _SHA256.fullmatch(file.sha256) or file.size_bytes < 1:
+        raise invalid(f"{file.filename!r} needs its length and its SHA-256. Send both.")
+
+
+class Uploaded:
+    """Takes in files of models, and describes models of such files."""
+
+    def __init__(self, objects: Objects, scratch: Path) -> None:
+        self._objects = objects
+        self._scratch = scratch
+
+    async def take(self, file: File, data: AsyncIterator[bytes]) -> None:
+        """Store a file's bytes; the same again change nothing.
+
+        Raises:
+            InvalidArgument: as check_file; or the bytes are not the announced ones (HASH_MISMATCH).
+            Exhausted: DISK_FULL.
+        """
+        check_file(file)
+        await self._objects.put(upload_key(file.sha256), _checked(file, data))
+        async for _ in data:  # of one that was there already; a client that is still sending is not cut off
+            pass
+
+    async def read(self, files: Sequence[File]) -> Description:
+        """Return what uploaded files say together.
+
+        Raises:
+            InvalidArgument: they are no model (MODEL_INVALID, PICKLE_WEIGHTS).
+            NotReady: some are not there (MODEL_FILES_MISSING).
+        """
+        names = [file.filename for file in files]
+        if len(files) > core_model.MAX_FILES or len(set(names)) < len(names):
+            raise invalid(f"A model has at most {core_model.MAX_FILES:,} files, each with a name of its own.")
+        for file in files:
+            check_file(file)
+        await self.require(files)
+        folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="model-", dir=self._scratch))
+        try:
+            for file in files:
+                await self._lay_out(file, folder)
+            found = await asyncio.to_thread(inspect, folder)
+        except InvalidArgument as error:
+            raise invalid(error.message.replace(str(folder), "The upload")) from None
+        finally:
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        ordered = tuple(sorted(files, key=lambda file: file.filename))
+        return found.described(core_model.folder_revision(ordered), ordered)
+
+    async def require(self, files: Sequence[File]) -> None:
+        """Refuse files that are not in the store.
+
+        Raises:
+            NotReady: so it is (MODEL_FILES_MISSING).
+        """
+        missing = [file.filename for file in files if await self._objects.size(upload_key(file.sha256)) is None]
+        if missing:
+            raise NotReady(
+                f"{len(missing)} of {len(files)} files are not uploaded. Upload them, then repeat: `ftf model import` "
+                "does both.",
+                reason="MODEL_FILES_MISSING",
+                metadata={"filenames": "\n".join(missing[:_NAMED])},
+            )
+
+    async def _lay_out(self, file: File, folder: Path) -> None:
+        """Write what of a file describes the model; of weights their header alone, the rest is a hole."""
+        key, length = upload_key(file.sha256), core_model.MAX_TOKENIZER
+        if file.filename.endswith(".safetensors"):
+            length = PREFIX + header_length(file.filename, await self._part(key, PREFIX), file.size_bytes)
+        data = await self._part(key, length)
+
+        def write() -> None:
+            with (folder / file.filename).open("wb") as target:
+                target.write(data)
+                target.truncate(file.size_bytes)
+
+        await asyncio.to_thread(write)
+
+    async def _part(self, key: str, length: int) -> bytes:
+        return b"".join([block async for block in self._objects.get(key, 0, length)])
+
+
+async def _checked(file: File, data: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    digest, size = hashlib.sha256(), 0
+    async for block in data:
+        size += len(block)
+        digest.update(block)
+        if size > file.size_bytes:
+            break
+        yield block
+    if size != file.size_bytes or digest.hexdigest() != file.sha256:
+        raise InvalidArgument(
+            f"The bytes of {file.filename!r} are not those that were announced. Upload it again.",
+            reason="HASH_MISMATCH",
+        )
+
+
+class UploadSweeper:
+    """Removes uploaded files that no model has named for a day; runs at the start and every hour."""
+
+    def __init__(self, models: Resources, objects: Objects, age_seconds: float = AGE_SECONDS) -> None:
+        self._models = models
+        self._objects = objects
+        self._age_seconds = age_seconds
+        self._unnamed: dict[str, float] = {}
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        while True:
+            try:
+                await self.sweep()
+            except FineTuneFlowError as error:
+                log.warning("sweep of uploaded models: tried again in an hour: %s", error)
+            await asyncio.sleep(SWEEP_SECONDS)
+
+    async def sweep(self) -> None:
+        """Remove what has been without a model since long enough."""
+        now = self._models.clock.now()
+        docs = await self._models.collection.find({"uploaded": True, "delete_time": None})
+        named = {upload_key(sha256) for doc in docs for _, _, sha256 in doc["files"]}
+        keys = [key async for key in self._objects.list(UPLOADS)]
+        self._unnamed = {key: self._unnamed.get(key, now) for key in keys if key not in named}
+        for key, since in self._unnamed.items():
+            if now - since >= self._age_seconds:
+                await self._objects.delete(key)
