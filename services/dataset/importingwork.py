@@ -82,7 +82,7 @@ class Importer:
         async with scratch(self._scratch) as folder:
             found = await self._read(claim, folder)
             report = await self._keep_report(claim.doc, folder / "report") if found["dropped"] else None
-            counts = _counts(found)
+            counts = balances(found)
             kind = "DATASET_KIND_" + FORMATS[found["format"]].kind
 
             def tell(doc: Document) -> None:
@@ -174,7 +174,8 @@ def by_origin(generate: Handler, read: Handler) -> Handler:
     return handle
 
 
-def _counts(found: dict[str, Any]) -> list[Document]:
+def balances(found: dict[str, Any]) -> list[Document]:
+    """Return what became of the rows that a reader found: of the good and bad ones, and of those that are doubles."""
     dropped: Counter[str] = Counter(found["dropped"])
     doubles = dropped.pop(DUPLICATE, 0)
     valid = found["good"] + doubles
