@@ -78,6 +78,7 @@ def _waiting_to_proto(waiting: Document) -> waiting_pb2.Waiting:
     return waiting_pb2.Waiting(
         reason=waiting_pb2.WaitingReason.Value("WAITING_REASON_" + waiting["reason"]),
         message=waiting["message"],
+        position=waiting.get("position", 0),
         since=timestamp(waiting["since"]),
     )
 

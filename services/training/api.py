@@ -202,6 +202,7 @@ def to_proto(doc: Document, last_seq: int) -> run_pb2.Run:
         result=ParseDict(doc["result"], run_pb2.RunResult()) if doc["result"] else None,
         artifacts=[artifact_to_proto(a) for a in doc["artifacts"]],
         last_seq=last_seq,
+        priority=doc.get("priority", 0),
         resume_from_checkpoint=start.get("name", ""),
         resume_weights_only=start.get("weights_only", False),
         judgement=judgement_to_proto(doc["judgement"]) if doc.get("judgement") else None,

@@ -10,6 +10,8 @@ from services.common.errors import InvalidArgument
 from services.common.jobs.port import MAX_GPUS, MAX_NODES, Resources
 
 MAX_DEADLINE_SECONDS = 10 * 365 * 86_400
+MOST_PRIORITY = 1000
+"""Largest priority of a run; the smallest is its negative."""
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 _LABEL = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 _TEXTS = ("gpu_product", "cpu", "memory", "ephemeral_storage", "shm_size", "queue", "priority_class")
@@ -57,3 +59,16 @@ def _check_name(name: str, value: str, form: re.Pattern[str]) -> None:
             "beginning and ending with a letter or a digit.",
             field=f"resources.{name}",
         )
+
+
+def check_priority(priority: int) -> int:
+    """Return a run's priority.
+
+    Raises:
+        InvalidArgument: it is out of range.
+    """
+    if not -MOST_PRIORITY <= priority <= MOST_PRIORITY:
+        raise InvalidArgument(
+            f"priority is {priority}. Use {-MOST_PRIORITY:,} to {MOST_PRIORITY:,}.", field="run.priority"
+        )
+    return priority

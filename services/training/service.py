@@ -26,7 +26,7 @@ from services.common.work import cancel, ended, queued
 from services.training.core import complete
 from services.training.core_during import evaluates
 from services.training.core_objectives import objective_for
-from services.training.core_resources import checked
+from services.training.core_resources import check_priority, checked
 from services.training.ports import Datasets, Hardware
 from services.training.start import find_start, keep_start
 
@@ -122,7 +122,8 @@ class Training:
             "config": settings,
             "resources": asdict(asked),
         }
-        return {**fields, "start": await find_start(self.runs, parent, wanted, fields)}
+        start = await find_start(self.runs, parent, wanted, fields)
+        return {**fields, "start": start, "priority": check_priority(wanted.priority)}
 
     async def _check_memory(self, model: str, settings: dict[str, Any], asked: Wanted) -> None:
         estimate = await self._hardware.estimate(model, config_to_proto(settings), resources_to_proto(asdict(asked)))

@@ -57,6 +57,7 @@ class JobFolder:
         spec = json.loads((path / "spec.json").read_text())
         self.name = path.name
         self.order: int = spec["order"]
+        self.rank = rank(self.name, self.order, spec.get("priority", 0), spec.get("since", 0.0))
         self._args: list[str] = spec["args"]
         self._env: dict[str, str] = spec["env"]
         self.labels: dict[str, str] = spec["labels"]
@@ -222,9 +223,21 @@ class JobFolder:
         return pid if now == (pid, start) else 0
 
 
+def rank(name: str, order: int, priority: int, since: float) -> tuple[int, float, int, str]:
+    """Return what Jobs that wait are sorted by: the next first.
+
+    Args:
+        order: when it was made, in nanoseconds since 1970.
+        priority, since: see JobSpec.
+    """
+    return -priority, since or order / 1e9, order, name
+
+
 def _body(spec: JobSpec) -> dict[str, object]:
     return {
         "order": time.time_ns(),
+        "priority": spec.priority,
+        "since": spec.since,
         "args": spec.args,
         "env": {**_gpus(spec.resources.gpus), **spec.env},
         "labels": dict(spec.labels),

@@ -69,6 +69,8 @@ class JobSpec:
             it works for. On one machine, Jobs of the same uid share their scratch folder, which goes some minutes
             after the last of them; in a cluster each pod has an empty one.
         resources: what it asks for.
+        priority: what goes first where not everything has room; of equal ones the one with the earlier `since`.
+        since: when the work was queued, in seconds since 1970; 0 for when the Job is made.
     """
 
     name: str
@@ -77,6 +79,8 @@ class JobSpec:
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     labels: Mapping[str, str] = field(default_factory=dict)
     resources: Resources = Resources()
+    priority: int = 0
+    since: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -86,10 +90,12 @@ class Waiting:
     Args:
         reason: a WaitingReason of common/v1/waiting.proto, without its prefix: "UNSCHEDULABLE".
         message: details and the remedy, for people.
+        position: its place among what waits for room, 1 for the next; 0 where that is not known.
     """
 
     reason: str
     message: str
+    position: int = 0
 
 
 @dataclass(frozen=True)
@@ -145,7 +151,7 @@ class JobRunner(Protocol):
     async def ensure(self, spec: JobSpec) -> None:
         """See to it that there is a Job of that name; it starts when there is room.
 
-        On one machine Jobs start in the order of these calls; in a cluster its scheduler or its queue decides. The Job
+        On one machine they start by priority, then by `since`; in a cluster its scheduler or its queue decides. The Job
         is durable when this returns. Repeating it does nothing, whatever the rest of the spec, also when the Job has
         ended.
 

@@ -1,4 +1,4 @@
-"""Jobs as processes on this machine, for one runner at a time: some run, the rest wait in the order of the calls.
+"""Jobs as processes on this machine, for one runner at a time: some run, the rest wait, by priority and in turn.
 
 A Job lives in a session of its own and outlives the runner. The next runner over the same folder finds it again.
 Of a Job's resources, `gpus` says how many it sees and `active_deadline_seconds` ends it; `queue`, `priority_class` and
@@ -16,7 +16,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -114,21 +114,24 @@ class ProcessJobs:
         """See port.JobRunner."""
         self._advance()
         statuses = [self._status(job) for job in self._in_order()]
-        before = [sum(s.state not in _OVER for s in statuses[:n]) for n in range(len(statuses))]
+        running = sum(status.state == "RUNNING" for status in statuses)
+        line = self._in_line(s.name for s in statuses if s.state == "PENDING")
+        places = {name: place for place, name in enumerate(line, start=1)}
         return [
-            replace(status, waiting=self._waiting(status.name, ahead)) if status.state == "PENDING" else status
-            for status, ahead in zip(statuses, before, strict=True)
+            replace(s, waiting=self._waiting(s.name, running, places[s.name])) if s.name in places else s
+            for s in statuses
         ]
 
-    def _waiting(self, name: str, ahead: int) -> Waiting:
+    def _waiting(self, name: str, running: int, place: int) -> Waiting:
+        ahead = running + place - 1
         if trouble := self._trouble.get(name):
             return Waiting("STARTING", f"It cannot be started ({trouble}). Check the disk and its permissions.")
         if self._held:
-            return Waiting("ROOM", "The server is stopping. It goes on when the server is started again.")
+            return Waiting("ROOM", "The server is stopping. It goes on when the server is started again.", place)
         if not ahead:
             return Waiting("STARTING", "It is being started. Wait a moment.")
         jobs = "1 Job comes" if ahead == 1 else f"{ahead} Jobs come"
-        return Waiting("ROOM", f"{jobs} before it on this machine. Wait, or cancel what is not needed.")
+        return Waiting("ROOM", f"{jobs} before it on this machine. Wait, or cancel what is not needed.", place)
 
     async def stop(self, name: str, grace_seconds: float) -> None:
         """See port.JobRunner."""
@@ -194,7 +197,7 @@ class ProcessJobs:
         """Start what there is room for, and keep an eye on it for as long as something waits or runs."""
         states = {job.name: self._status(job).state for job in self._in_order()}
         room = self._parallel - list(states.values()).count("RUNNING")
-        waiting = [name for name, state in states.items() if state == "PENDING"]
+        waiting = self._in_line(name for name, state in states.items() if state == "PENDING")
         for name in waiting[: max(room, 0)] if not self._held else []:
             self._start(self._jobs[name])
         with self._explained():
@@ -234,6 +237,10 @@ class ProcessJobs:
                 self._clean.add(job.name)
                 job.clean()
         return status
+
+    def _in_line(self, names: Iterable[str]) -> Sequence[str]:
+        """Return Jobs that wait, the next first."""
+        return sorted(names, key=lambda name: self._jobs[name].rank)
 
     def _in_order(self) -> Sequence[JobFolder]:
         return sorted(self._jobs.values(), key=lambda job: (job.order, job.name))

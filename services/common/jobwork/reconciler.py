@@ -199,6 +199,8 @@ class Reconciler:
             secrets={"launch_token": launch_token},
             labels={"kind": self._kind.name, "work": doc["_id"], "uid": doc["uid"], "launch": str(doc["launch"])},
             resources=self._kind.resources(doc),
+            priority=int(doc.get("priority", 0)),
+            since=float(doc["work"]["queue_time"] or 0),
         )
 
     async def _missing(self, doc: Document) -> None:

@@ -194,7 +194,8 @@ def wait(doc: Document, waiting: Waiting | None, now: float) -> None:
     if old and old["reason"] in STORIES and (waiting is None or waiting.reason == "STARTING"):
         return
     since = old["since"] if old and waiting and old["reason"] == waiting.reason else now
-    work["waiting"] = {"reason": waiting.reason, "message": waiting.message, "since": since} if waiting else None
+    told = {"reason": waiting.reason, "message": waiting.message, "position": waiting.position} if waiting else None
+    work["waiting"] = {**told, "since": since} if told else None
 
 
 def launch(doc: Document) -> None:

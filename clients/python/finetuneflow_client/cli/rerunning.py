@@ -27,6 +27,7 @@ async def rerun(session: Session) -> None:
         config=overridden(old.config, overrides, "--set"),
         resources=old.resources,
         only_approved=old.only_approved,
+        priority=args.priority,
         resume_weights_only=args.resume_weights_only,
     )
     if args.from_checkpoint:

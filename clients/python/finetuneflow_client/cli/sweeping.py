@@ -36,6 +36,7 @@ async def sweep(session: Session) -> None:
         run = await planned(session, model, dataset, args.dataset_version, config, recommended=not args.no_recommended)
         run.resources.CopyFrom(run_resources(args))
         run.meta.labels[LABEL] = args.id
+        run.priority = args.priority
         requests.append(training_service_pb2.CreateRunRequest(parent=parent, run=run, run_id=f"{args.id}-{number}"))
     for request in requests:
         request.validate_only = True

@@ -46,7 +46,7 @@ async def train(session: Session) -> None:
         recommended=not args.no_recommended,
     )
     run.resources.CopyFrom(run_resources(args))
-    run.only_approved = args.only_approved
+    run.only_approved, run.priority = args.only_approved, args.priority
     if args.resume_from_checkpoint:
         run.resume_from_checkpoint = await targets.checkpoint(session, args.resume_from_checkpoint)
     run.resume_weights_only = args.resume_weights_only
@@ -240,6 +240,7 @@ def show_run(session: Session, run: run_pb2.Run) -> None:
             "run": run.name,
             "state": f"{wording.state(run.work)} {wording.progress(run.work)}".strip(),
             "waiting": wording.waiting(run.work),
+            "priority": run.priority or "",
             "error": during.way_on(run, from_work(run.work, names.short(run.name))) or "",
             "model": f"{run.model} at {run.model_revision[:12]}",
             "dataset": f"{run.dataset}, version {run.dataset_version}, sha256 {run.dataset_sha256[:12]}…"
@@ -273,7 +274,7 @@ def _row(run: run_pb2.Run) -> tuple[str, ...]:
         f"{names.short(run.dataset)}/{run.dataset_version}",
         wording.took(run.work),
         wording.age(run.meta.create_time),
-        wording.waiting(run.work),
+        wording.waiting(run.work, run.priority),
     )
 
 

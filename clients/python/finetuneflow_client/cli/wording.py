@@ -60,8 +60,12 @@ def state(work: work_pb2.Work) -> str:
     return pb.WorkState.Name(work.state).removeprefix("WORK_STATE_").lower()
 
 
-def waiting(work: work_pb2.Work) -> str:
-    """Return why nothing is at work, since when, and the remedy: "unschedulable for 40 s: No node has…"; or ""."""
+def waiting(work: work_pb2.Work, priority: int = 0) -> str:
+    """Return why nothing is at work, since when, and the remedy: "place 2, room for 40 s: 2 Jobs come…"; or "".
+
+    Args:
+        priority: of a run; shown where it is not that of all.
+    """
     from finetuneflow.common.v1 import waiting_pb2
 
     if not work.HasField("waiting"):
@@ -69,7 +73,9 @@ def waiting(work: work_pb2.Work) -> str:
     reason = waiting_pb2.WaitingReason.Name(work.waiting.reason).removeprefix("WAITING_REASON_")
     since = work.waiting.since.seconds + work.waiting.since.nanos / 1e9
     named = reason.lower().replace("_", " ")
-    return f"{named} for {duration(time.time() - since)}: {' '.join(work.waiting.message.split())}"
+    place = f"place {work.waiting.position}, " if work.waiting.position else ""
+    first = f"priority {priority}, " if priority else ""
+    return f"{place}{first}{named} for {duration(time.time() - since)}: {' '.join(work.waiting.message.split())}"
 
 
 def progress(work: work_pb2.Work) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from finetuneflow_client.cli.grammar.command import Command
 from finetuneflow_client.cli.grammar.examples import spec_flags
-from finetuneflow_client.cli.grammar.reruns import begin_flags
+from finetuneflow_client.cli.grammar.reruns import add_priority, begin_flags
 from finetuneflow_client.cli.grammar.resources import RESOURCES
 from finetuneflow_client.cli.grammar.settings import RUN_CHUNK, RUN_DATASET, add_flags, add_strategy, add_training
 
@@ -54,6 +54,7 @@ def _train(parser: ArgumentParser) -> None:
     parser.add_argument("-w", "--watch", action="store_true", help="follow it to its end")
     parser.add_argument("--no-recommended", action="store_true", help="use plain defaults for what is not set below")
     begin_flags(parser, "--resume-from-checkpoint")
+    add_priority(parser)
     add_training(parser.add_argument_group("settings, by the names of TRL and PEFT"))
     add_flags(parser.add_argument_group("where it runs; on one machine only --gpus and --deadline count"), RESOURCES)
 
@@ -102,6 +103,7 @@ def _sweep(parser: ArgumentParser) -> None:
     _trained(parser)
     parser.add_argument("--dry-run", action="store_true", help="check every run and show its settings; start nothing")
     parser.add_argument("--no-recommended", action="store_true", help="use plain defaults for what is not set")
+    add_priority(parser)
     add_training(parser.add_argument_group("settings of every run, by the names of TRL and PEFT"))
     add_flags(parser.add_argument_group("where they run; on one machine only --gpus and --deadline count"), RESOURCES)
 

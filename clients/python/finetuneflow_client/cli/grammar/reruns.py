@@ -22,6 +22,13 @@ def begin_flags(parser: ArgumentParser, flag: str) -> None:
     )
 
 
+def add_priority(parser: ArgumentParser) -> None:
+    """Add the flag that says what goes first."""
+    parser.add_argument(
+        "--priority", type=int, default=0, metavar="N", help="what goes first on one machine, -1000 to 1000 (0)"
+    )
+
+
 def _checkpoints(parser: ArgumentParser) -> None:
     parser.add_argument("run", nargs="?", default="", metavar="RUN", help="its id; otherwise the newest")
 
@@ -38,6 +45,7 @@ def _rerun(parser: ArgumentParser) -> None:
         help="setting of `ftf train` to change; may be repeated",
     )
     begin_flags(parser, "--from-checkpoint")
+    add_priority(parser)
     parser.add_argument("--id", default="", metavar="ID", help="id to give the run; otherwise made up")
     parser.add_argument("--dry-run", action="store_true", help="check everything and show the settings; start nothing")
     parser.add_argument("-w", "--watch", action="store_true", help="follow it to its end")

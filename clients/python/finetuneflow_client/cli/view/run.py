@@ -35,6 +35,7 @@ class RunView:
         self._phase: worker_service_pb2.Phase | None = None
         self._log = ""
         self._work: work_pb2.Work | None = None
+        self._priority = 0
 
     def update(self, update: training_service_pb2.WatchRunResponse) -> None:
         """Take in what is new."""
@@ -52,12 +53,13 @@ class RunView:
         self._state = wording.state(run.work)
         self._attempt = run.work.attempt
         self._work = run.work
+        self._priority = run.priority
 
     def mark(self) -> tuple[str, float]:
         """Return the phase and the share of it that is done."""
         name, done, total = self._at()
-        reason = self._work.waiting.reason if self._work else 0
-        return f"{self._state} {name} {self._attempt} {reason}", done / total if total else 0.0
+        reason, place = (self._work.waiting.reason, self._work.waiting.position) if self._work else (0, 0)
+        return f"{self._state} {name} {self._attempt} {reason} {place}", done / total if total else 0.0
 
     def line(self) -> str:
         """Return the run in one line: "r1: train step 30/120, loss 1.234, …"."""
@@ -90,7 +92,7 @@ class RunView:
 
     def _waiting(self) -> str:
         """Return why nothing is at work on it; empty if something is, or nobody knows."""
-        return wording.waiting(self._work) if self._work else ""
+        return wording.waiting(self._work, self._priority) if self._work else ""
 
     def _at(self) -> tuple[str, int, int]:
         """Return the phase with its count. While training, steps count, which come more often than phases."""
