@@ -13,7 +13,7 @@ from services.common.documents.port import Document
 from services.common.errors import InvalidArgument
 from services.common.interceptors import Context
 from services.common.protoform import artifact_to_proto, meta_to_proto, user_fields
-from services.hardware import configform, inventoryform
+from services.hardware import configform, estimateform, inventoryform
 from services.hardware.core_memory import Estimate
 from services.hardware.core_model import File
 from services.hardware.core_placement import Placement
@@ -111,6 +111,28 @@ class HardwareApi(hardware_service_pb2_grpc.HardwareServiceServicer):
             estimate=estimate_to_proto(choice.estimate, placement),
             reasons=choice.reasons,
         )
+
+    async def EstimateRun(self, request: pb.EstimateRunRequest, context: Context) -> pb.EstimateRunResponse:
+        """Return what a run takes."""
+        model = await self._model(request.model, "model")
+        longest = model_shape(model).context
+        data = estimateform.data(request)
+        decided = configform.decided(request.config, longest)
+        placement = await self._planning.place(inventoryform.asked(request.resources))
+        plan = configform.plan(decided, longest, placement.device.bf16)
+        schedule = estimateform.schedule(request, model["tokenizer"]["size_bytes"])
+        found = await self._planning.estimate_run(model, plan, schedule, data, placement)
+        return pb.EstimateRunResponse(
+            memory=estimate_to_proto(self._planning.estimate(model, plan, placement), placement),
+            estimate=estimateform.to_proto(found, placement.device, placement.words),
+        )
+
+    async def RecordMeasurement(
+        self, request: pb.RecordMeasurementRequest, context: Context
+    ) -> pb.RecordMeasurementResponse:
+        """Keep what a run took."""
+        await self._planning.record(estimateform.measurement(request))
+        return pb.RecordMeasurementResponse()
 
     async def _model(self, name: str, field: str) -> Document:
         ids.parse_name(name, MODEL, field)

@@ -10,6 +10,7 @@ from services.common.outbox import Outbox
 from services.common.resources import Resources
 from services.common.runtime import Runtime, Service
 from services.hardware.api import HardwareApi
+from services.hardware.calibrations import INDEXES, Calibrations
 from services.hardware.config import HardwareConfig, hardware_config, job_rules
 from services.hardware.folder import FolderSource
 from services.hardware.grounds import Nodes, ThisMachine
@@ -32,7 +33,8 @@ def compose(runtime: Runtime) -> Service:
     scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
     models = Models(ModelStore(resources), runtime.objects, folder, hub, Uploaded(runtime.objects, scratch))
     ground, close_ground = _ground(runtime, config)
-    planning = Planning(ground)
+    measured = Calibrations(runtime.documents.collection("measurements", INDEXES), runtime.clock)
+    planning = Planning(ground, measured)
     api = HardwareApi(models, planning)
 
     async def close() -> None:

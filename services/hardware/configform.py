@@ -20,6 +20,8 @@ _RANGES: dict[str, tuple[float, float]] = {
     "max_length": (16, math.inf),
 }
 _LORA_RANGES: dict[str, tuple[float, float]] = {"r": (1, 1024), "lora_alpha": (0, 65536)}
+_COMPARING = (config_pb2.OBJECTIVE_DPO, config_pb2.OBJECTIVE_KTO)
+"""A better and a worse answer go through the model, or with KTO a second one for the distance to the base model."""
 _PLAIN = (*_RANGES, "max_steps", "gradient_checkpointing", "bf16")
 
 
@@ -47,6 +49,8 @@ def decided(config: config_pb2.TrainingConfig, context: int) -> Decided:
         method=_method(config.method),
         target_modules=tuple(config.lora.target_modules),
         use_dora=config.lora.use_dora,
+        packing=config.packing,
+        sequences=2 if config.objective in _COMPARING else 1,
     )
 
 
@@ -69,6 +73,8 @@ def plan(chosen: Decided, context: int, bf16: bool) -> Plan:
         max_length=chosen.max_length or min(default.max_length, context),
         gradient_checkpointing=bool(chosen.gradient_checkpointing),
         bf16=bf16 if chosen.bf16 is None else chosen.bf16,
+        packing=chosen.packing,
+        sequences=chosen.sequences,
     )
 
 

@@ -153,7 +153,7 @@ def place(cluster: Cluster, asked: Asked) -> Placement:
     words = (_where(best, gpus), *_others(best, fitting, asked))
     if not best.gpu_memory:
         return _unknown(*words)
-    return on_gpu(best.gpu_memory, best.gpu_memory, best.bf16, words)
+    return on_gpu(best.gpu_memory, best.gpu_memory, best.bf16, words, product=best.product)
 
 
 def _place_on_cpu(cluster: Cluster, asked: Asked) -> Placement:
@@ -167,7 +167,7 @@ def _place_on_cpu(cluster: Cluster, asked: Asked) -> Placement:
             on_cpu(ASSUMED_MEMORY, ASSUMED_MEMORY).device, ("No node takes runs without GPUs now.",), assumed=True
         )
     words = (f"Planned for the CPU of {largest.name}, the node with the most memory.",)
-    return on_cpu(largest.memory, largest.memory_free, words)
+    return on_cpu(largest.memory, largest.memory_free, words, cores=largest.cpu // 1000)
 
 
 def _unknown(*words: str) -> Placement:

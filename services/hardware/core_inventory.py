@@ -46,7 +46,7 @@ class Driver:
 
 @dataclass(frozen=True)
 class Machine:
-    """What one machine has. Memory and disk in bytes; a container's limits where there are any."""
+    """What one machine has. Memory and disk in bytes; a container's limits if there are any. `processor`: its name."""
 
     node: str
     driver: Driver
@@ -54,6 +54,7 @@ class Machine:
     memory: int
     memory_free: int
     disk_free: int
+    processor: str = ""
 
     @property
     def device(self) -> str:

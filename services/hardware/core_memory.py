@@ -6,8 +6,9 @@ Activations are counted per token and layer as the tensors that autograd keeps, 
 (arXiv:2205.05198, section 4.1), written out for layers with and without a gate; attention is the fused kind that
 keeps no square matrix. Logits: TRL projects onto the vocabulary in tiles of at most 4,096 tokens by 32,768 entries, so
 that is all that exists at once. On a CPU both, and the overhead, are fitted to the peak resident memory of this
-trainer's step in float32 (torch 2.13, TRL 1.16): models of 0.1M to 137M parameters, 16 to 4,096 tokens a batch, with
-and without gradient checkpointing. On a GPU the factors are the published ones; they have not been fitted.
+trainer's step in float32 (torch 2.13, TRL 1.16): models of 0.1M to 137M parameters of seven families, 16 to 4,096
+tokens a batch, all methods, with and without gradient checkpointing and packing (tests/bench/estimates.py). On a GPU
+the factors are the published ones; they have not been fitted.
 
 The optimizer's state outlives the step, so it is there together with the activations; gradients are not, for they come
 as the activations go. Hence peak = overhead + weights + adapter + optimizer + max(activations + logits, gradients).
@@ -21,8 +22,13 @@ from services.hardware.core_parameters import Shape
 from services.hardware.core_trained import FLOAT32, Target, kept
 from services.hardware.core_units import gib
 
+LIBRARIES = {"cpu": 928_000_000, "cuda": 900_000_000}
+"""Bytes that a process with the libraries takes of main memory; on a GPU, a CUDA context with its workspaces."""
+
 TILE_TOKENS = 4096
 TILE_VOCABULARY = 32768
+_MASKS = 1.3
+"""Square matrices of the attention alive at once where examples are packed, fitted on a CPU."""
 
 
 @dataclass(frozen=True)
@@ -35,16 +41,30 @@ class Plan:
     max_length: int = 512
     gradient_checkpointing: bool = False
     bf16: bool = False
+    packing: bool = False
+    sequences: int = 1
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of a batch: of one sequence for each example, or of two where answers are compared."""
+        return self.per_device_train_batch_size * self.max_length * self.sequences
 
 
 @dataclass(frozen=True)
 class Device:
-    """Where a training runs: "cpu" or "cuda", with memory in bytes that a training may use there, and free now."""
+    """Where a training runs: "cpu" or "cuda", with memory in bytes that a training may use there, and free now.
+
+    Args:
+        product: a GPU's product or a processor's name; "" where it is not known.
+        cores: of the processor; 0 where a GPU computes, or nobody knows.
+    """
 
     kind: str
     available: int
     free: int
     bf16: bool = False
+    product: str = ""
+    cores: int = 0
 
 
 @dataclass(frozen=True)
@@ -85,9 +105,11 @@ class _Factors:
 
 
 _FACTORS = {
-    "cpu": _Factors(kept=1.65, logit_copies=9, checkpointed=10, recomputed=3, overhead=930_000_000),
-    # TRL's CUDA kernels turn the logits into their gradient in place; a CUDA context and its workspaces take 0.5-1 GB.
-    "cuda": _Factors(kept=1.1, logit_copies=2, checkpointed=1, recomputed=2, overhead=900_000_000),
+    "cpu": _Factors(
+        kept=1.77, logit_copies=8.4, checkpointed=12.8, recomputed=1.7, overhead=LIBRARIES["cpu"] + 16_000_000
+    ),
+    # TRL's CUDA kernels turn the logits into their gradient in place.
+    "cuda": _Factors(kept=1.1, logit_copies=2, checkpointed=1, recomputed=2, overhead=LIBRARIES["cuda"]),
 }
 
 _NOTES = {
@@ -113,8 +135,7 @@ def estimate(shape: Shape, parameters: int, plan: Plan, device: Device) -> Estim
     width = 2 if plan.bf16 and device.kind == "cuda" else FLOAT32
     held = kept(shape, parameters, plan.target, width)
     activations = _activations(shape, plan, factors, width)
-    tokens = plan.per_device_train_batch_size * plan.max_length
-    logits = int(factors.logit_copies * min(tokens, TILE_TOKENS) * min(shape.vocab, TILE_VOCABULARY) * width)
+    logits = int(factors.logit_copies * min(plan.tokens, TILE_TOKENS) * min(shape.vocab, TILE_VOCABULARY) * width)
     # Gradients are freed before the next forward pass, unless steps accumulate: then they wait through it.
     passing = activations + logits + held.gradients if plan.gradient_accumulation_steps > 1 else activations + logits
     overhead = factors.overhead + (held.passing if device.kind == "cpu" else 0)
@@ -135,14 +156,16 @@ def estimate(shape: Shape, parameters: int, plan: Plan, device: Device) -> Estim
 
 
 def _activations(shape: Shape, plan: Plan, factors: _Factors, width: int) -> int:
-    tokens = plan.per_device_train_batch_size * plan.max_length
-    layer = _kept_values(shape) * factors.kept
+    layer = kept_values(shape) * factors.kept
+    # Packed sequences lie behind each other in one row, under a mask that keeps them apart.
+    mask = _MASKS * plan.tokens * min(plan.tokens, TILE_TOKENS) * shape.heads if plan.packing else 0
     if not plan.gradient_checkpointing:
-        return int(tokens * shape.layers * layer * width)
-    return int(tokens * (shape.layers * shape.hidden * factors.checkpointed + layer * factors.recomputed) * width)
+        return int((plan.tokens * shape.layers * layer + mask) * width)
+    held = shape.layers * shape.hidden * factors.checkpointed + layer * factors.recomputed
+    return int((plan.tokens * held + mask) * width)
 
 
-def _kept_values(shape: Shape) -> int:
+def kept_values(shape: Shape) -> int:
     """Numbers that autograd keeps per token and layer.
 
     Two norms keep their input, the normalised and the scaled values; attention keeps queries, keys, values and its

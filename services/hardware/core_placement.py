@@ -41,14 +41,16 @@ class Placement:
     assumed: bool = False
 
 
-def on_cpu(memory: int, free: int, words: tuple[str, ...] = ()) -> Placement:
+def on_cpu(memory: int, free: int, words: tuple[str, ...] = (), *, processor: str = "", cores: int = 0) -> Placement:
     """Return a place without a GPU, with main memory in bytes."""
-    return Placement(Device("cpu", int(memory * USABLE["cpu"]), free), words)
+    return Placement(Device("cpu", int(memory * USABLE["cpu"]), free, product=processor, cores=cores), words)
 
 
-def on_gpu(memory: int, free: int, bf16: bool, words: tuple[str, ...] = (), *, assumed: bool = False) -> Placement:
+def on_gpu(
+    memory: int, free: int, bf16: bool, words: tuple[str, ...] = (), *, product: str = "", assumed: bool = False
+) -> Placement:
     """Return a place on a GPU with that much memory, in bytes."""
-    return Placement(Device("cuda", int(memory * USABLE["cuda"]), free, bf16), words, assumed)
+    return Placement(Device("cuda", int(memory * USABLE["cuda"]), free, bf16, product), words, assumed)
 
 
 def on_machine(machine: Machine, asked: Asked) -> Placement:
@@ -60,5 +62,5 @@ def on_machine(machine: Machine, asked: Asked) -> Placement:
     check_gpus(asked.gpus, len(machine.driver.gpus))
     gpu = machine.best_gpu
     if gpu is None or asked.gpus == 0:
-        return on_cpu(machine.memory, machine.memory_free)
-    return on_gpu(gpu.memory, gpu.memory_free, gpu.bf16)
+        return on_cpu(machine.memory, machine.memory_free, processor=machine.processor, cores=machine.cpu_cores)
+    return on_gpu(gpu.memory, gpu.memory_free, gpu.bf16, product=gpu.product)

@@ -54,6 +54,8 @@ class Decided:
     max_length: int | None = None
     gradient_checkpointing: bool | None = None
     bf16: bool | None = None
+    packing: bool = False
+    sequences: int = 1
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,8 @@ def _wish(shape: Shape, dataset: Dataset, device: Device, decided: Decided) -> P
         max_length=decided.max_length or _length(shape, dataset),
         gradient_checkpointing=bool(decided.gradient_checkpointing),
         bf16=decided.bf16 if decided.bf16 is not None else device.bf16,
+        packing=decided.packing,
+        sequences=decided.sequences,
     )
 
 

@@ -73,7 +73,7 @@ def kept(shape: Shape, parameters: int, target: Target, width: int) -> Kept:
     if target.method == FULL:
         copies = parameters * width if width < FLOAT32 else 0
         # A second gradient of the embeddings, where they are tied, and the optimizer's own sums: fitted.
-        largest = 2 * shape.vocab * shape.hidden * FLOAT32
+        largest = int(1.4 * shape.vocab * shape.hidden * FLOAT32)
         return Kept(parameters * FLOAT32 + copies, 0, trained * FLOAT32, state, largest)
     quantised = quantised_parameters(shape) if target.method == QLORA else 0
     weights = int(quantised * NF4) + (parameters - quantised) * width

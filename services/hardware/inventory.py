@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 import pynvml
 
+from services.common.processor import processor_name
 from services.hardware.core_inventory import Machine
 from services.hardware.limits import ControlGroup, whole_cores
 from services.hardware.nvml import Nvml, read_driver
@@ -45,6 +46,7 @@ class Inventory:
             memory=memory,
             memory_free=free,
             disk_free=shutil.disk_usage(_existing(self._folder)).free,
+            processor=processor_name(),
         )
 
     def _memory(self) -> tuple[int, int]:

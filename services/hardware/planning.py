@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from services.common.documents.port import Document
+from services.hardware.calibrations import Calibrations, Measurement
 from services.hardware.core_cluster import Cluster
 from services.hardware.core_inventory import Machine
 from services.hardware.core_memory import Estimate, Plan, estimate
 from services.hardware.core_placement import Asked, Placement
 from services.hardware.core_recommend import Choice, Dataset, Decided, recommend
+from services.hardware.core_run import Data, RunEstimate, Schedule, estimate_run
 from services.hardware.ports import Ground
 from services.hardware.store import model_shape
 
@@ -17,8 +19,9 @@ from services.hardware.store import model_shape
 class Planning:
     """Answers what a training needs, and which settings suit. Its errors about the place are those of ports.Ground."""
 
-    def __init__(self, ground: Ground) -> None:
+    def __init__(self, ground: Ground, calibrations: Calibrations) -> None:
         self._ground = ground
+        self._calibrations = calibrations
 
     async def inventory(self) -> Machine | Cluster:
         """Return what there is to train on now."""
@@ -37,6 +40,18 @@ class Planning:
         """
         found = estimate(model_shape(model), model["parameters"], plan, placement.device)
         return replace(found, note=" ".join((found.note, *placement.words)))
+
+    async def estimate_run(
+        self, model: Document, plan: Plan, schedule: Schedule, data: Data, placement: Placement
+    ) -> RunEstimate:
+        """Return what a run takes, corrected by what earlier ones on such a device took. Errors: as for estimate."""
+        calibration = await self._calibrations.of(placement.device.product)
+        shape = model_shape(model)
+        return estimate_run(shape, model["parameters"], plan, schedule, data, placement.device, calibration)
+
+    async def record(self, found: Measurement) -> None:
+        """Keep what a run took, for later estimates. Errors: as for Calibrations.record."""
+        await self._calibrations.record(found)
 
     def recommend(self, model: Document, dataset: Dataset, placement: Placement, decided: Decided) -> Choice:
         """Return settings that fit.

@@ -13,7 +13,7 @@ from transformers import TrainerCallback
 
 from services.trainer.checkpoint import travelling
 from services.trainer.divergence import Divergence
-from services.trainer.machine import peak_memory_bytes
+from services.trainer.measuring import bytes_below, peak_memory_bytes
 from services.trainer.reporter import Orders, Reporter, Terminated
 from services.trainer.team import Team
 from services.trainer.totals import Totals
@@ -159,6 +159,7 @@ class Progress(TrainerCallback):
             if self._team.leads:
                 self.settle()
                 self._complete(folder)
+                self._totals.disk_bytes = max(self._totals.disk_bytes, bytes_below(folder.parent))
                 self.submit(state.global_step, folder)
             else:
                 shutil.rmtree(folder, ignore_errors=True)

@@ -13,6 +13,7 @@ from services.trainer.answers import Answered, answer_both, choose, samples, sco
 from services.trainer.attempt import Attempt
 from services.trainer.evaluate import combine, losses
 from services.trainer.general import GENERAL, forgetting, general_rows
+from services.trainer.measuring import begin_stretch
 from services.trainer.rewards import judge_all, reward_score
 from services.trainer.settings import objective, setting
 from services.trainer.tuned import Tuned
@@ -54,7 +55,7 @@ class HeldOut:
 
 
 class Comparison:
-    """What both models come to on what was held out.
+    """What both models come to on what was held out. What it takes is measured from here on.
 
     Args:
         attempt: told how far it is, and asked whether to go on.
@@ -71,6 +72,7 @@ class Comparison:
         tokenizer: Any,
         config: config_pb2.TrainingConfig,
     ) -> None:
+        self.stretch = begin_stretch()
         self._attempt = attempt
         self._encoder = encoder
         self._tokenizer = tokenizer

@@ -16,7 +16,8 @@ from services.common.errors import InvalidArgument, NotReady
 from services.trainer.attempt import Attempt
 from services.trainer.basemodel import fetch_base, location_of
 from services.trainer.cards import proof_of, write_card, write_manifest
-from services.trainer.machine import peak_memory_bytes, versions
+from services.trainer.machine import versions
+from services.trainer.measuring import peak_memory_bytes
 from services.trainer.model import Source, check_files, source_of
 from services.trainer.transfer import fetch
 from services.trainer.uploads import upload_all

@@ -1,12 +1,12 @@
-"""What the work runs on: device, memory, versions."""
+"""What the work runs on: device and versions."""
 
 from __future__ import annotations
 
 import os
 import platform
-import resource
-import sys
 from importlib import metadata
+
+from services.common.processor import processor_name
 
 LIBRARIES = (
     "torch",
@@ -21,15 +21,6 @@ LIBRARIES = (
 )
 
 
-def peak_memory_bytes() -> int:
-    """Return the most memory used so far: of the GPU if there is one, else of the process."""
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available():
-        return int(torch.cuda.max_memory_reserved())
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
-
-
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the libraries that train."""
     return {"python": platform.python_version(), **{name: metadata.version(name) for name in LIBRARIES}}
@@ -39,7 +30,7 @@ def hardware(processes: int = 1) -> dict[str, str]:
     """Return what the work runs on, in words; of several processes, what this one does."""
     import torch
 
-    facts = {"processor": _processor(), "cores": str(os.cpu_count()), "threads": str(torch.get_num_threads())}
+    facts = {"processor": processor_name(), "cores": str(os.cpu_count()), "threads": str(torch.get_num_threads())}
     facts["memory"] = f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.1f} GiB"
     if torch.cuda.is_available():
         gpu = torch.cuda.get_device_properties(0)
@@ -51,10 +42,10 @@ def hardware(processes: int = 1) -> dict[str, str]:
     return facts
 
 
-def _processor() -> str:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as lines:
-            names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-            return next(names, platform.machine())
-    except OSError:
-        return platform.machine()
+def device() -> tuple[str, str]:
+    """Return where the work is done, "cpu" or "cuda", and its type: the processor's name or the GPU's product."""
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda", str(torch.cuda.get_device_properties(0).name)
+    return "cpu", processor_name()

@@ -24,7 +24,7 @@ from services.trainer.acceptance import (
 )
 from services.trainer.checkpoint import name_base
 from services.trainer.deltas import Deltas, unsupported
-from services.trainer.machine import peak_memory_bytes
+from services.trainer.measuring import peak_memory_bytes
 from services.trainer.model import (
     Source,
     load_config,

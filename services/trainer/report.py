@@ -16,6 +16,7 @@ from finetuneflow.training.v1 import run_pb2
 from services.common.chat.encode import Mask
 from services.common.chat.rows import EVAL, RECALL, TRAIN, Row
 from services.trainer.plots import evaluation_figure, loss_figure, png, svg
+from services.trainer.reportestimate import expected
 from services.trainer.reportevaluation import answers, evaluation, forgetting, rewards, samples
 from services.trainer.reporthtml import page
 from services.trainer.reportmarkdown import markdown
@@ -80,6 +81,7 @@ def contents(facts: Facts, result: run_pb2.RunResult) -> Report:
             Section("Answers against references", answers(found)),
             Section("What it forgot", forgetting(found.forgetting)),
             Section("Training", [Picture("loss", "Training loss"), *_training(facts, result)]),
+            Section("Estimated and measured", expected(facts.spec, result)),
             Section("Data", [_data(facts)]),
             Section("Where the data came from", _ledger(facts.spec.dataset_counts)),
             Section("Settings", [_settings(facts.settings)]),

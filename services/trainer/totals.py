@@ -63,6 +63,7 @@ class Totals:
         platform_seconds: of these, what our callbacks took, and processor time of our report and upload threads.
         num_tokens: tokens that went in, padding not counted.
         peak_memory_bytes: most memory used.
+        disk_bytes: most that checkpoints took in the trainer's folder.
         window: steps not yet reported.
         evaluations: those made while training, in order: `step`, eval_loss and eval_mean_token_accuracy of each.
     """
@@ -72,6 +73,7 @@ class Totals:
     platform_seconds: float = 0.0
     num_tokens: float = 0.0
     peak_memory_bytes: int = 0
+    disk_bytes: int = 0
     window: Window = field(default_factory=Window)
     evaluations: list[dict[str, float]] = field(default_factory=list)
 

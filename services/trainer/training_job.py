@@ -18,7 +18,8 @@ from services.trainer.attempt import Attempt
 from services.trainer.basemodel import fetch_base, location_of
 from services.trainer.checkpoint import fetch_checkpoint
 from services.trainer.general import general_rows
-from services.trainer.machine import hardware, peak_memory_bytes, versions
+from services.trainer.machine import device, hardware, versions
+from services.trainer.measuring import bytes_below, libraries_memory_bytes, peak_memory_bytes
 from services.trainer.model import (
     Source,
     chat_of,
@@ -51,7 +52,11 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Loaded:
-    """What a process has in memory before it trains."""
+    """What a process has in memory before it trains.
+
+    Args:
+        libraries: bytes that the process took before it loaded the model; 0 where a GPU counts.
+    """
 
     source: Source
     tokenizer: Any
@@ -59,6 +64,7 @@ class Loaded:
     model: Any
     resume: Path | None
     best: Path | None
+    libraries: int
 
 
 def run_training(attempt: Attempt, spec: run_pb2.TrainSpec) -> tuple[run_pb2.RunResult, list[artifact_pb2.Artifact]]:
@@ -73,12 +79,16 @@ def run_training(attempt: Attempt, spec: run_pb2.TrainSpec) -> tuple[run_pb2.Run
     prepared = loaded.prepared
     evaluation = comparison.evaluation(trained.tuned, scores)
     totals = trained.totals
+    kind, name = device()
     result = run_pb2.RunResult(
         steps=totals.steps,
         train_loss=totals.last_tenth(),
         train_seconds=totals.train_seconds,
         trainable_parameters=trained.trainable_parameters,
         peak_memory_bytes=max(totals.peak_memory_bytes, peak_memory_bytes()),
+        training_peak_memory_bytes=totals.peak_memory_bytes,
+        evaluation_peak_memory_bytes=comparison.stretch.peak_memory_bytes(),
+        libraries_memory_bytes=loaded.libraries,
         supervised_tokens=prepared.mask.supervised_tokens,
         tokens=prepared.mask.tokens,
         truncated_examples=prepared.mask.truncated,
@@ -88,6 +98,10 @@ def run_training(attempt: Attempt, spec: run_pb2.TrainSpec) -> tuple[run_pb2.Run
         kept_step=trained.kept_step,
         stopped_early=trained.stopped_early,
         evaluations=totals.points(),
+        evaluation_seconds=comparison.stretch.seconds(),
+        trained_tokens=round(totals.num_tokens),
+        device=kind,
+        device_name=name,
     )
     folder = attempt.folder / "artifacts"
     write_artifacts(folder, attempt, spec, loaded, trained, result, comparison.answered)
@@ -146,8 +160,9 @@ def _load(attempt: Attempt, spec: run_pb2.TrainSpec, source: Source, fetched: Se
     attempt.orders.check()
     prepared = prepare(attempt, spec, tokenizer, rows)
     attempt.orders.check()
+    libraries = libraries_memory_bytes()
     model = base_model(source, spec.config)
-    return Loaded(source, tokenizer, prepared, model, resume, best)
+    return Loaded(source, tokenizer, prepared, model, resume, best, libraries)
 
 
 def base_model(source: Source, config: config_pb2.TrainingConfig) -> Any:
@@ -230,6 +245,7 @@ def write_artifacts(
     # The library writes an empty model card, which an export replaces.
     (folder / "README.md").unlink(missing_ok=True)
     loaded.tokenizer.save_pretrained(folder)
+    result.disk_bytes = max(trained.totals.disk_bytes, bytes_below(attempt.folder))
     facts = Facts(
         spec=spec,
         base_name=loaded.source.name,

@@ -28,6 +28,7 @@ from services.common.jobwork.reports import ReportStore
 from services.common.objects.port import Objects
 from services.common.protoform import artifact_to_proto, meta_to_proto, timestamp, work_to_proto
 from services.training.chats import Chats
+from services.training.estimating import estimate_of
 from services.training.judging import Judging
 from services.training.judging import to_proto as judgement_to_proto
 from services.training.service import RUN, Training, config_to_proto, resources_of, resources_to_proto
@@ -206,4 +207,6 @@ def to_proto(doc: Document, last_seq: int) -> run_pb2.Run:
         resume_from_checkpoint=start.get("name", ""),
         resume_weights_only=start.get("weights_only", False),
         judgement=judgement_to_proto(doc["judgement"]) if doc.get("judgement") else None,
+        price_per_hour=doc.get("price_per_hour", 0.0),
+        estimate=estimate_of(doc),
     )

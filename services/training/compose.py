@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 import grpc
 
 from finetuneflow.common.v1 import event_pb2
 from finetuneflow.training.v1 import chat_worker_service_pb2_grpc, run_pb2, training_service_pb2_grpc
+from services.common.bus import Bus
 from services.common.documents.port import Document
 from services.common.jobwork import reports as report_store
 from services.common.jobwork.follow import Follower
@@ -20,6 +23,7 @@ from services.common.resources import INDEXES, Resources
 from services.common.runtime import Runtime, Service
 from services.training.api import ChatWorkerApi, TrainingApi
 from services.training.chats import Chats
+from services.training.estimating import Estimating
 from services.training.judging import Judging
 from services.training.peers import GrpcDatasets, GrpcHardware
 from services.training.service import RUN, Training, resources_of
@@ -35,8 +39,9 @@ def compose(runtime: Runtime) -> Service:
     clock, objects, jobs, bus = runtime.clock, runtime.objects, runtime.jobs, runtime.bus
     runs = Resources(runtime.documents.collection("runs", (*INDEXES, *PACKING)), "run", clock)
     reports = ReportStore(runtime.documents.collection("reports", report_store.INDEXES), objects)
-    datasets = GrpcDatasets(runtime.peers)
-    training = Training(runs, objects, datasets, GrpcHardware(runtime.peers), jobs.check)
+    datasets, hardware = GrpcDatasets(runtime.peers), GrpcHardware(runtime.peers)
+    estimating = Estimating(objects, hardware)
+    training = Training(runs, objects, datasets, hardware, estimating, jobs.check)
     kind = _kind(training)
     reconciler = Reconciler(
         kind, runs, reports, objects, jobs, runtime.signer, runtime.address, runtime.config.sweep_seconds
@@ -50,9 +55,6 @@ def compose(runtime: Runtime) -> Service:
         await chats.close()
         await reconciler.drain()
 
-    async def project_deleted(data: bytes) -> None:
-        await training.delete_project(event_pb2.Event.FromString(data).resource)
-
     return Service(
         name="training",
         register=lambda server: _register(server, api, chats),
@@ -61,13 +63,30 @@ def compose(runtime: Runtime) -> Service:
             reconciler.run,
             packing.run,
             Outbox(runs, bus, reconciler.purge).run,
-            lambda: bus.consume("training-project-deleted", ["ftf.events.project.deleted"], project_deleted),
+            *_listening(bus, training, runs, estimating),
             *([chats.run] if chats.here else []),
         ],
         capabilities=[*_CAPABILITIES, *(["chat"] if chats.here else [])],
         worker_host=Host(kind, runs, reports, objects, bus, runtime.signer),
         shutdown=shut_down,
     )
+
+
+def _listening(
+    bus: Bus, training: Training, runs: Resources, estimating: Estimating
+) -> list[Callable[[], Awaitable[None]]]:
+    async def project_deleted(data: bytes) -> None:
+        await training.delete_project(event_pb2.Event.FromString(data).resource)
+
+    async def run_finished(data: bytes) -> None:
+        run = await runs.collection.get(event_pb2.Event.FromString(data).resource)
+        if run is not None:
+            await estimating.tell(run)
+
+    return [
+        lambda: bus.consume("training-project-deleted", ["ftf.events.project.deleted"], project_deleted),
+        lambda: bus.consume("training-run-finished", ["ftf.events.run.finished"], run_finished),
+    ]
 
 
 def _kind(training: Training) -> Kind:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from finetuneflow.dataset.v1 import comparison_pb2, dataset_pb2, dataset_service_pb2, dataset_service_pb2_grpc
-from finetuneflow.hardware.v1 import hardware_service_pb2, hardware_service_pb2_grpc, model_pb2, plan_pb2
-from finetuneflow.training.v1 import config_pb2, resources_pb2
+from finetuneflow.hardware.v1 import hardware_service_pb2, hardware_service_pb2_grpc, model_pb2
 from services.common.channels import Peers
 from services.common.errors import NotReady
 from services.training.ports import Gpus
@@ -49,14 +48,17 @@ class GrpcHardware:
         found = nodes if inventory.nodes else [gpu.bf16 for gpu in inventory.gpus]
         return Gpus(len(inventory.gpus) if inventory.node else None, bool(found) and all(found))
 
-    async def estimate(
-        self, model: str, config: config_pb2.TrainingConfig, resources: resources_pb2.Resources
-    ) -> plan_pb2.MemoryEstimate | None:
-        """Return what a training needs."""
-        request = hardware_service_pb2.EstimateMemoryRequest(model=model, config=config, resources=resources)
+    async def estimate_run(
+        self, request: hardware_service_pb2.EstimateRunRequest
+    ) -> hardware_service_pb2.EstimateRunResponse | None:
+        """Return what a run takes."""
         try:
-            return await self._stub.EstimateMemory(request)
+            return await self._stub.EstimateRun(request)
         except NotReady as error:
             if error.reason == "ARCHITECTURE_UNKNOWN":
                 return None
             raise
+
+    async def record(self, request: hardware_service_pb2.RecordMeasurementRequest) -> None:
+        """Tell what a run took."""
+        await self._stub.RecordMeasurement(request)

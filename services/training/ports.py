@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from finetuneflow.dataset.v1 import comparison_pb2, dataset_pb2
-from finetuneflow.hardware.v1 import model_pb2, plan_pb2
-from finetuneflow.training.v1 import config_pb2, resources_pb2
+from finetuneflow.hardware.v1 import hardware_service_pb2, model_pb2
 
 
 class Datasets(Protocol):
@@ -46,8 +45,12 @@ class Hardware(Protocol):
         """Return what is known of the GPUs, in a cluster of those of a product ("" for any)."""
         ...
 
-    async def estimate(
-        self, model: str, config: config_pb2.TrainingConfig, resources: resources_pb2.Resources
-    ) -> plan_pb2.MemoryEstimate | None:
-        """Return what a training needs beside what it asks for; None if the arithmetic does not know the model."""
+    async def estimate_run(
+        self, request: hardware_service_pb2.EstimateRunRequest
+    ) -> hardware_service_pb2.EstimateRunResponse | None:
+        """Return what a run takes; None if the arithmetic does not know the model."""
+        ...
+
+    async def record(self, request: hardware_service_pb2.RecordMeasurementRequest) -> None:
+        """Tell what a run took. Raises Unavailable."""
         ...

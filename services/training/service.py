@@ -27,6 +27,7 @@ from services.training.core import complete
 from services.training.core_during import evaluates
 from services.training.core_objectives import objective_for
 from services.training.core_resources import check_priority, checked
+from services.training.estimating import Estimating, estimate_of
 from services.training.ports import Datasets, Hardware
 from services.training.start import find_start, keep_start
 
@@ -47,12 +48,14 @@ class Training:
         objects: Objects,
         datasets: Datasets,
         hardware: Hardware,
+        estimating: Estimating,
         check: Callable[[Wanted], None],
     ) -> None:
         self.runs = runs
         self._objects = objects
         self._datasets = datasets
         self._hardware = hardware
+        self._estimating = estimating
         self._check = check
 
     async def create(
@@ -95,18 +98,13 @@ class Training:
         given["objective"] = objective_for(given, _kind(dataset), dataset.name)
         version = _version(dataset, wanted.dataset_version, wanted.only_approved)
         model = await self._hardware.model(wanted.model)
-        if not model.has_chat_template:
-            raise NotReady(
-                f"{wanted.model} has no chat template. Use an instruct model.",
-                reason="NO_CHAT_TEMPLATE",
-                field="run.model",
-            )
+        _require_template(model)
         gpus = await self._hardware.gpus(asked.gpu_product)
         check_gpus(asked.gpus, gpus.most)
         bf16 = asked.gpus != 0 and gpus.bf16
         settings = complete(given, context_length=model.context_length, bf16_available=bf16)
         _require_held_out(dataset.name, version, settings)
-        await self._check_memory(wanted.model, settings, asked)
+        estimate = await self._expect(wanted, settings, asked, version)
         fields = {
             **user_fields(wanted.display_name, wanted.meta, "run"),
             **state.new_job_fields(),
@@ -121,20 +119,17 @@ class Training:
             **_of_model(model),
             "config": settings,
             "resources": asdict(asked),
+            "price_per_hour": wanted.price_per_hour,
+            "estimate": estimate,
         }
         start = await find_start(self.runs, parent, wanted, fields)
         return {**fields, "start": start, "priority": check_priority(wanted.priority)}
 
-    async def _check_memory(self, model: str, settings: dict[str, Any], asked: Wanted) -> None:
-        estimate = await self._hardware.estimate(model, config_to_proto(settings), resources_to_proto(asdict(asked)))
-        if estimate is not None and not estimate.fits:
-            raise NotReady(
-                f"This training needs about {estimate.peak / 1e9:.1f} GB of {estimate.device} memory; "
-                f"{estimate.available / 1e9:.1f} GB are there. Lower per_device_train_batch_size or max_length, "
-                "or use the settings that `ftf hardware` recommends.",
-                reason="INSUFFICIENT_MEMORY",
-                metadata={"peak_bytes": str(estimate.peak), "available_bytes": str(estimate.available)},
-            )
+    async def _expect(
+        self, wanted: run_pb2.Run, settings: dict[str, Any], asked: Wanted, version: dataset_pb2.DatasetVersion
+    ) -> Document | None:
+        config, resources = config_to_proto(settings), resources_to_proto(asdict(asked))
+        return await self._estimating.expect(wanted.model, config, resources, version, wanted.price_per_hour)
 
     async def cancel(self, name: str) -> Document:
         """Ask a run to end; one that has ended is returned as it is."""
@@ -198,6 +193,8 @@ class Training:
             config=config_to_proto(doc["config"]),
             dataset=doc["dataset"],
             dataset_version=doc["dataset_version"],
+            estimate=estimate_of(doc),
+            price_per_hour=doc.get("price_per_hour", 0.0),
             dataset_counts=[ParseDict(count, work_pb2.StageCount()) for count in doc.get("dataset_counts", [])],
         )
 
@@ -244,6 +241,13 @@ def _require_held_out(dataset: str, version: dataset_pb2.DatasetVersion, setting
             "with an eval_fraction, or leave eval_steps, early_stopping_patience and load_best_model_at_end out.",
             reason="NO_EVAL_EXAMPLES",
             field="run.dataset",
+        )
+
+
+def _require_template(model: model_pb2.Model) -> None:
+    if not model.has_chat_template:
+        raise NotReady(
+            f"{model.name} has no chat template. Use an instruct model.", reason="NO_CHAT_TEMPLATE", field="run.model"
         )
 
 

@@ -189,7 +189,10 @@ class Attempt:
             lines = "".join(json.dumps(row) + "\n" for row in rows).encode()
             request.artifacts.append(self._upload("answers.jsonl", lines))
         self._reporter.drain()
-        request.result.Pack(run_pb2.RunResult(steps=total) if trains else export_pb2.ExportResult(prompts=1))
+        took = run_pb2.RunResult(
+            steps=total, device="cpu", device_name="Some CPU", training_peak_memory_bytes=5 * 10**9, train_seconds=7
+        )
+        request.result.Pack(took if trains else export_pb2.ExportResult(prompts=1))
         self._worker.finish(request)
         return EXIT_DONE
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,7 +11,14 @@ import grpc
 
 from finetuneflow.common.v1 import artifact_pb2
 from finetuneflow.dataset.v1 import comparison_pb2, dataset_pb2, dataset_service_pb2_grpc
-from finetuneflow.hardware.v1 import device_pb2, hardware_service_pb2_grpc, model_pb2, plan_pb2
+from finetuneflow.hardware.v1 import (
+    device_pb2,
+    hardware_service_pb2,
+    hardware_service_pb2_grpc,
+    model_pb2,
+    plan_pb2,
+)
+from finetuneflow.training.v1 import estimate_pb2
 from services.common.errors import NotFound, NotReady
 from services.common.runtime import Compose, Runtime, Service
 
@@ -23,6 +31,9 @@ class Upstream:
     models: dict[str, model_pb2.Model] = field(default_factory=dict)
     fits: bool = True
     judge: Callable[[comparison_pb2.CompareAnswersRequest], comparison_pb2.CompareAnswersResponse] | None = None
+    asked: list[hardware_service_pb2.EstimateRunRequest] = field(default_factory=list)
+    heard: asyncio.Event = field(default_factory=asyncio.Event)
+    told: list[hardware_service_pb2.RecordMeasurementRequest] = field(default_factory=list)
 
     def composes(self) -> dict[str, Compose]:
         """Return the two services."""
@@ -72,9 +83,22 @@ class _Hardware(hardware_service_pb2_grpc.HardwareServiceServicer):
         """Return a machine without a GPU."""
         return device_pb2.Inventory()
 
-    async def EstimateMemory(self, request: Any, context: Any) -> plan_pb2.MemoryEstimate:
-        """Return an estimate that fits or not, as the test says."""
-        return plan_pb2.MemoryEstimate(peak=8 * 10**9, available=4 * 10**9, device="cpu", fits=self._upstream.fits)
+    async def EstimateRun(self, request: Any, context: Any) -> hardware_service_pb2.EstimateRunResponse:
+        """Return an estimate that fits or not, as the test says; remembers what was asked."""
+        self._upstream.asked.append(request)
+        memory = plan_pb2.MemoryEstimate(peak=8 * 10**9, available=4 * 10**9, device="cpu", fits=self._upstream.fits)
+        expected = estimate_pb2.RunEstimate(
+            training_memory_bytes=estimate_pb2.Range(low=6e9, likely=8e9, high=9e9),
+            calibration=estimate_pb2.Calibration(device="some CPU", training_memory=1),
+            note="From a test.",
+        )
+        return hardware_service_pb2.EstimateRunResponse(memory=memory, estimate=expected)
+
+    async def RecordMeasurement(self, request: Any, context: Any) -> hardware_service_pb2.RecordMeasurementResponse:
+        """Remember what was told."""
+        self._upstream.told.append(request)
+        self._upstream.heard.set()
+        return hardware_service_pb2.RecordMeasurementResponse()
 
 
 def usual() -> Upstream:

@@ -12,13 +12,14 @@ from finetuneflow.common.v1 import work_pb2, worker_service_pb2
 from finetuneflow.dataset.v1 import dataset_pb2
 from finetuneflow.hardware.v1 import device_pb2
 from finetuneflow.ingest.v1 import chunk_pb2
-from finetuneflow.training.v1 import evaluation_pb2, run_pb2, training_service_pb2
+from finetuneflow.training.v1 import estimate_pb2, evaluation_pb2, run_pb2, training_service_pb2
 from finetuneflow_client.cli.output import aligned, breadth, clipped
 from finetuneflow_client.cli.screen import Screen
 from finetuneflow_client.cli.view import curve
 from finetuneflow_client.cli.view.dataset import DatasetView, place
 from finetuneflow_client.cli.view.estimate import estimate_basis, estimate_rows
 from finetuneflow_client.cli.view.evaluation import evaluation_table
+from finetuneflow_client.cli.view.expected import expected_rows
 from finetuneflow_client.cli.view.hardware import inventory_lines, node_table
 from finetuneflow_client.cli.view.run import RunView
 from finetuneflow_client.cli.view.series import Series
@@ -220,6 +221,23 @@ def test_what_was_expected_stands_beside_what_was_measured() -> None:
         ("time", "", "75 s"),
     ]
     assert "not known" in estimate_basis(dataset)
+
+
+def test_what_a_run_was_expected_to_take_stands_beside_what_it_took() -> None:
+    """Before it has run, nothing is measured; a cost is told only where there is a price."""
+    run = run_pb2.Run(price_per_hour=3600)
+    run.estimate.training_memory_bytes.MergeFrom(estimate_pb2.Range(low=1 << 30, likely=2 << 30, high=3 << 30))
+    run.estimate.steps.MergeFrom(estimate_pb2.Range(low=30, likely=30, high=30))
+    before = {name: rest for name, *rest in expected_rows(run)}
+    run.estimate.cost.MergeFrom(estimate_pb2.Range(low=1, likely=2, high=4))
+    run.result.MergeFrom(run_pb2.RunResult(steps=30, train_seconds=2, evaluation_seconds=1))
+    after = {name: rest for name, *rest in expected_rows(run)}
+
+    assert before["memory while training"] == ["1.0 GiB to 3.0 GiB", "2.0 GiB", ""]
+    assert before["steps"] == ["30", "30", ""]
+    assert "cost" not in before
+    assert after["steps"] == ["30", "30", "30"]
+    assert after["cost"] == ["1.0000 to 4.0000", "2.0000", "3.0000"]
 
 
 @pytest.mark.parametrize(

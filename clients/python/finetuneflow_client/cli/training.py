@@ -15,6 +15,7 @@ from finetuneflow_client.cli.resumable import PAUSED
 from finetuneflow_client.cli.session import Session
 from finetuneflow_client.cli.settings import asked, described, run_resources, training_config
 from finetuneflow_client.cli.view.evaluation import evaluation_tables, forgetting_line
+from finetuneflow_client.cli.view.expected import HEAD, expected_rows
 from finetuneflow_client.cli.view.judge import win_rate_line
 from finetuneflow_client.errors import FtfError, from_work
 
@@ -47,6 +48,7 @@ async def train(session: Session) -> None:
     )
     run.resources.CopyFrom(run_resources(args))
     run.only_approved, run.priority = args.only_approved, args.priority
+    run.price_per_hour = args.price_per_hour
     if args.resume_from_checkpoint:
         run.resume_from_checkpoint = await targets.checkpoint(session, args.resume_from_checkpoint)
     run.resume_weights_only = args.resume_weights_only
@@ -254,6 +256,10 @@ def show_run(session: Session, run: run_pb2.Run) -> None:
             "judged": f"tuned better in {line}" if (line := win_rate_line(run.judgement.all)) else "",
         }
     )
+    if run.HasField("estimate"):
+        session.output.line()
+        session.output.table(HEAD, expected_rows(run))
+        session.output.line(run.estimate.note)
     if result.HasField("evaluation"):
         session.output.line()
         for table in evaluation_tables(result.evaluation):

@@ -50,7 +50,12 @@ def _train(parser: ArgumentParser) -> None:
     _trained(parser)
     parser.add_argument("--only-approved", action="store_true", help="only on examples that a person has approved")
     parser.add_argument("--id", default="", metavar="ID", help="id to give the run; otherwise made up")
-    parser.add_argument("--dry-run", action="store_true", help="check everything and show the settings; start nothing")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="check everything, show settings and estimate; start nothing"
+    )
+    parser.add_argument(
+        "--price-per-hour", type=float, default=0.0, metavar="N", help="of the machine, for the estimate of the cost"
+    )
     parser.add_argument("-w", "--watch", action="store_true", help="follow it to its end")
     parser.add_argument("--no-recommended", action="store_true", help="use plain defaults for what is not set below")
     begin_flags(parser, "--resume-from-checkpoint")

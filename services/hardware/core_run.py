@@ -1,0 +1,188 @@
+"""What a run takes from its beginning to its end, each quantity as a range. Memory is that of core_memory.py.
+
+Lengths of examples are known in characters; a token of the usual tokenizers has 2.6 to 4.8 of them, English mostly 3.8.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from services.hardware.core_calibration import Calibration
+from services.hardware.core_memory import Device, Plan
+from services.hardware.core_parameters import Shape
+from services.hardware.core_peaks import evaluation_peaks, training_peaks
+from services.hardware.core_range import Range
+from services.hardware.core_speed import Work, evaluation_seconds, train_seconds
+from services.hardware.core_trained import FLOAT32, trained_parameters
+
+CHARACTERS_PER_TOKEN = (4.8, 3.8, 2.6)
+"""For the low, the likely and the high number of tokens."""
+GENERAL_EXAMPLES, GENERAL_TOKENS = 32, 60
+"""Questions of the general set that every run is evaluated on, and tokens of one."""
+ANSWERS_AT_ONCE, ANSWER_TOKENS = 6, 96
+
+_SECONDS_SPREAD, _CALIBRATED_SPREAD = 4.0, 2.0
+_FILES = 350_000
+"""Bytes of a checkpoint beside its weights, and of a report: states, settings, pictures."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """What is known of the dataset.
+
+    Args:
+        train_examples, held_out_examples: how many.
+        lengths: tokens of some examples as they may be: low, likely, high; empty where nothing is known.
+    """
+
+    train_examples: int
+    held_out_examples: int = 0
+    lengths: tuple[tuple[float, ...], ...] = ()
+
+    @staticmethod
+    def of_characters(train_examples: int, held_out_examples: int, characters: tuple[int, ...]) -> Data:
+        """Return what characters of examples tell."""
+        lengths = tuple(tuple(c / each for c in characters) for each in CHARACTERS_PER_TOKEN) if characters else ()
+        return Data(train_examples, held_out_examples, lengths)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The settings that decide how long a run goes on, by the names of the contract. Defaults are the contract's.
+
+    Args:
+        processes: devices that train together.
+        price_per_hour: of all of it; 0 where it is not known.
+        tokenizer_bytes: of the model's tokenizer, which goes with every checkpoint.
+    """
+
+    num_train_epochs: float = 3.0
+    max_steps: int = -1
+    num_eval_answers: int = 24
+    processes: int = 1
+    price_per_hour: float = 0.0
+    tokenizer_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class RunEstimate:
+    """Ranges; see training/v1/estimate.proto. `cost` is None without a price."""
+
+    training_memory: Range
+    evaluation_memory: Range
+    tokens: Range
+    steps: Range
+    train_seconds: Range
+    evaluation_seconds: Range
+    disk: Range
+    cost: Range | None
+    calibration: Calibration
+
+
+@dataclass(frozen=True)
+class _Lengths:
+    """Tokens of an example within max_length: mean and longest."""
+
+    mean: Range
+    longest: Range
+
+
+def estimate_run(
+    shape: Shape,
+    parameters: int,
+    plan: Plan,
+    schedule: Schedule,
+    data: Data,
+    device: Device,
+    calibration: Calibration,
+) -> RunEstimate:
+    """Return what a run takes.
+
+    Raises:
+        InvalidArgument: a target module that the model does not have.
+    """
+    lengths = _lengths(plan, data)
+    steps, tokens = _steps_and_tokens(plan, schedule, data, lengths)
+    seconds = _train_seconds(shape, plan, schedule, device, lengths, steps)
+    spread = _CALIBRATED_SPREAD if calibration.runs else _SECONDS_SPREAD
+    training = seconds.times(calibration.train_seconds).within(spread)
+    evaluating = Range.exactly(_evaluation_seconds(shape, parameters, plan, schedule, data, lengths, device))
+    evaluation = evaluating.times(calibration.evaluation_seconds).within(spread)
+    total = Range(*(getattr(training, end) + getattr(evaluation, end) for end in ("low", "likely", "high")))
+    return RunEstimate(
+        training_memory=training_peaks(shape, parameters, plan, lengths.longest, device).times(
+            calibration.training_memory
+        ),
+        evaluation_memory=evaluation_peaks(shape, parameters, plan, lengths.longest, device).times(
+            calibration.evaluation_memory
+        ),
+        tokens=tokens,
+        steps=steps,
+        train_seconds=training,
+        evaluation_seconds=evaluation,
+        disk=_disk(shape, parameters, plan, schedule.tokenizer_bytes),
+        cost=total.times(schedule.price_per_hour / 3600) if schedule.price_per_hour else None,
+        calibration=calibration,
+    )
+
+
+def _lengths(plan: Plan, data: Data) -> _Lengths:
+    most = plan.max_length
+    if not data.lengths:
+        return _Lengths(Range(most * 0.1, most * 0.5, most), Range(most * 0.2, most, most))
+    cut = [[min(length, most) for length in some] for some in data.lengths]
+    longest = Range(*map(max, cut))
+    if len(cut[0]) < data.train_examples:
+        longest = replace(longest, high=most)  # a longer one may be among those that were not looked at
+    return _Lengths(Range(*(sum(some) / len(some) for some in cut)), longest)
+
+
+def _steps_and_tokens(plan: Plan, schedule: Schedule, data: Data, lengths: _Lengths) -> tuple[Range, Range]:
+    """Return optimizer steps and tokens; TRL makes as many steps of a pass as its batches fill, the last one partly."""
+    per_step = plan.per_device_train_batch_size * plan.gradient_accumulation_steps * schedule.processes
+    examples = max(data.train_examples, 1)
+
+    def sequences(mean: float) -> float:
+        return math.ceil(examples * mean / (plan.max_length * 0.97)) if plan.packing else examples
+
+    def steps(mean: float) -> float:
+        if schedule.max_steps > 0:
+            return schedule.max_steps
+        return math.ceil(schedule.num_train_epochs * max(math.ceil(sequences(mean) / per_step), 1))
+
+    found = lengths.mean.map(steps)
+    if schedule.max_steps > 0:
+        each = Range(1, 1, 1).times(plan.max_length * 0.9) if plan.packing else lengths.mean
+        return found, each.times(schedule.max_steps * per_step)
+    return found, lengths.mean.times(examples * schedule.num_train_epochs)
+
+
+def _train_seconds(
+    shape: Shape, plan: Plan, schedule: Schedule, device: Device, lengths: _Lengths, steps: Range
+) -> Range:
+    def seconds(length: float, steps: float) -> float:
+        passes = steps * plan.gradient_accumulation_steps
+        tokens = passes * plan.per_device_train_batch_size * schedule.processes * length
+        return train_seconds(shape, plan, device, Work(tokens, length, passes, steps, schedule.processes))
+
+    # A batch is as wide as its longest example, which lies between the mean and the longest of all.
+    width = lengths.longest.map(lambda longest: plan.max_length if plan.packing else longest)
+    ends = [(getattr(width, e) + getattr(lengths.mean, e)) / 2 for e in ("low", "likely", "high")]
+    return Range(*(seconds(w, s) for w, s in zip(ends, (steps.low, steps.likely, steps.high), strict=True)))
+
+
+def _evaluation_seconds(
+    shape: Shape, parameters: int, plan: Plan, schedule: Schedule, data: Data, lengths: _Lengths, device: Device
+) -> float:
+    tokens = data.held_out_examples * lengths.mean.likely + GENERAL_EXAMPLES * GENERAL_TOKENS
+    answers = math.ceil(min(schedule.num_eval_answers, data.held_out_examples) / ANSWERS_AT_ONCE)
+    return evaluation_seconds(shape, parameters, plan, device, tokens, answers * ANSWER_TOKENS)
+
+
+def _disk(shape: Shape, parameters: int, plan: Plan, tokenizer: int) -> Range:
+    """A checkpoint holds what is trained and two values of AdamW's for each; what is left has the weights alone."""
+    trained = trained_parameters(shape, parameters, plan.target)
+    checkpoint, left = (copies * FLOAT32 * trained + tokenizer + _FILES for copies in (3, 1))
+    # Several are there for a moment when they are written faster than they are stored.
+    return Range(0.7 * checkpoint, checkpoint, 2 * checkpoint + left)

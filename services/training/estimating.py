@@ -1,0 +1,128 @@
+"""What a run is expected to take, and what is told of it when it has ended."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from google.protobuf.json_format import MessageToDict, ParseDict
+
+from finetuneflow.dataset.v1 import dataset_pb2
+from finetuneflow.hardware.v1 import hardware_service_pb2, plan_pb2
+from finetuneflow.training.v1 import config_pb2, estimate_pb2, resources_pb2, run_pb2
+from services.common.documents.port import Document
+from services.common.errors import InvalidArgument, NotFound, NotReady
+from services.common.objects.port import Objects
+from services.training.ports import Hardware
+
+READ_BYTES = 2_000_000
+"""Most of a dataset's file that is read for the lengths of its examples."""
+MOST_EXAMPLES = 2_000
+_PER_MESSAGE, _PER_EXAMPLE = 20, 40
+"""Characters that stand for the marks of a chat template."""
+
+
+class Estimating:
+    """Asks the hardware service before a run, and tells it afterwards.
+
+    Args:
+        objects: where the dataset's file is.
+    """
+
+    def __init__(self, objects: Objects, hardware: Hardware) -> None:
+        self._objects = objects
+        self._hardware = hardware
+
+    async def expect(
+        self,
+        model: str,
+        config: config_pb2.TrainingConfig,
+        resources: resources_pb2.Resources,
+        version: dataset_pb2.DatasetVersion,
+        price_per_hour: float,
+    ) -> Document | None:
+        """Return what a run is expected to take, as a document's field; None for an unknown model.
+
+        Raises:
+            InvalidArgument: the price is below 0.
+            NotReady: it does not fit (INSUFFICIENT_MEMORY).
+        """
+        if not price_per_hour >= 0:
+            raise InvalidArgument("price_per_hour is below 0. Use 0 when it is not known.", field="run.price_per_hour")
+        found = await self._hardware.estimate_run(
+            hardware_service_pb2.EstimateRunRequest(
+                model=model,
+                config=config,
+                resources=resources,
+                train_examples=version.train_examples,
+                held_out_examples=version.eval_examples + version.recall_examples,
+                example_characters=await self._characters(version.artifact.key),
+                price_per_hour=price_per_hour,
+            )
+        )
+        if found is None:
+            return None
+        _require_memory(found.memory)
+        return MessageToDict(found.estimate, preserving_proto_field_name=True)
+
+    async def _characters(self, key: str) -> list[int]:
+        """Return the characters of a file's first examples; none if it is gone."""
+        data = bytearray()
+        try:
+            async for part in self._objects.get(key):
+                data += part
+                if len(data) >= READ_BYTES:
+                    break
+        except NotFound:
+            return []
+        lines = bytes(data).split(b"\n")
+        whole = lines[:-1] if len(data) >= READ_BYTES else lines
+        return [size for _, size in zip(range(MOST_EXAMPLES), _sizes(whole), strict=False)]
+
+    async def tell(self, run: Document) -> None:
+        """Let the hardware service learn from a run that has succeeded. Repeating it changes nothing."""
+        expected = estimate_of(run)
+        if run["work"]["state"] != "SUCCEEDED" or expected is None or not run["result"]:
+            return
+        result = ParseDict(run["result"], run_pb2.RunResult(), ignore_unknown_fields=True)
+        if not result.device_name or len(run["attempts"]) > 1 or run.get("start"):
+            return  # what several attempts took, or a part of a training, is not what was estimated
+        await self._hardware.record(
+            hardware_service_pb2.RecordMeasurementRequest(
+                run=run["_id"],
+                uid=run["uid"],
+                estimate=expected,
+                device_name=result.device_name,
+                training_peak_memory_bytes=result.training_peak_memory_bytes,
+                evaluation_peak_memory_bytes=result.evaluation_peak_memory_bytes,
+                train_seconds=result.train_seconds,
+                evaluation_seconds=result.evaluation_seconds,
+            )
+        )
+
+
+def estimate_of(run: Document) -> estimate_pb2.RunEstimate | None:
+    """Return what a run was expected to take; None for one of which nothing was."""
+    found = run.get("estimate")
+    return ParseDict(found, estimate_pb2.RunEstimate(), ignore_unknown_fields=True) if found else None
+
+
+def _require_memory(estimate: plan_pb2.MemoryEstimate) -> None:
+    if not estimate.fits:
+        raise NotReady(
+            f"This training needs about {estimate.peak / 1e9:.1f} GB of {estimate.device} memory; "
+            f"{estimate.available / 1e9:.1f} GB are there. Lower per_device_train_batch_size or max_length, "
+            "or use the settings that `ftf hardware` recommends.",
+            reason="INSUFFICIENT_MEMORY",
+            metadata={"peak_bytes": str(estimate.peak), "available_bytes": str(estimate.available)},
+        )
+
+
+def _sizes(lines: list[bytes]) -> Iterator[int]:
+    for line in lines:
+        try:
+            messages: list[dict[str, Any]] = json.loads(line)["messages"]
+            yield _PER_EXAMPLE + sum(_PER_MESSAGE + len(str(m.get("content", ""))) for m in messages)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            continue
