@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -88,3 +89,32 @@ def test_values_are_read_by_their_types() -> None:
     ]
     assert (config.packing, config.method) == (False, config_pb2.METHOD_FULL)
     assert config.lr_scheduler_type == "linear"
+
+
+async def test_a_comparison_is_drawn_and_written_as_one_page(ftf: Ftf, tmp_path: Path) -> None:
+    """The losses of all runs in one plot; the page has table and plots, fetches nothing, and quotes what it is told."""
+    target = tmp_path / "rates.html"
+    async with served(world()) as server:
+        await filled(server, ftf, tmp_path)
+        await ftf(server, *SWEEP)
+        for number, run in enumerate(r for n, r in server.world.runs.items() if "rates-" in n):
+            for step in range(1, 41):
+                run.curve.add(step=step, total_steps=40, values={"loss": 3.0 / step + number})
+            score = run.result.evaluation.generalise
+            score.examples, score.base_loss, score.tuned_loss = 2, 3.0, 1.5 + number
+            run.model = "models/<script>" if number == 0 else run.model
+        compared = await ftf(server, "compare", "--sweep", "rates", "-o", str(target))
+        nowhere = await ftf(server, "compare", "--sweep", "rates", "-o", str(tmp_path / "none" / "x.html"))
+        told = await ftf(server, "compare", "--sweep", "rates", "--json")
+    page = target.read_text(encoding="utf-8")
+
+    assert (compared.code, told.code) == (exits.OK, exits.OK)
+    assert "loss by step, 0 to 40" in compared.out
+    assert "━ rates-4" in compared.out
+    assert any(0x2800 < ord(character) < 0x2900 for character in compared.out)
+    assert len(json.loads(told.out)["runs"]) == 4
+    assert page.count("<polyline") == page.count("<rect") == 4
+    assert "2.5000" in page
+    assert "<script" not in page
+    assert "http" not in page
+    assert "cannot be written" in nowhere.err

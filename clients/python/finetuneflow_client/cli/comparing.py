@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from finetuneflow.training.v1 import evaluation_pb2, run_pb2, training_service_pb2
 from finetuneflow_client import names
 from finetuneflow_client.cli import targets, wording
+from finetuneflow_client.cli.comparisonpage import page
 from finetuneflow_client.cli.session import Session
 from finetuneflow_client.cli.settings import described
 from finetuneflow_client.cli.sweeping import of_sweep
+from finetuneflow_client.cli.view.curves import Curves
 from finetuneflow_client.errors import FtfError
 
 _Fact = Callable[[run_pb2.Run], str]
 
 
 async def compare(session: Session) -> None:
-    """Show runs beside each other: settings that are not the same for all, then what came of them."""
+    """Show runs beside each other: settings that are not the same for all, what came of them, and their curves.
+
+    With --output all of it goes into one web page too.
+    """
     wanted = [await targets.run(session, name) for name in session.args.runs]
     if session.args.sweep:
         wanted += [run.name for run in await of_sweep(session, session.args.sweep) if run.name not in wanted]
@@ -25,9 +32,38 @@ async def compare(session: Session) -> None:
             "a comparison needs two runs", "name two at least: `ftf runs` lists them", code="INVALID_ARGUMENT"
         )
     runs = [await session.flow.training.GetRun(training_service_pb2.GetRunRequest(name=name)) for name in wanted]
-    session.output.listing(
-        "runs", runs, ("", *[names.short(run.name) for run in runs]), [*_settings(runs), *_results(runs)]
-    )
+    head, rows = ["", *[names.short(run.name) for run in runs]], [*_settings(runs), *_results(runs)]
+    session.output.listing("runs", runs, head, rows)
+    curves = {names.short(run.name): _curve(run) for run in runs}
+    if drawn := {name: points for name, points in curves.items() if len(points) > 1}:
+        session.output.line()
+        session.output.render(Curves(drawn))
+    if session.args.output:
+        title = f"Sweep {session.args.sweep}" if session.args.sweep else "Comparison of runs"
+        held_out = {names.short(run.name): loss for run in runs if (loss := _held_out(run))}
+        _write(session, Path(session.args.output), page(title, [head, *rows], curves, held_out))
+
+
+def _write(session: Session, path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        problem = f"{path} cannot be written: {error.strerror}"
+        raise FtfError(problem, "name another file with -o", code="FAILED_PRECONDITION") from error
+    session.screen.say(f"written: {path}")
+
+
+def _curve(run: run_pb2.Run) -> list[tuple[float, float]]:
+    """Return a run's loss by step; nothing before it has ended."""
+    found = [(point.step, point.values["loss"]) for point in run.curve if "loss" in point.values]
+    return [point for point in found if math.isfinite(point[1])]
+
+
+def _held_out(run: run_pb2.Run) -> float:
+    """Return a tuned model's loss on documents held out, or where there are none on questions kept back; else 0."""
+    found = run.result.evaluation
+    score = found.generalise if found.generalise.examples else found.recall
+    return score.tuned_loss
 
 
 def _settings(runs: Sequence[run_pb2.Run]) -> list[list[str]]:

@@ -98,6 +98,9 @@ def _logs(parser: ArgumentParser) -> None:
 def _compare(parser: ArgumentParser) -> None:
     parser.add_argument("runs", nargs="*", metavar="RUN", help="ids of two runs or more")
     parser.add_argument("--sweep", default="", metavar="ID", help="all runs of this sweep")
+    parser.add_argument(
+        "-o", "--output", default="", metavar="FILE.html", help="write table and plots as one web page too"
+    )
 
 
 def _sweep(parser: ArgumentParser) -> None:
@@ -217,7 +220,7 @@ COMMANDS = (
     ),
     Command(
         "compare",
-        "Show runs beside each other: where their settings differ, and what came of them.",
+        "Show runs beside each other: where their settings differ, what came of them, their curves.",
         "ftf compare run-1 run-2",
         "comparing.compare",
         _compare,
