@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-import logging
-import sqlite3
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 
-from finetuneflow.common.v1 import event_pb2, meta_pb2
-from finetuneflow.dataset.v1 import dataset_pb2, example_pb2, llm_endpoint_pb2
+from finetuneflow.common.v1 import meta_pb2
+from finetuneflow.dataset.v1 import dataset_pb2, example_pb2
 from finetuneflow.dataset.v1 import dataset_service_pb2 as pb
-from services.common.bus import Bus
 from tests.fakes import llm_server as fake
 from tests.fakes.datasets import (
     NAME,
@@ -29,11 +25,10 @@ from tests.fakes.datasets import (
     state,
     wanted,
 )
-from tests.fakes.ingest import Ingest, library, text
+from tests.fakes.ingest import library
 from tests.fakes.llm_server import llm
 from tests.fakes.running import refusal
 
-KEY = "sk-very-secret-0123456789"
 INVALID = (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD")
 ABSENT = (grpc.StatusCode.NOT_FOUND, "NOT_FOUND")
 
@@ -44,134 +39,6 @@ def update(name: str, *paths: str, etag: str = "", **fields: Any) -> pb.UpdateEx
     request.example.meta.etag = etag
     request.update_mask.paths.extend(paths)
     return request
-
-
-async def listed(stub: Any) -> list[str]:
-    """The names of the project's datasets."""
-    return [d.name for d in (await stub.ListDatasets(pb.ListDatasetsRequest(parent=PROJECT))).datasets]
-
-
-async def refused(call: Any) -> bool:
-    """Whether a call finds its name taken."""
-    try:
-        await call
-    except grpc.aio.AioRpcError as error:
-        if error.code() is not grpc.StatusCode.ALREADY_EXISTS:
-            raise
-        return True
-    return False
-
-
-async def delete_project(bus: Bus, project: str) -> None:
-    """Tell that a project was deleted, as ingest does."""
-    event = event_pb2.Event(id=project, type="project.deleted", resource=project)
-    await bus.publish("ftf.events.project.deleted", event.SerializeToString())
-
-
-async def test_a_key_goes_to_the_llm_and_nowhere_else(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """No answer, no log line, no document and no error holds it; the one file that does is its owner's alone."""
-    caplog.set_level(logging.DEBUG)
-    async with llm() as server, dataset_service(tmp_path) as (stub, _):
-        answers = [await stub.CreateLlmEndpoint(endpoint(server, api_key=f" {KEY}\n"))]
-        answers.append(await stub.GetLlmEndpoint(pb.GetLlmEndpointRequest(name="llmEndpoints/fake")))
-        answers.append(await stub.ListLlmEndpoints(pb.ListLlmEndpointsRequest()))
-        answers.append(await generated(stub))
-        server.script = lambda r: fake.Answer(status=402, raw=f"{KEY} has no credit".encode())
-        failed = await generated(stub, "e")
-        answers.append(failed)
-        folder = tmp_path
-        holding = [p for p in folder.rglob("*") if p.is_file() and KEY.encode() in p.read_bytes()]
-
-        assert {r.headers["authorization"] for r in server.requests} == {f"Bearer {KEY}"}
-        assert answers[0].has_api_key
-        assert "*** has no credit" in failed.work.error.message
-        assert KEY not in repr(answers)
-        assert KEY not in caplog.text
-        assert len(holding) == 1
-        assert holding[0].stat().st_mode & 0o777 == 0o600
-
-        await stub.DeleteLlmEndpoint(pb.DeleteLlmEndpointRequest(name="llmEndpoints/fake"))
-
-        assert not holding[0].exists()
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"base_url": ""},
-        {"base_url": "ftp://example.com/v1"},
-        {"base_url": "http://"},
-        {"base_url": "file:///etc/passwd"},
-        {"base_url": "http://user:secret@example.com/v1"},
-        {"base_url": "http://example.com/v1?key=secret"},
-        {"model": ""},
-        {"max_concurrency": 257},
-        {"max_concurrency": -1},
-        {"timeout_seconds": 3601},
-        {"id": "Not An Id"},
-        {"api_key": "two\nlines"},
-        {"api_key": "schlüssel"},
-    ],
-    ids=lambda fields: next(iter(fields)) + " " + repr(next(iter(fields.values())))[:20],
-)
-async def test_an_endpoint_that_cannot_work_is_refused(tmp_path: Path, fields: dict[str, Any]) -> None:
-    """The message names the field and never shows a secret."""
-    async with llm() as server, dataset_service(tmp_path) as (stub, _):
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await stub.CreateLlmEndpoint(endpoint(server, **fields))
-
-        assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-        assert "secret" not in str(caught.value.details())
-        assert "lines" not in str(caught.value.details())
-        assert not (await stub.ListLlmEndpoints(pb.ListLlmEndpointsRequest())).llm_endpoints
-
-
-async def test_an_endpoint_gets_its_defaults_and_is_made_once(tmp_path: Path) -> None:
-    """A repeat returns the first; another request under the name is refused; /chat/completions is cut off."""
-    async with llm() as server, dataset_service(tmp_path) as (stub, _):
-        request = endpoint(server, base_url=server.url + "/chat/completions/", max_concurrency=0, timeout_seconds=0)
-        first, again = await stub.CreateLlmEndpoint(request), await stub.CreateLlmEndpoint(request)
-        request.request_id = "another"
-
-        assert first == again
-        assert (first.base_url, first.max_concurrency, first.timeout_seconds) == (server.url, 4, 120)
-        assert first.json_mode == llm_endpoint_pb2.JSON_MODE_UNSPECIFIED
-        assert not first.has_api_key
-        assert await refusal(stub.CreateLlmEndpoint(request)) == (grpc.StatusCode.ALREADY_EXISTS, "ALREADY_EXISTS")
-
-
-async def test_a_preview_makes_a_few_examples_and_keeps_nothing(tmp_path: Path) -> None:
-    """At once, spread over the documents, dropped ones with their reason; no dataset, no example comes of it."""
-    script = fake.first(fake.good, fake.garbage)
-    async with llm(script) as server, dataset_service(tmp_path, server, library(4)) as (stub, _):
-        spec = dataset_pb2.DatasetSpec()
-        found = await stub.PreviewExamples(pb.PreviewExamplesRequest(parent=PROJECT, spec=spec, calls=4))
-
-        assert sorted(e.drop_reason for e in found.examples) == ["", "", "", "INVALID_JSON"]
-        assert len({e.chunk.split("/")[3] for e in found.examples}) == 4
-        assert [e.name for e in found.examples] == [""] * 4
-        assert all(e.evidence and e.prompt_version for e in found.examples if e.accepted)
-        assert (found.usage.calls, found.usage.completion_tokens) == (4, 80)
-        assert not (await stub.ListDatasets(pb.ListDatasetsRequest(parent=PROJECT))).datasets
-
-
-async def test_a_preview_of_one_small_file_makes_no_call_twice(tmp_path: Path) -> None:
-    """Where there are fewer passages than calls wanted, each is asked about once."""
-    one = Ingest({"projects/p/files/f0": [text(0, 2)]})
-    async with llm() as server, dataset_service(tmp_path, server, one) as (stub, _):
-        found = await stub.PreviewExamples(pb.PreviewExamplesRequest(parent=PROJECT, calls=10))
-
-        assert len(found.examples) == len(set(server.prompts)) == len(server.prompts) == 2
-
-
-async def test_a_preview_without_an_llm_says_so(tmp_path: Path) -> None:
-    """UNAVAILABLE, with the endpoint's address."""
-    async with llm(fake.status(401)) as server, dataset_service(tmp_path, server) as (stub, _):
-        answer = await refusal(stub.PreviewExamples(pb.PreviewExamplesRequest(parent=PROJECT)))
-        too_many = await refusal(stub.PreviewExamples(pb.PreviewExamplesRequest(parent=PROJECT, calls=11)))
-
-        assert answer == (grpc.StatusCode.UNAVAILABLE, "LLM_UNAVAILABLE")
-        assert too_many == INVALID
 
 
 @pytest.mark.parametrize(
@@ -351,63 +218,6 @@ async def test_a_dataset_at_work_cannot_be_frozen_downloaded_or_resumed_twice(tm
         assert await refusal(stub.ResumeDataset(resume)) == ended
         assert await refusal(stub.DownloadDataset(missing)) == ABSENT
         assert state(await stub.CancelDataset(pb.CancelDatasetRequest(name=done.name))) == "SUCCEEDED"
-
-
-def documents_of(state: Path, uid: str) -> int:
-    """How many documents of the service's database tell of a dataset: itself, its calls, its examples."""
-    with contextlib.closing(sqlite3.connect(state / "documents" / "dataset.db")) as database:
-        tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        bodies = [
-            body
-            for table in tables
-            if table != "meta" and not table.startswith("sqlite_")
-            for (body,) in database.execute(f'SELECT body FROM "{table}"')
-        ]
-    return sum(uid in body for body in bodies)
-
-
-async def test_a_deleted_dataset_takes_its_examples_calls_and_files_along(tmp_path: Path) -> None:
-    """Also while it is being generated; the name is free again afterwards."""
-    async with llm(fake.hang(0.01)) as server, dataset_service(tmp_path, server, library(8)) as (stub, _):
-        done = await generated(stub)
-        busy = await stub.CreateDataset(wanted("busy"))
-        before = len(server.requests)
-        while len(server.requests) < before + 9:  # noqa: ASYNC110 - what is waited for is in a fake's plain list
-            await asyncio.sleep(0.01)
-        objects = tmp_path / "objects" / "datasets"
-        assert list(objects.rglob("*.jsonl"))
-        assert documents_of(tmp_path, done.meta.uid) > 90
-
-        for name in (NAME, busy.name):
-            await stub.DeleteDataset(pb.DeleteDatasetRequest(name=name))
-
-        assert await refusal(stub.GetDataset(pb.GetDatasetRequest(name=NAME))) == ABSENT
-        assert await refusal(stub.ListExamples(pb.ListExamplesRequest(parent=NAME))) == ABSENT
-        async with asyncio.timeout(20):
-            while list(objects.rglob("*.jsonl")):  # noqa: ASYNC110 - nothing tells when a file is gone
-                await asyncio.sleep(0.05)
-            while documents_of(tmp_path, done.meta.uid) + documents_of(tmp_path, busy.meta.uid):  # noqa: ASYNC110 - nor a row
-                await asyncio.sleep(0.05)
-            while await refused(stub.CreateDataset(wanted())):  # noqa: ASYNC110 - nor when a name is free
-                await asyncio.sleep(0.05)
-
-
-async def test_datasets_of_a_deleted_project_are_deleted(tmp_path: Path) -> None:
-    """Told by the event; another project's stay; an event that comes twice does no harm."""
-    async with llm() as server, dataset_service(tmp_path, server) as (stub, served):
-        await generated(stub)
-        bus = await Bus.connect(served.config.nats)
-        await delete_project(bus, "projects/other")
-        assert await listed(stub)
-
-        for _ in range(2):
-            await delete_project(bus, PROJECT)
-        async with asyncio.timeout(20):
-            while await listed(stub):  # noqa: ASYNC110 - nothing tells when an event was seen
-                await asyncio.sleep(0.05)
-
-        await bus.close()
-        assert await refusal(stub.GetDataset(pb.GetDatasetRequest(name=NAME))) == ABSENT
 
 
 async def test_names_of_another_form_are_refused(tmp_path: Path) -> None:

@@ -11,12 +11,10 @@ import pytest
 
 from finetuneflow.dataset.v1 import dataset_pb2, prompt_template_pb2
 from finetuneflow.dataset.v1 import dataset_service_pb2 as pb
-from finetuneflow_client.cli.grammar.parser import build
-from finetuneflow_client.cli.main import connected
 from tests.fakes.datasets import PROJECT, balanced, dataset_service, drops, ended, examples, generated, rows, state
 from tests.fakes.ingest import library
 from tests.fakes.llm_server import Answer, Request, llm
-from tests.fakes.running import TOKEN, refusal
+from tests.fakes.running import refusal
 
 INVALID = (grpc.StatusCode.INVALID_ARGUMENT, "TEMPLATE_INVALID")
 BUILT_IN = (grpc.StatusCode.FAILED_PRECONDITION, "TEMPLATE_BUILT_IN")
@@ -268,34 +266,3 @@ async def test_names_that_are_none_are_refused(tmp_path: Path) -> None:
         assert await refusal(stub.GetPromptTemplate(pb.GetPromptTemplateRequest(name="promptTemplates/x"))) == ABSENT
         gone = pb.DeletePromptTemplateRequest(name="promptTemplates/x/versions/1")
         assert await refusal(stub.DeletePromptTemplate(gone)) == ABSENT
-
-
-async def test_ftf_makes_a_template_and_a_dataset_of_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Created from files, shown, listed, used by its name and version, deleted."""
-    text, rules = tmp_path / "t.md", tmp_path / "t.json"
-    text.write_text(TEXT, encoding="utf-8")
-    rules.write_text(schema(), encoding="utf-8")
-    (tmp_path / "token").write_text(TOKEN)
-    make = f"template create glossary --text {text} --schema {rules} --scope passage --map".split()
-    commands = (
-        [*make, "prompt=term,response=meaning,evidence=quote"],
-        ["template", "show", "glossary/1"],
-        ["template", "list", "--json"],
-        ["dataset", "generate", "-p", "p", "--id", "d", "--template", "glossary/1", "--persona", "a cook", "--quiet"],
-        ["dataset", "examples", "-p", "p", "d", "--limit", "1"],
-        ["template", "delete", "glossary"],
-    )
-    outs = []
-    async with llm(glossary) as server, dataset_service(tmp_path / "state", server, library(1)) as (_, served):
-        for words in commands:
-            args = build().parse_args(
-                [*words, "--server", served.address, "--token-file", str(tmp_path / "token"), "--state", str(tmp_path)]
-            )
-            assert await connected(args.command, args) == 0
-            outs.append(capsys.readouterr().out)
-
-    assert outs[0] == "promptTemplates/glossary/versions/1\n"
-    assert "prompt: term" in outs[1]
-    assert TEXT.strip() in outs[1]
-    assert json.loads(outs[2])["prompt_templates"][-1]["name"].startswith("promptTemplates/glossary")
-    assert "by a cook" in outs[4]

@@ -14,17 +14,12 @@ import grpc
 import pytest
 import pytest_asyncio
 
-from finetuneflow.common.v1 import event_pb2, work_pb2
+from finetuneflow.common.v1 import work_pb2
 from finetuneflow.ingest.v1 import ingest_service_pb2 as pb
-from services.common.bus import Bus
-from services.common.clock import SystemClock
-from services.common.errors import InvalidArgument, NotFound
-from services.common.natsserver import NatsServer
+from services.common.errors import NotFound
 from services.common.objects.folder import FolderObjects
-from services.common.resources import Resources
 from services.common.stores import open_documents
-from services.ingest.store import CHUNK_INDEXES, FILE_INDEXES, ChunkStore
-from services.ingest.sweeping import Sweeper
+from services.ingest.store import CHUNK_INDEXES, ChunkStore
 from tests.fakes.documents import PROSE
 from tests.fakes.ingesting import (
     PROJECT,
@@ -155,30 +150,6 @@ async def test_a_child_killed_twice_fails_its_file_alone(stub: Any) -> None:
     assert (other.work.state, again.work.state) == (SUCCEEDED, SUCCEEDED)
 
 
-async def test_limits_of_memory_and_time_end_the_work_with_a_reason(tmp_path: Path) -> None:
-    """A document that needs more than is allowed fails alone; the service goes on."""
-    for setting, value in (("ingest.memory_bytes", "60000000"), ("ingest.cpu_seconds", "1")):
-        async with ingest(tmp_path / setting, settings={setting: value}) as (stub, _):
-            small = await read(stub, b"Hello there.", "small.txt")
-            file = await read(stub, LONG * 5, "long.md")
-
-        assert small.work.state == SUCCEEDED
-        assert (file.work.state, reason(file)) == (FAILED, "EXTRACTION_LIMIT"), setting
-
-
-async def test_a_wall_clock_limit_ends_a_child_that_hangs(tmp_path: Path) -> None:
-    """A child that makes no progress is ended by its parent."""
-    async with ingest(tmp_path, settings={"ingest.wall_seconds": "2"}) as (stub, _):
-        await read(stub, b"Hello there.", "small.txt")  # what starts children is there then
-        file = await uploaded(stub, LONG, "long.txt")
-        child = await child_at_work()
-        os.kill(child.pid, signal.SIGSTOP)
-        done = await ended(stub, file.name)
-
-    assert (done.work.state, reason(done)) == (FAILED, "EXTRACTION_LIMIT")
-    assert not child.is_running()
-
-
 async def test_a_service_that_stops_goes_on_with_its_work_at_the_next_start(tmp_path: Path) -> None:
     """Cutting is begun anew, with no chunk lost or doubled, and no child outlives its service."""
     async with ingest(tmp_path) as (stub, _):
@@ -229,51 +200,6 @@ async def test_a_project_takes_its_files_chunks_and_objects_with_it(server: tupl
         await documents.close()
 
 
-async def test_events_tell_of_cut_and_deleted_files_and_projects(tmp_path: Path) -> None:
-    """One event for each change, with the resource's name; extraction alone tells nothing."""
-    nats = NatsServer(tmp_path / "nats")
-    await nats.start()
-    bus = await Bus.connect(nats.url)
-    events: dict[str, event_pb2.Event] = {}
-    all_heard = asyncio.Event()
-
-    async def hear(data: bytes) -> None:
-        event = event_pb2.Event.FromString(data)
-        events[event.id] = event  # a repeat carries the same id
-        if len(events) == 4:
-            all_heard.set()
-
-    listening = asyncio.create_task(bus.consume("test", ["ftf.events.>"], hear))
-    try:
-        async with ingest(tmp_path / "state", nats=nats) as (stub, _):
-            first = await read(stub, PROSE.encode(), "a.txt")
-            second = await read(stub, PROSE.encode(), "b.txt")
-            await chunked(stub, first.name)
-            await stub.DeleteFile(pb.DeleteFileRequest(name=first.name))
-            await stub.DeleteProject(pb.DeleteProjectRequest(name=PROJECT))
-            await asyncio.wait_for(all_heard.wait(), 30)
-    finally:
-        listening.cancel()
-        await asyncio.gather(listening, return_exceptions=True)
-        await bus.close()
-        await nats.stop()
-
-    assert sorted((event.type, event.resource) for event in events.values()) == sorted(
-        [
-            ("file.chunked", first.name),
-            ("file.deleted", first.name),
-            ("file.deleted", second.name),
-            ("project.deleted", PROJECT),
-        ]
-    )
-    # What the caller did bears the caller's name; what the service did by itself, its own.
-    assert {event.type: event.actor for event in events.values() if event.resource != second.name} == {
-        "file.chunked": "files",
-        "file.deleted": "tester",
-        "project.deleted": "tester",
-    }
-
-
 async def test_readers_see_the_current_cutting_alone(tmp_path: Path) -> None:
     """Chunks of an earlier or a later one, or of another file of the same name, are not there for them."""
     documents = await open_documents(f"sqlite://{tmp_path}/{{service}}.db", "ingest")
@@ -296,41 +222,6 @@ async def test_readers_see_the_current_cutting_alone(tmp_path: Path) -> None:
     assert (await chunks.get("u2", file))["edition"] == 2
     assert len(refused) == 4
     await documents.close()
-
-
-async def test_what_no_document_names_is_swept(tmp_path: Path) -> None:
-    """Objects of an upload that broke off a day ago, and chunks of a file that is gone; nothing else."""
-    documents = await open_documents(f"sqlite://{tmp_path}/{{service}}.db", "ingest")
-    objects = FolderObjects(tmp_path / "objects")
-    files = Resources(documents.collection("files", FILE_INDEXES), "file", SystemClock())
-    collection = documents.collection("chunks", CHUNK_INDEXES)
-    chunks = ChunkStore(collection)
-    old, new = f"{int((time.time() - 90_000) * 1000):013x}aaa", f"{int(time.time() * 1000):013x}bbb"
-    keys = [f"projects/p/documents/{old}/content", f"projects/p/documents/{new}/content", "projects/p/datasets/d/x"]
-    named = f"projects/p/documents/{old}ccc/content"
-    for key in [*keys, named]:
-        await objects.put(key, b"x")
-    fields = {"folder": named.removesuffix("/content"), "chunking": {"edition": 2}}
-    kept = await files.create("projects/p/files/f", fields)
-    for name, uid, edition in (("f", kept["uid"], 1), ("f", kept["uid"], 2), ("f", "another", 2), ("g", "gone", 1)):
-        file = f"projects/p/files/{name}"
-        await collection.insert(
-            {"_id": f"{file}/{uid}{edition}", "file": file, "uid": uid, "edition": edition, "order": "0"}
-        )
-
-    await Sweeper(files, chunks, objects).sweep()
-
-    assert [key async for key in objects.list("")] == sorted([*keys[1:], named])
-    assert [doc["_id"] for doc in await collection.find({})] == [f"projects/p/files/f/{kept['uid']}2"]
-    await documents.close()
-
-
-@pytest.mark.parametrize("settings", [{"ingest.memory_bytes": "much"}, {"ingest.cpu_seconds": "0"}])
-async def test_a_setting_that_is_no_number_is_refused_at_the_start(tmp_path: Path, settings: dict[str, str]) -> None:
-    """The program says which one."""
-    with pytest.raises(InvalidArgument, match=next(iter(settings))):
-        async with ingest(tmp_path, settings=settings):
-            pass
 
 
 def test_the_long_document_is_long_enough() -> None:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import socket
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -18,7 +15,6 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from finetuneflow.common.v1 import server_service_pb2, server_service_pb2_grpc
 from finetuneflow.ingest.v1 import ingest_service_pb2, ingest_service_pb2_grpc, project_pb2
 from services.common.auth import Principal
-from services.common.channels import Peers
 from services.common.config import Config
 from services.common.errors import Unavailable
 from services.common.jobs.process import ProcessJobs
@@ -32,20 +28,12 @@ from tests.fakes.running import TOKEN, serving
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
-ROOT = Path(__file__).resolve().parents[2]
 
 
 async def health(channel: grpc.aio.Channel, service: str) -> int:
     """Ask as a probe does."""
     stub = health_pb2_grpc.HealthStub(channel)
     return int((await stub.Check(health_pb2.HealthCheckRequest(service=service))).status)
-
-
-async def until(channel: grpc.aio.Channel, service: str, status: int) -> None:
-    """Wait until health says so."""
-    async with asyncio.timeout(20):
-        while await health(channel, service) != status:  # noqa: ASYNC110  # the server's state, not ours
-            await asyncio.sleep(0.1)
 
 
 async def test_a_program_is_ready_without_nats(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -199,152 +187,6 @@ async def stack_channel(address: str) -> grpc.aio.Channel:
     channel = grpc.aio.insecure_channel(address)
     await channel.channel_ready()
     return channel
-
-
-async def test_calls_go_to_replicas_in_turn_and_reads_survive_the_loss_of_one(tmp_path: Path) -> None:
-    """A name of several addresses is called at each; when one goes, reads do not notice."""
-    one, two = Endless("one"), Endless("two")
-    (tmp_path / "1").mkdir()
-    (tmp_path / "2").mkdir()
-    request = ingest_service_pb2.GetProjectRequest()
-    async with serving(tmp_path / "2", {"ingest": composed(two)}) as second:
-        async with serving(tmp_path / "1", {"ingest": composed(one)}) as first:
-            peers = Peers({"ingest": f"ipv4:{first.address},{second.address}"}, lambda: TOKEN)
-            stub = ingest_service_pb2_grpc.IngestServiceStub(peers.ingest)
-            both = {(await stub.GetProject(request)).name for _ in range(10)}
-        rest = [(await stub.GetProject(request)).name for _ in range(10)]
-        await peers.close()
-
-    assert both == {"one", "two"}
-    assert rest == ["two"] * 10
-
-
-async def test_a_write_is_not_repeated(tmp_path: Path) -> None:
-    """Whether it was done nobody knows; whoever asked for it decides."""
-    with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        peers = Peers({"ingest": f"127.0.0.1:{closed.getsockname()[1]}"}, lambda: TOKEN)
-        stub = ingest_service_pb2_grpc.IngestServiceStub(peers.ingest)
-        began = asyncio.get_running_loop().time()
-        with pytest.raises(Unavailable):
-            await stub.DeleteProject(ingest_service_pb2.DeleteProjectRequest())
-        wrote = asyncio.get_running_loop().time() - began
-        with pytest.raises(Unavailable):
-            await stub.GetProject(ingest_service_pb2.GetProjectRequest())
-        read = asyncio.get_running_loop().time() - began - wrote
-        await peers.close()
-
-    assert wrote < 0.2
-    assert read > 0.2
-
-
-async def test_the_services_own_token_is_read_for_every_call(tmp_path: Path) -> None:
-    """A ServiceAccount's token is renewed in its file while the service runs."""
-    tokens = iter(["wrong-token", TOKEN])
-    async with serving(tmp_path, {"ingest": composed(Endless("a"))}) as served:
-        peers = Peers({"ingest": served.address}, lambda: next(tokens))
-        stub = ingest_service_pb2_grpc.IngestServiceStub(peers.ingest)
-        first = await refusal_of(stub)
-        second = (await stub.GetProject(ingest_service_pb2.GetProjectRequest())).name
-        await peers.close()
-
-    assert (first, second) == ("UNAUTHENTICATED", "a")
-
-
-async def refusal_of(stub: ingest_service_pb2_grpc.IngestServiceStub) -> str:
-    from services.common.errors import FineTuneFlowError
-
-    with pytest.raises(FineTuneFlowError) as caught:
-        await stub.GetProject(ingest_service_pb2.GetProjectRequest())
-    return caught.value.reason
-
-
-async def started(environ: dict[str, str]) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "services.ingest",
-        env={"PATH": os.environ["PATH"], **environ},
-        cwd=ROOT,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-
-
-async def test_a_service_alone_serves_tokens_of_a_folder_until_sigterm(tmp_path: Path) -> None:
-    """As in a pod: token files, a signing key, health; SIGTERM ends it with 0 within seconds."""
-    (tmp_path / "tokens").mkdir()
-    (tmp_path / "tokens" / "ann").write_text("anns-token-of-24-letters\n")
-    (tmp_path / "key").write_bytes(b"k" * 32)
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{held.getsockname()[1]}"
-    nats = NatsServer(tmp_path / "nats")
-    await nats.start()
-    process = await started(
-        {
-            "FTF_STATE": str(tmp_path / "state"),
-            "FTF_DOCUMENTS": f"sqlite://{tmp_path}/{{service}}.db",
-            "FTF_OBJECTS": f"file://{tmp_path}/objects",
-            "FTF_NATS_URL": nats.url,
-            "FTF_LISTEN": address,
-            "FTF_TOKENS_DIR": str(tmp_path / "tokens"),
-            "FTF_SIGNING_KEY_FILE": str(tmp_path / "key"),
-        }
-    )
-    try:
-        channel = await asyncio.wait_for(stack_channel(address), 30)
-        await until(channel, READINESS, SERVING)
-        known = await info(address, "anns-token-of-24-letters"), await info(address, "another")
-        (tmp_path / "tokens" / "ann").unlink()
-        await asyncio.sleep(2.5)
-        revoked = await info(address, "anns-token-of-24-letters")
-        await channel.close()
-        process.send_signal(signal.SIGTERM)
-        code = await asyncio.wait_for(process.wait(), 15)
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await nats.stop()
-        _, errors = await process.communicate()
-
-    assert known == (grpc.StatusCode.OK, grpc.StatusCode.UNAUTHENTICATED)
-    assert revoked == grpc.StatusCode.UNAUTHENTICATED
-    assert code == 0, errors.decode()
-    assert "Traceback" not in errors.decode()
-
-
-@pytest.mark.parametrize(
-    ("wrong", "named"),
-    [
-        ({"FTF_STATE": "/proc/nothing"}, "FTF_STATE"),
-        ({"FTF_TOKENS_DIR": "/nothing"}, "FTF_TOKENS_DIR"),
-        ({"FTF_TOKEN_FILE": "/nothing"}, "FTF_TOKEN_FILE"),
-        ({"FTF_SIGNING_KEY_FILE": "/dev/null"}, "FTF_SIGNING_KEY_FILE"),
-        ({"FTF_SERVICE_TOKEN_FILE": "/dev/null"}, "FTF_SERVICE_TOKEN_FILE"),
-        (
-            {"FTF_SERVICE_ACCOUNTS": "system:serviceaccount:n:s=ingest", "FTF_SERVICE_TOKEN_FILE": "/dev/null"},
-            "KUBECONFIG",
-        ),
-    ],
-)
-async def test_a_wrong_setting_is_one_line_that_names_it(tmp_path: Path, wrong: dict[str, str], named: str) -> None:
-    """No traceback; what to do is in it."""
-    environ = {
-        "FTF_STATE": str(tmp_path / "state"),
-        "FTF_DOCUMENTS": f"sqlite://{tmp_path}/{{service}}.db",
-        "FTF_OBJECTS": f"file://{tmp_path}/objects",
-        "FTF_NATS_URL": "nats://127.0.0.1:9",
-        **wrong,
-    }
-    process = await started(environ)
-    _, errors = await asyncio.wait_for(process.communicate(), 60)
-    lines = [line for line in errors.decode().splitlines() if line.startswith("ingest: ")]
-
-    assert process.returncode == 1
-    assert len(lines) == 1, errors.decode()
-    assert named in lines[0]
-    assert "Traceback" not in errors.decode()
 
 
 async def test_one_service_tells_of_all(tmp_path: Path) -> None:
