@@ -25,6 +25,7 @@ from finetuneflow.common.v1 import artifact_pb2
 from finetuneflow.common.v1 import worker_service_pb2 as pb
 from finetuneflow.export.v1 import export_pb2
 from finetuneflow.training.v1 import run_pb2
+from services.common import trackers
 from services.common.errors import FineTuneFlowError, InvalidArgument, NotFound, Unavailable
 from services.common.statuses import to_status
 from services.trainer.attempt import Attempt
@@ -72,7 +73,7 @@ def main(arguments: list[str]) -> int:
         last_word(str(error))
         return EXIT_NEVER
     settle_in(os.environ, launch.folder)
-    lines = Log([launch.token, os.environ.get("HF_TOKEN", "")])
+    lines = Log([launch.token, *(os.environ.get(name, "") for name in ("HF_TOKEN", *trackers.SECRETS))])
     place = read_place(os.environ)
     lines.start(place.rank if place else 0)
     if arguments[0] == "chat":

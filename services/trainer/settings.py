@@ -186,7 +186,7 @@ def sft_config(config: config_pb2.TrainingConfig, folder: Path, gpu: bool, bf16:
             # Adapters on experts get no gradient where nothing is routed to them; every other adapter always has one.
             ddp_find_unused_parameters=sparse,
             disable_tqdm=True,
-            report_to="none",
+            report_to=[name for name in config.report_to if name != "tensorboard"] or "none",
             **arguments,
             **_of_the_objective(config),
         )

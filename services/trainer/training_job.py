@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ from services.trainer.model import (
     source_of,
 )
 from services.trainer.settings import all_settings, is_full, is_quantised, objective, setting
+from services.trainer.totals import read_totals
 from services.trainer.transfer import fetch
 from services.trainer.trials import held_out
 from services.trainer.uploads import CheckpointUploads, NoUploads, upload_all
@@ -135,6 +137,9 @@ def take_part(attempt: Attempt, spec: run_pb2.TrainSpec) -> tuple[Loaded, Any, A
 
 def _fetch(attempt: Attempt, spec: run_pb2.TrainSpec, source: Source) -> list[str]:
     """Bring to this node what its processes read; return the paths of dataset, checkpoint and best one, or ""."""
+    from services.trainer.tracking import require_trackers
+
+    require_trackers(spec.config, os.environ)
     fetch_base(spec, attempt.folder, attempt.patience)
     check_files(source)
 
@@ -193,6 +198,7 @@ def prepare(attempt: Attempt, spec: run_pb2.TrainSpec, tokenizer: Any, rows: lis
 
 
 def _train(attempt: Attempt, spec: run_pb2.TrainSpec, loaded: Loaded) -> Any:
+    from services.trainer.tracking import tracking
     from services.trainer.train import Training, train
 
     uploads: CheckpointUploads = NoUploads()
@@ -215,6 +221,7 @@ def _train(attempt: Attempt, spec: run_pb2.TrainSpec, loaded: Loaded) -> Any:
             best=loaded.best,
             other=spec.begins_from_other,
             weights_only=spec.weights_only,
+            callbacks=tracking(spec.config, attempt.folder / "artifacts" / "tensorboard", _losses(loaded, spec)),
         )
         trained = train(training, loaded.model, copy.deepcopy(loaded.tokenizer), loaded.prepared.train)
         uploads.wait()
@@ -225,6 +232,11 @@ def _train(attempt: Attempt, spec: run_pb2.TrainSpec, loaded: Loaded) -> Any:
         raise
     finally:
         uploads.close()
+
+
+def _losses(loaded: Loaded, spec: run_pb2.TrainSpec) -> list[float]:
+    """Return the losses of the steps before this attempt."""
+    return read_totals(loaded.resume).losses if loaded.resume and not spec.weights_only else []
 
 
 def write_artifacts(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import importlib.util
+import os
+from collections.abc import Awaitable, Callable, Sequence
 
 import grpc
 
@@ -21,6 +23,7 @@ from services.common.jobwork.reports import ReportStore
 from services.common.outbox import Outbox
 from services.common.resources import INDEXES, Resources
 from services.common.runtime import Runtime, Service
+from services.common.trackers import require
 from services.training.api import ChatWorkerApi, TrainingApi
 from services.training.chats import Chats
 from services.training.estimating import Estimating
@@ -41,7 +44,7 @@ def compose(runtime: Runtime) -> Service:
     reports = ReportStore(runtime.documents.collection("reports", report_store.INDEXES), objects)
     datasets, hardware = GrpcDatasets(runtime.peers), GrpcHardware(runtime.peers)
     estimating = Estimating(objects, hardware)
-    training = Training(runs, objects, datasets, hardware, estimating, jobs.check)
+    training = Training(runs, objects, datasets, hardware, estimating, jobs.check, _trackers(runtime))
     kind = _kind(training)
     reconciler = Reconciler(
         kind, runs, reports, objects, jobs, runtime.signer, runtime.address, runtime.config.sweep_seconds
@@ -101,6 +104,16 @@ def _kind(training: Training) -> Kind:
         keep=lambda doc: int(doc["config"]["save_total_limit"]),
         resources=resources_of,
     )
+
+
+def _trackers(runtime: Runtime) -> Callable[[Sequence[str]], None]:
+    """Return what refuses trackers: on one machine trainers have this program's packages and environment."""
+
+    def check(names: Sequence[str]) -> None:
+        if runtime.config.jobs == "local":
+            require(names, lambda package: importlib.util.find_spec(package) is not None, os.environ)
+
+    return check
 
 
 def _chats(runtime: Runtime, runs: Resources) -> Chats:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from services.common.errors import InvalidArgument
+from services.common.trackers import check_names
 from services.training import core_during
 from services.training.core_methods import FULL, LEARNING_RATES, adapter, method, require_no_adapter
 from services.training.core_numbers import Number, number
@@ -43,7 +44,7 @@ NUMBERS: Mapping[str, Number] = {
     "max_forgetting": Number(0.5, 0, 100),
 }
 _OPEN: Mapping[str, Number] = {"neftune_noise_alpha": Number(0, 0, 100, above=True)}
-OPEN = frozenset({*_OPEN, *core_during.OPEN})
+OPEN = frozenset({*_OPEN, *core_during.OPEN, "report_to"})
 """Numbers that stay unset where they are not given."""
 FLAGS: Mapping[str, bool] = {
     "packing": False,
@@ -120,6 +121,8 @@ def complete(given: Settings, *, context_length: int, bf16_available: bool) -> S
         )
     if settings["max_steps"] == 0:
         raise InvalidArgument("max_steps is 0. Use 1 or more, or -1 for num_train_epochs.", field="config.max_steps")
+    if reported := check_names(list(given.get("report_to", []))):
+        settings["report_to"] = reported
     check_together(settings)
     return settings
 

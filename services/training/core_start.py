@@ -12,6 +12,7 @@ FREE = frozenset(
         "logging_steps",
         "save_steps",
         "save_total_limit",
+        "report_to",
         "num_eval_answers",
         "max_forgetting",
         "eval_steps",

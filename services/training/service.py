@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -40,6 +40,7 @@ class Training:
 
     Args:
         check: refuses resources that no Job here can have; see JobRunner.check.
+        check_trackers: refuses trackers that no trainer here can report to; see trackers.require.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Training:
         hardware: Hardware,
         estimating: Estimating,
         check: Callable[[Wanted], None],
+        check_trackers: Callable[[Sequence[str]], None],
     ) -> None:
         self.runs = runs
         self._objects = objects
@@ -57,6 +59,7 @@ class Training:
         self._hardware = hardware
         self._estimating = estimating
         self._check = check
+        self._check_trackers = check_trackers
 
     async def create(
         self, parent: str, wanted: run_pb2.Run, run_id: str, request_id: str, validate_only: bool, creator: str
@@ -103,6 +106,7 @@ class Training:
         check_gpus(asked.gpus, gpus.most)
         bf16 = asked.gpus != 0 and gpus.bf16
         settings = complete(given, context_length=model.context_length, bf16_available=bf16)
+        self._check_trackers(settings.get("report_to", []))
         _require_held_out(dataset.name, version, settings)
         estimate = await self._expect(wanted, settings, asked, version)
         fields = {

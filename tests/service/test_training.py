@@ -364,3 +364,15 @@ async def test_a_run_that_has_ended_keeps_its_curve_in_one_object(tmp_path: Path
     assert rest == reports[5:]
     assert [point.step for point in curve] == list(range(1, 13))
     assert not run.curve
+
+
+async def test_a_tracker_that_cannot_be_reported_to_is_refused_before_the_run_is_made(tmp_path: Path) -> None:
+    """On one machine the trainer has the server's packages and environment; a name that is none is a wrong setting."""
+    async with training(tmp_path, steps=1) as (stub, _):
+        missing = await refusal(stub.CreateRun(request(config=config_pb2.TrainingConfig(report_to=["trackio"]))))
+        wrong = await refusal(stub.CreateRun(request(config=config_pb2.TrainingConfig(report_to=["clearml"]))))
+        made = await stub.CreateRun(request(config=config_pb2.TrainingConfig(report_to=["tensorboard", "none"])))
+
+    assert missing == (grpc.StatusCode.FAILED_PRECONDITION, "TRACKER_MISSING")
+    assert wrong == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD")
+    assert list(made.config.report_to) == ["tensorboard"]

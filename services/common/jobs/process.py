@@ -20,6 +20,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from services.common import trackers
 from services.common.errors import Exhausted, InvalidArgument, Unavailable
 from services.common.jobs.jobfolder import JobFolder
 from services.common.jobs.port import JobSpec, JobStatus, Resources, Waiting, check_name, check_spec
@@ -32,7 +33,7 @@ _STOP_POLL_SECONDS = 0.05
 _DELETE_GRACE_SECONDS = 5.0
 _SCRATCH_SECONDS = 600.0
 _PASSED = ("PATH", "HOME", "LANG", "LD_LIBRARY_PATH", "TMPDIR", "PYTHONPATH")
-_PASSED_PREFIXES = ("CUDA", "GOMP", "HF_", "LC_", "MKL", "NVIDIA", "OMP", "SSL_CERT")
+_PASSED_PREFIXES = ("CUDA", "GOMP", "HF_", "LC_", "MKL", "NVIDIA", "OMP", "SSL_CERT", *trackers.VARIABLES)
 _QUIET_THREADS = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
 """Two trainers whose threads spin while they wait stop each other on a machine with few cores."""
 _OVER = ("SUCCEEDED", "FAILED")
@@ -273,4 +274,6 @@ def scratch_name(job: JobFolder) -> str:
 
 
 def _is_passed(variable: str) -> bool:
+    if variable in trackers.SECRETS:  # a tracker's, for the trainer alone
+        return True
     return "TOKEN" not in variable and (variable in _PASSED or variable.startswith(_PASSED_PREFIXES))

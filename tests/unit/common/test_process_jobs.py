@@ -189,7 +189,7 @@ async def test_secrets_go_when_the_job_has_ended(tmp_path: Path, open_jobs: Call
 
 
 async def test_only_the_harmless_part_of_the_environment_is_passed_on(open_jobs: Callable[..., ProcessJobs]) -> None:
-    """No token, no cloud credentials; threads that wait do not spin unless the user says so."""
+    """No token but a tracker's, no cloud credentials; threads that wait do not spin unless the user says so."""
     jobs = open_jobs(
         HF_HOME="/models",
         HF_TOKEN="t",
@@ -197,6 +197,8 @@ async def test_only_the_harmless_part_of_the_environment_is_passed_on(open_jobs:
         AWS_SECRET_ACCESS_KEY="t",
         CUDA_VISIBLE_DEVICES="1",
         GOMP_SPINCOUNT="7",
+        MLFLOW_TRACKING_URI="http://127.0.0.1:5000",
+        MLFLOW_TRACKING_TOKEN="t",
     )
     await jobs.ensure(
         JobSpec("run-1", ("import os; print(sorted(set(os.environ) - {'PWD', 'LC_CTYPE'}))",), {"X": "1"})
@@ -206,8 +208,9 @@ async def test_only_the_harmless_part_of_the_environment_is_passed_on(open_jobs:
     )
     await ended(jobs, "run-2")
 
-    names = ["CUDA_VISIBLE_DEVICES", "FTF_SECRETS_DIR", "FTF_WORK_DIR", "GOMP_SPINCOUNT", "HF_HOME", "OMP_WAIT_POLICY"]
-    assert await first_line(jobs, "run-1") == str([*names, "OWN", "PATH", "X"])
+    names = ["CUDA_VISIBLE_DEVICES", "FTF_SECRETS_DIR", "FTF_WORK_DIR", "GOMP_SPINCOUNT", "HF_HOME"]
+    trackers = ["MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_URI"]
+    assert await first_line(jobs, "run-1") == str([*names, *trackers, "OMP_WAIT_POLICY", "OWN", "PATH", "X"])
     assert await first_line(jobs, "run-2") == "PASSIVE 7"
 
 

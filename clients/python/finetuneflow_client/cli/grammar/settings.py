@@ -101,6 +101,7 @@ TRAINING = (
     Setting("greater_is_better", bool, "whether more of that metric is better"),
     Setting("divergence_factor", float, "stop when the loss stays above so many times its lowest; 0 for never"),
     Setting("divergence_patience", int, "steps in a row that it is above, until the training stops"),
+    Setting("report_to", list, "trackers by comma: tensorboard, mlflow, wandb, trackio; otherwise none"),
     Setting("neftune_noise_alpha", float, "strength of the noise on the embeddings, over 0 to 100"),
 )
 
