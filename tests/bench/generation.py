@@ -13,6 +13,7 @@ import asyncio
 import json
 import multiprocessing
 import random
+import re
 import tempfile
 import time
 from collections.abc import Iterator
@@ -28,7 +29,7 @@ from finetuneflow.dataset.v1 import dataset_pb2
 from finetuneflow.dataset.v1 import dataset_service_pb2 as pb
 from tests.fakes import llm_server
 from tests.fakes.datasets import dataset_service, endpoint, state, wanted
-from tests.fakes.ingest import library
+from tests.fakes.ingest import SUBJECTS, Ingest, library
 
 AT_ONCE = 256
 PER_CHUNK = 3
@@ -143,8 +144,7 @@ async def bare(url: str, calls: int) -> float:
 async def service(url: str, calls: int, folder: Path) -> tuple[dataset_pb2.Dataset, float, float, float]:
     """Generate a dataset; return it, the CPU seconds, and the memory in MB before and at most."""
     process = psutil.Process()
-    documents = library(-(-calls // PER_CHUNK // CHUNKS), CHUNKS)
-    documents.page = 200
+    documents = _documents(-(-calls // PER_CHUNK // CHUNKS))
     async with dataset_service(folder, None, documents) as (stub, _):
         made = endpoint(_Url(url), max_concurrency=AT_ONCE, timeout_seconds=60)  # type: ignore[arg-type]  # its URL is all that is asked
         await stub.CreateLlmEndpoint(made)
@@ -154,6 +154,22 @@ async def service(url: str, calls: int, folder: Path) -> tuple[dataset_pb2.Datas
         async for update in stub.WatchDataset(pb.WatchDatasetRequest(name=dataset.name)):
             dataset, most = update.dataset, max(most, process.memory_info().rss / 1e6)
         return dataset, sum(process.cpu_times()[:2]) - cpu, before, most
+
+
+def _documents(files: int) -> Ingest:
+    """Return documents about things whose names have nothing in common: their texts are no near duplicates."""
+    found = library(files, CHUNKS)
+    for place, (name, chunks) in enumerate(found.files.items()):
+        numbers = range(place * CHUNKS, (place + 1) * CHUNKS)
+        found.files[name] = [_named(text, number) for text, number in zip(chunks, numbers, strict=True)]
+    found.page = 200
+    return found
+
+
+def _named(text: str, number: int) -> str:
+    chance = random.Random(number)
+    words = ("".join(chance.choice("bdfgklmnprstvz") + chance.choice("aeiou") for _ in range(5)) for _ in range(2))
+    return re.sub(rf"{SUBJECTS[number % len(SUBJECTS)]}(?: mark \d+)?", " ".join(words).title(), text)
 
 
 class _Url:
