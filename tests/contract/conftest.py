@@ -14,7 +14,7 @@ import pytest
 from pymongo import MongoClient
 
 from services.common.documents.mongo import MongoDocuments
-from services.common.documents.port import Documents
+from services.common.documents.port import Collection, Documents
 from services.common.documents.sqlite import SqliteDocuments
 from services.common.jobs.port import JobRunner
 from services.common.jobs.process import ProcessJobs
@@ -124,3 +124,9 @@ async def nats_server(tmp_path: Path) -> AsyncIterator[NatsServer]:
     await server.start()
     yield server
     await server.stop()
+
+
+@pytest.fixture
+def things(documents: Documents) -> Collection:
+    """An empty collection with simple, nested and joined indexes."""
+    return documents.collection("things", ["state", "work.state", "parent,order"])

@@ -8,16 +8,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from services.common.errors import InvalidArgument, Unavailable
 from services.common.jobs.port import JobSpec, Resources
 from services.common.jobs.process import ProcessJobs
 
-PYTHON = (sys.executable, "-I", "-S", "-u", "-c")
 SLEEP = "import os, time; print(f'{os.getpid()} {os.getpgrp()}'); time.sleep(300)"
 
 RUNNER = """
@@ -34,23 +32,6 @@ async def main():
 
 asyncio.run(main())
 """
-
-
-@pytest.fixture
-async def open_jobs(tmp_path: Path) -> AsyncIterator[Callable[..., ProcessJobs]]:
-    """Opens runners over the same folder; what still runs at the end is killed."""
-    opened: list[ProcessJobs] = []
-
-    def open_runner(parallel: int = 1, **environ: str) -> ProcessJobs:
-        environ = {"PATH": os.environ["PATH"], **environ}
-        opened.append(ProcessJobs(tmp_path, {"OWN": "1"}, parallel, command=PYTHON, environ=environ))
-        return opened[-1]
-
-    yield open_runner
-    for jobs in opened:
-        await jobs.close()
-    if opened:
-        await opened[-1].stop_all(0)
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -177,17 +158,6 @@ async def test_what_a_program_left_running_ends_with_it(open_jobs: Callable[...,
     assert code == 0
 
 
-async def test_secrets_go_when_the_job_has_ended(tmp_path: Path, open_jobs: Callable[..., ProcessJobs]) -> None:
-    """They were never in the spec that is kept."""
-    jobs = open_jobs()
-    await jobs.ensure(JobSpec("run-1", ("print(1)",), secrets={"launch_token": "s3cret"}))
-    await ended(jobs, "run-1")
-
-    kept = "".join(p.read_text() for p in (tmp_path / "jobs").rglob("*") if p.is_file())
-    assert "s3cret" not in kept
-    assert not (tmp_path / "jobs/run-1/secrets").exists()
-
-
 async def test_only_the_harmless_part_of_the_environment_is_passed_on(open_jobs: Callable[..., ProcessJobs]) -> None:
     """No token but a tracker's, no cloud credentials; threads that wait do not spin unless the user says so."""
     jobs = open_jobs(
@@ -214,15 +184,6 @@ async def test_only_the_harmless_part_of_the_environment_is_passed_on(open_jobs:
     assert await first_line(jobs, "run-2") == "PASSIVE 7"
 
 
-async def test_several_run_at_once_where_asked_for(open_jobs: Callable[..., ProcessJobs]) -> None:
-    """No more than `parallel`."""
-    jobs = open_jobs(parallel=2)
-    for n in range(3):
-        await jobs.ensure(JobSpec(f"run-{n}", (SLEEP,)))
-
-    assert [status.state for status in await jobs.list()] == ["RUNNING", "RUNNING", "PENDING"]
-
-
 async def test_a_shutdown_stops_what_runs_and_starts_nothing(open_jobs: Callable[..., ProcessJobs]) -> None:
     """What waits does so until the next runner."""
     jobs = open_jobs()
@@ -238,47 +199,6 @@ async def test_a_shutdown_stops_what_runs_and_starts_nothing(open_jobs: Callable
     assert await ended(open_jobs(), "run-2") == 0
 
 
-async def test_the_scratch_folder_is_kept_for_the_next_launch_of_the_same_work(
-    open_jobs: Callable[..., ProcessJobs],
-) -> None:
-    """Jobs of one uid share it, even if the first is deleted before the second is asked for."""
-    jobs = open_jobs()
-    where = "import os, pathlib; p = pathlib.Path(os.environ['FTF_WORK_DIR'], 'spool')"
-    await jobs.ensure(JobSpec("run-a-1", (f"{where}; p.write_text('kept')",), labels={"uid": "a"}))
-    await ended(jobs, "run-a-1")
-    await jobs.delete("run-a-1")
-    await jobs.ensure(JobSpec("run-a-2", (f"{where}; print(p.read_text())",), labels={"uid": "a"}))
-    await jobs.ensure(JobSpec("run-b-1", (f"{where}; print(p.exists())",), labels={"uid": "b"}))
-    await ended(jobs, "run-b-1")
-
-    assert await first_line(jobs, "run-a-2") == "kept"
-    assert await first_line(jobs, "run-b-1") == "False"
-
-
-async def test_jobs_wait_for_room_in_the_order_they_were_asked_for(open_jobs: Callable[..., ProcessJobs]) -> None:
-    """And start by themselves when there is room, though nobody asks."""
-    jobs = open_jobs()
-    await jobs.ensure(JobSpec("z-1", (SLEEP,)))
-    for name in ("y-1", "x-1", "w-1"):
-        await jobs.ensure(JobSpec(name, ("import time; print(time.time_ns())",)))
-    await first_line(jobs, "z-1")
-    waiting = [(s.name, s.state) for s in await jobs.list()]
-    await jobs.stop("z-1", 10)
-    times = [int(await first_line(jobs, name)) for name in ("y-1", "x-1", "w-1")]
-
-    assert waiting == [("z-1", "RUNNING"), ("y-1", "PENDING"), ("x-1", "PENDING"), ("w-1", "PENDING")]
-    assert times == sorted(times)
-
-
-async def test_a_jobs_secrets_are_its_users_alone(open_jobs: Callable[..., ProcessJobs]) -> None:
-    """Not its group's either."""
-    jobs = open_jobs()
-    program = "import os, pathlib; p = pathlib.Path(os.environ['FTF_SECRETS_DIR'], 't'); print(oct(p.stat().st_mode))"
-    await jobs.ensure(JobSpec("run-1", (program,), secrets={"t": "s3cret"}))
-
-    assert await first_line(jobs, "run-1") == "0o100600"
-
-
 async def test_a_line_shows_before_it_is_finished(open_jobs: Callable[..., ProcessJobs]) -> None:
     """As a progress bar is until its end."""
     jobs = open_jobs()
@@ -286,117 +206,6 @@ async def test_a_line_shows_before_it_is_finished(open_jobs: Callable[..., Proce
     await first_line(jobs, "run-1")
 
     assert await first_line(jobs, "run-1") == "50%"
-
-
-async def test_old_scratch_folders_go(tmp_path: Path, open_jobs: Callable[..., ProcessJobs]) -> None:
-    """Some time after the last Job of the work; those of Jobs that are known stay."""
-    jobs = open_jobs()
-    for name in ("a", "b"):
-        await jobs.ensure(JobSpec(f"run-{name}", ("print(1)",), labels={"uid": name}))
-        await ended(jobs, f"run-{name}")
-    await jobs.delete("run-a")
-    soon = (tmp_path / "scratch/a").exists()
-    for name in ("a", "b"):
-        os.utime(tmp_path / "scratch" / name, (0, 0))
-    await jobs.list()
-
-    assert soon
-    assert not (tmp_path / "scratch/a").exists()
-    assert (tmp_path / "scratch/b").exists()
-
-
-async def test_half_made_and_half_removed_jobs_are_cleared_away(
-    tmp_path: Path, open_jobs: Callable[..., ProcessJobs]
-) -> None:
-    """What a kill left of them is neither a Job nor rubbish for ever."""
-    (tmp_path / "jobs/~run-1-ab12/secrets").mkdir(parents=True)
-    jobs = open_jobs()
-
-    assert await jobs.list() == []
-    assert list((tmp_path / "jobs").iterdir()) == []
-
-
-def test_a_folder_that_cannot_be_made_is_unavailable(tmp_path: Path) -> None:
-    """The message names it."""
-    (tmp_path / "file").write_text("")
-
-    with pytest.raises(Unavailable, match="file"):
-        ProcessJobs(tmp_path / "file")
-
-
-async def test_a_waiting_job_says_how_many_come_before_it(open_jobs: Callable[..., ProcessJobs]) -> None:
-    """And listeners hear when one starts and when it ends, without asking."""
-    jobs = open_jobs()
-    changes: list[float] = []
-    jobs.listen(lambda: changes.append(time.monotonic()))
-    for name in ("a-1", "b-1", "c-1"):
-        await jobs.ensure(JobSpec(name, (SLEEP,)))
-    waiting = [status.waiting for status in await jobs.list()]
-    told = len(changes)
-    os.kill(int((await first_line(jobs, "a-1")).split()[0]), signal.SIGKILL)
-    await until(lambda: len(changes) > told)
-
-    assert [w and (w.reason, w.message[:21]) for w in waiting] == [
-        None,
-        ("ROOM", "1 Job comes before it"),
-        ("ROOM", "2 Jobs come before it"),
-    ]
-    assert told
-
-
-SAVING = """
-import signal, sys, time
-def save(*_):
-    time.sleep(0.3)
-    print("saved"); sys.exit(143)
-signal.signal(signal.SIGTERM, save)
-print("up"); time.sleep(300)
-"""
-
-
-async def test_a_job_that_runs_too_long_is_asked_to_save(open_jobs: Callable[..., ProcessJobs]) -> None:
-    """It ends with the reason, and not before its time."""
-    jobs = open_jobs()
-    began = time.monotonic()
-    await jobs.ensure(JobSpec("a-1", (SAVING,), resources=Resources(active_deadline_seconds=1)))
-    code = await ended(jobs, "a-1")
-    status = await jobs.get("a-1")
-
-    assert time.monotonic() - began >= 1
-    assert (code, status and status.reason) == (143, "DEADLINE_EXCEEDED")
-    assert [line async for line in jobs.logs("a-1")] == ["up", "saved"]
-
-
-async def test_the_deadline_is_kept_over_a_restart_of_the_runner(open_jobs: Callable[..., ProcessJobs]) -> None:
-    """It counts from the start of the Job, whoever looks; a Job that was asked to save is not asked twice."""
-    first = open_jobs()
-    await first.ensure(JobSpec("a-1", (SAVING,), resources=Resources(active_deadline_seconds=1)))
-    await first_line(first, "a-1")
-    await first.close()
-    await asyncio.sleep(1)
-    second = open_jobs()
-    await second.list()
-    await second.close()
-    third = open_jobs()
-    code = await ended(third, "a-1")
-    status = await third.get("a-1")
-
-    assert (code, status and status.reason) == (143, "DEADLINE_EXCEEDED")
-    assert [line async for line in third.logs("a-1")] == ["up", "saved"]
-
-
-@pytest.mark.parametrize(
-    "bad", [Resources(nodes=2), Resources(cpu="much"), Resources(memory="0"), Resources(shm_size="-1Gi")], ids=str
-)
-async def test_what_no_machine_can_give_is_refused(bad: Resources, open_jobs: Callable[..., ProcessJobs]) -> None:
-    """Two nodes, and quantities that are none."""
-    with pytest.raises(InvalidArgument):
-        open_jobs().check(bad)
-
-
-async def test_what_means_nothing_on_one_machine_is_taken(open_jobs: Callable[..., ProcessJobs]) -> None:
-    """Queues and priorities belong to a cluster."""
-    open_jobs().check(Resources(gpus=0, cpu="500m", memory="1.5Gi", shm_size="1e9", queue="team", priority_class="low"))
 
 
 @pytest.mark.parametrize(("gpus", "seen"), [(None, "None None"), (0, " None"), (1, "0 None"), (2, "0,1 2")])

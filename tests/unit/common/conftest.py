@@ -1,0 +1,31 @@
+"""What tests of Jobs as processes share."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from services.common.jobs.process import ProcessJobs
+
+PYTHON = (sys.executable, "-I", "-S", "-u", "-c")
+
+
+@pytest.fixture
+async def open_jobs(tmp_path: Path) -> AsyncIterator[Callable[..., ProcessJobs]]:
+    """Opens runners over the same folder; what still runs at the end is killed."""
+    opened: list[ProcessJobs] = []
+
+    def open_runner(parallel: int = 1, **environ: str) -> ProcessJobs:
+        environ = {"PATH": os.environ["PATH"], **environ}
+        opened.append(ProcessJobs(tmp_path, {"OWN": "1"}, parallel, command=PYTHON, environ=environ))
+        return opened[-1]
+
+    yield open_runner
+    for jobs in opened:
+        await jobs.close()
+    if opened:
+        await opened[-1].stop_all(0)
