@@ -233,6 +233,8 @@ class Training(training_service_pb2_grpc.TrainingServiceServicer):
         run = await found(context, self.world.runs, request.name)
         self.world.calls.append(f"JudgeRun by {request.llm_endpoint}, {request.max_pairs} pairs")
         yield training_service_pb2.JudgeRunResponse(total=4)
+        if request.llm_endpoint.endswith("/away"):
+            await abort(context, "UNAVAILABLE", "The LLM is away. Check its URL.", "LLM_UNAVAILABLE")
         rate = judgement_pb2.WinRate(wins=2, losses=1, ties=1, unjudged=1, rate=0.625, low=0.23, high=0.9)
         run.judgement.CopyFrom(judgement_pb2.Judgement(llm_endpoint="llmEndpoints/j", model="qwen", all=rate))
         yield training_service_pb2.JudgeRunResponse(done=4, total=4, judgement=run.judgement)

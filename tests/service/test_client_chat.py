@@ -66,3 +66,16 @@ async def test_a_judgement_stands_with_its_run(ftf: Ftf, tmp_path: Path) -> None
     assert "generalise" not in judged.out
     assert "judged" in shown.out
     assert "tuned better in 62% of 4" in shown.out
+
+
+async def test_a_run_that_is_watched_may_be_judged_at_its_end(ftf: Ftf, tmp_path: Path) -> None:
+    """A judge that is away costs it nothing but a warning."""
+    async with served(world()) as server:
+        await filled(server, ftf, tmp_path)
+        judged = await ftf(server, "train", "--id", "r2", "--watch", "--judge-llm", "j")
+        away = await ftf(server, "train", "--id", "r3", "--watch", "--judge-llm", "away")
+
+    assert (judged.code, away.code) == (exits.OK, exits.OK)
+    assert "tuned better in 62% of 4" in judged.out
+    assert "not judged: The LLM is away" in away.err
+    assert "succeeded" in away.out

@@ -11,6 +11,7 @@ from finetuneflow.ingest.v1 import ingest_service_pb2
 from finetuneflow.training.v1 import config_pb2, run_pb2, training_service_pb2
 from finetuneflow_client import names
 from finetuneflow_client.cli import during, exits, flow, targets, wording
+from finetuneflow_client.cli.judge import judged_after
 from finetuneflow_client.cli.resumable import PAUSED
 from finetuneflow_client.cli.session import Session
 from finetuneflow_client.cli.settings import asked, described, run_resources, training_config
@@ -65,6 +66,8 @@ async def start(session: Session, request: training_service_pb2.CreateRunRequest
     elif args.watch:
         session.screen.say(f"started {made.name}")
         made = await flow.follow_run(session, made.name)
+        if args.judge_llm:
+            await judged_after(session, made, args.judge_llm)
     if args.dry_run or args.watch or session.output.as_json:
         show_run(session, made)
     else:

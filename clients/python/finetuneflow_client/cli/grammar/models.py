@@ -57,6 +57,9 @@ def _train(parser: ArgumentParser) -> None:
         "--price-per-hour", type=float, default=0.0, metavar="N", help="of the machine, for the estimate of the cost"
     )
     parser.add_argument("-w", "--watch", action="store_true", help="follow it to its end")
+    parser.add_argument(
+        "--judge-llm", default="", metavar="NAME", help="with --watch: let this LLM endpoint judge its answers then"
+    )
     parser.add_argument("--no-recommended", action="store_true", help="use plain defaults for what is not set below")
     begin_flags(parser, "--resume-from-checkpoint")
     add_priority(parser)
