@@ -49,7 +49,10 @@ def decided(config: config_pb2.TrainingConfig, context: int) -> Decided:
         method=_method(config.method),
         target_modules=tuple(config.lora.target_modules),
         use_dora=config.lora.use_dora,
-        packing=config.packing,
+        # Raw text is packed before it is trained on, without a mask.
+        packing=config.packing and config.objective != config_pb2.OBJECTIVE_PRETRAIN,
+        modules_to_save=tuple(config.lora.modules_to_save),
+        reference=_has_reference(config),
         sequences=2 if config.objective in _COMPARING else 1,
     )
 
@@ -67,6 +70,7 @@ def plan(chosen: Decided, context: int, bf16: bool) -> Plan:
             r=chosen.r or default.target.r,
             target_modules=chosen.target_modules,
             use_dora=chosen.use_dora,
+            modules_to_save=chosen.modules_to_save,
         ),
         per_device_train_batch_size=chosen.per_device_train_batch_size or default.per_device_train_batch_size,
         gradient_accumulation_steps=chosen.gradient_accumulation_steps or default.gradient_accumulation_steps,
@@ -75,6 +79,7 @@ def plan(chosen: Decided, context: int, bf16: bool) -> Plan:
         bf16=bf16 if chosen.bf16 is None else chosen.bf16,
         packing=chosen.packing,
         sequences=chosen.sequences,
+        reference=chosen.reference,
     )
 
 
@@ -98,6 +103,12 @@ def recommended(given: config_pb2.TrainingConfig, choice: Choice) -> config_pb2.
     config.gradient_checkpointing = choice.plan.gradient_checkpointing
     config.bf16 = choice.plan.bf16
     return config
+
+
+def _has_reference(config: config_pb2.TrainingConfig) -> bool:
+    """Whether a second copy of the model is kept, to measure against."""
+    whole = config.method == config_pb2.METHOD_FULL and not config.precompute_ref_log_probs
+    return whole and config.objective in _COMPARING
 
 
 def _method(number: int) -> str:

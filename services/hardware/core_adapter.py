@@ -28,11 +28,7 @@ def targets(shape: Shape, target_modules: Sequence[str]) -> tuple[tuple[Linear, 
     """
     if not target_modules or ALL_LINEAR in target_modules:
         return tuple((linear, shape.layers) for linear in shape.linears)
-    outside = (
-        Linear(_OUTPUT, shape.hidden, shape.vocab),
-        Linear(_EMBEDDINGS.get(shape.family, "embed_tokens"), shape.vocab, shape.hidden),
-    )
-    modules = [*((linear, shape.layers) for linear in shape.linears), *((linear, 1) for linear in outside)]
+    modules = _matrices(shape)
     for name in target_modules:
         if not any(_named(linear, name) for linear, _ in modules):
             known = ", ".join(sorted({linear.path.rsplit(".", 1)[-1] for linear, _ in modules}))
@@ -41,6 +37,21 @@ def targets(shape: Shape, target_modules: Sequence[str]) -> tuple[tuple[Linear, 
                 field="config.lora.target_modules",
             )
     return tuple((m, count) for m, count in modules if any(_named(m, name) for name in target_modules))
+
+
+def saved_parameters(shape: Shape, names: Sequence[str]) -> int:
+    """Return the parameters of the matrices that are trained whole beside an adapter; norms are too few to count."""
+    named = [(m, count) for m, count in _matrices(shape) if any(_named(m, name) for name in names)]
+    return sum(count * linear.inputs * linear.outputs for linear, count in named)
+
+
+def _matrices(shape: Shape) -> list[tuple[Linear, int]]:
+    """Return every matrix of a model, each with how many of it there are."""
+    outside = (
+        Linear(_OUTPUT, shape.hidden, shape.vocab),
+        Linear(_EMBEDDINGS.get(shape.family, "embed_tokens"), shape.vocab, shape.hidden),
+    )
+    return [*((linear, shape.layers) for linear in shape.linears), *((linear, 1) for linear in outside)]
 
 
 def adapter_parameters(shape: Shape, r: int, target_modules: Sequence[str] = (), use_dora: bool = False) -> int:

@@ -33,7 +33,10 @@ _MASKS = 1.3
 
 @dataclass(frozen=True)
 class Plan:
-    """The settings of a training that decide its memory, by the names of the contract. Defaults are the contract's."""
+    """The settings of a training that decide its memory, by the names of the contract. Defaults are the contract's.
+
+    `reference`: whether answers are measured against a copy of the model.
+    """
 
     target: Target = field(default_factory=Target)
     per_device_train_batch_size: int = 2
@@ -43,6 +46,7 @@ class Plan:
     bf16: bool = False
     packing: bool = False
     sequences: int = 1
+    reference: bool = False
 
     @property
     def tokens(self) -> int:
@@ -139,9 +143,10 @@ def estimate(shape: Shape, parameters: int, plan: Plan, device: Device) -> Estim
     # Gradients are freed before the next forward pass, unless steps accumulate: then they wait through it.
     passing = activations + logits + held.gradients if plan.gradient_accumulation_steps > 1 else activations + logits
     overhead = factors.overhead + (held.passing if device.kind == "cpu" else 0)
-    peak = overhead + held.weights + held.adapter + held.optimizer + max(passing, held.gradients)
+    weights = held.weights + (parameters * FLOAT32 if plan.reference else 0)
+    peak = overhead + weights + held.adapter + held.optimizer + max(passing, held.gradients)
     return Estimate(
-        weights=held.weights,
+        weights=weights,
         adapter=held.adapter,
         gradients=held.gradients,
         optimizer=held.optimizer,

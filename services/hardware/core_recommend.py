@@ -46,6 +46,8 @@ class Decided:
     lora_alpha: float | None = None
     target_modules: tuple[str, ...] = ()
     use_dora: bool = False
+    modules_to_save: tuple[str, ...] = ()
+    reference: bool = False
     learning_rate: float | None = None
     num_train_epochs: float | None = None
     max_steps: int | None = None
@@ -109,7 +111,9 @@ def _wish(shape: Shape, dataset: Dataset, device: Device, decided: Decided) -> P
             r=decided.r or _rank(dataset),
             target_modules=decided.target_modules or (ALL_LINEAR,),
             use_dora=decided.use_dora,
+            modules_to_save=decided.modules_to_save,
         ),
+        reference=decided.reference,
         per_device_train_batch_size=batch,
         gradient_accumulation_steps=steps,
         max_length=decided.max_length or _length(shape, dataset),

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from services.hardware.core_adapter import adapter_parameters
+from services.hardware.core_adapter import adapter_parameters, saved_parameters
 from services.hardware.core_parameters import Shape
 
 FLOAT32 = 4
@@ -29,6 +29,7 @@ class Target:
     r: int = 8
     target_modules: tuple[str, ...] = ()
     use_dora: bool = False
+    modules_to_save: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,8 @@ def trained_parameters(shape: Shape, parameters: int, target: Target) -> int:
     """
     if target.method == FULL:
         return parameters
-    return adapter_parameters(shape, target.r, target.target_modules, target.use_dora)
+    adapter = adapter_parameters(shape, target.r, target.target_modules, target.use_dora)
+    return adapter + saved_parameters(shape, target.modules_to_save)
 
 
 def kept(shape: Shape, parameters: int, target: Target, width: int) -> Kept:

@@ -35,6 +35,8 @@ DEFAULTS: dict[str, Any] = {
     "num_eval_answers": 24,
     "max_forgetting": 0.5,
     "neftune_noise_alpha": None,
+    "torch_compile": False,
+    "use_liger_kernel": False,
     "eval_steps": None,
     "early_stopping_patience": None,
     "early_stopping_threshold": 0.0,
@@ -120,6 +122,7 @@ def all_settings(config: config_pb2.TrainingConfig) -> dict[str, Any]:
         "method": "QLORA" if is_quantised(config) else "LORA",
         **lora,
         "lora.target_modules": target_modules(config),
+        "lora.modules_to_save": list(config.lora.modules_to_save),
         **settings,
     }
 
@@ -164,7 +167,8 @@ def sft_config(config: config_pb2.TrainingConfig, folder: Path, gpu: bool, bf16:
     """
     same = (
         "learning_rate num_train_epochs max_steps per_device_train_batch_size gradient_accumulation_steps max_length "
-        "lr_scheduler_type weight_decay max_grad_norm optim save_steps neftune_noise_alpha"
+        "lr_scheduler_type weight_decay max_grad_norm optim save_steps neftune_noise_alpha torch_compile "
+        "use_liger_kernel"
     )
     arguments = {name: setting(config, name) for name in same.split()}
     try:
@@ -238,4 +242,5 @@ def lora_config(config: config_pb2.TrainingConfig, blank: bool = False) -> Any:
         use_dora=lora_setting(config, "use_dora"),
         init_lora_weights=True if blank or beginning in ("true", "loftq") else beginning,
         target_modules=target_modules(config),
+        modules_to_save=list(config.lora.modules_to_save) or None,
     )

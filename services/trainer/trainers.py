@@ -19,7 +19,19 @@ from services.trainer.settings import is_full, objective, setting, sft_config
 Columns = dict[str, list[Any]]
 
 
-class _Sft(SFTTrainer):
+class _Scheduled:
+    """Gives schedulers of transformers the settings that they need and have no default for."""
+
+    args: Any
+
+    def create_scheduler(self, num_training_steps: int, *others: Any, **more: Any) -> Any:
+        """See transformers' Trainer."""
+        kind = str(getattr(self.args.lr_scheduler_type, "value", self.args.lr_scheduler_type))
+        self.args.lr_scheduler_kwargs = _scheduler_settings(kind, num_training_steps)
+        return super().create_scheduler(num_training_steps, *others, **more)  # type: ignore[misc]  # Trainer's
+
+
+class _Sft(_Scheduled, SFTTrainer):
     """SFTTrainer that remembers over how many supervised tokens the step's loss is a mean."""
 
     supervised = 1.0
@@ -33,7 +45,7 @@ class _Sft(SFTTrainer):
         return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)  # type: ignore[no-untyped-call]  # untyped in TRL
 
 
-class _Ready:
+class _Ready(_Scheduled):
     """Leaves alone what is tokens already."""
 
     supervised = 1.0
@@ -85,6 +97,17 @@ def arguments(config: config_pb2.TrainingConfig, folder: Any, model: Any, bf16: 
 
 _EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
 """What configurations call the number of experts."""
+
+
+def _scheduler_settings(kind: str, steps: int) -> dict[str, Any]:
+    """Return what a scheduler has no default for.
+
+    The least rate is a tenth of the highest (Hoffmann et al. 2022, arXiv:2203.15556, appendix B); a stable rate decays
+    over the last tenth of the steps (Hu et al. 2024, arXiv:2404.06395, section 4).
+    """
+    if kind in ("cosine_with_min_lr", "cosine_warmup_with_min_lr"):
+        return {"min_lr_rate": 0.1}
+    return {"num_decay_steps": max(1, steps // 10)} if kind == "warmup_stable_decay" else {}
 
 
 def _labelled(examples: Sequence[Encoded]) -> Columns:

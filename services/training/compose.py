@@ -37,6 +37,14 @@ _CAPABILITIES = (
 )
 
 
+def _installed(jobs: str) -> Callable[[str], bool]:
+    """Return what says whether a package is there beside the trainer's own.
+
+    Jobs of this machine run with what this process has; what an image has nobody knows.
+    """
+    return lambda package: jobs == "local" and importlib.util.find_spec(package) is not None
+
+
 def compose(runtime: Runtime) -> Service:
     """Return the training service on what it is given."""
     clock, objects, jobs, bus = runtime.clock, runtime.objects, runtime.jobs, runtime.bus
@@ -44,7 +52,9 @@ def compose(runtime: Runtime) -> Service:
     reports = ReportStore(runtime.documents.collection("reports", report_store.INDEXES), objects)
     datasets, hardware = GrpcDatasets(runtime.peers), GrpcHardware(runtime.peers)
     estimating = Estimating(objects, hardware)
-    training = Training(runs, objects, datasets, hardware, estimating, jobs.check, _trackers(runtime))
+    training = Training(
+        runs, objects, datasets, hardware, estimating, jobs.check, _trackers(runtime), _installed(runtime.config.jobs)
+    )
     kind = _kind(training)
     reconciler = Reconciler(
         kind, runs, reports, objects, jobs, runtime.signer, runtime.address, runtime.config.sweep_seconds

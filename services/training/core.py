@@ -9,6 +9,7 @@ from services.common.errors import InvalidArgument
 from services.common.trackers import check_names
 from services.training import core_during
 from services.training.core_methods import FULL, LEARNING_RATES, adapter, method, require_no_adapter
+from services.training.core_names import Installed, kernels, optimizer, scheduler
 from services.training.core_numbers import Number, number
 from services.training.core_objectives import (
     LEARNING_RATE,
@@ -52,43 +53,24 @@ FLAGS: Mapping[str, bool] = {
     "completion_only_loss": False,
     "gradient_checkpointing": False,
 }
-# Of transformers' schedulers those that need no settings of their own.
-SCHEDULERS = (
-    "linear",
-    "cosine",
-    "cosine_with_restarts",
-    "polynomial",
-    "constant",
-    "constant_with_warmup",
-    "inverse_sqrt",
-    "cosine_with_min_lr",
-)
-# Of transformers' optimizers those whose libraries the trainer has: torch's, its own, and bitsandbytes'.
-OPTIMIZERS = (
-    "adamw_torch",
-    "adamw_torch_fused",
-    "adafactor",
-    "sgd",
-    "adagrad",
-    "rmsprop",
-    "adamw_8bit",
-    "adamw_bnb_8bit",
-    "paged_adamw_8bit",
-    "paged_adamw_32bit",
-    "lion_8bit",
-    "lion_32bit",
-    "paged_lion_8bit",
-    "paged_lion_32bit",
-)
 
 
-def complete(given: Settings, *, context_length: int, bf16_available: bool) -> Settings:
+def complete(
+    given: Settings,
+    *,
+    context_length: int,
+    bf16_available: bool,
+    gpu: bool = False,
+    installed: Installed = lambda package: False,
+) -> Settings:
     """Return settings with every default filled in.
 
     Args:
         given: the settings that were chosen, by the contract's names; lora is a dict of its own.
         context_length: the model's longest context, in tokens; 0 when not known.
         bf16_available: whether the hardware computes in bfloat16.
+        gpu: whether the run has one.
+        installed: whether a package that the trainer does not bring is there all the same.
 
     Raises:
         InvalidArgument: a setting is out of range, or two exclude each other; the message names them.
@@ -106,8 +88,9 @@ def complete(given: Settings, *, context_length: int, bf16_available: bool) -> S
         settings[name] = bool(given.get(name, default))
     settings |= core_during.watched(given, int(settings["save_steps"]))
     settings["bf16"] = bool(given.get("bf16", bf16_available))
-    settings["lr_scheduler_type"] = _choice(given, "lr_scheduler_type", "cosine", SCHEDULERS)
-    settings["optim"] = _choice(given, "optim", "adamw_torch", OPTIMIZERS)
+    settings["lr_scheduler_type"] = scheduler(str(given.get("lr_scheduler_type", "cosine")))
+    settings["optim"] = optimizer(str(given.get("optim", "adamw_torch")), installed)
+    settings |= kernels(given, installed, gpu)
     if trained == FULL:
         require_no_adapter(given.get("lora", {}))
     else:
@@ -125,10 +108,3 @@ def complete(given: Settings, *, context_length: int, bf16_available: bool) -> S
         settings["report_to"] = reported
     check_together(settings)
     return settings
-
-
-def _choice(given: Mapping[str, Any], name: str, default: str, choices: tuple[str, ...]) -> str:
-    value = str(given.get(name, default))
-    if value not in choices:
-        raise InvalidArgument(f'{name} is "{value[:80]}". Use one of {", ".join(choices)}.', field=f"config.{name}")
-    return value

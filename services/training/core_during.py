@@ -7,7 +7,7 @@ from typing import Any
 
 from services.common.errors import InvalidArgument
 from services.training.core_numbers import Number, number
-from services.training.core_objectives import SFT, objective_of
+from services.training.core_objectives import PRETRAIN, SFT, objective_of
 
 METRICS: Mapping[str, bool] = {"eval_loss": False, "eval_mean_token_accuracy": True}
 """What an evaluation while training tells, and whether more of it is better."""
@@ -52,7 +52,7 @@ def watched(given: Mapping[str, Any], save_steps: int) -> dict[str, Any]:
     settings["greater_is_better"] = bool(given.get("greater_is_better", METRICS[metric]))
     if "early_stopping_patience" in settings or settings["load_best_model_at_end"]:
         settings.setdefault("eval_steps", save_steps)
-    if evaluates(settings) and objective_of(given) != SFT:
+    if evaluates(settings) and objective_of(given) not in (SFT, PRETRAIN):
         raise InvalidArgument(
             "Evaluations while training score answers, and this objective learns from preferences or verdicts. Leave "
             "eval_steps, early_stopping_patience and load_best_model_at_end out.",

@@ -57,6 +57,7 @@ def adapter(lora: Mapping[str, Any], method: str) -> dict[str, Any]:
         "target_modules": list(lora.get("target_modules", [])) or ["all-linear"],
         "use_dora": bool(lora.get("use_dora", False)),
         "init_lora_weights": str(lora.get("init_lora_weights", "true")),
+        "modules_to_save": list(lora.get("modules_to_save", [])),
     }
     _check_beginning(settings, method)
     return settings
@@ -85,6 +86,12 @@ def _check_beginning(settings: Mapping[str, Any], method: str) -> None:
         )
     if beginning == "orthogonal" and settings["r"] % 2:
         raise InvalidArgument(f'"orthogonal" needs an even r; r is {settings["r"]}. Change one of them.', field=_FIELD)
+    if settings["modules_to_save"] and beginning.startswith(("pissa", "olora", "loftq")):
+        raise InvalidArgument(
+            f'modules_to_save and init_lora_weights "{beginning}" exclude each other: what the adapter began with is '
+            "subtracted at the end, and a whole module has nothing like it. Leave one of them out.",
+            field="config.lora.modules_to_save",
+        )
     if settings["use_dora"] and beginning.startswith(("pissa", "olora", "loftq")):
         raise InvalidArgument(
             f'use_dora and init_lora_weights "{beginning}" exclude each other: what comes out of both is no ordinary '

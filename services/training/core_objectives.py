@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from services.common.errors import InvalidArgument, NotReady
@@ -127,38 +127,30 @@ def check_together(settings: Mapping[str, Any]) -> None:
     objective = objective_of(settings)
     if objective not in _LOSSES:
         return
-    word = _word(objective)
+    for field, why in _objections(settings):
+        raise InvalidArgument(f"{_word(objective)} {why}", field=f"config.{field}")
+
+
+def _objections(settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield settings that DPO or KTO cannot be done with, each with the reason and the remedy."""
     lora = settings.get("lora", {})
     beginning = str(lora.get("init_lora_weights", "true"))
+    measures = "measures against the model as it was, which is the one without its adapter"
     if beginning.startswith(("pissa", "olora", "loftq")):
-        raise InvalidArgument(
-            f'{word} measures against the model without its adapter, and with init_lora_weights "{beginning}" that '
-            "is not the model as it was. Set init_lora_weights to true.",
-            field="config.lora.init_lora_weights",
+        yield (
+            "lora.init_lora_weights",
+            f'{measures}; with init_lora_weights "{beginning}" it is not. Set init_lora_weights to true.',
         )
+    if lora.get("modules_to_save"):
+        yield "lora.modules_to_save", f"{measures}; TRL would see trained modules there. Leave modules_to_save out."
     if "lm_head" in lora.get("target_modules", ()):
-        raise InvalidArgument(
-            f"{word} in TRL cannot train an adapter on lm_head. Leave it out of target_modules.",
-            field="config.lora.target_modules",
-        )
+        yield "lora.target_modules", "in TRL cannot train an adapter on lm_head. Leave it out of target_modules."
     if "neftune_noise_alpha" in settings:
-        raise InvalidArgument(
-            f"{word} measures against the model as it was, and noise on the embeddings would blur that. Leave "
-            "neftune_noise_alpha out.",
-            field="config.neftune_noise_alpha",
-        )
-    if "eval_steps" in settings:
-        raise InvalidArgument(
-            f"Evaluations while {word} goes on are not there: the likelihood that they tell is not what it learns. "
-            "Leave eval_steps, early_stopping_patience and load_best_model_at_end out.",
-            field="config.eval_steps",
-        )
-    if objective == KTO and settings["loss_type"] == ["kto"] and settings["per_device_train_batch_size"] < 2:
-        raise InvalidArgument(
-            "KTO compares the examples of a batch: per_device_train_batch_size is 1. Use 2 or more, or the loss_type "
-            "apo_zero_unpaired.",
-            field="config.per_device_train_batch_size",
-        )
+        why = "measures against the model as it was, and noise on the embeddings would blur that"
+        yield "neftune_noise_alpha", f"{why}. Leave neftune_noise_alpha out."
+    if settings["loss_type"] == ["kto"] and settings["per_device_train_batch_size"] < 2:
+        why = "compares the examples of a batch, and per_device_train_batch_size is 1"
+        yield "per_device_train_batch_size", f"{why}. Use 2 or more, or the loss_type apo_zero_unpaired."
 
 
 def _refuse_others(given: Mapping[str, Any], objective: str) -> None:

@@ -41,6 +41,7 @@ class Training:
     Args:
         check: refuses resources that no Job here can have; see JobRunner.check.
         check_trackers: refuses trackers that no trainer here can report to; see trackers.require.
+        installed: whether a package that the trainer does not bring is there all the same.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Training:
         estimating: Estimating,
         check: Callable[[Wanted], None],
         check_trackers: Callable[[Sequence[str]], None],
+        installed: Callable[[str], bool],
     ) -> None:
         self.runs = runs
         self._objects = objects
@@ -60,6 +62,7 @@ class Training:
         self._estimating = estimating
         self._check = check
         self._check_trackers = check_trackers
+        self._installed = installed
 
     async def create(
         self, parent: str, wanted: run_pb2.Run, run_id: str, request_id: str, validate_only: bool, creator: str
@@ -102,11 +105,7 @@ class Training:
         version = _version(dataset, wanted.dataset_version, wanted.only_approved)
         model = await self._hardware.model(wanted.model)
         _require_template(model)
-        gpus = await self._hardware.gpus(asked.gpu_product)
-        check_gpus(asked.gpus, gpus.most)
-        bf16 = asked.gpus != 0 and gpus.bf16
-        settings = complete(given, context_length=model.context_length, bf16_available=bf16)
-        self._check_trackers(settings.get("report_to", []))
+        settings = await self._settings(given, model, asked)
         _require_held_out(dataset.name, version, settings)
         estimate = await self._expect(wanted, settings, asked, version)
         fields = {
@@ -128,6 +127,19 @@ class Training:
         }
         start = await find_start(self.runs, parent, wanted, fields)
         return {**fields, "start": start, "priority": check_priority(wanted.priority)}
+
+    async def _settings(self, given: dict[str, Any], model: model_pb2.Model, asked: Wanted) -> dict[str, Any]:
+        gpus = await self._hardware.gpus(asked.gpu_product)
+        check_gpus(asked.gpus, gpus.most)
+        settings = complete(
+            given,
+            context_length=model.context_length,
+            bf16_available=asked.gpus != 0 and gpus.bf16,
+            gpu=asked.gpus != 0 and gpus.most != 0,
+            installed=self._installed,
+        )
+        self._check_trackers(settings.get("report_to", []))
+        return settings
 
     async def _expect(
         self, wanted: run_pb2.Run, settings: dict[str, Any], asked: Wanted, version: dataset_pb2.DatasetVersion
@@ -238,6 +250,13 @@ def _of_model(model: model_pb2.Model) -> dict[str, Any]:
     }
 
 
+def _require_template(model: model_pb2.Model) -> None:
+    if not model.has_chat_template:
+        raise NotReady(
+            f"{model.name} has no chat template. Use an instruct model.", reason="NO_CHAT_TEMPLATE", field="run.model"
+        )
+
+
 def _require_held_out(dataset: str, version: dataset_pb2.DatasetVersion, settings: dict[str, Any]) -> None:
     if evaluates(settings) and not version.eval_examples + version.recall_examples:
         raise NotReady(
@@ -245,13 +264,6 @@ def _require_held_out(dataset: str, version: dataset_pb2.DatasetVersion, setting
             "with an eval_fraction, or leave eval_steps, early_stopping_patience and load_best_model_at_end out.",
             reason="NO_EVAL_EXAMPLES",
             field="run.dataset",
-        )
-
-
-def _require_template(model: model_pb2.Model) -> None:
-    if not model.has_chat_template:
-        raise NotReady(
-            f"{model.name} has no chat template. Use an instruct model.", reason="NO_CHAT_TEMPLATE", field="run.model"
         )
 
 

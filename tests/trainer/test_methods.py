@@ -41,6 +41,9 @@ MORE: dict[str, dict[str, Any]] = {
     "qlora-dora": {"method": config_pb2.METHOD_QLORA, **lora(use_dora=True)},
     "attention-only": lora(target_modules=["q_proj", "v_proj"]),
     "neftune": {"neftune_noise_alpha": 5.0},
+    "modules-to-save": lora(modules_to_save=["lm_head", "embed_tokens"]),
+    "qlora-modules-to-save": {"method": config_pb2.METHOD_QLORA, **lora(modules_to_save=["lm_head"])},
+    "gradient-checkpointing": {"gradient_checkpointing": True},
 }
 
 
@@ -174,6 +177,7 @@ def test_the_trained_parameters_are_what_the_hardware_service_says(done: Done, m
         r=4,
         target_modules=tuple(settings.lora.target_modules),
         use_dora=settings.lora.use_dora,
+        modules_to_save=tuple(settings.lora.modules_to_save),
     )
 
     assert done.result.trainable_parameters == trained_parameters(form, form.parameters, target)

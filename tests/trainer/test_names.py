@@ -6,7 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from services.training.core import OPTIMIZERS, SCHEDULERS
+from services.training.core_names import (
+    NOT_HERE,
+    OF_PACKAGES,
+    OPTIMIZERS,
+    SCHEDULERS,
+    SCHEDULERS_NOT_HERE,
+)
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -28,8 +34,34 @@ def test_every_optimizer_that_is_taken_makes_a_step(name: str, tmp_path: Path) -
     assert bool((layer.weight != before).any())
 
 
-def test_every_scheduler_that_is_taken_is_one_of_transformers() -> None:
-    """By its name there."""
-    from transformers.trainer_utils import SchedulerType
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_every_scheduler_that_is_taken_makes_rates(name: str, tmp_path: Path) -> None:
+    """By transformers' defaults, or by ours where there are none: never above the peak, and not all nothing."""
+    import torch
 
-    assert set(SCHEDULERS) <= {kind.value for kind in SchedulerType}
+    from services.trainer.settings import sft_config
+    from services.trainer.trainers import _Sft
+    from tests.trainer.runs import config
+
+    trainer = object.__new__(_Sft)
+    trainer.args = sft_config(config(lr_scheduler_type=name, warmup_ratio=0.25), tmp_path, gpu=False, bf16=False)
+    trainer.lr_scheduler = None
+    optimizer = torch.optim.SGD(torch.nn.Linear(2, 2).parameters(), lr=0.02)
+    scheduler = trainer.create_scheduler(20, optimizer)
+    rates = []
+    for _ in range(20):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+
+    assert max(rates) == pytest.approx(0.02)
+    assert rates[-1] <= 0.02
+
+
+def test_every_name_of_transformers_is_known() -> None:
+    """Taken, or refused with the reason why."""
+    from transformers.trainer_utils import SchedulerType
+    from transformers.training_args import OptimizerNames
+
+    assert {*OPTIMIZERS, *OF_PACKAGES, *NOT_HERE} == {name.value for name in OptimizerNames}
+    assert {*SCHEDULERS, *SCHEDULERS_NOT_HERE} == {kind.value for kind in SchedulerType}

@@ -14,6 +14,7 @@ from services.training.core_objectives import objective_for
 
 DPO: dict[str, Any] = {"objective": "OBJECTIVE_DPO", "loss_type": ["sigmoid", "sft"], "loss_weights": [1, 0.5]}
 KTO: dict[str, Any] = {"objective": "OBJECTIVE_KTO"}
+SAVED: dict[str, Any] = {"lora": {"modules_to_save": ["lm_head"]}}
 
 
 def settings(**given: Any) -> dict[str, Any]:
@@ -22,7 +23,7 @@ def settings(**given: Any) -> dict[str, Any]:
 
 def test_every_field_of_the_contract_has_a_default_or_stays_open() -> None:
     """A run's settings are complete: a field added to the contract must be added here."""
-    messages = [ParseDict(settings(**given), config_pb2.TrainingConfig()) for given in ({}, DPO, KTO)]
+    messages = [ParseDict(settings(**given), config_pb2.TrainingConfig()) for given in (SAVED, DPO, KTO)]
     message = messages[0]
     present = {field.name for each in messages for field, _ in each.ListFields()}
     lora = {field.name for field, _ in message.lora.ListFields()}
@@ -59,6 +60,7 @@ def test_every_field_of_the_contract_has_a_default_or_stays_open() -> None:
         ("lora", {"init_lora_weights": "pissa_niter_0"}),
         ("lora", {"init_lora_weights": "orthogonal", "r": 7}),
         ("lora", {"init_lora_weights": "pissa", "use_dora": True}),
+        ("lora", {"init_lora_weights": "olora", "modules_to_save": ["lm_head"]}),
         ("lora", {"lora_dropout": 0.95}),
         ("beta", 0.1),
         ("loss_type", ["sigmoid"]),
@@ -121,6 +123,7 @@ def test_settings_complete_twice_are_the_same(given: dict[str, Any]) -> None:
         (DPO, "lora", {"target_modules": ["lm_head"]}),
         (KTO, "loss_type", ["kto", "apo_zero_unpaired"]),
         (KTO, "label_smoothing", 0.1),
+        (KTO, "lora", {"modules_to_save": ["lm_head"]}),
         (KTO, "per_device_train_batch_size", 1),
     ],
 )
@@ -141,6 +144,35 @@ def test_preferences_are_learnt_slowly_and_exo_pair_needs_smoothing() -> None:
     assert (full["learning_rate"], settings(**KTO)["learning_rate"]) == pytest.approx((1e-6, 1e-5))
     assert (full["completion_only_loss"], full["assistant_only_loss"]) == (True, False)
     assert caught.value.field == "config.label_smoothing"
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "told"),
+    [
+        ("optim", "schedule_free_adamw", "pip install schedulefree"),
+        ("optim", "galore_adamw", "optim_target_modules"),
+        ("lr_scheduler_type", "reduce_lr_on_plateau", "evaluations"),
+        ("torch_compile", True, "has no GPU"),
+        ("use_liger_kernel", True, "has no GPU"),
+    ],
+)
+def test_what_is_not_here_is_refused_with_the_reason(field: str, value: Any, told: str) -> None:
+    """Before a run is made."""
+    with pytest.raises(InvalidArgument, match=told) as caught:
+        settings(**{field: value})
+
+    assert caught.value.field == f"config.{field}"
+
+
+def test_what_is_installed_beside_the_trainer_is_taken() -> None:
+    """Liger's kernels on a GPU only."""
+    given = {"optim": "schedule_free_adamw", "use_liger_kernel": True}
+    found = complete(given, context_length=0, bf16_available=False, gpu=True, installed=lambda package: True)
+    with pytest.raises(InvalidArgument) as caught:
+        complete({"use_liger_kernel": True}, context_length=0, bf16_available=False, gpu=True)
+
+    assert (found["optim"], found["use_liger_kernel"]) == ("schedule_free_adamw", True)
+    assert (caught.value.reason, caught.value.metadata) == ("PACKAGE_MISSING", {"package": "liger-kernel"})
 
 
 def test_an_objective_is_for_a_kind_of_dataset() -> None:

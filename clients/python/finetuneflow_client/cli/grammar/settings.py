@@ -64,6 +64,7 @@ TRAINING = (
     Setting("lora.lora_alpha", float, "scaling: the update is scaled by lora_alpha / r"),
     Setting("lora.lora_dropout", float, "dropout on the adapter's input, 0 to 0.9"),
     Setting("lora.target_modules", list, "modules that get an adapter, by comma; all-linear for every linear layer"),
+    Setting("lora.modules_to_save", list, "modules trained whole beside the adapter, by comma: embed_tokens, lm_head"),
     Setting("lora.use_rslora", bool, "scale by lora_alpha / √r instead"),
     Setting("lora.use_dora", bool, "train each weight's magnitude apart from its direction"),
     Setting(
@@ -102,6 +103,8 @@ TRAINING = (
     Setting("divergence_factor", float, "stop when the loss stays above so many times its lowest; 0 for never"),
     Setting("divergence_patience", int, "steps in a row that it is above, until the training stops"),
     Setting("report_to", list, "trackers by comma: tensorboard, mlflow, wandb, trackio; otherwise none"),
+    Setting("torch_compile", bool, "compile the model before the first step; needs a GPU"),
+    Setting("use_liger_kernel", bool, "compute layers by Liger's kernels; needs a GPU and liger-kernel"),
     Setting("neftune_noise_alpha", float, "strength of the noise on the embeddings, over 0 to 100"),
 )
 
