@@ -15,7 +15,7 @@ from finetuneflow.training.v1 import config_pb2, run_pb2
 from services.trainer.best import Rule
 from services.trainer.reporter import Orders
 from tests.fakes.worker_host import WorkerHost
-from tests.trainer.runs import config, rows, run_here, train_spec, until, when, write_dataset
+from tests.trainer.runs import config, rows, run_here, started, train_spec, until, when, write_dataset
 
 WATCHED: dict[str, Any] = {
     # So high that it gets worse: there is a best evaluation in the midst of the training.
@@ -175,3 +175,22 @@ def test_without_anything_held_out_there_is_nothing_to_evaluate_on(tmp_path: Pat
         assert run_here(host, tmp_path / "work") == 3
 
     assert from_status(host.finished[-1].error).reason == "NO_EVAL_EXAMPLES"
+
+
+@pytest.mark.model
+@pytest.mark.timeout(200)
+def test_two_processes_evaluate_together_and_leave_the_same_best_weights(tmp_path: Path, model: Path) -> None:
+    """Each scores a share, the best weights reach both, and the evaluation at the end says so."""
+    dataset = write_dataset(tmp_path / "dataset.jsonl", rows(held_out=12))
+    settings = config(**{**WATCHED, "gradient_accumulation_steps": 1, "eval_steps": 1})
+    with (
+        WorkerHost(tmp_path / "objects", train_spec(dataset, model, settings)) as host,
+        started(host, tmp_path / "pod", FTF_PROCESSES="2") as process,
+    ):
+        code = process.wait(150)
+    result = result_of(host)
+    best = min(result.evaluations, key=lambda point: point.values["eval_loss"])
+
+    assert code == 0
+    assert result.kept_step == best.step < result.steps
+    assert result.evaluation.generalise.tuned_loss == pytest.approx(best.values["eval_loss"], rel=1e-5)
