@@ -87,9 +87,12 @@ class Demo:
         self._stage.ftf("hardware", "--model", "smollm2")
         self._stage.ftf("train", "--model", "smollm2", "--id", "first", "--watch", *TRAINING)
         self._stage.ftf("report", "first", "-o", DEMO / "report")
+        run = self._stage.facts("runs", "first")
         for name in ("recall", "generalise"):
-            score = self._stage.facts("runs", "first")["result"]["evaluation"][name]
-            self.checks.append(compared(name, score))
+            self.checks.append(compared(name, run["result"]["evaluation"][name]))
+        for name, field in (("training", "training_peak_memory_bytes"), ("evaluation", "evaluation_peak_memory_bytes")):
+            expected, measured = run["estimate"][f"{name}_memory_bytes"], float(run["result"].get(field, 0))
+            self.checks.append(estimated(f"memory of the {name}", expected, measured))
 
     def exports(self) -> None:
         """An adapter, a merged model and a GGUF file out, fetched and loaded again by other programs."""
@@ -124,6 +127,14 @@ def compared(name: str, score: dict[str, Any]) -> Check:
     what = {"recall": "loss on questions kept back", "generalise": "loss on documents held out"}[name]
     found = f"{base:.3f} → {tuned:.3f} over {score['examples']} examples"
     return Check(what, found, tuned < base if name == "recall" else True)
+
+
+def estimated(what: str, expected: dict[str, Any], measured: float) -> Check:
+    """Return what was estimated beside what was measured; it is only told."""
+    low, high = (float(expected[end]) / 1e9 for end in ("low", "high"))
+    where = "within" if low <= measured / 1e9 <= high else "outside"
+    found = f"{low:.1f} to {high:.1f} GB estimated, {measured / 1e9:.1f} GB measured: {where}"
+    return Check(what, found, True)
 
 
 def verdict(demo: Demo, failure: str) -> int:

@@ -106,11 +106,16 @@ class HardwareApi(hardware_service_pb2_grpc.HardwareServiceServicer):
         dataset = Dataset(request.train_examples, request.longest_example_tokens)
         placement = await self._planning.place(inventoryform.asked(request.resources))
         choice = self._planning.recommend(model, dataset, placement, decided)
-        return plan_pb2.Recommendation(
+        found = plan_pb2.Recommendation(
             config=configform.recommended(request.config, choice),
             estimate=estimate_to_proto(choice.estimate, placement),
             reasons=choice.reasons,
         )
+        if other := self._planning.alternative(model, choice, placement, decided):
+            found.alternative.config.CopyFrom(configform.other(found.config, other.plan))
+            found.alternative.estimate.CopyFrom(estimate_to_proto(other.estimate, placement))
+            found.alternative.reason = other.reason
+        return found
 
     async def EstimateRun(self, request: pb.EstimateRunRequest, context: Context) -> pb.EstimateRunResponse:
         """Return what a run takes."""

@@ -47,6 +47,8 @@ def decided(config: config_pb2.TrainingConfig, context: int) -> Decided:
         **plain,
         **lora,
         method=_method(config.method),
+        method_open=config.method == config_pb2.METHOD_UNSPECIFIED,
+        optim=config.optim,
         target_modules=tuple(config.lora.target_modules),
         use_dora=config.lora.use_dora,
         # Raw text is packed before it is trained on, without a mask.
@@ -71,6 +73,7 @@ def plan(chosen: Decided, context: int, bf16: bool) -> Plan:
             target_modules=chosen.target_modules,
             use_dora=chosen.use_dora,
             modules_to_save=chosen.modules_to_save,
+            optim=chosen.optim or default.target.optim,
         ),
         per_device_train_batch_size=chosen.per_device_train_batch_size or default.per_device_train_batch_size,
         gradient_accumulation_steps=chosen.gradient_accumulation_steps or default.gradient_accumulation_steps,
@@ -83,12 +86,23 @@ def plan(chosen: Decided, context: int, bf16: bool) -> Plan:
     )
 
 
+def other(recommended: config_pb2.TrainingConfig, plan: Plan) -> config_pb2.TrainingConfig:
+    """Return the recommended settings with those of another plan; rates and passes stay open, for they differ."""
+    config = config_pb2.TrainingConfig()
+    config.CopyFrom(recommended)
+    if plan.target.method == FULL:
+        config.ClearField("lora")
+    if config.method != config_pb2.Method.Value(f"METHOD_{plan.target.method}"):
+        config.ClearField("learning_rate")
+    _put(config, plan)
+    return config
+
+
 def recommended(given: config_pb2.TrainingConfig, choice: Choice) -> config_pb2.TrainingConfig:
     """Return the given settings with the recommended ones filled in; others stay open and get their defaults."""
     config = config_pb2.TrainingConfig()
     config.CopyFrom(given)
     target = choice.plan.target
-    config.method = config_pb2.Method.Value(f"METHOD_{target.method}")
     if target.method != FULL:
         config.lora.r, config.lora.lora_alpha = target.r, choice.lora_alpha
         config.lora.target_modules[:] = target.target_modules or [ALL_LINEAR]
@@ -97,11 +111,7 @@ def recommended(given: config_pb2.TrainingConfig, choice: Choice) -> config_pb2.
         config.learning_rate = choice.learning_rate
     if choice.num_train_epochs is not None:
         config.num_train_epochs = choice.num_train_epochs
-    config.per_device_train_batch_size = choice.plan.per_device_train_batch_size
-    config.gradient_accumulation_steps = choice.plan.gradient_accumulation_steps
-    config.max_length = choice.plan.max_length
-    config.gradient_checkpointing = choice.plan.gradient_checkpointing
-    config.bf16 = choice.plan.bf16
+    _put(config, choice.plan)
     return config
 
 
@@ -109,6 +119,16 @@ def _has_reference(config: config_pb2.TrainingConfig) -> bool:
     """Whether a second copy of the model is kept, to measure against."""
     whole = config.method == config_pb2.METHOD_FULL and not config.precompute_ref_log_probs
     return whole and config.objective in _COMPARING
+
+
+def _put(config: config_pb2.TrainingConfig, plan: Plan) -> None:
+    config.method = config_pb2.Method.Value(f"METHOD_{plan.target.method}")
+    config.optim = plan.target.optim
+    config.per_device_train_batch_size = plan.per_device_train_batch_size
+    config.gradient_accumulation_steps = plan.gradient_accumulation_steps
+    config.max_length = plan.max_length
+    config.gradient_checkpointing = plan.gradient_checkpointing
+    config.bf16 = plan.bf16
 
 
 def _method(number: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -10,7 +11,7 @@ from services.common.errors import NotReady
 from services.hardware.core_adapter import ALL_LINEAR
 from services.hardware.core_memory import Device, Estimate, Plan, estimate
 from services.hardware.core_parameters import Shape
-from services.hardware.core_trained import FULL, LORA, QLORA, Target
+from services.hardware.core_trained import EIGHT_BITS, FULL, LORA, QLORA, Target
 from services.hardware.core_units import billions, gib
 
 ROUND_TO = 64
@@ -24,7 +25,7 @@ SMALL_MODEL = 1_000_000_000
 
 _METHODS = {
     LORA: "LoRA: small adapters beside frozen weights need a fraction of the memory of full fine-tuning.",
-    QLORA: "QLoRA: as decided; weights kept in 4 bits take a quarter of the memory of bf16, and steps take longer.",
+    QLORA: "QLoRA: weights kept in 4 bits take a quarter of the memory of bf16, and steps take longer.",
     FULL: "Full fine-tuning: as decided; every weight is trained, which takes the most memory.",
 }
 
@@ -39,9 +40,14 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Decided:
-    """Settings that are decided already, by the contract's names; None is open. They are kept. The method is always."""
+    """Settings that are decided already, by the contract's names; None or "" is open. They are kept.
+
+    The method is LORA where it is open (`method_open`).
+    """
 
     method: str = LORA
+    method_open: bool = False
+    optim: str = ""
     r: int | None = None
     lora_alpha: float | None = None
     target_modules: tuple[str, ...] = ()
@@ -82,7 +88,8 @@ def recommend(shape: Shape, parameters: int, dataset: Dataset, device: Device, d
         InvalidArgument: a target module that the model does not have.
     """
     wish = _wish(shape, dataset, device, decided)
-    tried = [(plan, estimate(shape, parameters, plan, device)) for plan in _lighter(wish, decided)]
+    lighter = itertools.chain(_lighter(wish, decided), _other_kinds(wish, device, decided))
+    tried = [(plan, estimate(shape, parameters, plan, device)) for plan in lighter]
     fitting = next((pair for pair in tried if pair[1].peak <= min(device.free, device.available)), None)
     fitting = fitting or next((pair for pair in tried if pair[1].fits), None)
     if fitting is None:
@@ -95,7 +102,9 @@ def recommend(shape: Shape, parameters: int, dataset: Dataset, device: Device, d
         )
     plan, needs = fitting
     alpha = decided.lora_alpha if decided.lora_alpha is not None else float(2 * plan.target.r)
-    rate = decided.learning_rate if decided.learning_rate is not None else _learning_rate(parameters, decided.method)
+    rate = (
+        decided.learning_rate if decided.learning_rate is not None else _learning_rate(parameters, plan.target.method)
+    )
     epochs = None if decided.num_train_epochs is None and _stepped(decided) else _epochs(dataset, decided)
     choice = Choice(plan, alpha, rate, epochs, needs)
     return replace(choice, reasons=tuple(_reasons(choice, wish, parameters, dataset, device, decided)))
@@ -112,6 +121,7 @@ def _wish(shape: Shape, dataset: Dataset, device: Device, decided: Decided) -> P
             target_modules=decided.target_modules or (ALL_LINEAR,),
             use_dora=decided.use_dora,
             modules_to_save=decided.modules_to_save,
+            optim=decided.optim or Target().optim,
         ),
         reference=decided.reference,
         per_device_train_batch_size=batch,
@@ -142,6 +152,16 @@ def _lighter(wish: Plan, decided: Decided) -> Iterator[Plan]:
     while decided.max_length is None and plan.max_length > SHORTEST:
         plan = replace(plan, max_length=max(SHORTEST, plan.max_length * 3 // 4 // ROUND_TO * ROUND_TO))
         yield plan
+
+
+def _other_kinds(wish: Plan, device: Device, decided: Decided) -> Iterator[Plan]:
+    """Yield what is tried where nothing else fits: an optimizer that keeps 8 bits, weights in 4 bits; on a GPU only."""
+    if device.kind != "cuda":
+        return
+    if not decided.optim and decided.method == FULL:
+        yield from _lighter(replace(wish, target=replace(wish.target, optim=EIGHT_BITS)), decided)
+    if decided.method_open:
+        yield from _lighter(replace(wish, target=replace(wish.target, method=QLORA)), decided)
 
 
 def _effective_batch(dataset: Dataset) -> int:
@@ -183,6 +203,10 @@ def _reasons(
 ) -> Iterator[str]:
     plan = choice.plan
     yield _METHODS[plan.target.method]
+    if plan.target.optim == EIGHT_BITS and not decided.optim:
+        yield f"optim = {EIGHT_BITS}: with values of 32 bits the optimizer's state does not fit."
+    else:
+        yield f"optim = {plan.target.optim}: {'as decided' if decided.optim else 'its state fits'}."
     if plan.target.method != FULL:
         yield from _adapter_reasons(choice, dataset, decided)
     yield _length_reason(plan, wish, dataset, decided)

@@ -18,6 +18,16 @@ FLOAT32 = 4
 NF4 = 0.5 + 1 / 64 + 4 / (64 * 256)
 """Bytes of a weight in NF4: 4 bits, a scale of 8 bits for 64 of them, and a float32 for 256 scales."""
 
+EIGHT_BITS = "adamw_8bit"
+_STATE = {
+    # Bytes for each trained parameter. AdamW keeps two values, Lion and RMSprop one; of bitsandbytes' in 8 bits
+    # (Dettmers et al. 2022, arXiv:2110.02861). Adafactor keeps a value for each row and column: next to nothing.
+    **dict.fromkeys((EIGHT_BITS, "adamw_bnb_8bit", "paged_adamw_8bit"), 2),
+    **dict.fromkeys(("lion_8bit", "paged_lion_8bit"), 1),
+    **dict.fromkeys(("lion_32bit", "paged_lion_32bit", "adagrad", "rmsprop"), 4),
+    **dict.fromkeys(("sgd", "adafactor"), 0),
+}
+
 LORA, FULL, QLORA = "LORA", "FULL", "QLORA"
 
 
@@ -30,6 +40,7 @@ class Target:
     target_modules: tuple[str, ...] = ()
     use_dora: bool = False
     modules_to_save: tuple[str, ...] = ()
+    optim: str = "adamw_torch"
 
 
 @dataclass(frozen=True)
@@ -71,7 +82,7 @@ def kept(shape: Shape, parameters: int, target: Target, width: int) -> Kept:
         InvalidArgument: a target module that the model does not have.
     """
     trained = trained_parameters(shape, parameters, target)
-    state = 2 * FLOAT32 * trained
+    state = _STATE.get(target.optim, 2 * FLOAT32) * trained
     if target.method == FULL:
         copies = parameters * width if width < FLOAT32 else 0
         # A second gradient of the embeddings, where they are tied, and the optimizer's own sums: fitted.

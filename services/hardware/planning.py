@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from services.common.documents.port import Document
 from services.hardware.calibrations import Calibrations, Measurement
+from services.hardware.core_alternative import Alternative, alternative
 from services.hardware.core_cluster import Cluster
 from services.hardware.core_inventory import Machine
 from services.hardware.core_memory import Estimate, Plan, estimate
@@ -62,3 +63,9 @@ class Planning:
         """
         choice = recommend(model_shape(model), model["parameters"], dataset, placement.device, decided)
         return replace(choice, reasons=(*placement.words, *choice.reasons))
+
+    def alternative(
+        self, model: Document, choice: Choice, placement: Placement, decided: Decided
+    ) -> Alternative | None:
+        """Return the next best settings, None where there are none. Errors: as for recommend."""
+        return alternative(model_shape(model), model["parameters"], choice, placement.device, decided)

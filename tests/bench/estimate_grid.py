@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from finetuneflow.training.v1 import config_pb2
-from services.trainer.encode import Encoder
+from services.common.chat.encode import Encoder
+from services.common.chat.rows import Row
 from services.trainer.evaluate import losses
 from services.trainer.measuring import begin_stretch, bytes_below, peak_memory_bytes, resident_memory_bytes
-from services.trainer.model import Source, load_model, load_quantised, load_tokenizer, local_folder, source_of
+from services.trainer.model import Source, chat_of, load_model, load_quantised, load_tokenizer, local_folder, source_of
 from services.trainer.reporter import Orders
-from services.trainer.rows import Row
 from services.trainer.train import Training, train
-from services.trainer.uploads import NoUploads
+from services.trainer.uploads import NoUploads, Saved
 from tests.fakes.tiny_model import ENGLISH, tiny_model
 
 STEPS = 2
@@ -216,9 +216,9 @@ class _Nobody:
 class _Nowhere(NoUploads):
     """Takes every checkpoint away."""
 
-    def submit(self, step: int, folder: Path, files: Any) -> None:
+    def submit(self, saved: Saved) -> None:
         """See CheckpointUploads."""
-        shutil.rmtree(folder)
+        shutil.rmtree(saved.folder)
 
 
 def _load(source: Source, case: Case) -> Any:
@@ -232,8 +232,9 @@ def _do(case: Case, model: Path, folder: Path) -> Record:
     found = rows(case)
     source = source_of(str(model), "")
     tokenizer = load_tokenizer(source)
-    baseline = begin_stretch() and resident_memory_bytes()
-    encoder = Encoder(tokenizer, found, case.length, assistant_only=False)
+    begin_stretch()
+    baseline = resident_memory_bytes()
+    encoder = Encoder(chat_of(tokenizer), found, case.length, assistant_only=False)
     encoded = [encoder.encode(row) for row in found]
     learnt, held_out = encoded[:-HELD_OUT], encoded[-HELD_OUT:]
     training = Training(

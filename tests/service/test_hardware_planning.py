@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from finetuneflow.hardware.v1 import hardware_service_pb2 as pb
-from finetuneflow.training.v1 import config_pb2
+from finetuneflow.training.v1 import config_pb2, resources_pb2
 from tests.fakes.hardware import create, hardware
 from tests.fakes.model_folder import PARAMETERS, model_files, write_folder
 from tests.fakes.running import refusal
@@ -133,3 +133,19 @@ async def test_negative_numbers_and_bad_names_are_refused(stub: Any) -> None:
     assert await refusal(stub.GetModel(pb.GetModelRequest(name="model"))) == (INVALID, "INVALID_FIELD")
     assert await refusal(stub.GetModel(pb.GetModelRequest(name="models/none"))) == (MISSING, "NOT_FOUND")
     assert await refusal(stub.ListModels(pb.ListModelsRequest(page_token="x"))) == (INVALID, "INVALID_FIELD")
+
+
+async def test_a_recommendation_names_the_next_best_settings(stub: Any, folder: Path) -> None:
+    """Complete settings that can be used as they are, and what they win and cost."""
+    model = await stub.CreateModel(create(folder))
+    resources = resources_pb2.Resources(gpus=0)
+    found = await stub.RecommendTraining(pb.RecommendTrainingRequest(model=model.name, resources=resources))
+    other = found.alternative
+
+    assert found.config.method == config_pb2.METHOD_LORA
+    assert found.config.optim == "adamw_torch"
+    assert other.config.method == config_pb2.METHOD_FULL
+    assert not other.config.HasField("lora")
+    assert not other.config.HasField("learning_rate")
+    assert other.estimate.peak > found.estimate.peak
+    assert other.reason.endswith("more memory at the peak.")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from services.common.errors import NotReady
+from services.hardware.core_alternative import alternative
 from services.hardware.core_memory import Device
 from services.hardware.core_parameters import shape
 from services.hardware.core_recommend import Choice, Dataset, Decided, recommend
@@ -140,6 +142,34 @@ def test_the_context_of_the_model_bounds_max_length() -> None:
     assert any("the model's context" in reason for reason in choice.reasons)
 
 
+def test_where_nothing_else_fits_the_method_or_the_optimizer_gives_way_if_it_is_open() -> None:
+    """On a GPU: weights in 4 bits, or an optimizer that keeps 8 bits; what is decided stays."""
+    tight = gpu(14)
+    quantised = recommend(LLAMA_8B, LLAMA_8B.parameters, Dataset(5000, 900), tight, Decided(method_open=True))
+    needs = recommend(SMOL, SMOL.parameters, Dataset(5000, 200), gpu(80), Decided(method="FULL", bf16=False)).estimate
+    least = Device("cuda", needs.peak, needs.peak, bf16=True)
+    eight = small(replace(least, available=2_750_000_000, free=2_750_000_000), None, Decided(method="FULL", bf16=False))
+
+    assert quantised.plan.target.method == "QLORA"
+    assert eight.plan.target.optim == "adamw_8bit"
+    assert any("the optimizer's state does not fit" in reason for reason in eight.reasons)
+
+
+def test_the_next_best_settings_fit_and_say_what_they_win_and_cost() -> None:
+    """Another method where it is open; else gradient checkpointing the other way; none where all is decided."""
+    open_, roomy = Decided(method_open=True), cpu(20)
+    other = alternative(SMOL, SMOL.parameters, small(roomy), roomy, open_)
+    decided = alternative(SMOL, SMOL.parameters, small(roomy), roomy, Decided())
+    fixed = Decided(gradient_checkpointing=False)
+
+    assert other is not None
+    assert (other.plan.target.method, "more memory" in other.reason) == ("FULL", True)
+    assert decided is not None
+    assert (decided.plan.gradient_checkpointing, "a third more time" in decided.reason) == (True, True)
+    assert decided.estimate.peak <= roomy.available
+    assert alternative(SMOL, SMOL.parameters, small(roomy, None, fixed), roomy, fixed) is None
+
+
 DECIDED = st.builds(
     Decided,
     r=st.none() | st.integers(1, 64),
@@ -164,7 +194,7 @@ def test_what_is_decided_is_kept(decided: Decided, examples: int, longest: int) 
     chosen = {**dataclasses.asdict(choice), **dataclasses.asdict(choice.plan), **dataclasses.asdict(choice.plan.target)}
 
     for name, value in dataclasses.asdict(decided).items():
-        if value not in (None, ()) and name != "max_steps":
+        if value not in (None, (), "") and name not in ("max_steps", "method_open"):
             assert chosen[name] == value
     assert choice.estimate.fits
     assert (choice.num_train_epochs is None) == (decided.max_steps is not None and decided.num_train_epochs is None)

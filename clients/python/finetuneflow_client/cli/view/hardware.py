@@ -77,13 +77,16 @@ def recommendation_panel(found: plan_pb2.Recommendation, settings: list[tuple[st
         grid.add_row(name, value)
     for number, reason in enumerate(found.reasons):
         grid.add_row("" if number else "because", Text(reason, "italic"))
+    if found.HasField("alternative"):
+        grid.add_row("next best", Text(found.alternative.reason, "italic"))
     return Panel(grid, title=f"recommended: needs {_need(found.estimate)}", title_align="left")
 
 
 def recommendation_line(found: plan_pb2.Recommendation, settings: list[tuple[str, str]]) -> str:
     """Return the recommended settings with their reasons in one line."""
     chosen = ", ".join(f"{name} {value}" for name, value in settings)
-    return f"recommended: {chosen}; needs {_need(found.estimate)}; {' '.join(found.reasons)}"
+    other = f" Next best: {found.alternative.reason}" if found.HasField("alternative") else ""
+    return f"recommended: {chosen}; needs {_need(found.estimate)}; {' '.join(found.reasons)}{other}"
 
 
 def _need(estimate: plan_pb2.MemoryEstimate) -> str:
