@@ -17,7 +17,7 @@ codes are those of google.rpc.Code; this module needs neither gRPC nor protobuf,
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 
@@ -30,6 +30,8 @@ class FineTuneFlowError(Exception):
         metadata: short facts for programs, such as the limit that was passed.
         field: the request's field at fault, as a dotted path.
         retry_after: seconds after which a retry makes sense; 0 says nothing.
+
+    `parts` are the errors that it stands for, where there are several; see together.
     """
 
     code: ClassVar[int] = 13
@@ -50,6 +52,7 @@ class FineTuneFlowError(Exception):
         self.metadata = dict(metadata or {})
         self.field = field
         self.retry_after = retry_after
+        self.parts: tuple[FineTuneFlowError, ...] = ()
 
 
 class InvalidArgument(FineTuneFlowError):
@@ -126,6 +129,17 @@ _CLASSES: tuple[type[FineTuneFlowError], ...] = (
     Unavailable,
     Unauthenticated,
 )
+
+
+def together(errors: Sequence[FineTuneFlowError]) -> FineTuneFlowError:
+    """Return several errors as one: the class, reason and field of the first, the messages of all; `parts` has each."""
+    first, *rest = errors
+    if not rest:
+        return first
+    message = " Also: ".join(error.message for error in errors)
+    found = type(first)(message, reason=first.reason, metadata=first.metadata, field=first.field)
+    found.parts = tuple(errors)
+    return found
 
 
 def from_code(

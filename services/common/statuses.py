@@ -19,9 +19,10 @@ def to_status(error: FineTuneFlowError) -> status_pb2.Status:
     status = status_pb2.Status(code=error.code, message=error.message)
     info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)
     status.details.add().Pack(info)
-    if error.field:
-        violation = error_details_pb2.BadRequest.FieldViolation(field=error.field, description=error.message)
-        status.details.add().Pack(error_details_pb2.BadRequest(field_violations=[violation]))
+    if parts := error.parts or ((error,) if error.field else ()):
+        kind = error_details_pb2.BadRequest.FieldViolation
+        violations = [kind(field=part.field, description=part.message, reason=part.reason) for part in parts]
+        status.details.add().Pack(error_details_pb2.BadRequest(field_violations=violations))
     if error.retry_after:
         delay = duration_pb2.Duration()
         delay.FromMilliseconds(int(error.retry_after * 1000))

@@ -163,6 +163,7 @@ def to_proto(doc: Document) -> model_pb2.Model:
         gated=doc["gated"],
         has_chat_template=doc["has_chat_template"],
         tokenizer=artifact_to_proto(doc["tokenizer"]),
+        chat=artifact_to_proto(doc["chat"]) if doc.get("chat") else None,
         **doc["sizes"],
     )
     if doc["hub_id"]:

@@ -63,7 +63,8 @@ class File:
 class Description:
     """A model as its files describe it. Sizes that an unknown architecture does not tell are 0.
 
-    `config` holds the entries of config.json that the memory arithmetic reads; `tokenizer` the bytes of tokenizer.json.
+    `config` holds the entries of config.json that the memory arithmetic reads; `tokenizer` the bytes of tokenizer.json;
+    `chat` the chat template and what it needs (services.common.chat.document), empty without one.
     """
 
     revision: str
@@ -73,8 +74,13 @@ class Description:
     dtype: str
     license: str
     gated: bool
-    has_chat_template: bool
     tokenizer: bytes
+    chat: bytes
+
+    @property
+    def has_chat_template(self) -> bool:
+        """Whether the tokenizer has a chat template."""
+        return bool(self.chat)
 
 
 @dataclass(frozen=True)
@@ -254,11 +260,6 @@ def folder_revision(files: Sequence[File]) -> str:
     """
     lines = sorted(f"{file.filename} {file.sha256}\n" for file in files)
     return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
-def has_template(tokenizer_config: object) -> bool:
-    """Whether a tokenizer_config.json holds a chat template: a text, or a list of named ones."""
-    return isinstance(tokenizer_config, dict) and bool(tokenizer_config.get("chat_template"))
 
 
 def license_file(names: Iterable[str]) -> str:

@@ -10,6 +10,7 @@ from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from services.common.chat.document import chat_document
 from services.common.errors import InvalidArgument, NotFound, Unavailable
 from services.hardware import core_model
 from services.hardware.core_model import Description, File, invalid
@@ -97,8 +98,9 @@ class Inspected:
         core_model.read_sizes(self.config)
         self.license = _license(folder, names)
         settings = core_model.TOKENIZER_CONFIG
-        self.has_chat_template = (core_model.TEMPLATE in names) or (
-            settings in names and core_model.has_template(_json(folder, settings, names))
+        template = _small(folder / core_model.TEMPLATE, core_model.MAX_JSON) if core_model.TEMPLATE in names else b""
+        self.chat = chat_document(
+            _json(folder, settings, names) if settings in names else {}, template.decode("utf-8", "replace")
         )
 
     def described(self, revision: str, files: tuple[File, ...]) -> Description:
@@ -111,8 +113,8 @@ class Inspected:
             dtype=self.dtype,
             license=self.license,
             gated=False,
-            has_chat_template=self.has_chat_template,
             tokenizer=self.tokenizer,
+            chat=self.chat,
         )
 
 

@@ -30,6 +30,7 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]  # public, but
     hf_raise_for_status,
 )
 
+from services.common.chat.document import chat_document
 from services.common.dependencies import Dependency, of_url
 from services.common.errors import InvalidArgument, NotFound, NotReady, PermissionDenied, Unavailable
 from services.hardware import core_model
@@ -172,8 +173,8 @@ class _Repository:
             dtype=dtype,
             license=self._license(),
             gated=bool(self._info.gated),
-            has_chat_template=self._has_template(names),
             tokenizer=tokenizer,
+            chat=self._chat(names),
         )
 
     def _weights(self, first: str, names: tuple[str, ...]) -> dict[str, Tensor]:
@@ -194,11 +195,11 @@ class _Repository:
         )
         return {name: Tensor(str(t.dtype), tuple(t.shape)) for name, t in found.tensors.items()}
 
-    def _has_template(self, names: tuple[str, ...]) -> bool:
+    def _chat(self, names: tuple[str, ...]) -> bytes:
+        settings, template = core_model.TOKENIZER_CONFIG, b""
         if core_model.TEMPLATE in names:
-            return True
-        settings = core_model.TOKENIZER_CONFIG
-        return settings in names and core_model.has_template(self._json(settings))
+            template = self._download(core_model.TEMPLATE, core_model.MAX_JSON)
+        return chat_document(self._json(settings) if settings in names else {}, template.decode("utf-8", "replace"))
 
     def _license(self) -> str:
         tag = next((t for t in self._info.tags or [] if t.startswith("license:")), "")

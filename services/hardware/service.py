@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from services.common import ids
 from services.common.documents.port import Document
 from services.common.errors import AlreadyExists, InvalidArgument, NotReady
-from services.common.objects.port import Objects
+from services.common.objects.port import Objects, Stored
 from services.hardware import store
 from services.hardware.core_model import Description, File
 from services.hardware.ports import ModelSource, Uploads
@@ -94,7 +94,7 @@ class Models:
         source, revision = store.source_of(wanted.hub_id, wanted.local_path), description.revision
         same = await self._models.same(source, revision)
         if same:
-            return same
+            return await self._with_chat(same, description)
         model_id = wanted.model_id
         if not model_id:
             plain, longer = store.name_ids(wanted.hub_id, wanted.local_path, revision)
@@ -108,9 +108,10 @@ class Models:
     async def _record(self, name: str, wanted: Wanted, description: Description) -> Document:
         key = store.tokenizer_key(name, hashlib.sha256(description.tokenizer).hexdigest())
         tokenizer = await self._objects.put(key, description.tokenizer)
+        chat = await self._put_chat(name, description)
         doc = await self.resources.create(
             name,
-            {**wanted.user_fields, **store.fields(wanted.hub_id, wanted.local_path, description, tokenizer)},
+            {**wanted.user_fields, **store.fields(wanted.hub_id, wanted.local_path, description, tokenizer, chat)},
             request_id=wanted.request_id,
             body=wanted.body,
             creator=wanted.creator,
@@ -119,6 +120,7 @@ class Models:
         await self._still_there(doc, wanted)
         # A model of the same name may have been purged since the object was put, and the object with it.
         await self._objects.put(key, description.tokenizer)
+        await self._put_chat(name, description)
         return doc
 
     async def _still_there(self, doc: Document, wanted: Wanted) -> None:
@@ -128,6 +130,23 @@ class Models:
         except NotReady:
             await self.resources.delete(doc["_id"])
             raise
+
+    async def _put_chat(self, name: str, description: Description) -> Stored | None:
+        if not description.chat:
+            return None
+        key = store.tokenizer_key(name, hashlib.sha256(description.chat).hexdigest())
+        return await self._objects.put(key, description.chat)
+
+    async def _with_chat(self, doc: Document, description: Description) -> Document:
+        """Keep the chat template of a model that was recorded before it was kept."""
+        if doc.get("chat") or not description.chat:
+            return doc
+        stored = await self._put_chat(doc["_id"], description)
+
+        def keep(doc: Document) -> None:
+            doc["chat"] = store.artifact(store.CHAT, stored) if stored else None
+
+        return await self.resources.change(doc["_id"], keep)
 
     async def delete(self, name: str, etag: str) -> None:
         """Forget a model. Its files stay where they are.

@@ -18,6 +18,8 @@ MODEL_INDEXES = (*INDEXES, "revision_of", "request.id")
 
 UPLOADS = "modelUploads/"
 """What the keys of uploaded files begin with."""
+CHAT = "chat.json"
+"""The file that chat template and special tokens are kept in."""
 
 
 class ModelStore:
@@ -71,7 +73,7 @@ def upload_key(sha256: str) -> str:
     return UPLOADS + sha256
 
 
-def fields(hub_id: str, local_path: str, description: Description, tokenizer: Stored) -> Document:
+def fields(hub_id: str, local_path: str, description: Description, tokenizer: Stored, chat: Stored | None) -> Document:
     """Return a description as a document's fields."""
     return {
         "hub_id": hub_id,
@@ -87,13 +89,14 @@ def fields(hub_id: str, local_path: str, description: Description, tokenizer: St
         "license": description.license,
         "gated": description.gated,
         "has_chat_template": description.has_chat_template,
-        "tokenizer": {
-            "filename": "tokenizer.json",
-            "size_bytes": tokenizer.size,
-            "sha256": tokenizer.sha256,
-            "key": tokenizer.key,
-        },
+        "tokenizer": artifact("tokenizer.json", tokenizer),
+        "chat": artifact(CHAT, chat) if chat else None,
     }
+
+
+def artifact(filename: str, stored: Stored) -> Document:
+    """Return an object as a part of a model's document."""
+    return {"filename": filename, "size_bytes": stored.size, "sha256": stored.sha256, "key": stored.key}
 
 
 def model_shape(doc: Document) -> Shape:

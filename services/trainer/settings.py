@@ -34,6 +34,7 @@ DEFAULTS: dict[str, Any] = {
     "bf16": False,
     "num_eval_answers": 24,
     "max_forgetting": 0.5,
+    "max_truncated": 0.1,
     "neftune_noise_alpha": None,
     "torch_compile": False,
     "use_liger_kernel": False,

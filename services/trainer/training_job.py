@@ -12,7 +12,7 @@ from typing import Any
 
 from finetuneflow.common.v1 import artifact_pb2
 from finetuneflow.training.v1 import config_pb2, run_pb2
-from services.common.chat.encode import Encoded, Encoder, Mask, measure, require_supervision
+from services.common.chat.encode import Encoded, Encoder, Mask, measure, require_supervision, require_whole
 from services.common.chat.rows import TRAIN, Row, of_split, read_rows, require_objective
 from services.common.errors import FineTuneFlowError, NotReady
 from services.trainer.attempt import Attempt
@@ -189,6 +189,7 @@ def prepare(attempt: Attempt, spec: run_pb2.TrainSpec, tokenizer: Any, rows: lis
     encoded = encoder.encode_all(train)
     mask = measure(encoded)
     require_supervision(mask)
+    require_whole(mask, setting(spec.config, "max_truncated"))
     log.info(
         "%d of %d training examples, %d supervised tokens of %d, %d examples truncated.",
         *(mask.kept, mask.examples, mask.supervised_tokens, mask.tokens, mask.truncated),

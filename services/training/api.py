@@ -29,9 +29,13 @@ from services.common.objects.port import Objects
 from services.common.protoform import artifact_to_proto, meta_to_proto, timestamp, work_to_proto
 from services.training.chats import Chats
 from services.training.estimating import estimate_of
+from services.training.forms import config_to_proto, resources_of, resources_to_proto
 from services.training.judging import Judging
 from services.training.judging import to_proto as judgement_to_proto
-from services.training.service import RUN, Training, config_to_proto, resources_of, resources_to_proto
+from services.training.service import RUN, Training
+
+SHOWN = 3
+"""Examples whose labels are shown where nobody says how many."""
 
 _LOG_LINE = re.compile(r"(\d{4}-\d\d-\d\dT\S+) (DEBUG|INFO|WARNING|ERROR|CRITICAL) +(.*)")
 
@@ -67,8 +71,9 @@ class TrainingApi(training_service_pb2_grpc.TrainingServiceServicer):
             request.run,
             request.run_id,
             request.request_id,
-            request.validate_only,
             current_principal().name,
+            validate_only=request.validate_only,
+            shown=request.preview_examples if request.HasField("preview_examples") else SHOWN,
         )
         return await self._run(doc)
 
@@ -209,4 +214,5 @@ def to_proto(doc: Document, last_seq: int) -> run_pb2.Run:
         judgement=judgement_to_proto(doc["judgement"]) if doc.get("judgement") else None,
         price_per_hour=doc.get("price_per_hour", 0.0),
         estimate=estimate_of(doc),
+        check=doc.get("check"),
     )

@@ -9,7 +9,7 @@ from services.common.errors import InvalidArgument, NotReady
 from services.common.jobwork.basemodels import base_of
 from services.common.objects.port import Objects
 from services.common.protoform import artifact_to_proto
-from services.training.service import config_to_proto
+from services.training.forms import config_to_proto
 
 MAX_NEW_TOKENS = 4_096
 DEFAULT_NEW_TOKENS = 256

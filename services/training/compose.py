@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 from collections.abc import Awaitable, Callable, Sequence
 
 import grpc
@@ -12,6 +13,7 @@ from finetuneflow.common.v1 import event_pb2
 from finetuneflow.training.v1 import chat_worker_service_pb2_grpc, run_pb2, training_service_pb2_grpc
 from services.common.bus import Bus
 from services.common.documents.port import Document
+from services.common.jobs.port import JobRunner
 from services.common.jobwork import reports as report_store
 from services.common.jobwork.follow import Follower
 from services.common.jobwork.host import Host, Kind
@@ -26,10 +28,13 @@ from services.common.runtime import Runtime, Service
 from services.common.trackers import require
 from services.training.api import ChatWorkerApi, TrainingApi
 from services.training.chats import Chats
+from services.training.checking import Checks, Here
 from services.training.estimating import Estimating
+from services.training.forms import resources_of
 from services.training.judging import Judging
+from services.training.labels import Labels
 from services.training.peers import GrpcDatasets, GrpcHardware
-from services.training.service import RUN, Training, resources_of
+from services.training.service import RUN, Training
 
 _CAPABILITIES = (
     *(f"method:{name}" for name in ("LORA", "QLORA", "FULL")),
@@ -52,9 +57,7 @@ def compose(runtime: Runtime) -> Service:
     reports = ReportStore(runtime.documents.collection("reports", report_store.INDEXES), objects)
     datasets, hardware = GrpcDatasets(runtime.peers), GrpcHardware(runtime.peers)
     estimating = Estimating(objects, hardware)
-    training = Training(
-        runs, objects, datasets, hardware, estimating, jobs.check, _trackers(runtime), _installed(runtime.config.jobs)
-    )
+    training = Training(runs, objects, _checks(runtime, datasets, hardware, estimating))
     kind = _kind(training)
     reconciler = Reconciler(
         kind, runs, reports, objects, jobs, runtime.signer, runtime.address, runtime.config.sweep_seconds
@@ -139,3 +142,18 @@ def _register(server: grpc.aio.Server, api: TrainingApi, chats: Chats) -> None:
 def _gpus(run: Document) -> int | None:
     """Return the GPUs of a run's models: none where it asked for none, else the default."""
     return 0 if resources_of(run).gpus == 0 else None
+
+
+def _checks(runtime: Runtime, datasets: GrpcDatasets, hardware: GrpcHardware, estimating: Estimating) -> Checks:
+    jobs, folder = runtime.jobs, runtime.config.state / "training" / "scratch"
+    # What an earlier process left there died with it.
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, mode=0o700)
+    labels = Labels(runtime.objects, folder)
+    here = Here(jobs.check, _trackers(runtime), _installed(runtime.config.jobs), lambda: _before(jobs))
+    return Checks(datasets, hardware, estimating, labels, here)
+
+
+async def _before(jobs: JobRunner) -> int:
+    """Return how many Jobs have not ended."""
+    return sum(job.state in ("PENDING", "RUNNING") for job in await jobs.list())

@@ -43,6 +43,8 @@ NUMBERS: Mapping[str, Number] = {
     "save_total_limit": Number(2, 1, 100),
     "num_eval_answers": Number(24, 0, 1000),
     "max_forgetting": Number(0.5, 0, 100),
+    # One in ten may be an outlier; with more, answers that break off are what is learnt.
+    "max_truncated": Number(0.1, 0, 1),
 }
 _OPEN: Mapping[str, Number] = {"neftune_noise_alpha": Number(0, 0, 100, above=True)}
 OPEN = frozenset({*_OPEN, *core_during.OPEN, "report_to"})

@@ -15,6 +15,7 @@ FREE = frozenset(
         "report_to",
         "num_eval_answers",
         "max_forgetting",
+        "max_truncated",
         "eval_steps",
         "early_stopping_patience",
         "early_stopping_threshold",

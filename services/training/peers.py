@@ -46,7 +46,8 @@ class GrpcHardware:
         inventory = await self._stub.GetInventory(hardware_service_pb2.GetInventoryRequest())
         nodes = [node.bf16 for node in inventory.nodes if node.gpus and product in ("", node.gpu_product)]
         found = nodes if inventory.nodes else [gpu.bf16 for gpu in inventory.gpus]
-        return Gpus(len(inventory.gpus) if inventory.node else None, bool(found) and all(found))
+        most = len(inventory.gpus) if inventory.node else None
+        return Gpus(most, bool(found) and all(found), 0 if inventory.nodes else inventory.disk_free_bytes)
 
     async def estimate_run(
         self, request: hardware_service_pb2.EstimateRunRequest

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
+from finetuneflow.common.v1 import artifact_pb2
 from finetuneflow.dataset.v1 import comparison_pb2, dataset_pb2
 from finetuneflow.hardware.v1 import hardware_service_pb2, model_pb2
+from finetuneflow.training.v1 import check_pb2
+
+Queue = Callable[[], Awaitable[int]]
+"""Returns how many Jobs have been asked for and have not ended."""
 
 
 class Datasets(Protocol):
@@ -28,10 +34,12 @@ class Gpus:
     Args:
         most: how many a run can have; None where nobody can say, as in a cluster that grows.
         bf16: whether there are some, and all compute in bfloat16.
+        disk_free: bytes free where runs keep their files; 0 where nobody knows, as in a cluster.
     """
 
     most: int | None
     bf16: bool
+    disk_free: int = 0
 
 
 class Hardware(Protocol):
@@ -53,4 +61,31 @@ class Hardware(Protocol):
 
     async def record(self, request: hardware_service_pb2.RecordMeasurementRequest) -> None:
         """Tell what a run took. Raises Unavailable."""
+        ...
+
+
+class Labels(Protocol):
+    """Looks at datasets as models see them."""
+
+    async def look(
+        self,
+        dataset: artifact_pb2.Artifact,
+        tokenizer: artifact_pb2.Artifact,
+        chat: artifact_pb2.Artifact,
+        settings: Mapping[str, Any],
+        shown: int,
+    ) -> check_pb2.LabelPreview:
+        """Return which tokens of a dataset have a loss.
+
+        Args:
+            dataset: a version's file.
+            tokenizer, chat: of the model.
+            settings: complete ones.
+            shown: examples whose tokens are shown.
+
+        Raises:
+            InvalidArgument: a line of the dataset is no example.
+            NotReady: NO_CHAT_TEMPLATE, CONVERSATION_REFUSED or NO_ACCEPTED_EXAMPLES; LABELS_UNCHECKED if it took too
+                long.
+        """
         ...

@@ -31,6 +31,7 @@ from finetuneflow.training.v1 import (
 )
 from finetuneflow_client.discovery import process_start
 from services.export.attestation import Attester
+from tests.fakes.client_checks import checked
 from tests.fakes.client_world import Hardware, Ingest, Server, World, abort, done, failed, found, paged, paused
 
 RUNNING = work_pb2.WORK_STATE_RUNNING
@@ -151,14 +152,14 @@ class Training(training_service_pb2_grpc.TrainingServiceServicer):
 
     async def CreateRun(self, request: Any, context: Any) -> Any:
         self.world.calls.append("CreateRun")
-        if request.validate_only and request.run.config.lora.r > 64:
-            await abort(context, "INVALID_ARGUMENT", "r is too large. Choose a smaller one.", "INVALID_ARGUMENT")
         name = f"{request.parent}/runs/{request.run_id or 'r1'}"
         if name in self.world.runs and not request.validate_only:
             await abort(context, "ALREADY_EXISTS", f"{name} exists. Choose another id.", "ALREADY_EXISTS")
         run = run_pb2.Run(name=name, work=work_pb2.Work(state=RUNNING, attempt=1))
         run.MergeFrom(request.run)
-        if not request.validate_only:
+        if request.validate_only:
+            run.check.CopyFrom(checked(request))
+        else:
             self.world.runs[name] = run
         return run
 

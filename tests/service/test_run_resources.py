@@ -7,6 +7,7 @@ from pathlib import Path
 import grpc
 import pytest
 
+from finetuneflow.common.v1 import reasons_pb2
 from finetuneflow.training.v1 import resources_pb2
 from finetuneflow.training.v1 import training_service_pb2 as pb
 from services.common.jobs.port import Resources
@@ -49,12 +50,14 @@ async def test_a_run_that_asks_for_nothing_has_the_defaults(tmp_path: Path) -> N
     ids=str,
 )
 async def test_what_cannot_be_had_here_is_refused(bad: resources_pb2.Resources, tmp_path: Path) -> None:
-    """Also when it is only asked whether it could; nothing is recorded."""
+    """And told when it is only asked whether it could; nothing is recorded."""
     async with training(tmp_path) as (stub, _):
         only_check = request(resources=bad)
         only_check.validate_only = True
-        refused = [await refusal(stub.CreateRun(request(resources=bad))), await refusal(stub.CreateRun(only_check))]
+        refused = await refusal(stub.CreateRun(request(resources=bad)))
+        told = (await stub.CreateRun(only_check)).check.problems[0]
         absent = await refusal(stub.GetRun(pb.GetRunRequest(name=RUN)))
 
-    assert refused == [(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD")] * 2
+    assert refused == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD")
+    assert (told.severity, told.reason) == (told.SEVERITY_REFUSE, reasons_pb2.REASON_INVALID_FIELD)
     assert absent == (grpc.StatusCode.NOT_FOUND, "NOT_FOUND")

@@ -150,6 +150,7 @@ async def test_the_objective_follows_the_datasets_kind_or_has_to_fit_it(tmp_path
             wanted = request()
             wanted.validate_only = True
             made.append((await stub.CreateRun(wanted)).config)
+            wanted.validate_only = False
             wanted.run.config.objective = config_pb2.OBJECTIVE_SFT
             refused.append(await refusal(stub.CreateRun(wanted)))
 

@@ -124,10 +124,10 @@ async def test_a_run_that_is_to_be_evaluated_needs_something_held_out(tmp_path: 
     version = upstream.datasets["projects/p/datasets/d"].versions[-1]
     version.eval_examples = version.recall_examples = 0
     wanted = request(config=settings(early_stopping_patience=2))
-    wanted.validate_only = True
     async with training(tmp_path, upstream) as (stub, _):
         refused = await refusal(stub.CreateRun(wanted))
         version.recall_examples = 1
+        wanted.validate_only = True
         run = await stub.CreateRun(wanted)
 
     assert refused == (grpc.StatusCode.FAILED_PRECONDITION, "NO_EVAL_EXAMPLES")

@@ -79,11 +79,18 @@ def from_status(status: status_pb2.Status, kind: type[FtfError] = FtfError, subj
     from google.rpc import code_pb2, error_details_pb2
 
     reason, metadata = "", {}
+    bad = error_details_pb2.BadRequest()
     for detail in status.details:
         info = error_details_pb2.ErrorInfo()
         if detail.Unpack(info):
             reason, metadata = info.reason, dict(info.metadata)
+        detail.Unpack(bad)
     what, remedy = _split(status.message)
+    if first := bad.field_violations[:-1]:
+        # Several things at once: the message of each, one a line.
+        what, remedy = _split(first[0].description)
+        others = [_split(violation.description) for violation in bad.field_violations[1:]]
+        remedy += "".join(f"\nalso: {other}{' — ' if then else ''}{then}" for other, then in others)
     code = code_pb2.Code.Name(status.code) if status.code in code_pb2.Code.values() else "UNKNOWN"
     return kind(f"{subject}: {what}" if subject else what, remedy, code=code, reason=reason, metadata=metadata)
 

@@ -205,6 +205,22 @@ def measure(encoded: Sequence[Encoded]) -> Mask:
     )
 
 
+def require_whole(mask: Mask, most: float) -> None:
+    """Refuse a training set of which more than a share is cut.
+
+    Raises:
+        NotReady: with reason TRUNCATION_EXCEEDED.
+    """
+    if mask.truncated > most * mask.examples:
+        raise NotReady(
+            f"{mask.truncated} of {mask.examples} training examples ({mask.truncated / mask.examples:.0%}) are longer "
+            f"than max_length and lose their end; at most {most:.0%} may. Raise max_length, cut the documents into "
+            "smaller chunks, or accept it with a higher max_truncated.",
+            reason="TRUNCATION_EXCEEDED",
+            metadata={"examples": str(mask.examples), "truncated": str(mask.truncated)},
+        )
+
+
 def require_supervision(mask: Mask) -> None:
     """Refuse a training set that teaches nothing.
 

@@ -74,7 +74,7 @@ def read_rows(path: Path) -> list[Row]:
         InvalidArgument: a line is not an example; the message names the line and never quotes it.
     """
     with path.open(encoding="utf-8") as lines:
-        return [_row(number, line) for number, line in enumerate(lines, start=1) if line.strip()]
+        return [row_of(number, line) for number, line in enumerate(lines, start=1) if line.strip()]
 
 
 def require_objective(rows: Iterable[Row], objective: str) -> None:
@@ -98,7 +98,15 @@ def of_split(rows: Iterable[Row], split: str) -> list[Row]:
     return [row for row in rows if row.split == split]
 
 
-def _row(number: int, line: str) -> Row:
+def row_of(number: int, line: str) -> Row:
+    """Return the example of a line.
+
+    Args:
+        number: of the line, from 1 on.
+
+    Raises:
+        InvalidArgument: it is none; the message names the line and never quotes it.
+    """
     try:
         fields: dict[str, Any] = json.loads(line)
         split = str(fields["split"]).removeprefix("SPLIT_")

@@ -78,6 +78,12 @@ class Output:
         if not self.as_json:
             self._console().print(renderable)
 
+    @property
+    def coloured(self) -> bool:
+        """Whether colours reach whoever reads: not in a pipe, with NO_COLOR or in a dumb terminal."""
+        console = self._console()
+        return console.color_system is not None and not console.no_color
+
     def _console(self) -> Console:
         from rich.console import Console
 

@@ -13,7 +13,7 @@ from finetuneflow_client.cli.training import start
 from finetuneflow_client.errors import FtfError
 
 
-async def rerun(session: Session) -> None:
+async def rerun(session: Session) -> int | None:
     """Start a run like another one."""
     args = session.args
     name = await targets.run(session, args.run)
@@ -32,7 +32,9 @@ async def rerun(session: Session) -> None:
     )
     if args.from_checkpoint:
         run.resume_from_checkpoint = await targets.checkpoint(session, args.from_checkpoint)
-    await start(session, training_service_pb2.CreateRunRequest(parent=names.parent(name), run=run, run_id=args.id))
+    return await start(
+        session, training_service_pb2.CreateRunRequest(parent=names.parent(name), run=run, run_id=args.id)
+    )
 
 
 def _overrides(words: Sequence[str]) -> Overrides:

@@ -18,9 +18,10 @@ from finetuneflow_client.cli.grammar.settings import RUN_CHUNK, RUN_DATASET
 from finetuneflow_client.cli.llm import api_key
 from finetuneflow_client.cli.output import to_json
 from finetuneflow_client.cli.picking import Picked, pick
+from finetuneflow_client.cli.planning import planned
 from finetuneflow_client.cli.session import Session
 from finetuneflow_client.cli.settings import chunk_settings, dataset_spec, run_resources, training_config
-from finetuneflow_client.cli.training import planned, show_run
+from finetuneflow_client.cli.training import show_run
 from finetuneflow_client.cli.view.files import failure
 from finetuneflow_client.downloads import download_dataset
 from finetuneflow_client.errors import FtfError

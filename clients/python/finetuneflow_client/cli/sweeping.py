@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from finetuneflow.training.v1 import config_pb2, run_pb2, training_service_pb2
 from finetuneflow_client import names
 from finetuneflow_client.cli import targets
+from finetuneflow_client.cli.drying import refusal
 from finetuneflow_client.cli.grammar.settings import TRAINING, Setting
+from finetuneflow_client.cli.planning import planned
 from finetuneflow_client.cli.session import Session
 from finetuneflow_client.cli.settings import put, run_resources, training_config
-from finetuneflow_client.cli.training import planned
 from finetuneflow_client.errors import FtfError
 
 LABEL = "sweep"
@@ -37,10 +38,12 @@ async def sweep(session: Session) -> None:
         run.resources.CopyFrom(run_resources(args))
         run.meta.labels[LABEL] = args.id
         run.priority = args.priority
-        requests.append(training_service_pb2.CreateRunRequest(parent=parent, run=run, run_id=f"{args.id}-{number}"))
+        id = f"{args.id}-{number}"
+        requests.append(training_service_pb2.CreateRunRequest(parent=parent, run=run, run_id=id, preview_examples=0))
     for request in requests:
         request.validate_only = True
-        await session.flow.training.CreateRun(request)
+        if error := refusal(await session.flow.training.CreateRun(request)):
+            raise error
         request.validate_only = False
     if args.dry_run:
         session.screen.say(f"every check passed for {len(requests)} runs; nothing was started")

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 
 from finetuneflow.common.v1 import work_pb2
-from finetuneflow.dataset.v1 import dataset_pb2, dataset_service_pb2
+from finetuneflow.dataset.v1 import dataset_service_pb2
 from finetuneflow.export.v1 import export_service_pb2
 from finetuneflow.ingest.v1 import ingest_service_pb2
-from finetuneflow.training.v1 import config_pb2, run_pb2, training_service_pb2
+from finetuneflow.training.v1 import run_pb2, training_service_pb2
 from finetuneflow_client import names
 from finetuneflow_client.cli import during, exits, flow, targets, wording
+from finetuneflow_client.cli.drying import show_check
 from finetuneflow_client.cli.judge import judged_after
+from finetuneflow_client.cli.planning import planned
 from finetuneflow_client.cli.resumable import PAUSED
 from finetuneflow_client.cli.session import Session
 from finetuneflow_client.cli.settings import asked, described, run_resources, training_config
@@ -20,16 +22,10 @@ from finetuneflow_client.cli.view.expected import HEAD, expected_rows
 from finetuneflow_client.cli.view.judge import win_rate_line
 from finetuneflow_client.errors import FtfError, from_work
 
-_OBJECTIVES = {
-    dataset_pb2.DATASET_KIND_PREFERENCE: config_pb2.OBJECTIVE_DPO,
-    dataset_pb2.DATASET_KIND_KTO: config_pb2.OBJECTIVE_KTO,
-    dataset_pb2.DATASET_KIND_TEXT: config_pb2.OBJECTIVE_PRETRAIN,
-}
-"""What is made of a dataset of a kind when nothing is said; of others SFT."""
 _COLUMNS = ("RUN", "STATE", "PROGRESS", "LOSS", "MODEL", "DATASET", "TOOK", "AGE", "WAITING")
 
 
-async def train(session: Session) -> None:
+async def train(session: Session) -> int | None:
     """Start a run with the user's settings and the recommended ones; with --watch follow it to its end."""
     args = session.args
     if args.schema:
@@ -53,46 +49,28 @@ async def train(session: Session) -> None:
     if args.resume_from_checkpoint:
         run.resume_from_checkpoint = await targets.checkpoint(session, args.resume_from_checkpoint)
     run.resume_weights_only = args.resume_weights_only
-    await start(session, training_service_pb2.CreateRunRequest(parent=names.parent(dataset), run=run, run_id=args.id))
+    request = training_service_pb2.CreateRunRequest(parent=names.parent(dataset), run=run, run_id=args.id)
+    return await start(session, request)
 
 
-async def start(session: Session, request: training_service_pb2.CreateRunRequest) -> None:
+async def start(session: Session, request: training_service_pb2.CreateRunRequest) -> int | None:
     """Start a run, or with --dry-run only check it; with --watch follow it to its end."""
     args = session.args
-    request.validate_only = args.dry_run
+    request.validate_only, request.preview_examples = args.dry_run, args.preview
     made = await session.flow.training.CreateRun(request)
     if args.dry_run:
-        session.screen.say("every check passed; nothing was started")
-    elif args.watch:
+        show_run(session, made)
+        return show_check(session, made)
+    if args.watch:
         session.screen.say(f"started {made.name}")
         made = await flow.follow_run(session, made.name)
         if args.judge_llm:
             await judged_after(session, made, args.judge_llm)
-    if args.dry_run or args.watch or session.output.as_json:
+    if args.watch or session.output.as_json:
         show_run(session, made)
     else:
         session.output.line(made.name)
-
-
-async def planned(
-    session: Session,
-    model: str,
-    dataset: str,
-    version: int,
-    config: config_pb2.TrainingConfig,
-    *,
-    recommended: bool = True,
-) -> run_pb2.Run:
-    """Return a run to ask for: what `config` leaves open is recommended, or left to the defaults."""
-    found = await session.flow.dataset.GetDataset(dataset_service_pb2.GetDatasetRequest(name=dataset))
-    if not found.versions:
-        raise FtfError(f"{dataset} has no frozen version", "run `ftf dataset freeze`", code="FAILED_PRECONDITION")
-    frozen = next((v for v in reversed(found.versions) if version in (0, v.version)), dataset_pb2.DatasetVersion())
-    if not config.objective:
-        config.objective = _OBJECTIVES.get(found.kind, config_pb2.OBJECTIVE_UNSPECIFIED)
-    if recommended and (advice := await flow.recommend(session, model, config, frozen.train_examples)):
-        config = advice.config
-    return run_pb2.Run(dataset=dataset, dataset_version=frozen.version or version, model=model, config=config)
+    return None
 
 
 async def runs(session: Session) -> int | None:

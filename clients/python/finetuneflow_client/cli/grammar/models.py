@@ -10,7 +10,14 @@ from finetuneflow_client.cli.grammar.command import Command
 from finetuneflow_client.cli.grammar.examples import spec_flags
 from finetuneflow_client.cli.grammar.reruns import add_priority, begin_flags
 from finetuneflow_client.cli.grammar.resources import RESOURCES
-from finetuneflow_client.cli.grammar.settings import RUN_CHUNK, RUN_DATASET, add_flags, add_strategy, add_training
+from finetuneflow_client.cli.grammar.settings import (
+    RUN_CHUNK,
+    RUN_DATASET,
+    add_dry_run,
+    add_flags,
+    add_strategy,
+    add_training,
+)
 
 FORMATS = ("adapter", "merged", "gguf")
 QUANTIZATIONS = ("F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_0")
@@ -50,9 +57,7 @@ def _train(parser: ArgumentParser) -> None:
     _trained(parser)
     parser.add_argument("--only-approved", action="store_true", help="only on examples that a person has approved")
     parser.add_argument("--id", default="", metavar="ID", help="id to give the run; otherwise made up")
-    parser.add_argument(
-        "--dry-run", action="store_true", help="check everything, show settings and estimate; start nothing"
-    )
+    add_dry_run(parser)
     parser.add_argument(
         "--price-per-hour", type=float, default=0.0, metavar="N", help="of the machine, for the estimate of the cost"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser
 
 from finetuneflow_client.cli.grammar.command import Command
+from finetuneflow_client.cli.grammar.settings import add_dry_run
 
 
 def begin_flags(parser: ArgumentParser, flag: str) -> None:
@@ -47,7 +48,7 @@ def _rerun(parser: ArgumentParser) -> None:
     begin_flags(parser, "--from-checkpoint")
     add_priority(parser)
     parser.add_argument("--id", default="", metavar="ID", help="id to give the run; otherwise made up")
-    parser.add_argument("--dry-run", action="store_true", help="check everything and show the settings; start nothing")
+    add_dry_run(parser)
     parser.add_argument("-w", "--watch", action="store_true", help="follow it to its end")
 
 

@@ -94,6 +94,7 @@ TRAINING = (
     Setting("bf16", bool, "compute in bfloat16"),
     Setting("num_eval_answers", int, "held-out examples that both models answer at the end, 0 to 1000"),
     Setting("max_forgetting", float, "nats per token that the loss on general questions may rise, 0 to 100"),
+    Setting("max_truncated", float, "share of the examples that may be cut at max_length, 0 to 1"),
     Setting("eval_steps", int, "steps between evaluations on held-out examples while training"),
     Setting("early_stopping_patience", int, "stop after so many evaluations in a row without an improvement"),
     Setting("early_stopping_threshold", float, "what an improvement is at least"),
@@ -181,6 +182,16 @@ def add_training(group: _ArgumentGroup) -> None:
         "--config", default="", metavar="FILE", help="YAML or JSON file of such settings; flags come before it"
     )
     add_flags(group, TRAINING)
+
+
+def add_dry_run(parser: ArgumentParser) -> None:
+    """Add the flags of a run that is only looked at."""
+    parser.add_argument(
+        "--dry-run", action="store_true", help="check everything, show estimate and trained tokens; start nothing"
+    )
+    parser.add_argument(
+        "--preview", type=int, default=3, metavar="N", help="examples whose tokens a dry run shows, 0 to 20 (3)"
+    )
 
 
 def add_strategy(parser: ArgumentParser | _ArgumentGroup) -> None:

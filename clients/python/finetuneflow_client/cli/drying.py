@@ -1,0 +1,67 @@
+"""`ftf train --dry-run`: everything that would be found out too late otherwise."""
+
+from __future__ import annotations
+
+from finetuneflow.common.v1 import reasons_pb2
+from finetuneflow.training.v1 import check_pb2, run_pb2
+from finetuneflow_client.cli import exits, wording
+from finetuneflow_client.cli.session import Session
+from finetuneflow_client.cli.view.check import (
+    coloured_example,
+    example_title,
+    label_facts,
+    marked_example,
+    problem_lines,
+)
+from finetuneflow_client.errors import FtfError
+
+_CODES = {reasons_pb2.REASON_INVALID_FIELD: "INVALID_ARGUMENT", reasons_pb2.REASON_NOT_FOUND: "NOT_FOUND"}
+
+
+def show_check(session: Session, run: run_pb2.Run) -> int:
+    """Write what was found about a run that was not started; return the exit code: whether it would start."""
+    check, output = run.check, session.output
+    if not output.as_json:
+        _show_labels(session, check)
+        facts = {
+            "disk": f"{wording.size(check.disk_free_bytes)} free" if check.disk_free_bytes else "",
+            "queue": f"{wording.many(check.jobs_before, 'job')} at work or waiting" if check.jobs_before else "",
+        }
+        output.facts(facts)
+        for line in problem_lines(check):
+            output.line(line)
+    if refusal(run) is None:
+        session.screen.say("every check passed; nothing was started")
+        return exits.OK
+    session.screen.say("it would be refused; nothing was started")
+    return exits.FAILED
+
+
+def refusal(run: run_pb2.Run) -> FtfError | None:
+    """Return the first problem that forbids a run as an error, with how many there are; None if nothing does."""
+    refused = [p for p in run.check.problems if p.severity == check_pb2.Problem.SEVERITY_REFUSE]
+    if not refused:
+        return None
+    first, more = refused[0], f" (and {len(refused) - 1} more)" if refused[1:] else ""
+    return FtfError(
+        f"{first.message.rstrip('.')}{more}",
+        first.remedy.rstrip("."),
+        code=_CODES.get(first.reason, "FAILED_PRECONDITION"),
+        reason=reasons_pb2.Reason.Name(first.reason).removeprefix("REASON_"),
+    )
+
+
+def _show_labels(session: Session, check: check_pb2.RunCheck) -> None:
+    output = session.output
+    if not check.HasField("labels"):
+        return
+    output.line()
+    output.facts(label_facts(check.labels))
+    for example in check.labels.examples:
+        output.line()
+        output.line(example_title(example))
+        if output.coloured:
+            output.render(coloured_example(example))
+        else:
+            output.line(marked_example(example))
+    output.line()

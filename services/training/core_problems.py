@@ -1,0 +1,133 @@
+"""What speaks against a run. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from services.common.chat.encode import Mask, require_supervision, require_whole
+from services.common.errors import FineTuneFlowError, NotReady, together
+
+# What a call is refused with: INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS, PERMISSION_DENIED, RESOURCE_EXHAUSTED,
+# FAILED_PRECONDITION. Anything else is a failure of the check itself.
+_REFUSALS = (3, 5, 6, 7, 8, 9)
+_WARNINGS = ("LABELS_UNCHECKED",)
+_SENTENCE = re.compile(r"(?<=[^\s.])\. (?=[A-Z`])")
+FEW_EVAL_EXAMPLES = 24
+"""Held-out examples from which on the mean of a score between 0 and 1 is known to within 0.1: 0.5 / √24."""
+
+
+@dataclass
+class Problems:
+    """Collects what speaks against a run, in order."""
+
+    found: list[tuple[bool, FineTuneFlowError]] = field(default_factory=list)
+
+    def refuse(self, error: FineTuneFlowError) -> None:
+        """Add what forbids the run."""
+        self.found.append((True, error))
+
+    def warn(self, error: FineTuneFlowError) -> None:
+        """Add what somebody should know."""
+        self.found.append((False, error))
+
+    def collect(self, at: str = "") -> Collecting:
+        """Take a refusal out of a block as a problem, of a field if it names none; what follows in it is skipped."""
+        return Collecting(self, at)
+
+    def require_none(self) -> None:
+        """Raise everything that forbids the run, as one error."""
+        refusals = [error for refuses, error in self.found if refuses]
+        if refusals:
+            raise together(refusals)
+
+
+@dataclass(frozen=True)
+class Collecting:
+    """See Problems.collect."""
+
+    problems: Problems
+    at: str
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
+        if not isinstance(error, FineTuneFlowError) or error.code not in _REFUSALS:
+            return False
+        error.field = error.field or self.at
+        (self.problems.warn if error.reason in _WARNINGS else self.problems.refuse)(error)
+        return True
+
+
+def parted(message: str) -> tuple[str, str]:
+    """Return what is wrong and what to do about it: the first sentence of a message, and the rest."""
+    what, *rest = _SENTENCE.split(message, maxsplit=1)
+    return (f"{what}.", rest[0]) if rest else (message, "")
+
+
+def without_faults(
+    given: Mapping[str, Any], complete: Callable[[dict[str, Any]], dict[str, Any]], problems: Problems
+) -> dict[str, Any]:
+    """Return complete settings, those at fault replaced by their defaults, each of which is a problem.
+
+    Raises:
+        InvalidArgument, NotReady: a fault that no single setting explains.
+    """
+    kept = {**given, "lora": dict(given.get("lora", {}))} if "lora" in given else dict(given)
+    while True:
+        try:
+            return complete(kept)
+        except FineTuneFlowError as error:
+            *_, name = path = error.field.split(".")
+            within = kept.get("lora", {}) if path[-2:-1] == ["lora"] else kept
+            if name not in within:
+                raise
+            problems.refuse(error)
+            del within[name]
+
+
+def judge_labels(labels: Mapping[str, int], settings: Mapping[str, Any], problems: Problems) -> None:
+    """Add what the labels of a dataset say against a run.
+
+    Args:
+        labels: counts by the names of LabelPreview.
+    """
+    mask = Mask(
+        examples=labels["checked_examples"],
+        kept=labels["checked_examples"] - labels["empty_examples"],
+        truncated=labels["truncated_examples"],
+        tokens=labels["tokens"],
+        supervised_tokens=labels["supervised_tokens"],
+    )
+    with problems.collect("config.max_length"):
+        require_supervision(mask)
+        if empty := labels["empty_examples"]:
+            problems.warn(
+                NotReady(
+                    f"{empty} of {mask.examples} training examples have no token to train on within max_length and are "
+                    "left out. Raise max_length.",
+                    reason="EXAMPLES_LEFT_OUT",
+                    field="config.max_length",
+                )
+            )
+    with problems.collect("config.max_length"):
+        require_whole(mask, settings["max_truncated"])
+    judge_evaluation(labels["eval_examples"], problems)
+
+
+def judge_evaluation(held_out: int, problems: Problems) -> None:
+    """Add that the evaluation will say little, if so it is."""
+    if held_out < FEW_EVAL_EXAMPLES:
+        many = f"Only {held_out} examples are" if held_out > 1 else f"{'One' if held_out else 'No'} example is"
+        problems.warn(
+            NotReady(
+                f"{many} held out, so that the evaluation says {'little' if held_out else 'nothing'} about documents "
+                f"that were not trained on. Hold out {FEW_EVAL_EXAMPLES} or more: a larger dataset, or a larger eval "
+                "fraction.",
+                reason="FEW_EVAL_EXAMPLES",
+                field="run.dataset",
+            )
+        )
