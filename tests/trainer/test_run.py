@@ -122,6 +122,12 @@ def test_the_result_counts_what_was_trained_on(finished: WorkerHost, model: Path
     assert result.trainable_parameters == 8960
     assert 0 < result.platform_seconds < result.train_seconds
     assert result.peak_memory_bytes > 2**28
+    assert result.training_peak_memory_bytes >= result.libraries_memory_bytes > 2**28
+    assert 0 < result.evaluation_peak_memory_bytes <= result.peak_memory_bytes
+    assert result.evaluation_seconds > 0
+    assert result.trained_tokens > 0
+    assert result.disk_bytes > 12 * result.trainable_parameters
+    assert (result.device, bool(result.device_name)) == ("cpu", True)
     assert f"| of these supervised | {supervised} |" in finished.artifact("report.md").read_text()
 
 
