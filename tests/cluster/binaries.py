@@ -33,6 +33,7 @@ BINARIES = {
     "helm": Binary(package="helm.sh/helm/v4/cmd/helm"),
     "ferretdb": Binary(),
     "minio": Binary(),
+    "registry": Binary(),
 }
 
 

@@ -156,6 +156,17 @@ def _exports(parser: ArgumentParser) -> None:
     parser.add_argument("--delete", action="store_true", help="delete the export named")
 
 
+def _push(parser: ArgumentParser) -> None:
+    parser.add_argument("folder", metavar="FOLDER", help="what `ftf download` wrote")
+    parser.add_argument("destination", metavar="TO", help="oci://registry/team/model:tag, or hf://owner/name")
+    parser.add_argument("--username", default="", metavar="NAME", help="otherwise that of `docker login`")
+    parser.add_argument(
+        "--password-file", default="", metavar="FILE", help="file with the password or the hub's token; or $HF_TOKEN"
+    )
+    parser.add_argument("--plain-http", action="store_true", help="for a registry without TLS")
+    parser.add_argument("--public", action="store_true", help="let a new repository of a hub be public")
+
+
 def _verify(parser: ArgumentParser) -> None:
     parser.add_argument("folder", metavar="FOLDER", help="as `ftf download` wrote it")
     parser.add_argument("--key", default="", metavar="FILE", help="key to trust; otherwise the folder's signer.pem")
@@ -268,6 +279,14 @@ COMMANDS = (
         "ftf verify model --key signer.pem",
         "verify.verify",
         _verify,
+        connects=False,
+    ),
+    Command(
+        "push",
+        "Send a downloaded folder to an OCI registry or a model hub, if it is as it was signed.",
+        "ftf push model oci://registry.example.com/team/handbook:1",
+        "push.push",
+        _push,
         connects=False,
     ),
     Command("key", "Write the public key that this installation signs exports with.", "ftf key", "verify.key"),
