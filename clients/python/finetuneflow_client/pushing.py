@@ -119,7 +119,7 @@ def push_hub(folder: Path, repository: str, login: Login, *, private: bool = Tru
     except errors.LocalTokenNotFoundError:
         raise FtfError("the hub asks for a token", "set $HF_TOKEN", code="UNAUTHENTICATED") from None
     except errors.HfHubHTTPError as error:
-        raise _refused_by_hub(error.response.status_code if error.response is not None else 0) from None
+        raise _refused_by_hub(error.response.status_code) from None
     except errors.HFValidationError as error:
         raise FtfError(f"{repository}: {error}", "use owner/name", code="INVALID_ARGUMENT") from None
     except OSError as error:
