@@ -20,6 +20,7 @@ from finetuneflow_client.cli.grammar import (
     server,
     templates,
     transfers,
+    weights,
 )
 from finetuneflow_client.cli.grammar.command import Command
 
@@ -31,6 +32,7 @@ COMMANDS: tuple[Command, ...] = (
     *reviews.COMMANDS,
     *transfers.COMMANDS,
     *models.COMMANDS,
+    *weights.COMMANDS,
     *reruns.COMMANDS,
     *chats.COMMANDS,
 )
