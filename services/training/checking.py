@@ -76,12 +76,14 @@ class Here:
         check_trackers: refuses trackers that no trainer here can report to; see trackers.require.
         installed: whether a package that the trainer does not bring is there all the same.
         queue: tells how many Jobs are at work or wait.
+        allow_hub: whether model hubs may be reached.
     """
 
     check: Callable[[Wanted], None]
     check_trackers: Callable[[Sequence[str]], None]
     installed: Callable[[str], bool]
     queue: Queue
+    allow_hub: bool
 
 
 class Checks:
@@ -119,6 +121,7 @@ class Checks:
         dataset, version = await self._dataset(parent, wanted, given, problems)
         model = await self._model(wanted, problems)
         gpus = await self._gpus(asked, problems)
+        _look_at_access(model, self._here.allow_hub, problems)
         settings = without_faults(given, lambda some: self._complete(some, model, asked, gpus), problems)
         with problems.collect("config.report_to"):
             self._here.check_trackers(settings.get("report_to", []))
@@ -225,6 +228,27 @@ _COUNTS = (
     "supervised_tokens",
     "eval_examples",
 )
+
+
+def _look_at_access(model: model_pb2.Model, allow_hub: bool, problems: Problems) -> None:
+    """Add what may keep a trainer from a model of a hub; it may have the files already, so nothing is forbidden."""
+    if model.hub_id and not allow_hub:
+        problems.warn(
+            NotReady(
+                f"{model.hub_id} is on a hub, and reaching hubs is switched off. The trainer needs its files in the "
+                "hub's cache: start with --allow-hub, or use a local folder.",
+                reason="HUB_DISABLED",
+                field="run.model",
+            )
+        )
+    elif model.gated:
+        problems.warn(
+            NotReady(
+                f"{model.hub_id} is gated. See to it that trainers have a token with access, as HF_TOKEN.",
+                reason="MODEL_GATED",
+                field="run.model",
+            )
+        )
 
 
 def _fields(

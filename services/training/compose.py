@@ -150,7 +150,8 @@ def _checks(runtime: Runtime, datasets: GrpcDatasets, hardware: GrpcHardware, es
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, mode=0o700)
     labels = Labels(runtime.objects, folder)
-    here = Here(jobs.check, _trackers(runtime), _installed(runtime.config.jobs), lambda: _before(jobs))
+    config = runtime.config
+    here = Here(jobs.check, _trackers(runtime), _installed(config.jobs), lambda: _before(jobs), config.allow_hub)
     return Checks(datasets, hardware, estimating, labels, here)
 
 

@@ -279,6 +279,16 @@ async def test_a_model_recorded_before_its_template_was_kept_still_trains(tmp_pa
     assert made.name == "projects/p/runs/r"
 
 
+async def test_a_model_of_a_hub_that_cannot_be_reached_is_told(tmp_path: Path) -> None:
+    """Its files may be in the trainer's cache, so nothing is forbidden."""
+    upstream = usual()
+    upstream.models["models/m"].hub_id = "acme/m"
+    async with ready(tmp_path, lines(*ANSWERS) + HELD_OUT, upstream=upstream) as stub:
+        run = await checked(stub)
+
+    assert told(run) == [("HUB_DISABLED", "run.model", False)]
+
+
 async def test_a_name_that_is_taken_is_told(tmp_path: Path) -> None:
     """With validate_only too."""
     async with ready(tmp_path, lines(*ANSWERS) + HELD_OUT) as stub:
