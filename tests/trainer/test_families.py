@@ -144,15 +144,31 @@ def test_of_each_family_the_answers_and_nothing_of_the_questions_is_supervised(t
     assert "short" not in "".join(said)
 
 
-def test_the_copies_that_are_the_librarys_are_unchanged() -> None:
-    """A new release of it may bring better ones: then they are taken over."""
-    ours = families.stored()
-    theirs = {name: shipped(f"{name}_training") for name in ours if name not in _OWN}
+@pytest.mark.parametrize("family", [name for name in FAMILIES if name != "cohere"])
+def test_without_the_library_our_own_do(tokenizer: Any, family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service in a cluster has no TRL: it tells the same labels, without tools, of all but Cohere's."""
+    tokenizer.chat_template = stock(family)
+    rows = talks(family)
+    ours = {name: text for name, text in families.stored().items() if not name.startswith("trl ")}
+    monkeypatch.setattr(families, "stored", lambda: ours)
+    encoder = Encoder(chat_of(tokenizer), rows, 512, assistant_only=True)
 
-    assert theirs == {name: template for name, template in ours.items() if name not in _OWN}
+    assert sum(label != IGNORED for row in rows for label in encoder.encode(row).labels) > 0
+    assert "{%- generation %}" in encoder.template
 
 
-_OWN = ("llama3_1", "llama3_2", "phi4", "phi4_mini", "qwen3_turns")
+def test_without_the_library_nothing_is_refused_that_it_may_know(
+    tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cohere's is TRL's alone: a service without it leaves the answer to the trainer."""
+    tokenizer.chat_template = stock("cohere")
+    monkeypatch.setattr(families, "_library", lambda: None)
+    families.stored.cache_clear()
+    with pytest.raises(NotReady) as caught:
+        Encoder(chat_of(tokenizer), talks("cohere"), 512, assistant_only=True)
+    families.stored.cache_clear()
+
+    assert caught.value.reason == "LABELS_UNCHECKED"
 
 
 def test_a_conversation_that_the_template_refuses_is_said_so(tokenizer: Any) -> None:

@@ -25,12 +25,13 @@ _PROBE = "An unlikely question, to see what stands before it"
 def training_template(chat: Chat, rows: Sequence[Row]) -> tuple[str, str]:
     """Return a template that marks the assistant's text and renders all rows as the stock template does; and its name.
 
-    Tried in order: the stock template, if it has marks; ChatML and Mistral's forms, with the preamble that the stock
-    template puts before a conversation without a system message; the marked copies of known families.
+    Tried in order: the stock template, if it has marks; the forms of ChatML, Mistral and Llama, with the preamble that
+    the stock template puts before a conversation without a system message; the marked templates of other families.
 
     Raises:
-        NotReady: with reason NO_CHAT_TEMPLATE if there is no template, or none of these renders the same; with
-            CONVERSATION_REFUSED if the stock template refuses a row.
+        NotReady: with reason NO_CHAT_TEMPLATE if there is no template, or none of these renders the same, and with
+            LABELS_UNCHECKED where TRL's are not among them; with CONVERSATION_REFUSED if the stock template refuses a
+            row.
     """
     if _MARKED.search(chat.own()):
         return OWN, chat.own()
@@ -38,6 +39,12 @@ def training_template(chat: Chat, rows: Sequence[Row]) -> tuple[str, str]:
     for name, template in _candidates(chat):
         if all(_same(chat, template, row, texts, number) for number, row in enumerate(rows)):
             return name, template
+    if not families.are_all():
+        raise NotReady(
+            "No chat template that is known here renders this dataset as the model's does. The trainer knows more of "
+            "them, and checks the labels when it starts.",
+            reason="LABELS_UNCHECKED",
+        )
     raise NotReady(
         "The model's chat template cannot be marked for training on answers alone: no known template of its family "
         "renders this dataset the same. Set assistant_only_loss to false, or use another instruct model.",
@@ -68,10 +75,14 @@ def require_tools(chat: Chat, rows: Sequence[Row]) -> None:
 def _candidates(chat: Chat) -> Iterator[tuple[str, str]]:
     stock = chat.own()
     if "<|im_start|>" in stock:
-        yield families.CHATML, families.chatml(_before(chat, "<|im_start|>user\n"))
+        for template in families.chatml(_before(chat, "<|im_start|>user\n")):
+            yield families.CHATML, template
     if "[INST]" in stock:
         for template in families.mistrals(_before(chat, "[INST]").removeprefix(_bos(chat))):
             yield families.MISTRAL, template
+    if "<|start_header_id|>" in stock:
+        before = _before(chat, "<|start_header_id|>user<|end_header_id|>\n\n").removeprefix(_bos(chat))
+        yield families.LLAMA, families.llama(before.removesuffix("<|eot_id|>"))
     yield from families.stored().items()
 
 
