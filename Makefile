@@ -17,7 +17,7 @@ export HF_HUB_OFFLINE := 1
 export TOKENIZERS_PARALLELISM := false
 
 .PHONY: help setup demo kind-up kind-demo kind-down test test-model test-wheels
-.PHONY: bed test-cluster test-faults bench ci ci-cluster lint format gen wheels lock clean distclean
+.PHONY: bed test-cluster test-faults bench docs ci ci-cluster lint format gen wheels lock clean distclean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +56,12 @@ BENCHES ?= startup server memory step_overhead estimates extraction extractors c
 bench: setup .venv/.peers ## Measure starts, memory, reading, cutting, duplicates, generation, imports, a training step. BENCHES= names some.
 	for bench in $(BENCHES); do echo "# $$bench"; $(BIN)/python -m tests.bench.$$bench; done
 
+docs: setup .venv/.docs ## Build the site of docs/ into build/docs, the reference made of the contract, every link checked.
+	PATH="$$PWD/$(BIN):$$PATH" buf build --as-file-descriptor-set -o build/contract.binpb
+	rm -rf docs/reference build/docs
+	$(BIN)/python docs/reference.py build/contract.binpb docs/reference
+	$(BIN)/zensical build --strict
+
 lint: setup ## Check style, types, imports and the contract.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -75,6 +81,7 @@ PART = @begun=$$SECONDS; $(MAKE) --no-print-directory $(1); echo "make $(1): $$(
 ci: ## What has to pass: from a clean state, everything the README calls.
 	$(call PART,clean)
 	$(call PART,lint)
+	$(call PART,docs)
 	$(call PART,demo)
 	$(call PART,test-wheels)
 	$(call PART,ci-cluster)
@@ -97,6 +104,10 @@ gen: protos/gen/.generated ## Generate the Python code of the contract.
 # What the figures are measured beside.
 .venv/.peers: .venv/.locked requirements/bench.txt
 	$(PIP) install --quiet --require-hashes --no-deps -r requirements/bench.txt
+	touch $@
+
+.venv/.docs: .venv/.locked requirements/docs.txt
+	$(PIP) install --quiet --require-hashes --no-deps -r requirements/docs.txt
 	touch $@
 
 # Editable, so that the programs and `ftf` run from this folder. Nothing is fetched: hatchling is in the lock.
@@ -133,6 +144,7 @@ lock: ## Choose and pin the newest versions that pyproject.toml and requirements
 	.cache/uv/bin/python -m pip --disable-pip-version-check install --quiet uv==0.13.9
 	$(UV) --upgrade pyproject.toml --all-extras --group dev $(UNLOCKED:%=--no-emit-package %) -o requirements/dev.txt
 	$(UV) -c requirements/dev.txt --group bench $(UNLOCKED:%=--no-emit-package %) -o requirements/bench.txt
+	$(UV) -c requirements/dev.txt --group docs -o requirements/docs.txt
 	$(UV) --upgrade requirements/gen.in -o requirements/gen.txt
 	$(UV) --upgrade requirements/build.in -o requirements/build.txt
 	$(UV) -c requirements/dev.txt pyproject.toml requirements/services.in --extra cluster $(UNLOCKED:%=--no-emit-package %) -o requirements/services.txt
@@ -146,7 +158,7 @@ kind-down: ## Remove the cluster of kind-up.
 	deploy/kind/down
 
 clean: ## Remove what was built, generated or left by a demo; environments and the model stay.
-	rm -rf dist build .demo protos/gen .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf dist build docs/reference .demo protos/gen .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -path ./.venv -prune -o -path ./.gen -prune -o -name __pycache__ -type d -print0 | xargs -0 rm -rf
 
 distclean: clean ## Remove the environments and the model too.
