@@ -21,18 +21,10 @@ from samples.stage import Stage
 from samples.teacher import NAME
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDER = ROOT / ".cache" / "SmolLM2-135M-Instruct"
 DOCUMENTS = [ROOT / "samples" / "documents" / name for name in ("safety-rules.md", "travel-policy.docx")]
 PARAMETERS = 134_515_008
 
 pytestmark = [pytest.mark.model, pytest.mark.timeout(1200)]
-
-
-@pytest.fixture(scope="module")
-def base() -> Path:
-    """The base model's folder, made once."""
-    model.make(FOLDER)
-    return FOLDER
 
 
 @pytest.fixture
