@@ -6,6 +6,7 @@ Lengths of examples are known in characters; a token of the usual tokenizers has
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from services.hardware.core_calibration import Calibration
@@ -22,6 +23,8 @@ GENERAL_EXAMPLES, GENERAL_TOKENS = 32, 60
 """Questions of the general set that every run is evaluated on, and tokens of one."""
 ANSWERS_AT_ONCE, ANSWER_TOKENS = 6, 96
 
+_UNKNOWN = Range(0.1, 0.5, 1)
+"""Share of max_length that an example has where nothing is known of the data."""
 _SECONDS_SPREAD, _CALIBRATED_SPREAD = 4.0, 2.0
 _FILES = 350_000
 """Bytes of a checkpoint beside its weights, and of a report: states, settings, pictures."""
@@ -55,6 +58,9 @@ class Schedule:
         processes: devices that train together.
         price_per_hour: of all of it; 0 where it is not known.
         tokenizer_bytes: of the model's tokenizer, which goes with every checkpoint.
+        fetched_bytes: of the base model's files, where they are fetched into the trainer's folder.
+        answers: of an example, that are trained on: two with DPO.
+        blocks: whether texts follow each other and are cut into sequences of max_length, as raw text is.
     """
 
     num_train_epochs: float = 3.0
@@ -63,6 +69,9 @@ class Schedule:
     processes: int = 1
     price_per_hour: float = 0.0
     tokenizer_bytes: int = 0
+    fetched_bytes: int = 0
+    answers: int = 1
+    blocks: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,10 +91,17 @@ class RunEstimate:
 
 @dataclass(frozen=True)
 class _Lengths:
-    """Tokens of an example within max_length: mean and longest."""
+    """What goes through the model: sequences within max_length.
+
+    Args:
+        mean, longest: tokens of a sequence; of a packed one, of the examples in it.
+        sequences, tokens: of a pass over the data.
+    """
 
     mean: Range
     longest: Range
+    sequences: Range
+    tokens: Range
 
 
 def estimate_run(
@@ -102,8 +118,8 @@ def estimate_run(
     Raises:
         InvalidArgument: a target module that the model does not have.
     """
-    lengths = _lengths(plan, data)
-    steps, tokens = _steps_and_tokens(plan, schedule, data, lengths)
+    lengths = _blocks(plan, data) if schedule.blocks else _lengths(plan, data, schedule.answers)
+    steps, tokens = _steps_and_tokens(plan, schedule, lengths)
     seconds = _train_seconds(shape, plan, schedule, device, lengths, steps)
     spread = _CALIBRATED_SPREAD if calibration.runs else _SECONDS_SPREAD
     training = seconds.times(calibration.train_seconds).within(spread)
@@ -121,41 +137,49 @@ def estimate_run(
         steps=steps,
         train_seconds=training,
         evaluation_seconds=evaluation,
-        disk=_disk(shape, parameters, plan, schedule.tokenizer_bytes),
+        disk=_disk(shape, parameters, plan, schedule),
         cost=total.times(schedule.price_per_hour / 3600) if schedule.price_per_hour else None,
         calibration=calibration,
     )
 
 
-def _lengths(plan: Plan, data: Data) -> _Lengths:
+def _lengths(plan: Plan, data: Data, answers: int) -> _Lengths:
+    most, examples = plan.max_length, max(data.train_examples, 1)
+    mean, longest = _UNKNOWN.times(most), Range(most * 0.2, most, most)
+    if data.lengths:
+        cut = [[min(length, most) for length in some] for some in data.lengths]
+        mean, longest = Range(*map(_mean, cut)), Range(*map(max, cut))
+        if len(cut[0]) < data.train_examples:
+            longest = replace(longest, high=most)  # a longer one may be among those that were not looked at
+    sequences = Range.exactly(examples)
+    if plan.packing:
+        sequences = mean.map(lambda mean: math.ceil(examples * mean / (most * 0.97)))
+    return _Lengths(mean, longest, sequences, mean.times(examples * answers))
+
+
+def _blocks(plan: Plan, data: Data) -> _Lengths:
+    """Return the lengths where nothing is cut off: the texts' tokens, in sequences that are full but for the last."""
     most = plan.max_length
-    if not data.lengths:
-        return _Lengths(Range(most * 0.1, most * 0.5, most), Range(most * 0.2, most, most))
-    cut = [[min(length, most) for length in some] for some in data.lengths]
-    longest = Range(*map(max, cut))
-    if len(cut[0]) < data.train_examples:
-        longest = replace(longest, high=most)  # a longer one may be among those that were not looked at
-    return _Lengths(Range(*(sum(some) / len(some) for some in cut)), longest)
+    text = Range(*map(_mean, data.lengths)) if data.lengths else _UNKNOWN.times(most)
+    tokens = text.times(max(data.train_examples, 1))
+    full = tokens.map(lambda tokens: min(tokens, most))
+    return _Lengths(full, full, tokens.map(lambda tokens: math.ceil(tokens / most)), tokens)
 
 
-def _steps_and_tokens(plan: Plan, schedule: Schedule, data: Data, lengths: _Lengths) -> tuple[Range, Range]:
+def _mean(lengths: Sequence[float]) -> float:
+    return sum(lengths) / len(lengths)
+
+
+def _steps_and_tokens(plan: Plan, schedule: Schedule, lengths: _Lengths) -> tuple[Range, Range]:
     """Return optimizer steps and tokens; TRL makes as many steps of a pass as its batches fill, the last one partly."""
     per_step = plan.per_device_train_batch_size * plan.gradient_accumulation_steps * schedule.processes
-    examples = max(data.train_examples, 1)
-
-    def sequences(mean: float) -> float:
-        return math.ceil(examples * mean / (plan.max_length * 0.97)) if plan.packing else examples
-
-    def steps(mean: float) -> float:
-        if schedule.max_steps > 0:
-            return schedule.max_steps
-        return math.ceil(schedule.num_train_epochs * max(math.ceil(sequences(mean) / per_step), 1))
-
-    found = lengths.mean.map(steps)
     if schedule.max_steps > 0:
-        each = Range(1, 1, 1).times(plan.max_length * 0.9) if plan.packing else lengths.mean
-        return found, each.times(schedule.max_steps * per_step)
-    return found, lengths.mean.times(examples * schedule.num_train_epochs)
+        each = Range(1, 1, 1).times(plan.max_length * 0.9) if plan.packing else lengths.mean.times(schedule.answers)
+        return Range.exactly(schedule.max_steps), each.times(schedule.max_steps * per_step)
+    steps = lengths.sequences.map(
+        lambda sequences: math.ceil(schedule.num_train_epochs * max(math.ceil(sequences / per_step), 1))
+    )
+    return steps, lengths.tokens.times(schedule.num_train_epochs)
 
 
 def _train_seconds(
@@ -163,7 +187,7 @@ def _train_seconds(
 ) -> Range:
     def seconds(length: float, steps: float) -> float:
         passes = steps * plan.gradient_accumulation_steps
-        tokens = passes * plan.per_device_train_batch_size * schedule.processes * length
+        tokens = passes * plan.per_device_train_batch_size * plan.sequences * schedule.processes * length
         return train_seconds(shape, plan, device, Work(tokens, length, passes, steps, schedule.processes))
 
     # A batch is as wide as its longest example, which lies between the mean and the longest of all.
@@ -175,14 +199,19 @@ def _train_seconds(
 def _evaluation_seconds(
     shape: Shape, parameters: int, plan: Plan, schedule: Schedule, data: Data, lengths: _Lengths, device: Device
 ) -> float:
-    tokens = data.held_out_examples * lengths.mean.likely + GENERAL_EXAMPLES * GENERAL_TOKENS
+    each = lengths.tokens.likely / max(data.train_examples, 1)
+    tokens = data.held_out_examples * each + GENERAL_EXAMPLES * GENERAL_TOKENS
     answers = math.ceil(min(schedule.num_eval_answers, data.held_out_examples) / ANSWERS_AT_ONCE)
     return evaluation_seconds(shape, parameters, plan, device, tokens, answers * ANSWER_TOKENS)
 
 
-def _disk(shape: Shape, parameters: int, plan: Plan, tokenizer: int) -> Range:
-    """A checkpoint holds what is trained and two values of AdamW's for each; what is left has the weights alone."""
+def _disk(shape: Shape, parameters: int, plan: Plan, schedule: Schedule) -> Range:
+    """A checkpoint holds what is trained and two values of AdamW's for each; what is left has the weights alone.
+
+    The files of an uploaded base model lie in the same folder, from the first step to the last.
+    """
     trained = trained_parameters(shape, parameters, plan.target)
-    checkpoint, left = (copies * FLOAT32 * trained + tokenizer + _FILES for copies in (3, 1))
+    checkpoint, left = (copies * FLOAT32 * trained + schedule.tokenizer_bytes + _FILES for copies in (3, 1))
     # Several are there for a moment when they are written faster than they are stored.
-    return Range(0.7 * checkpoint, checkpoint, 2 * checkpoint + left)
+    fetched = schedule.fetched_bytes
+    return Range(fetched + 0.7 * checkpoint, fetched + checkpoint, fetched + 2 * checkpoint + left)

@@ -56,7 +56,8 @@ class Work:
 def train_seconds(shape: Shape, plan: Plan, device: Device, work: Work) -> float:
     """Return the likely seconds of a training."""
     full = plan.target.method == FULL
-    passes = (3 if full else 2) + (1 if plan.gradient_checkpointing else 0)
+    # Where answers are compared, each goes once more through the model as it was.
+    passes = (3 if full else 2) + (1 if plan.gradient_checkpointing else 0) + (1 if plan.sequences > 1 else 0)
     arithmetic = passes * work.tokens * _forward(shape, work.length) / _speed(device, plan.bf16) / work.processes
     layers = passes * work.passes * shape.layers * _LAYER_SECONDS[device.kind] * (2 if not full else 1)
     unpacking = 0.0

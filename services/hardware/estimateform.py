@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from finetuneflow.hardware.v1 import hardware_service_pb2 as pb
-from finetuneflow.training.v1 import estimate_pb2
+from finetuneflow.training.v1 import config_pb2, estimate_pb2
+from services.common.documents.port import Document
 from services.common.errors import InvalidArgument
+from services.common.estimates import MOST_EXAMPLES, require_price
 from services.hardware.calibrations import Measurement
 from services.hardware.core_calibration import Calibration, ratio
 from services.hardware.core_memory import Device
 from services.hardware.core_range import Range
 from services.hardware.core_run import Data, RunEstimate, Schedule
-
-MOST_EXAMPLES = 2_000
-"""Most examples whose lengths are told."""
 
 
 def data(request: pb.EstimateRunRequest) -> Data:
@@ -21,9 +20,10 @@ def data(request: pb.EstimateRunRequest) -> Data:
     Raises:
         InvalidArgument: a number is below 0, or there are more than MOST_EXAMPLES lengths.
     """
-    for field in ("train_examples", "held_out_examples", "price_per_hour"):
-        if not getattr(request, field) >= 0:
+    for field in ("train_examples", "held_out_examples"):
+        if getattr(request, field) < 0:
             raise InvalidArgument(f"{field} is below 0. Use 0 when it is not known.", field=field)
+    require_price(request.price_per_hour, "price_per_hour")
     characters = request.example_characters
     if len(characters) > MOST_EXAMPLES or min(characters, default=0) < 0:
         raise InvalidArgument(
@@ -33,8 +33,8 @@ def data(request: pb.EstimateRunRequest) -> Data:
     return Data.of_characters(request.train_examples, request.held_out_examples, tuple(characters))
 
 
-def schedule(request: pb.EstimateRunRequest, tokenizer_bytes: int) -> Schedule:
-    """Return how long the run goes on; what is unset has the contract's default."""
+def schedule(request: pb.EstimateRunRequest, model: Document) -> Schedule:
+    """Return how long the run of a stored model goes on; what is unset has the contract's default."""
     default, config, resources = Schedule(), request.config, request.resources
     return Schedule(
         num_train_epochs=config.num_train_epochs if config.HasField("num_train_epochs") else default.num_train_epochs,
@@ -42,7 +42,11 @@ def schedule(request: pb.EstimateRunRequest, tokenizer_bytes: int) -> Schedule:
         num_eval_answers=config.num_eval_answers if config.HasField("num_eval_answers") else default.num_eval_answers,
         processes=max(resources.gpus, 1) * max(resources.nodes, 1),
         price_per_hour=request.price_per_hour,
-        tokenizer_bytes=tokenizer_bytes,
+        tokenizer_bytes=model["tokenizer"]["size_bytes"],
+        # An uploaded model's files are fetched into the trainer's folder; there were no such models before.
+        fetched_bytes=sum(size for _, size, _ in model["files"]) if model.get("uploaded", False) else 0,
+        answers=2 if config.objective == config_pb2.OBJECTIVE_DPO else 1,
+        blocks=config.objective == config_pb2.OBJECTIVE_PRETRAIN,
     )
 
 

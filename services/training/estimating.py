@@ -12,13 +12,14 @@ from finetuneflow.dataset.v1 import dataset_pb2
 from finetuneflow.hardware.v1 import hardware_service_pb2, plan_pb2
 from finetuneflow.training.v1 import config_pb2, estimate_pb2, resources_pb2, run_pb2
 from services.common.documents.port import Document
-from services.common.errors import InvalidArgument, NotFound, NotReady
+from services.common.errors import NotFound, NotReady
+from services.common.estimates import MOST_EXAMPLES, require_price
 from services.common.objects.port import Objects
+from services.training.core_objectives import SFT, objective_of
 from services.training.ports import Hardware
 
 READ_BYTES = 2_000_000
 """Most of a dataset's file that is read for the lengths of its examples."""
-MOST_EXAMPLES = 2_000
 _PER_MESSAGE, _PER_EXAMPLE = 20, 40
 """Characters that stand for the marks of a chat template."""
 
@@ -45,11 +46,10 @@ class Estimating:
         """Return what a run is expected to take, as a document's field; None for an unknown model.
 
         Raises:
-            InvalidArgument: the price is below 0.
+            InvalidArgument: the price is below 0, or no number.
             NotReady: it does not fit (INSUFFICIENT_MEMORY).
         """
-        if not price_per_hour >= 0:
-            raise InvalidArgument("price_per_hour is below 0. Use 0 when it is not known.", field="run.price_per_hour")
+        require_price(price_per_hour, "run.price_per_hour")
         found = await self._hardware.estimate_run(
             hardware_service_pb2.EstimateRunRequest(
                 model=model,
@@ -81,13 +81,13 @@ class Estimating:
         return [size for _, size in zip(range(MOST_EXAMPLES), _sizes(whole), strict=False)]
 
     async def tell(self, run: Document) -> None:
-        """Let the hardware service learn from a run that has succeeded. Repeating it changes nothing."""
+        """Let the hardware service learn from a run that did what was estimated. Repeating it changes nothing."""
         expected = estimate_of(run)
         if run["work"]["state"] != "SUCCEEDED" or expected is None or not run["result"]:
             return
         result = ParseDict(run["result"], run_pb2.RunResult(), ignore_unknown_fields=True)
-        if not result.device_name or len(run["attempts"]) > 1 or run.get("start"):
-            return  # what several attempts took, or a part of a training, is not what was estimated
+        if not result.device_name or not _comparable(run, result):
+            return
         await self._hardware.record(
             hardware_service_pb2.RecordMeasurementRequest(
                 run=run["_id"],
@@ -108,6 +108,17 @@ def estimate_of(run: Document) -> estimate_pb2.RunEstimate | None:
     return ParseDict(found, estimate_pb2.RunEstimate(), ignore_unknown_fields=True) if found else None
 
 
+def _comparable(run: Document, result: run_pb2.RunResult) -> bool:
+    """Whether a run did what its estimate counts.
+
+    Not where it took several attempts, went on from a checkpoint, stopped early, or was evaluated while it trained;
+    nor where it learnt from preferences or raw text: how long those take is known less well, and would blur the rest.
+    """
+    config = run["config"]
+    part = len(run["attempts"]) > 1 or run.get("start") or result.stopped_early
+    return not part and config.get("eval_steps") is None and objective_of(config) == SFT
+
+
 def _require_memory(estimate: plan_pb2.MemoryEstimate) -> None:
     if not estimate.fits:
         raise NotReady(
@@ -122,7 +133,11 @@ def _require_memory(estimate: plan_pb2.MemoryEstimate) -> None:
 def _sizes(lines: list[bytes]) -> Iterator[int]:
     for line in lines:
         try:
-            messages: list[dict[str, Any]] = json.loads(line)["messages"]
+            row: dict[str, Any] = json.loads(line)
+            messages: list[dict[str, Any]] = row["messages"]
+            if row.get("raw"):
+                yield sum(len(str(m.get("content", ""))) for m in messages)
+                continue
             yield _PER_EXAMPLE + sum(_PER_MESSAGE + len(str(m.get("content", ""))) for m in messages)
         except (ValueError, KeyError, TypeError, AttributeError):
             continue

@@ -11,7 +11,8 @@ import pytest
 import pytest_asyncio
 
 from finetuneflow.hardware.v1 import hardware_service_pb2 as pb
-from finetuneflow.training.v1 import resources_pb2
+from finetuneflow.training.v1 import config_pb2, resources_pb2
+from services.hardware.estimateform import schedule
 from tests.fakes.hardware import create, hardware
 from tests.fakes.model_folder import model_files, write_folder
 from tests.fakes.running import refusal
@@ -59,6 +60,28 @@ async def test_a_run_is_estimated_with_its_memory_part_by_part(stub: Any, tmp_pa
     assert priced.estimate.cost.likely > 0
     assert found.estimate.calibration.device
     assert "No run on" in found.estimate.note
+
+
+async def test_the_objective_decides_what_goes_through_the_model(stub: Any, tmp_path: Path) -> None:
+    """Raw text is cut into sequences and loses nothing; of a preference both answers count."""
+    texts: dict[str, Any] = {"train_examples": 2, "example_characters": [38_000] * 2}
+    found = {}
+    for objective in (config_pb2.OBJECTIVE_SFT, config_pb2.OBJECTIVE_PRETRAIN, config_pb2.OBJECTIVE_DPO):
+        config = config_pb2.TrainingConfig(objective=objective, max_length=64, num_train_epochs=1)
+        found[objective] = (await stub.EstimateRun(await asked(stub, tmp_path, config=config, **texts))).estimate
+    sft, raw, pairs = found.values()
+
+    assert (sft.steps.likely, sft.tokens.likely) == (1, 2 * 64)
+    assert (raw.steps.likely, raw.tokens.likely) == (79, pytest.approx(20_000))
+    assert (pairs.steps.likely, pairs.tokens.likely) == (1, 2 * 2 * 64)
+
+
+def test_of_an_uploaded_model_the_files_are_fetched() -> None:
+    """Of one in a folder none is."""
+    model = {"tokenizer": {"size_bytes": 1}, "files": [["a", 10, "sha"], ["b", 5, "sha"]]}
+
+    assert schedule(pb.EstimateRunRequest(), {**model, "uploaded": True}).fetched_bytes == 15
+    assert schedule(pb.EstimateRunRequest(), model).fetched_bytes == 0
 
 
 async def test_what_a_run_took_corrects_the_next_estimate(stub: Any, tmp_path: Path) -> None:

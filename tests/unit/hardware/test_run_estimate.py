@@ -52,6 +52,35 @@ def test_steps_are_exact_unless_examples_are_packed() -> None:
     assert packed.steps.high < plain.steps.low
 
 
+def test_raw_texts_follow_each_other_and_none_is_cut() -> None:
+    """100 texts of 38,000 characters are 10,000 tokens each, in sequences of 512, four of them a step."""
+    long = Data.of_characters(100, 10, (38_000,) * 100)
+    found = expected(Plan(), long, num_train_epochs=3, blocks=True)
+    few = expected(Plan(), Data.of_characters(2, 0, (380, 380)), num_train_epochs=1, blocks=True)
+
+    assert found.steps.likely == 3 * 489
+    assert found.tokens.likely == pytest.approx(3 * 1_000_000)
+    assert found.train_seconds.likely > 10 * expected(Plan(), long, num_train_epochs=3).train_seconds.likely
+    assert found.training_memory.high == expected(Plan(), Data(100)).training_memory.high
+    assert (few.steps.likely, few.tokens.likely) == (1, pytest.approx(200))
+
+
+def test_answers_that_are_compared_take_two_sequences_and_the_model_as_it_was() -> None:
+    """Twice the tokens of SFT, and each goes through the model once more than it would."""
+    one, two = expected(), expected(Plan(sequences=2), answers=2)
+
+    assert two.tokens.likely == 2 * one.tokens.likely
+    assert two.steps == one.steps
+    assert two.train_seconds.likely > 2.5 * one.train_seconds.likely
+
+
+def test_an_uploaded_base_model_lies_in_the_trainers_folder() -> None:
+    """Whole, beside the checkpoints."""
+    plain, fetched = expected(), expected(fetched_bytes=5 * GB)
+
+    assert fetched.disk.low - plain.disk.low == fetched.disk.high - plain.disk.high == 5 * GB
+
+
 def test_memory_follows_the_examples_where_they_are_shorter_than_max_length() -> None:
     """Batches are padded to their longest example only; where nothing is known, an example may fill max_length."""
     short = expected(Plan(max_length=2048))
