@@ -6,6 +6,8 @@ cluster variables and Secrets of the chart's Jobs. No run's settings and no Job'
 
 from __future__ import annotations
 
+import re
+import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
 
 from services.common.errors import InvalidArgument, NotReady
@@ -14,6 +16,7 @@ SECRETS = ("WANDB_API_KEY", "MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_PASSWORD")
 """Variables whose values are never shown."""
 VARIABLES = ("WANDB_", "MLFLOW_", "TRACKIO_")
 """How the names of variables begin that are the trackers'."""
+_USERINFO = re.compile(r"://([^/?#\s]+)@")
 _PACKAGES: Mapping[str, tuple[str, ...]] = {
     "tensorboard": ("tensorboardX", "tensorboard"),
     "mlflow": ("mlflow",),
@@ -31,6 +34,16 @@ _PLACES: Mapping[str, tuple[tuple[str, ...], str]] = {
     "trackio": (("TRACKIO_DIR", "TRACKIO_SPACE_ID"), "TRACKIO_DIR to a folder, or TRACKIO_SPACE_ID to a Space"),
 }
 """Tracker → variables of which one says where it is, and what to set."""
+
+
+def secrets_of(environment: Mapping[str, str]) -> list[str]:
+    """Return what in the trackers' variables is never shown: keys, and what stands before the host in their URLs."""
+    found = [environment[name] for name in SECRETS if environment.get(name)]
+    for name, value in environment.items():
+        if name.startswith(VARIABLES) and (userinfo := _USERINFO.search(value)):
+            password = userinfo[1].partition(":")[2]
+            found += [text for text in (userinfo[1], password, urllib.parse.unquote(password)) if text]
+    return found
 
 
 def check_names(names: Sequence[str]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from google.protobuf.message import Message
 
@@ -14,6 +14,8 @@ from services.trainer.config import Patience
 from services.trainer.reporter import Orders, Reporter
 from services.trainer.team import Team
 from services.trainer.worker import Superseded, Worker
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,6 @@ class Attempt:
             raise Superseded("A later attempt has taken over.")
         return begun
 
-    def renewal(self, again: Callable[[], str]) -> Callable[[], str] | None:
-        """Return a way to a fresh URL, in the process that may ask for one."""
+    def renewal(self, again: Callable[[], T]) -> Callable[[], T] | None:
+        """Return a way to a fresh URL, or to a spec with such, in the process that may ask for one."""
         return again if self.team.leads else None

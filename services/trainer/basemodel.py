@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from finetuneflow.export.v1 import export_pb2
@@ -24,14 +26,25 @@ def is_offline(spec: Spec) -> bool:
     return not spec.model_location or os.path.isabs(spec.model_location)
 
 
-def fetch_base(spec: Spec, folder: Path, patience: Patience) -> None:
+def fetch_base(spec: Spec, folder: Path, patience: Patience, again: Callable[[], Spec] | None = None) -> None:
     """Fetch an uploaded model's files into the folder of location_of; those that are there and whole are kept.
+
+    Args:
+        spec: names the files.
+        folder: the work's.
+        patience: how long to repeat.
+        again: returns the spec again, with URLs that are good for another while.
 
     Raises:
         NotReady, Unavailable, Exhausted: as transfer.fetch.
     """
-    for file, url in zip(spec.model_files, spec.model_urls, strict=True):
+    for place, (file, url) in enumerate(zip(spec.model_files, spec.model_urls, strict=True)):
         target = folder / "base" / file.filename
         if target.is_file() and target.stat().st_size == file.size_bytes and sha256_file(target) == file.sha256:
             continue
-        fetch(url, file.sha256, target, patience, f"Model file {file.filename}")
+        renew = functools.partial(_url, again, place) if again else None
+        fetch(url, file.sha256, target, patience, f"Model file {file.filename}", renew)
+
+
+def _url(again: Callable[[], Spec], place: int) -> str:
+    return again().model_urls[place]

@@ -24,6 +24,7 @@ from services.common.statuses import to_status
 from services.trainer.basemodel import is_offline
 from services.trainer.config import EXIT_DONE, EXIT_NEVER, EXIT_RETRY, Launch, Patience
 from services.trainer.failures import explain
+from services.trainer.logs import Scrubber
 from services.trainer.surroundings import last_word, prepare_libraries
 from services.trainer.worker import OPTIONS, as_error
 
@@ -96,19 +97,19 @@ class Line:
         self._channel.close()
 
 
-def chat(launch: Launch, patience: Patience) -> int:
+def chat(launch: Launch, patience: Patience, scrub: Scrubber) -> int:
     """Load what the service says and answer its questions; return the exit code."""
     line = Line(launch)
     try:
         spec = line.spec()
     except FineTuneFlowError as error:
         log.error("The chat was not begun: %s", error)
-        last_word(f"The chat was not begun: {error}")
+        last_word(scrub(f"The chat was not begun: {error}"))
         return EXIT_RETRY
     try:
         models = _load(launch, patience, spec, line)
     except Exception as error:
-        ours = explain(error)
+        ours = explain(error, scrub)
         log.error("%s", ours)
         last_word(str(ours))
         line.say(0, failed=to_status(ours))
@@ -119,7 +120,7 @@ def chat(launch: Launch, patience: Patience) -> int:
             for conversation in ask.conversations:
                 line.say(ask.number, answer=models.answer(conversation, ask, line))
         except Exception as error:
-            line.say(ask.number, failed=to_status(explain(error)))
+            line.say(ask.number, failed=to_status(explain(error, scrub)))
     line.close()
     return EXIT_DONE
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import time
@@ -38,7 +39,7 @@ def run_export(
     manifest = _manifest(spec)
     location = location_of(spec, attempt.folder)
     source = source_of(location, spec.model_revision, str(manifest.get("model", {}).get("name", "")))
-    fetch_base(spec, attempt.folder, attempt.patience)
+    fetch_base(spec, attempt.folder, attempt.patience, lambda: attempt.renewed(spec))
     check_files(source)
     adapter = _fetch_weights(attempt, spec)
     out = attempt.folder / "artifacts"
@@ -102,11 +103,18 @@ def _manifest(spec: export_pb2.ExportSpec) -> dict[str, Any]:
 
 def _fetch_weights(attempt: Attempt, spec: export_pb2.ExportSpec) -> Path:
     folder = attempt.folder / "adapter"
-    for file, url in zip(spec.adapter_files, spec.adapter_urls, strict=True):
+    for place, (file, url) in enumerate(zip(spec.adapter_files, spec.adapter_urls, strict=True)):
         name = file.filename.rpartition("/")[2]
-        fetch(url, file.sha256, folder / name, attempt.patience, f"Weights file {name}")
+        again = functools.partial(_adapter_url, attempt, spec, place)
+        fetch(url, file.sha256, folder / name, attempt.patience, f"Weights file {name}", again)
     config = "adapter_config.json" if spec.format == export_pb2.FORMAT_ADAPTER else "*config.json"
     missing = [form for form in (config, "*.safetensors") if not any(folder.glob(form))]
     if missing:
         raise NotReady(f"The run's weights lack {', '.join(missing)}. Train again.", reason="RUN_NOT_SUCCEEDED")
     return folder
+
+
+def _adapter_url(attempt: Attempt, spec: export_pb2.ExportSpec, place: int) -> str:
+    """Return a fresh URL of one of the weights' files."""
+    url: str = attempt.renewed(spec).adapter_urls[place]
+    return url

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 
 from services.common.errors import Exhausted, FineTuneFlowError, NotReady
 
 
-def explain(error: Exception) -> FineTuneFlowError:
-    """Return an exception as one of our errors; what is not understood is INTERNAL, and may work another time."""
+def explain(error: Exception, scrub: Callable[[str], str] = str) -> FineTuneFlowError:
+    """Return an exception as one of our errors; what is not understood is INTERNAL, and may work another time.
+
+    Args:
+        error: ours, which is changed in place, or a library's.
+        scrub: takes secrets out of text: a library may quote the URL or the key that it was given.
+    """
     if isinstance(error, FineTuneFlowError):
+        error.message = scrub(error.message)
+        error.args = (error.message,)
+        error.metadata = {name: scrub(value) for name, value in error.metadata.items()}
         return error
     if isinstance(error, MemoryError) or _out_of_memory(error):
         return NotReady(
@@ -19,7 +28,7 @@ def explain(error: Exception) -> FineTuneFlowError:
         )
     if isinstance(error, OSError) and error.errno == 28:
         return Exhausted("The disk of the trainer's work folder is full. Free space.", reason="DISK_FULL")
-    first = (str(error).strip() or "no message").splitlines()[0][:300]
+    first = scrub((str(error).strip() or "no message").splitlines()[0])[:300]
     return FineTuneFlowError(
         f"The trainer failed: {type(error).__name__}: {first} See the log; report it if it comes again."
     )

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 _SIGNED_URL = re.compile(r"(https?://[^\s?'\"]+)\?[^\s'\"]+")
+_USERINFO = re.compile(r"(\w://)[^/?#\s'\"]+@")
 _BEARER = re.compile(r"(?i)bearer\s+[\w.~+/=-]+")
 _LEVELS = {"DEBUG": "INFO", "CRITICAL": "ERROR"}
 
@@ -25,7 +26,7 @@ class Lines(Protocol):
 
 
 class Scrubber:
-    """Takes secrets out of text: every token it was told of, bearer headers, and the query of signed URLs."""
+    """Takes secrets out of text: what it was told of, bearer headers, of URLs the query and what is before the host."""
 
     def __init__(self) -> None:
         self._secrets: list[str] = []
@@ -39,7 +40,8 @@ class Scrubber:
         """Return the text without secrets."""
         for secret in self._secrets:
             text = text.replace(secret, "***")
-        return _BEARER.sub("Bearer ***", _SIGNED_URL.sub(r"\1?***", text))
+        text = _USERINFO.sub(r"\1***@", _SIGNED_URL.sub(r"\1?***", text))
+        return _BEARER.sub("Bearer ***", text)
 
 
 class _Handler(logging.Handler):

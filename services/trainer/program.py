@@ -44,7 +44,7 @@ from services.trainer.config import (
 from services.trainer.failures import explain, is_explained
 from services.trainer.follower import follow, leave
 from services.trainer.launcher import Launcher
-from services.trainer.logs import Log
+from services.trainer.logs import Log, Scrubber
 from services.trainer.places import Place, die_with_parent, quiet_errors, read_place
 from services.trainer.reporter import Orders, Reporter, Stopped, Terminated
 from services.trainer.surroundings import last_word, prepare_libraries, settle_in
@@ -73,13 +73,13 @@ def main(arguments: list[str]) -> int:
         last_word(str(error))
         return EXIT_NEVER
     settle_in(os.environ, launch.folder)
-    lines = Log([launch.token, *(os.environ.get(name, "") for name in ("HF_TOKEN", *trackers.SECRETS))])
+    lines = Log([launch.token, os.environ.get("HF_TOKEN", ""), *trackers.secrets_of(os.environ)])
     place = read_place(os.environ)
     lines.start(place.rank if place else 0)
     if arguments[0] == "chat":
         from services.trainer.chat import chat
 
-        return chat(launch, Patience())
+        return chat(launch, Patience(), lines.scrub)
     if place is not None:
         return _take_place(arguments[0], launch, place, lines)
     if group.size > 1 and arguments[0] == "train":
@@ -137,7 +137,7 @@ def run(
 
 def _run(subcommand: str, launch: Launch, patience: Patience, orders: Orders, lines: Log, team: Team) -> int:
     worker = Worker(launch, patience, superseded=lambda: _leave(team))
-    begun = _begin(worker, orders)
+    begun = _begin(worker, orders, lines.scrub)
     if isinstance(begun, int):
         team.share(pb.BeginAttemptResponse().SerializeToString())
         return begun
@@ -149,12 +149,12 @@ def _run(subcommand: str, launch: Launch, patience: Patience, orders: Orders, li
     checkpoint = begun.checkpoint if begun.HasField("checkpoint") else None
     best = begun.best_checkpoint if begun.HasField("best_checkpoint") else None
     attempt = Attempt(begun.attempt, folder, worker, reporter, orders, patience, checkpoint, team, best)
-    team.report = lambda error: _fail(attempt, error)
+    team.report = lambda error: _fail(attempt, explain(error, lines.scrub))
     log.info("Attempt %d of %s.", begun.attempt, launch.work)
     _share(team, begun)
     code = EXIT_RETRY
     try:
-        code = _work(subcommand, attempt, begun)
+        code = _work(subcommand, attempt, begun, lines.scrub)
         return code
     finally:
         lines.send_to(None)
@@ -164,7 +164,7 @@ def _run(subcommand: str, launch: Launch, patience: Patience, orders: Orders, li
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _begin(worker: Worker, orders: Orders) -> pb.BeginAttemptResponse | int:
+def _begin(worker: Worker, orders: Orders, scrub: Scrubber) -> pb.BeginAttemptResponse | int:
     """Begin the attempt, or return the exit code if there is none."""
     try:
         return worker.begin(waiting=orders.check)
@@ -174,7 +174,7 @@ def _begin(worker: Worker, orders: Orders) -> pb.BeginAttemptResponse | int:
         log.error("The work was not begun: %s", error)
         if error.reason == "WORK_ENDED":
             return EXIT_DONE
-        last_word(f"The work was not begun: {error}")
+        last_word(scrub(f"The work was not begun: {error}"))
         return EXIT_RETRY if isinstance(error, Unavailable) else EXIT_NEVER
 
 
@@ -186,7 +186,7 @@ def _share(team: Team, begun: pb.BeginAttemptResponse) -> None:
     team.share(told.SerializeToString())
 
 
-def _work(subcommand: str, attempt: Attempt, begun: pb.BeginAttemptResponse) -> int:
+def _work(subcommand: str, attempt: Attempt, begun: pb.BeginAttemptResponse, scrub: Scrubber) -> int:
     try:
         result, artifacts = _do(subcommand, attempt, begun)
         return _finish(attempt, _success(result, artifacts))
@@ -202,17 +202,17 @@ def _work(subcommand: str, attempt: Attempt, begun: pb.BeginAttemptResponse) -> 
         return EXIT_SUPERSEDED
     except Exception as error:
         attempt.team.let_go()
-        (attempt.folder / "traceback.txt").write_text(traceback.format_exc(), encoding="utf-8")
-        ours = _cause(attempt.team, error)
+        (attempt.folder / "traceback.txt").write_text(scrub(traceback.format_exc()), encoding="utf-8")
+        ours = explain(_cause(attempt.team, error), scrub)
         log.error("%s", ours)
         last_word(str(ours))
         return _fail(attempt, ours)
 
 
-def _cause(team: Team, error: Exception) -> FineTuneFlowError:
-    """Return what an exception means; of a team it may be the echo of what happened to another process."""
+def _cause(team: Team, error: Exception) -> Exception:
+    """Return what is to be explained; of a team an exception may be the echo of what happened to another process."""
     if is_explained(error) or team.size == 1:
-        return explain(error)
+        return error
     return team.failure(_TELL) or Unavailable(
         "A process of the training ended, with it the others. The run goes on from its last checkpoint; see the logs "
         "of its pods if that happens again."

@@ -15,6 +15,8 @@ from finetuneflow.common.v1 import worker_service_pb2 as pb
 from services.common.errors import NotReady
 
 FILENAME = "ftf_state.json"
+MOST_POINTS = 400
+"""Evaluations that a result lists: it is part of a document, which holds 1 MiB."""
 
 
 @dataclass
@@ -94,11 +96,20 @@ class Totals:
             self, train_seconds=0.0, platform_seconds=0.0, peak_memory_bytes=0, window=Window(), evaluations=here
         )
 
-    def points(self) -> list[pb.MetricPoint]:
-        """Return the evaluations as messages."""
+    def points(self, kept_step: int) -> list[pb.MetricPoint]:
+        """Return the evaluations as messages, of more than 400 so many, evenly spread.
+
+        Args:
+            kept_step: step whose evaluation is among them, as are the first and the last.
+        """
+        last = len(self.evaluations) - 1
+        wanted = set(range(last + 1))
+        if last >= MOST_POINTS:
+            kept = {n for n, found in enumerate(self.evaluations) if found["step"] == kept_step}
+            wanted = {round(n * last / (MOST_POINTS - 2)) for n in range(MOST_POINTS - 1)} | kept
         return [
             pb.MetricPoint(step=int(found["step"]), values={n: v for n, v in found.items() if n != "step"})
-            for found in self.evaluations
+            for found in (self.evaluations[n] for n in sorted(wanted))
         ]
 
     def write(self, folder: Path) -> None:

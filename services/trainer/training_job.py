@@ -99,7 +99,7 @@ def run_training(attempt: Attempt, spec: run_pb2.TrainSpec) -> tuple[run_pb2.Run
         platform_seconds=totals.platform_seconds,
         kept_step=trained.kept_step,
         stopped_early=trained.stopped_early,
-        evaluations=totals.points(),
+        evaluations=totals.points(trained.kept_step),
         evaluation_seconds=comparison.stretch.seconds(),
         trained_tokens=round(totals.num_tokens),
         device=kind,
@@ -140,7 +140,7 @@ def _fetch(attempt: Attempt, spec: run_pb2.TrainSpec, source: Source) -> list[st
     from services.trainer.tracking import require_trackers
 
     require_trackers(spec.config, os.environ)
-    fetch_base(spec, attempt.folder, attempt.patience)
+    fetch_base(spec, attempt.folder, attempt.patience, attempt.renewal(lambda: attempt.renewed(spec)))
     check_files(source)
 
     def again() -> str:

@@ -18,9 +18,14 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from finetuneflow.common.v1 import artifact_pb2
+from finetuneflow.training.v1 import run_pb2
 from services.common.errors import NotReady, Unavailable
+from services.trainer.basemodel import fetch_base
 from services.trainer.transfer import fetch, send, sha256_file
 from tests.trainer.runs import QUICK
+
+_TWO = ("old", "new")
 
 
 class Store(ThreadingHTTPServer):
@@ -225,6 +230,18 @@ def test_an_expired_url_is_asked_for_anew(store: Store, file: Path, tmp_path: Pa
 
     assert asked_to_send == urls
     assert asked == urls
+
+
+def test_an_uploaded_models_url_is_asked_for_anew(store: Store, file: Path, tmp_path: Path) -> None:
+    """The spec's own may be old when its turn comes."""
+    digest = sha256_file(file)
+    store.signature = "new"
+    store.objects["/key"] = file.read_bytes()
+    files = [artifact_pb2.Artifact(filename="config.json", size_bytes=file.stat().st_size, sha256=digest)]
+    spec, fresh = (run_pb2.TrainSpec(model_files=files, model_urls=[f"{store.url}/key?signature={s}"]) for s in _TWO)
+    fetch_base(spec, tmp_path / "work", QUICK, lambda: fresh)
+
+    assert (tmp_path / "work/base/config.json").read_bytes() == file.read_bytes()
 
 
 def test_an_upload_survives_what_a_store_does(store: Store, file: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import shutil
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import pytest
 from finetuneflow.training.v1 import config_pb2, run_pb2
 from services.trainer.best import Rule
 from services.trainer.reporter import Orders
+from services.trainer.totals import MOST_POINTS, Totals
 from tests.fakes.worker_host import WorkerHost
 from tests.trainer.runs import config, rows, run_here, started, train_spec, until, when, write_dataset
 
@@ -163,6 +165,20 @@ def test_the_best_is_counted_as_transformers_counts_it() -> None:
 
             assert rule.judge(evaluations) == (state.step, callback.early_stopping_patience_counter)
             assert rule.exhausted(evaluations) == control.should_training_stop
+
+
+@pytest.mark.parametrize("kept", [1, 3_334, 9_999, 10_000])
+def test_a_result_lists_evaluations_only_as_far_as_a_document_has_room(kept: int) -> None:
+    """In order, the first, the last and that of the kept weights among them; all where there are few."""
+    totals = Totals(evaluations=[{"step": step, "eval_loss": 1 / step} for step in range(1, 10_001)])
+    steps = [point.step for point in totals.points(kept)]
+    few = Totals(evaluations=totals.evaluations[:MOST_POINTS]).points(1)
+
+    assert len(steps) in (MOST_POINTS - 1, MOST_POINTS)
+    assert {1, kept, 10_000} <= set(steps)
+    assert steps == sorted(set(steps))
+    assert max(b - a for a, b in itertools.pairwise(steps)) < 30
+    assert [point.step for point in few] == list(range(1, MOST_POINTS + 1))
 
 
 def test_without_anything_held_out_there_is_nothing_to_evaluate_on(tmp_path: Path, objects: Path, model: Path) -> None:

@@ -16,12 +16,15 @@ import pytest
 from finetuneflow.common.v1 import worker_service_pb2 as pb
 from finetuneflow.training.v1 import run_pb2
 from services.common.errors import InvalidArgument, NotReady, Unavailable
+from services.common.trackers import secrets_of
 from services.trainer.attempt import Attempt
+from services.trainer.failures import explain
 from services.trainer.logs import Log
+from services.trainer.program import run
 from services.trainer.reporter import Orders, Reporter, Silence
 from services.trainer.worker import Superseded, Worker
 from tests.fakes.worker_host import WorkerHost, attempt_token
-from tests.trainer.runs import QUICK, launch, until
+from tests.trainer.runs import QUICK, launch, rows, train_spec, until, write_dataset
 
 SPEC = run_pb2.TrainSpec(run="projects/p/runs/r")
 
@@ -219,6 +222,35 @@ def test_log_lines_go_up_without_secrets_and_without_tracebacks(
     assert "123" not in text
     assert "it broke (ValueError)" in host.lines()
     assert "Traceback" not in capsys.readouterr().out
+
+
+def test_what_stands_before_a_trackers_host_is_a_secret() -> None:
+    """In the log, and in what a library's exception or another process says: also its password alone, as it is sent."""
+    environment = {
+        "MLFLOW_TRACKING_URI": "https://user:p%40ss-word@host/x",
+        "WANDB_API_KEY": "key-of-wandb",
+        "WANDB_BASE_URL": "https://host",
+        "PATH": "https://a:other@host",
+    }
+    scrub = Log(secrets_of(environment)).scrub
+    raised = ConnectionError("https://user:p%40ss-word@host/x took neither p@ss-word nor key-of-wandb" + " x" * 300)
+    ours = NotReady("It is key-of-wandb.", metadata={"url": "p@ss-word"})
+    texts = [explain(raised, scrub).message, explain(ours, scrub).message, str(ours), ours.metadata["url"]]
+
+    assert scrub("see s3://me:hidden@host/key") == "see s3://***@host/key"
+    assert texts[0].startswith("The trainer failed: ConnectionError: https://***@host/x took neither *** nor *** x x")
+    assert texts[1:] == ["It is ***.", "It is ***.", "***"]
+
+
+def test_an_error_is_told_without_secrets(tmp_path: Path, objects: Path) -> None:
+    """To the service, from where it would go into the run's document."""
+    spec = train_spec(write_dataset(tmp_path / "data.jsonl", rows()), tmp_path / "missing")
+    with WorkerHost(objects, spec) as host:
+        code = run("train", launch(host, tmp_path / "work"), QUICK, Orders(), Log(["tiny"]))
+        error = host.finished[-1].error
+
+    assert code == 3
+    assert error.message == "The folder of model *** is gone. Put it back."
 
 
 def test_a_call_that_fails_in_passing_is_repeated(tmp_path: Path, objects: Path) -> None:

@@ -10,6 +10,8 @@ from finetuneflow_client.cli.session import Session
 from finetuneflow_client.errors import FtfError, WorkFailed
 
 _COLUMNS = ("STEP", "LOSS", "EVAL LOSS", "SIZE", "SHA256 OF THE WEIGHTS", "KEPT AS", "AGE")
+_LISTED = 400
+"""Evaluations that a result lists at most."""
 _WEIGHTS = ("adapter_model.safetensors", "model.safetensors", "model.safetensors.index.json")
 
 
@@ -86,5 +88,6 @@ def facts(run: run_pb2.Run) -> dict[str, object]:
         values = [p.values[chosen] for p in result.evaluations if p.step == result.kept_step and chosen in p.values]
         value = f", {chosen} {values[0]:.4f}" if values else ""
         made = wording.many(len(result.evaluations), "evaluation")
+        made = f"{made} or more" if len(result.evaluations) >= _LISTED else made
         found["weights"] = f"of step {result.kept_step}{value}; {made} while training"
     return found
