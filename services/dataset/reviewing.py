@@ -88,7 +88,7 @@ class Reviewing:
             NotFound: there is no such example.
             NotReady: the dataset is being imported (DATASET_NOT_READY).
             Conflict: the etag is old.
-            InvalidArgument: another field is named, or a text is empty or too long.
+            InvalidArgument: another field is named, a text is empty or too long, or the prompt of raw text is named.
         """
         fields = list(paths) or [f for f in ("prompt", "response") if getattr(wanted, f)]
         for field in fields:
@@ -102,12 +102,14 @@ class Reviewing:
         await self._settled(_dataset(wanted.name))
 
         def change(doc: Document) -> None:
+            if doc.get("raw") and "prompt" in fields:
+                raise InvalidArgument("Raw text has no prompt. Change its response.", field="example.prompt")
             for field in fields:
                 if field != "accepted" and doc[field] != getattr(wanted, field).strip():
                     doc[field] = getattr(wanted, field).strip()
                     doc["edited"] = True
             if "accepted" in fields and doc["accepted"] != wanted.accepted:
-                if wanted.accepted and not (doc["prompt"] and doc["response"]):
+                if wanted.accepted and not review.has_texts(doc):
                     raise InvalidArgument(
                         "The example has no prompt or no response. Write them before it is accepted.",
                         field="example.accepted",

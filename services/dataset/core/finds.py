@@ -16,6 +16,9 @@ from services.dataset.core.pii import Found
 
 AROUND = 500
 """Code points on either side of a chunk's end that are looked at; a private key is found however long it is."""
+_REACH = 100
+"""Code points from a chunk's end within which it may part a find from its words; what is farther off is the chunk's own
+to tell, since the place where looking begins may itself cut something in two."""
 _NEARBY = 64
 """Code points within which ends of chunks are looked at together: a gap between two chunks is mostly a space."""
 
@@ -36,11 +39,14 @@ def held(text: str, around: Iterable[Held] = ()) -> list[Held]:
     """Return what a text holds, in order and apart.
 
     Args:
-        around: what the text of the document says about it; that counts more than what a part looks like by itself.
+        around: what the text of the document says about it; that counts more than what a part looks like by itself,
+            but not more than a longer find that has all of it.
     """
     found = [Held(one.kind, one.start, one.end, text[one.start : one.end]) for one in find(text)]
     for one in around:
         met = [other for other in found if one.start < other.end and other.start < one.end]
+        if len(met) == 1 and met[0].start <= one.start and one.end <= met[0].end and _length(one) < _length(met[0]):
+            continue
         start, end = min([one.start, *(m.start for m in met)]), max([one.end, *(m.end for m in met)])
         found = [*(other for other in found if other not in met), Held(one.kind, start, end, one.whole)]
     return sorted(found, key=lambda one: one.start)
@@ -72,7 +78,8 @@ class Surroundings:
             start, end = first - self._first, first - self._first + len(text)
             if self._text[start:end] == text:
                 ends = [cut for cut in (start, end) if 0 < cut < len(self._text)]
-                for one in {*self._keys, *(one for cut in ends for one in self._around(cut))}:
+                near = {one for cut in ends for one in self._around(cut) if _near(one, cut)}
+                for one in sorted({*self._keys, *near}, key=lambda one: (one.start, -one.end, one.kind)):
                     low, high = max(one.start, start), min(one.end, end)
                     if low < high:
                         whole = self._text[one.start : one.end]
@@ -89,6 +96,14 @@ class Surroundings:
                 one for one in found if (one.start > first or not first) and (one.end < last or last == len(self._text))
             ]
         return self._known[place]
+
+
+def _near(one: Found, cut: int) -> bool:
+    return one.start < cut + _REACH and cut - _REACH < one.end
+
+
+def _length(one: Held) -> int:
+    return one.end - one.start
 
 
 def _pieces(source: Source) -> Iterator[tuple[int, str]]:

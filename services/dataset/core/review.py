@@ -38,6 +38,11 @@ def approved(example: Example) -> bool:
     return bool(example["accepted"]) and state(example) == APPROVED
 
 
+def has_texts(example: Example) -> bool:
+    """Whether an example has what the dataset needs of it: prompt and response, of raw text the text alone."""
+    return bool((example["prompt"] or example.get("raw")) and example["response"])
+
+
 @dataclass(frozen=True)
 class Word:
     """What is to be said of examples.
@@ -56,7 +61,7 @@ class Word:
 
     def fits(self, example: Example) -> bool:
         """Whether it can be said of an example: one without texts cannot be approved."""
-        return self.action != "APPROVE" or bool(example["prompt"] and example["response"])
+        return self.action != "APPROVE" or has_texts(example)
 
     def say(self, doc: dict[str, Any]) -> None:
         """Change an example's document. Repeating it changes nothing more."""

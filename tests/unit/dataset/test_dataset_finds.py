@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from services.dataset.core.example import Source
-from services.dataset.core.finds import AROUND
-from services.dataset.core.masking import DROP, MASK, shown
+from services.dataset.core.finds import AROUND, Held, Surroundings, held
+from services.dataset.core.masking import DROP, FLAG, MASK, shown
 
 _KEY = "\n".join(f"{n:02}MIIEpAIBAAKCAQEA7bq3wXk9Zy5vQp1sT8uH2mJ4cR6dF0gL{n:02}" for n in range(30))
 PLANTED = {
@@ -93,3 +93,45 @@ def test_what_only_looks_cut_in_two_stays() -> None:
         chunks = [chunk(document, (0, cut)), chunk(document, (cut, len(document)))]
 
         assert shown(chunks, {"CREDIT_CARD": MASK, "EMAIL": MASK}) == chunks
+
+
+@pytest.mark.parametrize(
+    ("before", "secret", "kind"),
+    [
+        ("See ", "https://user:secret123@host.example.com", "URL_CREDENTIALS"),
+        ("The password: ", "aB3!x9@a.de", "SECRET"),
+    ],
+)
+def test_where_looking_begins_decides_nothing(before: str, secret: str, kind: str) -> None:
+    """Some 500 characters before a chunk's end, the rest of a secret may look like an address."""
+    start, long = "It is known. " * 5 + before, "And no more. " * 60
+    document, end = start + secret + " " + long, len(start) + len(secret)
+    for cut in range(len(start) + AROUND, end + AROUND + 64):
+        chunks = [chunk(document, (0, cut)), chunk(document, (cut, len(document)))]
+        left, right = shown(chunks, {kind: MASK, "*": FLAG})
+
+        assert left.text == start + f"[{kind}_1]" + document[end:cut], cut
+        assert right.text == document[cut:], cut
+
+
+def test_what_lies_within_a_private_key_does_not_uncover_it() -> None:
+    """Where the key is masked and what it seems to hold is not; the longer find comes first, whatever the hash seed."""
+    inner = "\n".join(["AKIAIOSFODNN7EXAMPLE", "jane.doe@example.com", "192.168.17.42", "536-22-8745"])
+    key = f"-----BEGIN RSA PRIVATE KEY-----\n{_KEY}\n{inner}\n{_KEY}\n-----END RSA PRIVATE KEY-----"
+    document = BEFORE + key + AFTER
+    for cut in range(document.index("AKIA") - 2, document.index("8745") + 6, 3):
+        chunks = [chunk(document, (0, cut)), chunk(document, (cut, len(document)))]
+        around = [list(Surroundings(chunks).held(one)) for one in chunks]
+        left, right = shown(chunks, {"PRIVATE_KEY": MASK, "*": FLAG})
+
+        assert (left.text, right.text) == (BEFORE + "[PRIVATE_KEY_1]", "[PRIVATE_KEY_1]" + AFTER), cut
+        assert all(found == sorted(found, key=lambda one: (one.start, -one.end)) for found in around)
+
+
+def test_a_longer_find_of_the_chunks_own_keeps_its_kind() -> None:
+    """Whatever a part of it looks like from elsewhere."""
+    text = "See https://user:secret123@host.example.com for it."
+    mail = text.index("secret123")
+    found = held(text, [Held("EMAIL", mail, text.index(" for"), "secret123@host.example.com")])
+
+    assert [(one.kind, one.whole) for one in found] == [("URL_CREDENTIALS", text[4 : text.index(" for")])]

@@ -39,6 +39,8 @@ def preferences(examples: Sequence[Mapping[str, Any]], system_prompt: str) -> It
         state, asked = review.state(example), _asked(example)
         if not state:
             yield _unreviewed()
+        elif example.get("raw"):
+            yield Refused("RAW_TEXT", "The example is raw text, which answers nothing.")
         elif state == review.APPROVED:
             yield Refused("STANDS_AS_CHOSEN", "It stands beside a rejected one, or waits for one.")
         elif rejected[asked] >= len(approved[asked]):
