@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from services.common.documents.port import Document
 from services.common.errors import NotFound
@@ -41,6 +41,30 @@ class Accounts:
             Unavailable: the ingest service does not answer.
             Superseded, Cancelled: as Claim.update.
         """
+        calls: dict[str, list[str]] = {source.chunk: [] for source in sources}
+        for call in plan.calls:
+            calls.setdefault(call.source.chunk, []).append(example_id(call))
+        await self._keep(claim, sources, calls, plan.withheld, {"order": [example_id(call) for call in plan.calls]})
+
+    async def keep_texts(self, claim: Claim, sources: Sequence[Source], rows: Mapping[str, str]) -> None:
+        """Keep what is there of a dataset of raw text. Repeating it keeps the same. Raises as keep.
+
+        Args:
+            sources: all chunks, in order, as they are to be learnt.
+            rows: the ids of their examples by the chunk's name; a chunk without text has none.
+        """
+        calls = {source.chunk: [rows[source.chunk]] if source.chunk in rows else [] for source in sources}
+        withheld = {source.chunk: source.withheld for source in sources if source.withheld}
+        await self._keep(claim, sources, calls, withheld, {"order": list(rows.values()), "raw": True})
+
+    async def _keep(
+        self,
+        claim: Claim,
+        sources: Sequence[Source],
+        calls: Mapping[str, Sequence[str]],
+        withheld: Mapping[str, str],
+        more: Document,
+    ) -> None:
         doc = claim.doc
         used = {f["name"] for f in doc["files"]}
         everything = doc.get("whole_project", False)
@@ -54,16 +78,11 @@ class Accounts:
         for source in sources:
             texts.setdefault(source.file, []).append(source.text)
         sketches = await asyncio.to_thread(lambda: {name: near.sketch(found) for name, found in texts.items()})
-        calls: dict[str, list[str]] = {source.chunk: [] for source in sources}
-        for call in plan.calls:
-            calls.setdefault(call.source.chunk, []).append(example_id(call))
         kept = {
             "files": files,
             "sketches": sketches,
-            "chunks": [
-                {"chunk": name, "calls": ids, "withheld": plan.withheld.get(name, "")} for name, ids in calls.items()
-            ],
-            "order": [example_id(call) for call in plan.calls],
+            "chunks": [{"chunk": name, "calls": i, "withheld": withheld.get(name, "")} for name, i in calls.items()],
+            **more,
         }
         content = await asyncio.to_thread(lambda: json.dumps(kept, sort_keys=True).encode())
         key = f"datasets/{doc['uid']}/plan-{hashlib.sha256(content).hexdigest()}.json"
@@ -106,7 +125,7 @@ class Accounts:
 
     async def _planned(self, dataset: Document) -> Planned | None:
         kept = await self._kept(dataset)
-        return Planned(kept["files"], kept["chunks"], kept["order"]) if kept else None
+        return Planned(kept["files"], kept["chunks"], kept["order"], kept.get("raw", False)) if kept else None
 
     async def _kept(self, dataset: Document) -> Document:
         key = dataset.get("plan_key")

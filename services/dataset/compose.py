@@ -19,6 +19,7 @@ from services.common.workloop import WorkLoop
 from services.dataset.accounts import Accounts
 from services.dataset.allowlist import AllowList
 from services.dataset.api import DatasetApi
+from services.dataset.documenttext import DocumentTexts
 from services.dataset.endpoints import Endpoints
 from services.dataset.estimating import Estimator
 from services.dataset.exporting import Exporter
@@ -67,7 +68,8 @@ def compose(runtime: Runtime) -> Service:
     importer = Importer(datasets, examples, objects, freezer, scratch, Limits())
     imports = Imports(datasets, examples, ingest, objects, runtime.config.max_upload_bytes)
     exporter = Exporter(objects, scratch)
-    loop = _loop(runtime, datasets, by_origin(generator, importer))
+    texts = DocumentTexts(datasets, ingest, examples, freezer)
+    loop = _loop(runtime, datasets, by_origin(generator, importer, texts))
     reviewing, preview = Reviewing(datasets, examples), Preview(ingest, endpoints)
     afterwards = _afterwards(runtime, service, accounts, freezer)
     api = DatasetApi(
@@ -79,7 +81,7 @@ def compose(runtime: Runtime) -> Service:
         register=lambda server: dataset_service_pb2_grpc.add_DatasetServiceServicer_to_server(api, server),
         full_names=["finetuneflow.dataset.v1.DatasetService"],
         tasks=[*tasks, _follower(bus, service)],
-        capabilities=[task.replace("TASK_TYPE_", "task:") for task in CURRENT] + ["task:TEMPLATE"],
+        capabilities=[task.replace("TASK_TYPE_", "task:") for task in CURRENT] + ["task:TEMPLATE", "task:TEXT"],
         close=endpoints.close,
         dependencies=endpoints.dependencies,
     )

@@ -17,6 +17,7 @@ from services.dataset.ports import Document as File
 from services.dataset.ports import Documents
 from services.dataset.sources import sources_of
 from services.dataset.spec import Call, Plan, used_endpoints
+from services.dataset.textspec import is_text
 
 _LIKE_A_TEXT = "x" * 90
 """As long as prompts and responses mostly are: what is asked about an example that is not there yet."""
@@ -42,6 +43,8 @@ class Estimator:
         Raises:
             NotReady, Unavailable: its chunks cannot be read.
         """
+        if is_text(resolved):
+            return {"measured_calls": 0}  # no LLM is asked
         endpoint = await self._endpoints.resources.get(resolved["spec"]["llm_endpoint"])
         files = [File(f["name"], f["display_name"], f["sha256"]) for f in resolved["files"]]
         sources = await sources_of(self._documents, files)

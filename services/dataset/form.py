@@ -27,7 +27,7 @@ _EXAMPLE_FIELDS = (
     "prompt", "response", "chunk", "evidence", "accepted", "drop_reason", "drop_detail", "split", "prompt_version",
     "llm", "reply_tokens", "edited", "evidence_span",
 )  # fmt: skip
-_TASK_FIELDS = ("reasoning", "task_type", "language", "persona", "judge_reason")
+_TASK_FIELDS = ("reasoning", "task_type", "language", "persona", "judge_reason", "pages")
 
 
 def endpoint(doc: Document) -> llm_endpoint_pb2.LlmEndpoint:

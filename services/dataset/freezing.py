@@ -19,6 +19,7 @@ from services.dataset.core.sides import Sides
 from services.dataset.lines import Lines, blocks, scratch
 from services.dataset.store import Examples
 from services.dataset.templates import template_of
+from services.dataset.textspec import is_text
 
 MOST_VERSIONS = 200
 """Versions of one dataset at most: their records stand in its document."""
@@ -134,7 +135,7 @@ class Freezer:
 
     async def _divided(self, dataset: Document, approved_only: bool) -> dict[str, str]:
         """Return the side of each example that is in a version, by its id."""
-        template = None if dataset.get("import") else template_of(dataset)
+        template = None if dataset.get("import") or is_text(dataset) else template_of(dataset)
         divided, left = Sides(template), 0
         async for examples in self._examples.pages(dataset, accepted=True):
             wanted = [e for e in examples if review.approved(e)] if approved_only else examples

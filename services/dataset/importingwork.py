@@ -29,6 +29,7 @@ from services.dataset.core.formats.incoming import DUPLICATE
 from services.dataset.freezing import Freezer, line_of
 from services.dataset.lines import Lines, blocks, scratch
 from services.dataset.store import Examples
+from services.dataset.textspec import is_text
 
 READER = "services.dataset.reader"
 TELL_SECONDS = 0.5
@@ -165,11 +166,13 @@ class Importer:
             await self._examples.delete(claim.doc["uid"])
 
 
-def by_origin(generate: Handler, read: Handler) -> Handler:
-    """Return the handler of datasets of either kind: generated, or imported."""
+def by_origin(generate: Handler, read: Handler, take: Handler) -> Handler:
+    """Return the handler of datasets of every origin: generated, imported, or the text of documents."""
 
     async def handle(claim: Claim) -> Mutate:
-        return await (read if claim.doc.get("import") else generate)(claim)
+        if claim.doc.get("import"):
+            return await read(claim)
+        return await (take if is_text(claim.doc) else generate)(claim)
 
     return handle
 

@@ -20,6 +20,7 @@ from services.dataset.ports import Documents, Reply
 from services.dataset.rounds import Maker
 from services.dataset.spec import Call
 from services.dataset.store import Used, answered, describe, example_id
+from services.dataset.textspec import is_text
 
 MAX_CALLS = 10
 DEFAULT_CALLS = 3
@@ -62,11 +63,16 @@ class Preview:
         """Return examples, dropped ones too, and what they used. The calls are spread over the documents.
 
         Raises:
-            InvalidArgument: calls is not 0 to 10.
+            InvalidArgument: calls is not 0 to 10, or no LLM is asked for such a dataset.
             Unavailable: LLM_UNAVAILABLE.
         """
         if not 0 <= calls <= MAX_CALLS:
             raise InvalidArgument(f"calls is {calls}; use 1 to {MAX_CALLS}, or 0.", field="calls")
+        if is_text(resolved):
+            raise InvalidArgument(
+                "For task_type TEXT no LLM is asked: there is nothing to preview. See the chunks, which are the rows.",
+                field="spec.task_type",
+            )
         spec = resolved["spec"]
         wanted = calls or DEFAULT_CALLS
         sources, unasked = await self._sources(resolved["files"], wanted)

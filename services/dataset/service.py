@@ -22,6 +22,7 @@ from services.dataset.spec import complete, used_endpoints
 from services.dataset.store import Calls, Examples
 from services.dataset.tasksettings import task_settings
 from services.dataset.templates import template_of
+from services.dataset.textspec import is_text, text_spec
 
 DATASET = "projects/*/datasets/*"
 NO_USAGE: dict[str, float] = {"calls": 0, "retries": 0, "prompt_tokens": 0, "completion_tokens": 0, "seconds": 0.0}
@@ -61,16 +62,17 @@ class Datasets:
         ids.parse_name(parent, "projects/*", "parent")
         for name in wanted.files:
             ids.parse_name(name, "projects/*/files/*", "spec.files")
-        spec = complete(wanted)
+        raw = wanted.task_type == dataset_pb2.TASK_TYPE_TEXT
+        spec = text_spec(wanted) if raw else complete(wanted)
         spec["inherit_reviews_from"] = await self._inherits(parent, wanted.inherit_reviews_from)
         await self._documents.project(parent)
+        if raw:
+            return {"spec": spec, "kind": "DATASET_KIND_TEXT", "llm": "", "files": await self._files(parent, spec)}
         kept = await self._templates.resolve(wanted)
         spec.update(task_settings(wanted, template_of({"prompt_template": kept})))
         spec["template"] = resource_name(kept["version"])
         spec["llm_endpoint"] = await self._endpoints.resolve(wanted.llm_endpoint)
-        files = await self._documents.files(parent, spec["files"])
-        spec["files"] = [f.name for f in files]
-        records = [asdict(f) for f in files]
+        records = await self._files(parent, spec)
         for name in ("judge", "semantic_duplicates"):
             if further := spec.get(name):
                 further["llm_endpoint"] = await self._endpoints.resolve(further["llm_endpoint"] or spec["llm_endpoint"])
@@ -92,6 +94,12 @@ class Datasets:
             "files": records,
             "llm": f"{endpoint['_id']} {endpoint['model']}",
         }
+
+    async def _files(self, parent: str, spec: Document) -> list[Document]:
+        """Return the records of a dataset's files, and name them in its settings."""
+        files = await self._documents.files(parent, spec["files"])
+        spec["files"] = [f.name for f in files]
+        return [asdict(f) for f in files]
 
     async def _inherits(self, parent: str, source: str) -> str:
         if source:
@@ -184,7 +192,10 @@ class Datasets:
         Raises:
             NotReady: generation goes on (DATASET_NOT_READY), NO_ACCEPTED_EXAMPLES or NO_APPROVED_EXAMPLES.
         """
-        return await self._freezer.freeze(await self.resting(name), approved_only)
+        doc = await self.resting(name)
+        if is_text(doc) and doc["work"]["state"] != "SUCCEEDED":
+            raise NotReady(f"{name} has not all of its text. Run `ftf dataset resume`.", reason="DATASET_NOT_READY")
+        return await self._freezer.freeze(doc, approved_only)
 
     async def resting(self, name: str) -> Document:
         """Return a dataset that nothing is generated for at the moment.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Container, Sequence
 from dataclasses import dataclass, field
 from itertools import starmap
 from typing import Any
@@ -144,10 +144,14 @@ class Examples:
         Returns: the ids of the calls that have an example.
         """
         planned = {_name(dataset, call): call.id for call in calls}
+        return {planned[name] for name in await self.keep_named(dataset, planned)}
+
+    async def keep_named(self, dataset: Document, names: Container[str]) -> set[str]:
+        """Remove the examples that are not of these names, or whose calls were refused; return the names left."""
         kept: set[str] = set()
         async for doc in _all(self.resources.collection, {"dataset_uid": dataset["uid"]}, "order"):
-            if doc["_id"] in planned and doc["drop_reason"] != REFUSED_CALL:
-                kept.add(planned[doc["_id"]])
+            if doc["_id"] in names and doc["drop_reason"] != REFUSED_CALL:
+                kept.add(doc["_id"])
             else:
                 await self.resources.collection.delete(doc["_id"])
         return kept

@@ -76,3 +76,25 @@ async def test_what_was_unlearned_is_shown_no_more(tmp_path: Path, capsys: pytes
     assert str(accepted) not in row
     assert "1: erased with a document, sha256" in shown
     assert "DOCUMENT_DELETED 6" in shown
+
+
+async def test_the_documents_own_text_is_made_and_shown_without_an_llm(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By `generate --task text`; a dry run makes nothing, and a preview says why there is none."""
+    async with dataset_service(tmp_path, None, library(3)) as (_, served):
+        ftf = Client(tmp_path, served.address, capsys, "--project", "p")
+        _, dry = await ftf.told("dataset", "generate", "--task", "text", "--dry-run")
+        made = await ftf.json("dataset", "generate", "--task", "text", "--id", "t")
+        shown = await ftf.plain("dataset", "show", "t")
+        listed = await ftf.plain("dataset", "examples", "t", "--limit", "1")
+        with pytest.raises(FtfError, match="nothing to preview"):
+            await ftf.plain("dataset", "preview", "--task", "text")
+        with pytest.raises(FtfError, match="personas has no meaning"):
+            await ftf.plain("dataset", "generate", "--task", "text", "--persona", "a clerk")
+
+    assert "3 files; no LLM is asked" in dry
+    assert (made["kind"], made["counts"][-1]["out"]) == ("DATASET_KIND_TEXT", "6")
+    assert "raw text of documents, without an LLM" in shown
+    assert "weighs" in listed
+    assert "prompt" not in listed

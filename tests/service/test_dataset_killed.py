@@ -15,10 +15,12 @@ from typing import Any
 import pytest
 
 from finetuneflow.dataset.v1 import dataset_pb2, dataset_service_pb2_grpc
+from finetuneflow.dataset.v1 import dataset_service_pb2 as pb
 from services.common.natsserver import NatsServer
 from services.dataset.core.vectors import BATCH
 from tests.fakes import dataset_process, llm_server
 from tests.fakes.datasets import (
+    NAME,
     balanced,
     dataset_service,
     drops,
@@ -150,3 +152,50 @@ async def interrupted(
     finally:
         await nats.stop()
     raise AssertionError
+
+
+async def test_raw_text_whose_service_is_killed_in_the_middle_becomes_the_same_dataset(tmp_path: Path) -> None:
+    """The same bytes as one that never was, and no row twice."""
+    files, chunks = 3, 100
+    async with dataset_service(tmp_path / "whole", ingest=library(files, chunks)) as (stub, _):
+        whole = await generated(stub, task_type=dataset_pb2.TASK_TYPE_TEXT)
+    nats = NatsServer(tmp_path / "nats")
+    await nats.start()
+    address = f"127.0.0.1:{free_ports(1)[0]}"
+    try:
+        process = dataset_process.start(tmp_path / "killed", nats.url, address, files, chunks)
+        try:
+            async with channel_to(address) as channel:
+                stub: Any = dataset_service_pb2_grpc.DatasetServiceStub(channel)
+                await stub.CreateDataset(wanted(task_type=dataset_pb2.TASK_TYPE_TEXT), wait_for_ready=True)
+                stored = await _storing(stub)
+        finally:
+            process.kill()
+            await asyncio.to_thread(process.join)
+        process = dataset_process.start(tmp_path / "killed", nats.url, address, files, chunks)
+        try:
+            async with channel_to(address) as channel:
+                await channel.channel_ready()
+                stub = dataset_service_pb2_grpc.DatasetServiceStub(channel)
+                dataset = await ended(stub)
+                found = (
+                    await stub.ListExamples(pb.ListExamplesRequest(parent=NAME, page_size=1000, filter="*"))
+                ).examples
+        finally:
+            process.kill()
+            await asyncio.to_thread(process.join)
+    finally:
+        await nats.stop()
+
+    assert 0 < stored < files * chunks
+    assert (state(dataset), dataset.work.attempt) == ("SUCCEEDED", 2)
+    assert len({example.name for example in found}) == len(found) == files * chunks
+    assert dataset.versions[0].artifact.sha256 == whole.versions[0].artifact.sha256
+
+
+async def _storing(stub: Any) -> int:
+    """Wait until some rows are stored; return how many."""
+    async for update in stub.WatchDataset(pb.WatchDatasetRequest(name=NAME)):
+        if update.dataset.work.progress.phase == "store":
+            return int(update.dataset.work.progress.done)
+    return 0

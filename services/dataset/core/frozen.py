@@ -40,6 +40,7 @@ def line(example: Mapping[str, Any], system_prompt: str, include_reasoning: bool
             "evidence": example["evidence"],
             "evidence_span": example["evidence_span"],
             "place": example["place"],
+            **({"pages": example["pages"]} if example.get("pages") else {}),
             "prompt_version": example["prompt_version"],
             "llm": example["llm"],
             **({"judge": example["scores"][SCORE]} if SCORE in example.get("scores", {}) else {}),

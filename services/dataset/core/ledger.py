@@ -12,6 +12,7 @@ from typing import Any
 
 from services.dataset.core.judging import BELOW
 from services.dataset.core.masking import WITHHELD
+from services.dataset.core.rawtext import OVERLAP
 from services.dataset.core.ways import judged, ways
 
 REFUSED_CALL = "CALL_REFUSED"
@@ -93,11 +94,13 @@ class Planned:
         chunks: of every chunk of the files used, {"chunk", "calls", "withheld"}: its name, the ids of the examples that
             its calls are to give, in order, and the kinds of personal data for which the LLM may not see it.
         order: those ids in the order of the calls.
+        raw: whether nothing was asked: what a chunk says is its example.
     """
 
     files: Sequence[Mapping[str, Any]]
     chunks: Sequence[Mapping[str, Any]]
     order: Sequence[str]
+    raw: bool = False
 
 
 def fate(example: Mapping[str, Any]) -> tuple[str, str]:
@@ -130,7 +133,8 @@ def ledger(
         approved_only: whether the newest version takes approved examples alone.
     """
     first = before_examples(planned, earlier, {short(e["_id"]) for e in examples})
-    return [*first, *_examples(examples, _JUDGED), _split(examples, approved_only)]
+    judged = [step for step in _JUDGED if step[0] != "replies"] if planned and planned.raw else _JUDGED
+    return [*first, *_examples(examples, judged), _split(examples, approved_only)]
 
 
 def before_examples(
@@ -142,7 +146,8 @@ def before_examples(
         judged: ids of every example, deleted ones too.
     """
     if planned:
-        return [*_documents(planned), _chunks(planned), _calls(planned, earlier, frozenset(judged))]
+        calls = [] if planned.raw else [_calls(planned, earlier, frozenset(judged))]
+        return [*_documents(planned), _chunks(planned), *calls]
     return [_told(count, {}) for count in earlier if count["stage"] not in ("replies", "examples")]
 
 
@@ -166,8 +171,9 @@ def _balance(name: str, unit: str, files: Sequence[Mapping[str, Any]], key: str)
 
 
 def _chunks(planned: Planned) -> Step:
+    nothing = OVERLAP if planned.raw else "NO_PASSAGE"
     bare = [
-        Row(WITHHELD, c["chunk"], 1, c["withheld"]) if c.get("withheld") else Row("NO_PASSAGE", c["chunk"])
+        Row(WITHHELD, c["chunk"], 1, c["withheld"]) if c.get("withheld") else Row(nothing, c["chunk"])
         for c in planned.chunks
         if not c["calls"]
     ]
@@ -208,7 +214,8 @@ def imported(
     total, last = sum(sides.values()), _split(others, approved_only)
     parts = {name: last.parts[name] + sides.get(f"SPLIT_{name}", 0) for name in SIDES}
     steps = [*_examples(others, _JUDGED[-1:]), replace(last, parts=parts)]
-    return [*_rows(earlier, problems), *(replace(s, came=s.came + total, went=s.went + total) for s in steps)]
+    rows = [_told(count, problems, "rows") for count in earlier]
+    return [*rows, *(replace(s, came=s.came + total, went=s.went + total) for s in steps)]
 
 
 def on_a_side(example: Mapping[str, Any]) -> bool:
@@ -227,10 +234,6 @@ def add_named(found: dict[str, list[Row]], problems: Iterable[Mapping[str, Any]]
 def problem_row(problem: Mapping[str, Any]) -> Row:
     """Return the row of a line of an import's report."""
     return Row(problem["reason"], f"row {problem['row']}", 1, problem["message"])
-
-
-def _rows(earlier: Sequence[Mapping[str, Any]], problems: Problems) -> list[Step]:
-    return [_told(count, problems, "rows") for count in earlier]
 
 
 def _told(count: Mapping[str, Any], problems: Problems, unit: str = "") -> Step:

@@ -55,6 +55,8 @@ async def generate(session: Session) -> None:
         await _finished(session, made)
     elif session.output.as_json:
         session.output.message(made)
+    elif made.kind == dataset_pb2.DATASET_KIND_TEXT:
+        session.screen.say(f"{wording.many(len(made.spec.files), 'file')}; no LLM is asked, so it costs nothing")
     else:
         session.output.table(("", "EXPECTED"), [row[:2] for row in estimate_rows(made)])
         session.screen.say(estimate_basis(made))

@@ -9,6 +9,8 @@ from finetuneflow_client.cli.grammar.settings import DATASET, Setting, add_flags
 from finetuneflow_client.cli.grammar.transfers import form_flags
 
 TASKS = ("question-answer", "instruction", "chat", "summary", "classification", "extraction", "reasoning")
+TEXT = "text"
+"""The task of a dataset that is the documents' own text, for which no LLM is asked."""
 
 
 def _llm_create(parser: ArgumentParser) -> None:
@@ -41,7 +43,11 @@ def _named_dataset(parser: ArgumentParser) -> None:
 
 def spec_flags(parser: ArgumentParser, settings: tuple[Setting, ...] = DATASET) -> None:
     """Add the flags that say what to generate."""
-    parser.add_argument("--task", choices=TASKS, help=f"kind of example ({TASKS[0]})")
+    parser.add_argument(
+        "--task",
+        choices=(*TASKS, TEXT),
+        help=f"kind of example ({TASKS[0]}); {TEXT}: the documents' own text, to pretrain on, without an LLM",
+    )
     parser.add_argument("--template", default="", metavar="NAME", help="prompt template instead, or NAME/VERSION")
     parser.add_argument(
         "--question-types",

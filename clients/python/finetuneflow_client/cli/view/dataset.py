@@ -112,12 +112,15 @@ def example_panel(example: example_pb2.Example) -> Panel:
     grid.add_column()
     for message in example.messages:
         grid.add_row(message.role, Text(message.content, "bold" if message.role == "user" else ""))
-    if not example.messages:
+    if not example.messages and example.task_type == "text":
+        grid.add_row("text", Text(example.response))
+    elif not example.messages:
         grid.add_row("prompt", Text(example.prompt, "bold"))
         if example.reasoning:
             grid.add_row("reasoning", Text(example.reasoning, "dim"))
         grid.add_row("response", Text(example.response))
-    grid.add_row("evidence", Text(example.evidence, "italic"))
+    if example.evidence:
+        grid.add_row("evidence", Text(example.evidence, "italic"))
     if asked := _asked(example):
         grid.add_row("asked", Text(asked))
     source = ", ".join(part for part in (example.file_display_name, place(example.place)) if part)

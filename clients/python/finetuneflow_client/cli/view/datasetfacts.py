@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from finetuneflow.dataset.v1 import dataset_pb2
 from finetuneflow_client import names
 from finetuneflow_client.cli import wording
 from finetuneflow_client.cli.view.dataset import stage_rows
@@ -11,7 +12,6 @@ from finetuneflow_client.cli.view.estimate import estimate_rows
 from finetuneflow_client.errors import from_work
 
 if TYPE_CHECKING:
-    from finetuneflow.dataset.v1 import dataset_pb2
     from finetuneflow_client.cli.output import Output
 
 
@@ -55,6 +55,8 @@ def _origin(dataset: dataset_pb2.Dataset) -> dict[str, str]:
             "kind": {2: "preference", 3: "KTO", 4: "raw text"}.get(dataset.kind, "conversations"),
         }
     usage = dataset.usage
+    if dataset.kind == dataset_pb2.DATASET_KIND_TEXT:
+        return {"files": wording.many(len(dataset.spec.files), "file"), "kind": "raw text of documents, without an LLM"}
     return {
         "files": wording.many(len(dataset.spec.files), "file"),
         "llm": dataset.spec.llm_endpoint,
