@@ -57,8 +57,9 @@ bench: setup .venv/.peers ## Measure starts, memory, reading, cutting, duplicate
 	for bench in $(BENCHES); do echo "# $$bench"; $(BIN)/python -m tests.bench.$$bench; done
 
 docs: setup .venv/.docs ## Build the site of docs/ into build/docs, the reference made of the contract, every link checked.
-	PATH="$$PWD/$(BIN):$$PATH" buf build --as-file-descriptor-set -o build/contract.binpb
 	rm -rf docs/reference build/docs
+	mkdir -p build
+	PATH="$$PWD/$(BIN):$$PATH" buf build --as-file-descriptor-set -o build/contract.binpb
 	$(BIN)/python docs/reference.py build/contract.binpb docs/reference
 	$(BIN)/zensical build --strict
 
