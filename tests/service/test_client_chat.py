@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
+import os
+import pty
+import signal
+import sys
 from pathlib import Path
 
 import pytest
 
 from finetuneflow_client.cli import exits
-from tests.fakes.client_server import served
+from tests.fakes.client_server import TOKEN, served
 from tests.service.test_client_cli import Ftf, filled, ftf, world
 
 __all__ = ["ftf"]
@@ -79,3 +84,31 @@ async def test_a_run_that_is_watched_may_be_judged_at_its_end(ftf: Ftf, tmp_path
     assert "tuned better in 62% of 4" in judged.out
     assert "not judged: The LLM is away" in away.err
     assert "succeeded" in away.out
+
+
+async def test_ctrl_c_ends_while_a_question_is_waited_for(ftf: Ftf, tmp_path: Path) -> None:
+    """At a terminal: the process ends at once, and the models are let go."""
+    async with served(world()) as server:
+        await filled(server, ftf, tmp_path)
+        parent, child = pty.openpty()
+        words = ["-m", "finetuneflow_client.cli.main", "chat", "r1", "--server", server.address]
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *words,
+            env={**os.environ, "FTF_TOKEN": TOKEN},
+            stdin=child,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        os.close(child)
+        assert process.stderr
+        said = b""
+        while b"you> " not in said:
+            said += await asyncio.wait_for(process.stderr.read(100), 60)
+        process.send_signal(signal.SIGINT)
+        await asyncio.wait_for(process.communicate(), 60)
+        os.close(parent)
+        calls = [call for call in server.world.calls if call.startswith("Unload")]
+
+    assert process.returncode == exits.INTERRUPTED
+    assert calls == ["UnloadRun"]

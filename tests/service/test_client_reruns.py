@@ -53,13 +53,14 @@ async def test_a_rerun_changes_what_is_set_and_nothing_else(ftf: Ftf, tmp_path: 
     """From the beginning, or from a checkpoint of that run or of another."""
     async with served(world()) as server:
         await filled(server, ftf, tmp_path)
-        first = await ftf(server, "train", "--id", "old", "--max-steps", "7")
+        first = await ftf(server, "train", "--id", "old", "--max-steps", "7", "--priority", "5")
         old = run_pb2.Run()
         old.CopyFrom(server.world.runs[first.out.strip()])
         plain = await ftf(server, "rerun", "old", "--id", "a", "--set", "learning-rate=1e-3", "--set", "r=4")
         further = ["--from-checkpoint", "old/checkpoint-20", "--resume-weights-only"]
         begun = await ftf(server, "rerun", "old", "--id", "b", *further)
         bad = await ftf(server, "rerun", "old", "--set", "nonsense=1")
+        watched = await ftf(server, "rerun", "old", "--id", "w", "--watch")
         trained = await ftf(server, "train", "--id", "c", "--resume-from-checkpoint", "old")
         made = {name.rpartition("/")[2]: run for name, run in server.world.runs.items()}
     expected = run_pb2.Run()
@@ -69,7 +70,8 @@ async def test_a_rerun_changes_what_is_set_and_nothing_else(ftf: Ftf, tmp_path: 
     assert [result.code for result in (plain, begun, bad, trained)] == [exits.OK, exits.OK, exits.USAGE, exits.OK]
     assert "--set nonsense: there is no such setting" in bad.err
     assert (made["a"].config, made["a"].dataset, made["a"].model) == (expected.config, old.dataset, old.model)
-    assert made["a"].resume_from_checkpoint == ""
+    assert (watched.code, "a mistake" in watched.err) == (exits.OK, False)
+    assert (made["a"].resume_from_checkpoint, made["a"].priority) == ("", 5)
     assert made["b"].config == old.config
     assert (made["b"].resume_from_checkpoint, made["b"].resume_weights_only) == (f"{old.name}/checkpoints/20", True)
     assert made["c"].resume_from_checkpoint == old.name

@@ -49,6 +49,8 @@ def pack(folder: Path, target: Path) -> Path:
         with zipfile.ZipFile(target, "w") as packed:
             for path in sorted(folder.iterdir()):
                 packed.write(path, f"{folder.name}/{path.name}")
+            for path in sorted(folder.glob("*/*")):
+                packed.write(path, f"{folder.name}/{path.relative_to(folder)}")
     else:
         with tarfile.open(target, "w:gz") as archive:
             archive.add(folder, folder.name)
@@ -74,6 +76,7 @@ async def test_a_folder_or_an_archive_becomes_a_model(tmp_path: Path, form: str)
     """It has the revision of the same folder; what was sent is not sent again; code and pickles stay behind."""
     files = sharded(model_files())
     folder = write_folder(tmp_path / "tiny", {**files, "modeling_x.py": b"print()", "old.bin": b"x"})
+    write_folder(folder / "onnx", {"model.onnx": b"x"})
     path = folder if form == "folder" else pack(folder, tmp_path / f"tiny.{form}")
     sent: list[str] = []
     again: list[str] = []
@@ -88,7 +91,7 @@ async def test_a_folder_or_an_archive_becomes_a_model(tmp_path: Path, form: str)
     assert model.revision == beside.revision
     assert {file.key for file in model.files} == {upload_key(file.sha256) for file in model.files}
     assert (sorted(set(sent)), again, same.meta.uid) == (sorted(files), [], model.meta.uid)
-    assert left_out == ["modeling_x.py", "old.bin"]
+    assert left_out == ["modeling_x.py", "old.bin", "onnx/" if form == "folder" else "tiny/onnx/model.onnx"]
 
 
 async def test_files_are_refused_one_by_one(tmp_path: Path) -> None:
@@ -155,9 +158,14 @@ async def test_a_sweep_removes_what_no_model_names(tmp_path: Path) -> None:
 
 
 def test_what_is_no_model_is_told_before_anything_is_sent(tmp_path: Path) -> None:
-    """An empty folder, and a file that is no archive."""
+    """An empty folder, a file that is no archive, and half a download."""
     (tmp_path / "text.txt").write_text("x")
     with pytest.raises(FtfError, match=r"holds no config\.json"), opened(write_folder(tmp_path / "empty", {})):
         pass
     with pytest.raises(FtfError, match="no folder, zip or tar archive"), opened(tmp_path / "text.txt"):
+        pass
+    whole = pack(write_folder(tmp_path / "tiny", model_files()), tmp_path / "tiny.tar.gz")
+    half = tmp_path / "half.tar.gz"
+    half.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    with pytest.raises(FtfError, match="cannot read"), opened(half):
         pass

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import tarfile
 import zipfile
+import zlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -103,37 +104,41 @@ def opened(path: Path) -> Iterator[Source]:
     """
     try:
         if path.is_dir():
-            names = {one.name: one for one in sorted(path.iterdir()) if one.is_file()}
-            yield _chosen(path, {name: _of_path(one) for name, one in names.items()})
+            entries = sorted(path.iterdir())
+            files = {one.name: _of_path(one) for one in entries if one.is_file()}
+            yield _chosen(path, files, [f"{one.name}/" for one in entries if one.is_dir()])
         elif zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as pack:
-                inside = [i.filename for i in pack.infolist() if not i.is_dir()]
-                yield _chosen(path, {name: _of_zip(pack, full) for name, full in _below(inside).items()})
+                found, others = _below([i.filename for i in pack.infolist() if not i.is_dir()])
+                yield _chosen(path, {name: _of_zip(pack, full) for name, full in found.items()}, others)
         elif tarfile.is_tarfile(path):
             with tarfile.open(path) as archive:
-                inside = [m.name.removeprefix("./") for m in archive if m.isfile()]
-                members = {m.name.removeprefix("./"): m for m in archive.getmembers() if m.isfile()}
-                yield _chosen(path, {n: _of_tar(archive, members[full]) for n, full in _below(inside).items()})
+                members = {m.name.removeprefix("./"): m for m in archive if m.isfile()}
+                found, others = _below(list(members))
+                yield _chosen(path, {name: _of_tar(archive, members[full]) for name, full in found.items()}, others)
         else:
             raise FtfError(f"{path} is no folder, zip or tar archive", "name one of these", code="INVALID_ARGUMENT")
-    except (OSError, zipfile.BadZipFile, tarfile.TarError) as error:
+    except (OSError, EOFError, RuntimeError, zlib.error, zipfile.BadZipFile, tarfile.TarError) as error:
+        # RuntimeError: an encrypted zip.
         raise FtfError(f"cannot read {path}: {error}", "check the file", code="INVALID_ARGUMENT") from None
 
 
-def _below(names: list[str]) -> dict[str, str]:
-    """Return file name → name in the archive, of the folder that holds config.json."""
+def _below(names: list[str]) -> tuple[dict[str, str], list[str]]:
+    """Return file name → name in the archive, of the folder that holds config.json; and the names of all others."""
     config = min((n for n in names if n.rpartition("/")[2] == "config.json"), key=lambda n: n.count("/"), default="")
     folder = config.removesuffix("config.json")
-    return {n.removeprefix(folder): n for n in names if n.startswith(folder) and "/" not in n.removeprefix(folder)}
+    found = {n.removeprefix(folder): n for n in names if n.startswith(folder) and "/" not in n.removeprefix(folder)}
+    return found, [name for name in names if name not in found.values()]
 
 
-def _chosen(path: Path, files: dict[str, Open]) -> Source:
+def _chosen(path: Path, files: dict[str, Open], others: list[str]) -> Source:
     kept = {name: open_ for name, open_ in files.items() if name.endswith(SUFFIXES) or name in _LICENSES}
     if "config.json" not in kept:
         raise FtfError(
             f"{path} holds no config.json", "give a model in the Hugging Face layout", code="INVALID_ARGUMENT"
         )
-    return Source(kept, sorted(name for name in files if name not in kept and not name.startswith(".")))
+    left_out = [name for name in [*files, *others] if name not in kept and not name.startswith(".")]
+    return Source(kept, sorted(left_out))
 
 
 def _of_path(path: Path) -> Open:

@@ -27,7 +27,7 @@ _WEIGHT, _SETTINGS, _PAPER = (
 _LOGIN = "run `docker login`, or give --username and --password-file"
 _INSTALL = 'install it with `pip install "finetuneflow-client[push]"`'
 
-_PATIENCE_SECONDS = 10.0
+_PATIENCE_SECONDS, _SILENCE_SECONDS = 10.0, 300.0
 
 Say = Callable[[str], None]
 
@@ -93,13 +93,14 @@ def _explained(reference: str) -> Iterator[None]:
         raise FtfError(f"{reference} cannot be pushed to: {error}", "check it", code="INVALID_ARGUMENT") from None
 
 
-def push_hub(folder: Path, repository: str, login: Login, *, private: bool = True) -> str:
+def push_hub(folder: Path, repository: str, login: Login, *, private: bool = True, endpoint: str = "") -> str:
     """Push a folder to a model hub and return the commit's URL; the repository is made if it is not there.
 
     Args:
         folder: what `ftf download` wrote.
         repository: owner/name.
         private: whether a new repository is.
+        endpoint: URL of the hub; empty: $HF_ENDPOINT, or Hugging Face's.
 
     Raises:
         FtfError: FAILED_PRECONDITION without the package huggingface-hub, or with HF_HUB_OFFLINE set; UNAUTHENTICATED;
@@ -109,7 +110,7 @@ def push_hub(folder: Path, repository: str, login: Login, *, private: bool = Tru
         from huggingface_hub import HfApi, errors
     except ImportError:
         raise FtfError("the package huggingface-hub is missing", _INSTALL, code="FAILED_PRECONDITION") from None
-    api = HfApi(token=login.secret or None)
+    api = HfApi(endpoint=endpoint or None, token=login.secret or None)
     try:
         api.create_repo(repository, private=private, exist_ok=True)
         names = [path.name for path in _files(folder)]
@@ -122,8 +123,9 @@ def push_hub(folder: Path, repository: str, login: Login, *, private: bool = Tru
         raise _refused_by_hub(error.response.status_code) from None
     except errors.HFValidationError as error:
         raise FtfError(f"{repository}: {error}", "use owner/name", code="INVALID_ARGUMENT") from None
-    except OSError as error:
-        raise FtfError(f"the hub does not answer ({error})", "try again later", code="UNAVAILABLE") from None
+    except (errors.HTTPError, OSError) as error:  # type: ignore[attr-defined]  # that of the HTTP client it uses
+        what = type(error).__name__
+        raise FtfError(f"the hub does not answer ({what})", "try again later", code="UNAVAILABLE") from None
     return str(commit.commit_url)
 
 
@@ -159,11 +161,18 @@ def _registry(reference: str, login: Login, plain_http: bool) -> tuple[Any, Any]
             with Path(blob).open("rb") as file:
                 return self.do_request(place, "PUT", data=file, headers=headers)
 
+    class Patient(requests.adapters.HTTPAdapter):
+        """Gives up a registry that says nothing for a while."""
+
+        def send(self, *args: Any, **options: Any) -> Any:
+            return super().send(*args, **{**options, "timeout": (_PATIENCE_SECONDS, _SILENCE_SECONDS)})
+
     container = Container(reference)
     scheme = "http" if plain_http else "https"
     greeting = requests.get(f"{scheme}://{container.registry}/v2/", timeout=_PATIENCE_SECONDS)
     basic = greeting.headers.get("Www-Authenticate", "").lower().startswith("basic")
     registry = Streaming(insecure=plain_http, auth_backend="basic" if basic else "token")
+    registry.session.mount(f"{scheme}://", Patient())
     if login.user:
         registry.auth.set_basic_auth(login.user, login.secret)
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import sys
 from collections.abc import AsyncIterator
 
@@ -20,6 +21,7 @@ _SIDES = {
 }
 _BETWEEN_SECONDS = 300
 """How long the models stay while somebody thinks about the next question."""
+_LONGEST_LINE = 65_536
 _NEW, _END = "/new", ("/exit", "/quit")
 
 
@@ -67,13 +69,33 @@ async def _questions(session: Session) -> AsyncIterator[str]:
         session.screen.say(f"ask both models; {_NEW} begins anew, {_END[0]} or Ctrl-D ends")
     while True:
         try:
-            line = (await asyncio.to_thread(input, "you> " if typed else "")).strip()
+            line = (await (_typed() if typed else asyncio.to_thread(input))).strip()
         except EOFError:
             return
         if line in _END:
             return
         if line:
             yield line
+
+
+async def _typed() -> str:
+    """Return the next line of the terminal. Not in a thread: Ctrl-C could not end one that waits for it.
+
+    Raises:
+        EOFError: Ctrl-D.
+    """
+    loop, number = asyncio.get_running_loop(), sys.stdin.fileno()
+    print("you> ", end="", file=sys.stderr, flush=True)
+    ready: asyncio.Future[None] = loop.create_future()
+    loop.add_reader(number, lambda: None if ready.done() else ready.set_result(None))
+    try:
+        await ready
+    finally:
+        loop.remove_reader(number)
+    data = os.read(number, _LONGEST_LINE)
+    if not data:
+        raise EOFError
+    return data.decode(errors="replace")
 
 
 async def _asked(

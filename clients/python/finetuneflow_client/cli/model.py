@@ -10,6 +10,7 @@ from finetuneflow.hardware.v1 import hardware_service_pb2, model_pb2
 from finetuneflow_client import names
 from finetuneflow_client.cli import wording
 from finetuneflow_client.cli.session import Session
+from finetuneflow_client.errors import FtfError
 
 _COLUMNS = ("MODEL", "ARCHITECTURE", "PARAMETERS", "CONTEXT", "TYPE", "LICENCE", "CHAT TEMPLATE", "SOURCE")
 
@@ -41,7 +42,9 @@ async def import_model(session: Session) -> None:
 
     args = session.args
     path = Path(args.source).expanduser()
-    wanted = args.id or re.sub(r"[^a-z0-9]+", "-", _stem(path).lower()).strip("-")[:60]
+    wanted = args.id or re.sub(r"[^a-z0-9]+", "-", _stem(path).lower())[:60].strip("-")
+    if not wanted:
+        raise FtfError(f"no id follows from the name {path.name}", "give one with --id", code="INVALID_ARGUMENT")
     told: set[str] = set()
 
     def progress(name: str, done: int, total: int) -> None:

@@ -25,27 +25,31 @@ async def planned(
     config: config_pb2.TrainingConfig,
     *,
     recommended: bool = True,
+    tolerant: bool = False,
 ) -> run_pb2.Run:
-    """Return a run to ask for: what `config` leaves open is recommended, or left to the defaults."""
+    """Return a run to ask for: what `config` leaves open is recommended, or left to the defaults.
+
+    Args:
+        tolerant: go on without a recommendation that is refused, for a check that tells what is wrong, with the rest.
+    """
     found = await session.flow.dataset.GetDataset(dataset_service_pb2.GetDatasetRequest(name=dataset))
     if not found.versions:
         raise FtfError(f"{dataset} has no frozen version", "run `ftf dataset freeze`", code="FAILED_PRECONDITION")
     frozen = next((v for v in reversed(found.versions) if version in (0, v.version)), dataset_pb2.DatasetVersion())
     if not config.objective:
         config.objective = _OBJECTIVES.get(found.kind, config_pb2.OBJECTIVE_UNSPECIFIED)
-    if recommended and (advice := await _advice(session, model, config, frozen.train_examples)):
+    if recommended and (advice := await _advice(session, model, config, frozen.train_examples, tolerant)):
         config = advice.config
     return run_pb2.Run(dataset=dataset, dataset_version=frozen.version or version, model=model, config=config)
 
 
 async def _advice(
-    session: Session, model: str, config: config_pb2.TrainingConfig, train_examples: int
+    session: Session, model: str, config: config_pb2.TrainingConfig, train_examples: int, tolerant: bool
 ) -> plan_pb2.Recommendation | None:
-    """Return what is recommended. A dry run goes on without it: the check tells what is wrong, with the rest."""
     try:
         return await flow.recommend(session, model, config, train_examples)
     except FtfError as error:
-        if not session.args.dry_run or error.away:
+        if not tolerant or error.away:
             raise
         session.screen.warn(f"no recommendation: {error}")
         return None

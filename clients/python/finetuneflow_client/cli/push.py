@@ -22,6 +22,10 @@ def push(args: Namespace) -> int:
         raise FtfError(f"{folder} is not as it was signed: {what}", "download it again", code="FAILED_PRECONDITION")
     scheme, _, where = args.destination.partition("://")
     login = Login(args.username, _secret(args.password_file))
+    if scheme == "oci" and bool(args.username) != bool(args.password_file):
+        raise FtfError(
+            "a login is a name and a password", "give --username and --password-file", code="INVALID_ARGUMENT"
+        )
     if scheme == "oci" and where:
         made = push_oci(folder, where, login, plain_http=args.plain_http, say=screen.say)
     elif scheme == "hf" and where:

@@ -20,6 +20,8 @@ _PAGE = "report.html"
 async def report(session: Session) -> None:
     """Print a run's report, save it with its plots, or save or open it as one web page."""
     args = session.args
+    if args.html and args.output:
+        raise FtfError("--html saves the page alone", "give --html or -o", code="INVALID_ARGUMENT")
     name = await targets.run(session, args.run)
     run = await session.flow.training.GetRun(training_service_pb2.GetRunRequest(name=name))
     if not any(artifact.filename == "report.md" for artifact in run.artifacts):

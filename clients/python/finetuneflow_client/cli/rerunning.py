@@ -27,9 +27,11 @@ async def rerun(session: Session) -> int | None:
         config=overridden(old.config, overrides, "--set"),
         resources=old.resources,
         only_approved=old.only_approved,
-        priority=args.priority,
+        priority=old.priority if args.priority is None else args.priority,
+        price_per_hour=old.price_per_hour,
         resume_weights_only=args.resume_weights_only,
     )
+    run.meta.labels.update(old.meta.labels)
     if args.from_checkpoint:
         run.resume_from_checkpoint = await targets.checkpoint(session, args.from_checkpoint)
     return await start(

@@ -43,7 +43,8 @@ async def sweep(session: Session) -> None:
     for request in requests:
         request.validate_only = True
         if error := refusal(await session.flow.training.CreateRun(request)):
-            raise error
+            what = f"{request.run_id}: {error.message}"
+            raise FtfError(what, error.remedy, code=error.code, reason=error.reason, metadata=error.metadata)
         request.validate_only = False
     if args.dry_run:
         session.screen.say(f"every check passed for {len(requests)} runs; nothing was started")

@@ -31,6 +31,9 @@ async def train(session: Session) -> int | None:
     if args.schema:
         remedy = "settings are flags, see `ftf train --help`"
         raise FtfError(f"{args.schema} is not a word of `ftf train`", remedy, code="INVALID_ARGUMENT")
+    if args.judge_llm and not args.watch:
+        remedy = "add --watch, or run `ftf judge` afterwards"
+        raise FtfError("--judge-llm judges at the run's end", remedy, code="INVALID_ARGUMENT")
     dataset = await targets.frozen_dataset(session, args.dataset)
     version = args.dataset_version
     if args.only_approved and not version and not args.dry_run:  # a dry run makes no version: it looks at the newest
@@ -42,6 +45,7 @@ async def train(session: Session) -> int | None:
         version,
         training_config(args),
         recommended=not args.no_recommended,
+        tolerant=args.dry_run,
     )
     run.resources.CopyFrom(run_resources(args))
     run.only_approved, run.priority = args.only_approved, args.priority
@@ -50,11 +54,11 @@ async def train(session: Session) -> int | None:
         run.resume_from_checkpoint = await targets.checkpoint(session, args.resume_from_checkpoint)
     run.resume_weights_only = args.resume_weights_only
     request = training_service_pb2.CreateRunRequest(parent=names.parent(dataset), run=run, run_id=args.id)
-    return await start(session, request)
+    return await start(session, request, args.judge_llm)
 
 
-async def start(session: Session, request: training_service_pb2.CreateRunRequest) -> int | None:
-    """Start a run, or with --dry-run only check it; with --watch follow it to its end."""
+async def start(session: Session, request: training_service_pb2.CreateRunRequest, judge_llm: str = "") -> int | None:
+    """Start a run, or with --dry-run only check it; with --watch follow it to its end, and have it judged if wanted."""
     args = session.args
     request.validate_only, request.preview_examples = args.dry_run, args.preview
     made = await session.flow.training.CreateRun(request)
@@ -64,8 +68,8 @@ async def start(session: Session, request: training_service_pb2.CreateRunRequest
     if args.watch:
         session.screen.say(f"started {made.name}")
         made = await flow.follow_run(session, made.name)
-        if args.judge_llm:
-            await judged_after(session, made, args.judge_llm)
+        if judge_llm:
+            await judged_after(session, made, judge_llm)
     if args.watch or session.output.as_json:
         show_run(session, made)
     else:

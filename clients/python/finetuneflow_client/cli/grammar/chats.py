@@ -23,7 +23,7 @@ def _chat(parser: ArgumentParser) -> None:
         "--temperature", type=float, default=0.0, metavar="X", help="spread of the answers, 0 to 2 (0: always the same)"
     )
     parser.add_argument(
-        "--keep", type=int, default=0, metavar="SECONDS", help="keep the models loaded after the last answer (0)"
+        "--keep", type=int, default=0, metavar="SECONDS", help="keep the models loaded after the end (0), 300 or more"
     )
 
 

@@ -23,10 +23,15 @@ def begin_flags(parser: ArgumentParser, flag: str) -> None:
     )
 
 
-def add_priority(parser: ArgumentParser) -> None:
+def add_priority(parser: ArgumentParser, default: int | None = 0) -> None:
     """Add the flag that says what goes first."""
+    shown = "otherwise the run's" if default is None else str(default)
     parser.add_argument(
-        "--priority", type=int, default=0, metavar="N", help="what goes first on one machine, -1000 to 1000 (0)"
+        "--priority",
+        type=int,
+        default=default,
+        metavar="N",
+        help=f"what goes first on one machine, -1000 to 1000 ({shown})",
     )
 
 
@@ -46,7 +51,7 @@ def _rerun(parser: ArgumentParser) -> None:
         help="setting of `ftf train` to change; may be repeated",
     )
     begin_flags(parser, "--from-checkpoint")
-    add_priority(parser)
+    add_priority(parser, default=None)
     parser.add_argument("--id", default="", metavar="ID", help="id to give the run; otherwise made up")
     add_dry_run(parser)
     parser.add_argument("-w", "--watch", action="store_true", help="follow it to its end")
