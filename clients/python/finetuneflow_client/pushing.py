@@ -106,15 +106,25 @@ def push_hub(folder: Path, repository: str, login: Login, *, private: bool = Tru
         FtfError: FAILED_PRECONDITION without the package huggingface-hub, or with HF_HUB_OFFLINE set; UNAUTHENTICATED;
             INVALID_ARGUMENT when the hub refuses; UNAVAILABLE when it does not answer.
     """
-    try:
-        from huggingface_hub import HfApi, errors
-    except ImportError:
-        raise FtfError("the package huggingface-hub is missing", _INSTALL, code="FAILED_PRECONDITION") from None
-    api = HfApi(endpoint=endpoint or None, token=login.secret or None)
-    try:
+    with _explained_by_hub(repository):
+        from huggingface_hub import HfApi
+
+        api = HfApi(endpoint=endpoint or None, token=login.secret or None)
         api.create_repo(repository, private=private, exist_ok=True)
         names = [path.name for path in _files(folder)]
         commit = api.upload_folder(repo_id=repository, folder_path=folder, allow_patterns=names)
+        return str(commit.commit_url)
+
+
+@contextlib.contextmanager
+def _explained_by_hub(repository: str) -> Iterator[None]:
+    """Turn the hub library's errors into ours."""
+    try:
+        from huggingface_hub import errors
+    except ImportError:
+        raise FtfError("the package huggingface-hub is missing", _INSTALL, code="FAILED_PRECONDITION") from None
+    try:
+        yield
     except errors.OfflineModeIsEnabled:
         raise FtfError("HF_HUB_OFFLINE is set", "unset it to reach the hub", code="FAILED_PRECONDITION") from None
     except errors.LocalTokenNotFoundError:
@@ -126,7 +136,6 @@ def push_hub(folder: Path, repository: str, login: Login, *, private: bool = Tru
     except (errors.HTTPError, OSError) as error:  # type: ignore[attr-defined]  # that of the HTTP client it uses
         what = type(error).__name__
         raise FtfError(f"the hub does not answer ({what})", "try again later", code="UNAVAILABLE") from None
-    return str(commit.commit_url)
 
 
 def _refused_by_hub(status: int) -> FtfError:
