@@ -153,10 +153,41 @@ def _registry(reference: str, login: Login, plain_http: bool) -> tuple[Any, Any]
     """Return oras's client and the parsed reference."""
     import requests
     from oras.container import Container
+
+    container = Container(reference)
+    scheme = "http" if plain_http else "https"
+    greeting = requests.get(f"{scheme}://{container.registry}/v2/", timeout=_PATIENCE_SECONDS)
+    basic = greeting.headers.get("Www-Authenticate", "").lower().startswith("basic")
+    registry = _client()(insecure=plain_http, auth_backend="basic" if basic else "token")
+    if login.user:
+        registry.auth.set_basic_auth(login.user, login.secret)
+    else:
+        registry.auth.load_configs(container)
+    if basic and not hasattr(registry.auth, "_basic_auth"):
+        raise FtfError("the registry asks for a login", _LOGIN, code="UNAUTHENTICATED")
+    if basic:
+        # Sent from the start: a file whose upload is refused would have to be read again.
+        registry.session.headers.update(registry.auth.get_auth_header())
+    return registry, container
+
+
+def _client() -> Any:
+    """Return the class of oras's client with ways of our own: the library is there only where it is needed."""
     from oras.provider import Registry
+    from requests.adapters import HTTPAdapter
+
+    class Patient(HTTPAdapter):
+        """Gives up a registry that says nothing for a while."""
+
+        def send(self, *args: Any, **options: Any) -> Any:
+            return super().send(*args, **{**options, "timeout": (_PATIENCE_SECONDS, _SILENCE_SECONDS)})
 
     class Streaming(Registry):  # type: ignore[misc]  # ships no types
         """Sends a blob from its file, where the library has it in memory whole; a refusal is not repeated."""
+
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options)
+            self.session.mount(f"{self.prefix}://", Patient())
 
         def do_request(self, *args: Any, **options: Any) -> Any:
             return Registry.do_request.__wrapped__(self, *args, **options)
@@ -170,28 +201,7 @@ def _registry(reference: str, login: Login, plain_http: bool) -> tuple[Any, Any]
             with Path(blob).open("rb") as file:
                 return self.do_request(place, "PUT", data=file, headers=headers)
 
-    class Patient(requests.adapters.HTTPAdapter):
-        """Gives up a registry that says nothing for a while."""
-
-        def send(self, *args: Any, **options: Any) -> Any:
-            return super().send(*args, **{**options, "timeout": (_PATIENCE_SECONDS, _SILENCE_SECONDS)})
-
-    container = Container(reference)
-    scheme = "http" if plain_http else "https"
-    greeting = requests.get(f"{scheme}://{container.registry}/v2/", timeout=_PATIENCE_SECONDS)
-    basic = greeting.headers.get("Www-Authenticate", "").lower().startswith("basic")
-    registry = Streaming(insecure=plain_http, auth_backend="basic" if basic else "token")
-    registry.session.mount(f"{scheme}://", Patient())
-    if login.user:
-        registry.auth.set_basic_auth(login.user, login.secret)
-    else:
-        registry.auth.load_configs(container)
-    if basic and not hasattr(registry.auth, "_basic_auth"):
-        raise FtfError("the registry asks for a login", _LOGIN, code="UNAUTHENTICATED")
-    if basic:
-        # Sent from the start: a file whose upload is refused would have to be read again.
-        registry.session.headers.update(registry.auth.get_auth_header())
-    return registry, container
+    return Streaming
 
 
 def _layer(name: str, size: int, sha256: str) -> dict[str, Any]:
