@@ -9,7 +9,7 @@ from services.common.interceptors import Context
 from services.dataset.core import preferring
 from services.dataset.core.preferring import ONE, TWO, Opinion
 from services.dataset.endpoints import Endpoints
-from services.dataset.llm import LlmClient
+from services.dataset.llm import CallRefused, LlmClient
 
 MAX_CHARACTERS = 100_000
 _MOST_TOKENS = 512
@@ -32,7 +32,11 @@ class ComparisonApi(dataset_service_pb2_grpc.DatasetServiceServicer):
         if request.one == request.two:
             answer.preferred = pb.PREFERENCE_TIE
             return answer
-        opinions = [await _ask(client, request, *order) for order in ((ONE, TWO), (TWO, ONE))]
+        try:
+            opinions = [await _ask(client, request, *order) for order in ((ONE, TWO), (TWO, ONE))]
+        except CallRefused as error:  # it may take others
+            answer.refusal = str(error)
+            return answer
         answer.preferred = _preference(preferring.settle(opinions))
         answer.opinions.extend(pb.Opinion(preferred=_preference(o.preferred), reason=o.reason) for o in opinions)
         return answer

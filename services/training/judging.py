@@ -13,7 +13,7 @@ from finetuneflow.dataset.v1 import comparison_pb2
 from finetuneflow.training.v1 import judgement_pb2
 from finetuneflow.training.v1 import training_service_pb2 as pb
 from services.common.documents.port import Document
-from services.common.errors import InvalidArgument, NotReady
+from services.common.errors import InvalidArgument, NotReady, Unavailable
 from services.common.objects.port import Objects
 from services.common.protoform import timestamp
 from services.common.resources import Resources
@@ -54,7 +54,7 @@ class Judging:
             NotFound: there is no such run or endpoint.
             InvalidArgument: max_pairs is out of range.
             NotReady: RUN_NOT_SUCCEEDED, NO_ANSWERS, NO_LLM_ENDPOINT.
-            Unavailable: LLM_UNAVAILABLE; nothing is kept then.
+            Unavailable: LLM_UNAVAILABLE, also if it refused all that it was asked; nothing is kept then.
         """
         if not 0 <= request.max_pairs <= MAX_PAIRS:
             raise InvalidArgument(f"max_pairs is {request.max_pairs}; use 0 to {MAX_PAIRS}.", field="max_pairs")
@@ -66,7 +66,11 @@ class Judging:
         async for answer in self._compared(request.llm_endpoint, rows):
             found.append(answer)
             yield pb.JudgeRunResponse(done=len(found), total=len(rows))
-        judgement = _judgement(rows, [answer for _, answer in sorted(found, key=lambda pair: pair[0])])
+        verdicts = [answer for _, answer in sorted(found, key=lambda pair: pair[0])]
+        refused = [answer.refusal for answer in verdicts if answer.refusal]
+        if refused and not any(answer.opinions for answer in verdicts):
+            raise Unavailable(refused[0], reason="LLM_UNAVAILABLE")
+        judgement = _judgement(rows, verdicts)
         judgement["create_time"] = self._runs.clock.now()
         await self._runs.change(request.name, lambda current: current.update(judgement=judgement))
         yield pb.JudgeRunResponse(done=len(rows), total=len(rows), judgement=to_proto(judgement))
@@ -87,7 +91,7 @@ class Judging:
     async def _compared(
         self, endpoint: str, rows: list[dict[str, Any]]
     ) -> AsyncIterator[tuple[int, comparison_pb2.CompareAnswersResponse]]:
-        """Yield the verdict on each pair as it comes; the first failure gives up the rest."""
+        """Yield the verdict on each pair, or why there is none, as it comes; the first failure gives up the rest."""
         room = asyncio.Semaphore(AT_ONCE)
 
         async def compare(number: int, row: dict[str, Any]) -> tuple[int, comparison_pb2.CompareAnswersResponse]:
@@ -99,7 +103,10 @@ class Judging:
                     one=row["base"],
                     two=row["tuned"],
                 )
-                return number, await self._datasets.compare(asked)
+                try:
+                    return number, await self._datasets.compare(asked)
+                except InvalidArgument as error:  # a text is too long
+                    return number, comparison_pb2.CompareAnswersResponse(refusal=str(error))
 
         tasks = [asyncio.create_task(compare(number, row)) for number, row in enumerate(rows)]
         try:
@@ -131,9 +138,10 @@ def _judgement(rows: list[dict[str, Any]], found: list[comparison_pb2.CompareAns
         }
         for row, word, answer in zip(rows, better, found, strict=True)
     ]
+    asked = next(answer for answer in found if not answer.refusal)
     return {
-        "llm_endpoint": found[0].llm_endpoint,
-        "model": found[0].model,
+        "llm_endpoint": asked.llm_endpoint,
+        "model": asked.model,
         "all": win_rate(better),
         "generalise": win_rate(of("generalise")),
         "recall": win_rate(of("recall")),

@@ -103,6 +103,21 @@ async def test_a_reply_that_says_nothing_is_asked_for_once_more_and_then_no_verd
     assert (found.preferred, [o.preferred for o in found.opinions], calls) == (UNREAD, [UNREAD, UNREAD], 4)
 
 
+async def test_a_question_that_the_server_refuses_is_no_failure(tmp_path: Path) -> None:
+    """It has no verdict, and says why; the next one may have."""
+
+    def short(request: Request) -> Answer:
+        return fake.status(413)(request) if "xxxx" in request.asked else knowing(request)
+
+    async with llm(short) as server, dataset_service(tmp_path, server) as (stub, _):
+        long = await stub.CompareAnswers(question("x" * 5000, REFERENCE))
+        other = await stub.CompareAnswers(question("It has 12.", REFERENCE))
+
+    assert (long.preferred, len(long.opinions), long.model) == (UNREAD, 0, fake.MODEL)
+    assert "status 413" in long.refusal
+    assert (other.preferred, other.refusal) == (TWO, "")
+
+
 async def test_what_cannot_be_asked_is_refused(tmp_path: Path) -> None:
     """No endpoint of that name, none at all, or a text that is too long."""
     wrong: list[Any] = [

@@ -225,7 +225,7 @@ async def test_a_database_that_stays_away_is_waited_for_within_bounds(folder: Ob
         await check(documents, folder, away, patience=1.5)
     await documents.close()
 
-    assert 1.5 < time.monotonic() - began < 5
+    assert 1.5 < time.monotonic() - began < 20
     assert caught.value.reason == "DEPENDENCY_UNAVAILABLE"
     assert f"127.0.0.1:{port}" in caught.value.message
     assert SECRET not in caught.value.message

@@ -11,7 +11,7 @@ import pytest
 from finetuneflow.dataset.v1 import comparison_pb2
 from finetuneflow.training.v1 import judgement_pb2
 from finetuneflow.training.v1 import training_service_pb2 as pb
-from services.common.errors import Unavailable
+from services.common.errors import InvalidArgument, Unavailable
 from services.training.core_winrate import wilson, win_rate
 from tests.fakes.running import refusal
 from tests.fakes.upstream import Upstream, usual
@@ -101,6 +101,36 @@ async def test_a_judge_who_is_away_costs_the_run_nothing(tmp_path: Path) -> None
     assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
     assert (before.judgement, before.work) == (after.judgement, after.work)
     assert none == grpc.StatusCode.FAILED_PRECONDITION
+
+
+async def test_a_pair_that_is_refused_is_unjudged_unless_all_are(tmp_path: Path) -> None:
+    """By the judge's server, or for its length; who refuses all judges nothing."""
+
+    def short(request: comparison_pb2.CompareAnswersRequest) -> comparison_pb2.CompareAnswersResponse:
+        if request.prompt == "Question 0?":
+            raise InvalidArgument("one has over 100,000 characters. Shorten it.", field="one")
+        if request.prompt == "Question 1?":
+            return comparison_pb2.CompareAnswersResponse(llm_endpoint="llmEndpoints/only", refusal="status 413")
+        return knowing(request)
+
+    def deaf(request: comparison_pb2.CompareAnswersRequest) -> comparison_pb2.CompareAnswersResponse:
+        if request.prompt == "Question 2?":  # both answers are the same text
+            return comparison_pb2.CompareAnswersResponse(preferred="PREFERENCE_TIE")
+        return comparison_pb2.CompareAnswersResponse(llm_endpoint="llmEndpoints/only", refusal="status 400")
+
+    upstream = judged_by(short)
+    async with training(tmp_path, upstream, steps=1, answers=answers()) as (stub, _):
+        await stub.CreateRun(request())
+        await ended(stub)
+        found, told = await judge(stub)
+        upstream.judge = deaf
+        none = await _failed(stub)
+        kept = await stub.GetRun(pb.GetRunRequest(name=RUN))
+
+    assert (found.all.wins, found.all.losses, found.all.unjudged) == (6, 4, 2)
+    assert (found.llm_endpoint, found.model, told[-1]) == ("llmEndpoints/only", "judge", 12)
+    assert none == grpc.StatusCode.UNAVAILABLE
+    assert kept.judgement == found
 
 
 async def _failed(stub: Any) -> grpc.StatusCode:

@@ -64,7 +64,7 @@ class SpanDocument:
     """
 
     def __init__(self, path: Path, pages: int) -> None:
-        with _guarded():
+        with guarded():
             self._document = pdf_oxide.PdfDocument(str(path))
             if self._document.page_count() != pages:
                 raise ValueError("another number of pages")
@@ -75,7 +75,7 @@ class SpanDocument:
         Raises:
             ValueError: the page cannot be read.
         """
-        with _guarded():
+        with guarded():
             spans = self._document.extract_spans(index)
         found: list[Piece] = []
         apart = False
@@ -98,7 +98,7 @@ class SpanDocument:
         Raises:
             ValueError: the page cannot be read.
         """
-        with _guarded():
+        with guarded():
             paths = self._document.extract_paths(index)
         if len(paths) > _MOST_PATHS:
             return None
@@ -150,9 +150,9 @@ def _has_wide_space(text: str, widths: Sequence[float], widest: float) -> bool:
 
 
 @contextmanager
-def _guarded() -> Iterator[None]:
+def guarded(seconds: float = _PAGE_SECONDS) -> Iterator[None]:
     """Limit the processor time of a call, and have its errors be ValueError."""
-    signal.setitimer(signal.ITIMER_PROF, _PAGE_SECONDS)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
     try:
         yield
     except Exception as error:  # a stranger's document may break a reader in any way

@@ -15,6 +15,7 @@ _LEVELS = "\ufdd4\ufdd5\ufdd6\ufdd7\ufdd8\ufdd9\ufdda\ufddb\ufddc"
 _MARK = {"cell": CELL, "row": ROW, "trowd": BEGINS, "pard": PLAIN}
 _WORD = re.compile(r"\\\\|\\(?:(cell|row|trowd|pard)(?![a-z\d])|(outlinelevel|s)(\d{1,5})(?!\d)) ?")
 _HEADING = re.compile(r"\\s(\d{1,5})\b[^;{}]{0,2000}?\s(?:heading|Heading) ([1-9]);")
+_BYTES = re.compile(r"\\bin(?![a-zA-Z])")
 _LONGEST_STYLES = 200_000
 """Characters in which the styles are looked for."""
 
@@ -37,7 +38,7 @@ class Part(NamedTuple):
 
 def marked(source: str) -> str:
     """Return an RTF with marks; one that holds bytes as they are, by length, comes back as it is."""
-    if "\\bin" in source:
+    if _BYTES.search(source):
         return source
     begun = source.find("\\stylesheet")
     styles = dict(_HEADING.findall(source[begun : begun + _LONGEST_STYLES])) if begun >= 0 else {}

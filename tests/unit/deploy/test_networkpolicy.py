@@ -98,6 +98,15 @@ def test_a_trainer_reaches_the_hub_only_if_that_is_allowed() -> None:
     assert "169.254.0.0/16" in hub["to"][0]["ipBlock"]["except"]
 
 
+def test_trainers_alone_reach_the_trackers_that_the_values_name() -> None:
+    """MLflow in another namespace, say."""
+    way = {"to": [{"namespaceSelector": {"matchLabels": {"name": "mlflow"}}}], "ports": [{"port": 5000}]}
+    rendered = render({"networkPolicy": {"trackers": [way]}})
+    having = {name for name in (*SERVICES, "trainer") if way in rendered.one("NetworkPolicy", name)["spec"]["egress"]}
+
+    assert having == {"trainer"}
+
+
 def test_trainers_do_not_reach_each_other_unless_they_train_together() -> None:
     """Pods of multi-pod Jobs find each other on any port; nobody else gets in."""
     rendered = closed()

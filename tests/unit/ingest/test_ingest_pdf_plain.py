@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -69,3 +72,21 @@ def test_drawn_tables_are_found_on_pages_that_pdfium_did_not_read(tmp_path: Path
     assert fast.document == slow.document
     assert [block.kind for block in fast.document.blocks].count("table") > 4
     assert "pdf_oxide" in fast.extractor
+
+
+def test_a_page_that_takes_too_long_ends_the_process() -> None:
+    """By a signal, as a crash does, so that the next reader is tried; what ended in time is left alone."""
+    program = (
+        "from services.ingest.sandbox.pdfspans import guarded\n"
+        "import time\n"
+        "def work(seconds):\n"
+        "    begun = time.process_time()\n"
+        "    while time.process_time() - begun < seconds: pass\n"
+        "with guarded(0.3): pass\n"
+        "work(0.5)\n"
+        "print('in time', flush=True)\n"
+        "with guarded(0.1): work(10)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+
+    assert (done.stdout, done.returncode) == ("in time\n", -signal.SIGPROF)

@@ -27,6 +27,14 @@ def test_headings_are_known_by_style_and_by_outline_level(tmp_path: Path) -> Non
     assert [heading.title for heading in found.headings] == ["Pumps", "Left"]
 
 
+@pytest.mark.parametrize(("word", "heading"), [(r"\binfsxn1\binsxn1", "# "), (r"{\pict\bin2 ab}", "")])
+def test_only_bytes_as_they_are_switch_headings_off(tmp_path: Path, word: str, heading: str) -> None:
+    """The paper trays of Word's sections begin with the same letters."""
+    found = read(tmp_path, rf"\sectd{word}\pard\s1 Pumps\par\pard They stand.")
+
+    assert found.text == f"{heading}Pumps\n\nThey stand."
+
+
 def test_rows_become_one_table(tmp_path: Path) -> None:
     """Paragraphs of a cell are one text; what follows the table is none of it."""
     row = r"\trowd\cellx1\cellx2\pard\intbl %s\cell %s\cell\row "
