@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 from typing import Any
 
 from finetuneflow.training.v1 import config_pb2
+from services.common import packages
 from services.common.errors import InvalidArgument
+from services.common.objectives import FIXED
 
 _SEEDS = 2**32
 _ALMOST_ALL = 0.999999
@@ -68,13 +71,6 @@ OBJECTIVE_DEFAULTS: dict[str, dict[str, Any]] = {
     },
 }
 """TRL's values of the settings of an objective that are not set."""
-_FIXED = {
-    "SFT": {},
-    "PRETRAIN": {"assistant_only_loss": False, "completion_only_loss": False, "packing": True},
-    "DPO": {"assistant_only_loss": False, "completion_only_loss": True, "packing": False},
-    "KTO": {"assistant_only_loss": False, "completion_only_loss": True, "packing": False},
-}
-"""What an objective fixes: DPO and KTO score each answer by itself and whole, and raw text is learnt all."""
 
 LORA_DEFAULTS: dict[str, Any] = {
     "r": 8,
@@ -88,7 +84,7 @@ LORA_DEFAULTS: dict[str, Any] = {
 
 def setting(config: config_pb2.TrainingConfig, name: str) -> Any:
     """Return a setting, or its default where it is not set."""
-    own, fixed = OBJECTIVE_DEFAULTS[objective(config)], _FIXED[objective(config)]
+    own, fixed = OBJECTIVE_DEFAULTS[objective(config)], FIXED[objective(config)]
     if name in fixed:
         return fixed[name]
     if name in ("loss_type", "loss_weights"):
@@ -100,6 +96,15 @@ def objective(config: config_pb2.TrainingConfig) -> str:
     """Return what is made of the dataset: SFT, PRETRAIN, DPO or KTO."""
     named = config_pb2.Objective.Name(config.objective or config_pb2.OBJECTIVE_SFT)
     return named.removeprefix("OBJECTIVE_")
+
+
+def require_packages(config: config_pb2.TrainingConfig) -> None:
+    """Refuse settings whose Python package is not here. Raises as packages.require."""
+    packages.require(
+        lambda name: importlib.util.find_spec(name) is not None,
+        optim=setting(config, "optim"),
+        use_liger_kernel=setting(config, "use_liger_kernel"),
+    )
 
 
 def lora_setting(config: config_pb2.TrainingConfig, name: str) -> Any:

@@ -32,7 +32,7 @@ from services.trainer.model import (
     local_folder,
     source_of,
 )
-from services.trainer.settings import all_settings, is_full, is_quantised, objective, setting
+from services.trainer.settings import all_settings, is_full, is_quantised, objective, require_packages, setting
 from services.trainer.totals import read_totals
 from services.trainer.transfer import fetch
 from services.trainer.trials import held_out
@@ -140,6 +140,7 @@ def _fetch(attempt: Attempt, spec: run_pb2.TrainSpec, source: Source) -> list[st
     from services.trainer.tracking import require_trackers
 
     require_trackers(spec.config, os.environ)
+    require_packages(spec.config)
     fetch_base(spec, attempt.folder, attempt.patience, attempt.renewal(lambda: attempt.renewed(spec)))
     check_files(source)
 

@@ -40,11 +40,13 @@ class Found:
 
     Args:
         fields: the run's fields, as far as they could be told.
+        whole: whether dataset and model were found.
         labels: what it would learn from; None if that could not be looked at.
     """
 
     fields: Document
     problems: Problems
+    whole: bool
     labels: check_pb2.LabelPreview | None = None
     jobs_before: int = 0
     disk_free: int = 0
@@ -74,7 +76,7 @@ class Here:
     Args:
         check: refuses resources that no Job here can have; see JobRunner.check.
         check_trackers: refuses trackers that no trainer here can report to; see trackers.require.
-        installed: whether a package that the trainer does not bring is there all the same.
+        installed: whether a package that the trainer does not bring may be there all the same.
         queue: tells how many Jobs are at work or wait.
         allow_hub: whether model hubs may be reached.
     """
@@ -128,9 +130,10 @@ class Checks:
         if version.version:
             with problems.collect():
                 require_held_out(dataset.name, version, settings)
-        found = Found(_fields(parent, wanted, dataset, version, model, asked, settings, problems), problems)
+        fields = _fields(parent, wanted, dataset, version, model, asked, settings, problems)
+        found = Found(fields, problems, whole=bool(model.name and version.version))
         found.disk_free = gpus.disk_free
-        if model.name and version.version:
+        if found.whole:
             found.fields["estimate"] = await self._expected(wanted, settings, asked, version, problems)
             await self._look_at_labels(found, version, model, settings, shown)
             disk = (found.fields["estimate"] or {}).get("disk_bytes", {})

@@ -45,9 +45,9 @@ _CAPABILITIES = (
 def _installed(jobs: str) -> Callable[[str], bool]:
     """Return what says whether a package is there beside the trainer's own.
 
-    Jobs of this machine run with what this process has; what an image has nobody knows.
+    Jobs of this machine run with what this process has. What an image has its trainer finds out, so nothing is refused.
     """
-    return lambda package: jobs == "local" and importlib.util.find_spec(package) is not None
+    return lambda package: jobs != "local" or importlib.util.find_spec(package) is not None
 
 
 def compose(runtime: Runtime) -> Service:

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from services.common.errors import InvalidArgument
+from services.common.packages import Installed
 from services.common.trackers import check_names
 from services.training import core_during
 from services.training.core_methods import FULL, LEARNING_RATES, adapter, method, require_no_adapter
-from services.training.core_names import Installed, kernels, optimizer, scheduler
+from services.training.core_names import kernels, optimizer, scheduler
 from services.training.core_numbers import Number, number
 from services.training.core_objectives import (
     LEARNING_RATE,

@@ -18,7 +18,7 @@ def judge_disk(low: float, high: float, free: int, problems: Problems) -> None:
         add(
             Exhausted(
                 f"This run needs {low / 1e9:.1f} to {high / 1e9:.1f} GB of disk; {free / 1e9:.1f} GB are free where "
-                "runs keep their files. Free space, raise save_steps, or train an adapter instead of every weight.",
+                "runs keep their files. Free space, or train an adapter instead of every weight.",
                 reason="DISK_FULL",
             )
         )

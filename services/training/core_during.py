@@ -53,10 +53,13 @@ def watched(given: Mapping[str, Any], save_steps: int) -> dict[str, Any]:
     if "early_stopping_patience" in settings or settings["load_best_model_at_end"]:
         settings.setdefault("eval_steps", save_steps)
     if evaluates(settings) and objective_of(given) not in (SFT, PRETRAIN):
+        given_by = next(
+            (name for name in ("eval_steps", "early_stopping_patience") if name in given), "load_best_model_at_end"
+        )
         raise InvalidArgument(
             "Evaluations while training score answers, and this objective learns from preferences or verdicts. Leave "
             "eval_steps, early_stopping_patience and load_best_model_at_end out.",
-            field="config.eval_steps",
+            field=f"config.{given_by}",
         )
     return settings
 

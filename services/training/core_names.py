@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from services.common.errors import InvalidArgument
-
-Installed = Callable[[str], bool]
-"""Whether a Python package is there for the trainer, by the name that it is imported by."""
+from services.common.packages import OF_PACKAGES, Installed, require
 
 # Each made a step on a CPU: torch's, transformers' own, and bitsandbytes'.
 OPTIMIZERS = (
@@ -34,16 +32,6 @@ OPTIMIZERS = (
     "paged_lion_8bit",
     "paged_lion_32bit",
 )
-OF_PACKAGES: Mapping[str, tuple[str, str]] = {
-    # optimizer: what is imported, what is installed
-    "adamw_torch_4bit": ("torchao", "torchao"),
-    "adamw_torch_8bit": ("torchao", "torchao"),
-    "grokadamw": ("grokadamw", "grokadamw"),
-    "stable_adamw": ("optimi", "torch-optimi"),
-    "schedule_free_adamw": ("schedulefree", "schedulefree"),
-    "schedule_free_radam": ("schedulefree", "schedulefree"),
-    "schedule_free_sgd": ("schedulefree", "schedulefree"),
-}
 _LAYERS = "needs a choice of layers (optim_target_modules), which runs do not have"
 NOT_HERE: Mapping[str, str] = {
     **dict.fromkeys(
@@ -83,11 +71,8 @@ def optimizer(name: str, installed: Installed) -> str:
     Raises:
         InvalidArgument: it is none, or not here; with reason PACKAGE_MISSING if its package is not.
     """
-    field = "config.optim"
     if name in OF_PACKAGES:
-        module, package = OF_PACKAGES[name]
-        if not installed(module):
-            raise missing(f"optim {name}", package, field)
+        require(installed, optim=name)
         return name
     return _choice("optim", name, OPTIMIZERS, NOT_HERE)
 
@@ -113,20 +98,8 @@ def kernels(given: Mapping[str, Any], installed: Installed, gpu: bool) -> dict[s
     ):
         if found[name] and not gpu:
             raise InvalidArgument(f"{why}, and the run has no GPU. Leave {name} out.", field=f"config.{name}")
-    if found["use_liger_kernel"] and not installed("liger_kernel"):
-        raise missing("use_liger_kernel", "liger-kernel", "config.use_liger_kernel")
+    require(installed, use_liger_kernel=found["use_liger_kernel"])
     return found
-
-
-def missing(what: str, package: str, field: str) -> InvalidArgument:
-    """Return the refusal of a setting whose package is not there."""
-    return InvalidArgument(
-        f"{what} needs the package {package}, which is not installed with the trainer. Run `pip install {package}` "
-        "there, or leave the setting out.",
-        reason="PACKAGE_MISSING",
-        metadata={"package": package},
-        field=field,
-    )
 
 
 def _choice(setting: str, value: str, choices: tuple[str, ...], not_here: Mapping[str, str]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from services.common.errors import InvalidArgument, NotReady
+from services.common.objectives import FIXED
 from services.training.core_numbers import Number, number
 
 SFT, DPO, KTO = "OBJECTIVE_SFT", "OBJECTIVE_DPO", "OBJECTIVE_KTO"
@@ -43,13 +44,8 @@ _TAKEN = {
     DPO: frozenset({"beta", "label_smoothing", "loss_type", "loss_weights", "precompute_ref_log_probs"}),
     KTO: frozenset({"beta", "desirable_weight", "undesirable_weight", "loss_type", "precompute_ref_log_probs"}),
 }
-MASKS: Mapping[str, Mapping[str, bool]] = {
-    SFT: {},
-    PRETRAIN: {"assistant_only_loss": False, "completion_only_loss": False, "packing": True},
-    DPO: {"assistant_only_loss": False, "completion_only_loss": True, "packing": False},
-    KTO: {"assistant_only_loss": False, "completion_only_loss": True, "packing": False},
-}
-"""What an objective fixes. DPO and KTO: TRL scores the whole answer, and a sequence is one answer."""
+MASKS: Mapping[str, Mapping[str, bool]] = {f"OBJECTIVE_{name}": fixed for name, fixed in FIXED.items()}
+"""What an objective fixes."""
 
 _WHY = {
     PRETRAIN: "learns every token, of texts that follow each other",
@@ -113,7 +109,7 @@ def preferring(given: Mapping[str, Any]) -> dict[str, Any]:
         settings["loss_weights"] = _weights(given["loss_weights"], settings["loss_type"])
     if "exo_pair" in settings.get("loss_type", ()) and not settings["label_smoothing"]:
         raise InvalidArgument(
-            "exo_pair needs a label_smoothing over 0. Set it; 0.001 is usual.", field="config.label_smoothing"
+            "exo_pair needs a label_smoothing over 0. Set it; 0.001 is usual.", field="config.loss_type"
         )
     return settings
 

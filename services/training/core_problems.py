@@ -73,8 +73,7 @@ def without_faults(
 ) -> dict[str, Any]:
     """Return complete settings, those at fault replaced by their defaults, each of which is a problem.
 
-    Raises:
-        InvalidArgument, NotReady: a fault that no single setting explains.
+    After a fault that no given setting explains, every setting but the objective is the default.
     """
     kept = {**given, "lora": dict(given.get("lora", {}))} if "lora" in given else dict(given)
     while True:
@@ -83,10 +82,12 @@ def without_faults(
         except FineTuneFlowError as error:
             *_, name = path = error.field.split(".")
             within = kept.get("lora", {}) if path[-2:-1] == ["lora"] else kept
-            if name not in within:
-                raise
             problems.refuse(error)
+            if name not in within:
+                return complete({name: kept[name] for name in ("objective",) if name in kept})
             del within[name]
+            if name == "loss_type":
+                kept.pop("loss_weights", None)  # they are of the losses that were named
 
 
 def judge_labels(labels: Mapping[str, int], settings: Mapping[str, Any], problems: Problems) -> None:

@@ -77,13 +77,17 @@ class Training:
             empty = {"uid": "", "creator": creator, "create_time": now, "update_time": now, "etag": ""}
             return {"_id": name, **empty, **fields, "check": found.to_proto()}
         found.problems.require_none()
-        if fields["start"]:
+        # Before the run is made, so that it never waits for a checkpoint that nobody keeps. Where the name is taken
+        # nothing is made, and nothing is kept.
+        if fields["start"] and await self.runs.collection.get(name) is None:
             await keep_start(self.runs, fields["start"])
         return await self.runs.create(name, fields, request_id=request_id, body=body, creator=creator)
 
     async def _look(self, parent: str, wanted: run_pb2.Run, shown: int) -> Found:
         found = await self._checks.look(parent, wanted, shown)
         found.fields["start"] = None
+        if not found.whole:
+            return found  # what it begins from cannot be compared with what is not there
         with found.problems.collect("run.resume_from_checkpoint"):
             found.fields["start"] = await find_start(self.runs, parent, wanted, found.fields)
         return found

@@ -162,3 +162,46 @@ def test_the_shape_of_the_adapter_counts_for_weights_too() -> None:
     assert differences(rank, stored(), weights_only=True) == ["config.lora.r (4, here 8)"]
     assert differences(dropout, stored(), weights_only=True) == []
     assert differences(earlier, stored(), weights_only=False) == []
+
+
+def test_what_an_old_run_does_not_say_was_the_default() -> None:
+    """So a new setting that was chosen otherwise keeps a run from going on, and one that is no longer set, too."""
+    earlier = stored()
+    for name in ("method", "objective", "use_liger_kernel", "torch_compile"):
+        del earlier["config"][name]
+    del earlier["config"]["lora"]["use_dora"]
+    chosen = stored(lora={"use_dora": True}, neftune_noise_alpha=5)
+    chosen["config"]["use_liger_kernel"] = True
+
+    assert differences(earlier, stored(), weights_only=False) == []
+    assert sorted(differences(earlier, chosen, weights_only=False)) == [
+        "config.lora.use_dora (False, here True)",
+        "config.neftune_noise_alpha (unset, here 5.0)",
+        "config.use_liger_kernel (False, here True)",
+    ]
+    assert differences(earlier, chosen, weights_only=True) == ["config.lora.use_dora (False, here True)"]
+    assert differences(chosen, stored(neftune_noise_alpha=5), weights_only=False)[-1].startswith("config.lora.use_dora")
+    assert differences(stored(neftune_noise_alpha=5), stored(), weights_only=False) == [
+        "config.neftune_noise_alpha (5.0, here unset)"
+    ]
+    assert differences(stored(method="METHOD_FULL"), stored(), weights_only=True) == [
+        "config.method (METHOD_FULL, here METHOD_LORA)"
+    ]
+
+
+async def test_a_checkpoint_is_not_kept_for_a_run_that_is_not_made(tmp_path: Path) -> None:
+    """Its name is taken; and what is not there is told alone, without a comparison with it."""
+    async with training(tmp_path) as (stub, _):
+        await stub.CreateRun(request(config=settings()))
+        await ended(stub)
+        longer = {"resume_from_checkpoint": RUN, "config": settings(max_steps=20)}
+        taken = await refusal(stub.CreateRun(request(**longer)))
+        source = await stub.GetRun(pb.GetRunRequest(name=RUN))
+        wanted = request("other", **longer)
+        wanted.run.dataset = "projects/p/datasets/none"
+        wanted.validate_only = True
+        checked = await stub.CreateRun(wanted)
+
+    assert taken == (grpc.StatusCode.ALREADY_EXISTS, "ALREADY_EXISTS")
+    assert [c.pinned for c in source.checkpoints] == [False, False]
+    assert [problem.field for problem in checked.check.problems] == ["run.dataset"]

@@ -18,9 +18,12 @@ from finetuneflow.dataset.v1 import dataset_pb2
 from finetuneflow.training.v1 import check_pb2, config_pb2, run_pb2
 from finetuneflow.training.v1 import training_service_pb2 as pb
 from services.common.confined.limits import Limits
-from services.common.errors import NotReady
+from services.common.errors import InvalidArgument, NotReady
 from services.common.objects.folder import FolderObjects
+from services.training.compose import _installed
 from services.training.core import complete
+from services.training.core_disk import judge_disk
+from services.training.core_problems import Problems, without_faults
 from services.training.labels import Labels
 from tests.fakes.chat_model import chat_json, lines, stored, tokenizer_json
 from tests.fakes.running import refusal
@@ -165,6 +168,61 @@ async def test_everything_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
     ]
     assert all(p.message and p.remedy for p in run.check.problems)
     assert (run.config.learning_rate, run.config.lora.r) == (2e-4, 8)
+
+
+@pytest.mark.parametrize(
+    ("given", "fields"),
+    [
+        (
+            {"early_stopping_patience": 2, "load_best_model_at_end": True},
+            ["early_stopping_patience", "load_best_model_at_end"],
+        ),
+        ({"loss_type": ["exo_pair", "sft"], "loss_weights": [1, 0.5]}, ["loss_type"]),
+    ],
+    ids=["evaluations", "exo_pair"],
+)
+async def test_a_fault_that_a_default_completes_is_told_with_the_setting_that_was_given(
+    tmp_path: Path, given: dict[str, Any], fields: list[str]
+) -> None:
+    """eval_steps and label_smoothing were not given; what else is wrong is told all the same."""
+    upstream = usual()
+    upstream.fits = False
+    upstream.datasets["projects/p/datasets/d"].kind = dataset_pb2.DATASET_KIND_PREFERENCE
+    async with ready(tmp_path, b"", upstream=upstream) as stub:
+        run = await checked(stub, config=config_pb2.TrainingConfig(**given, weight_decay=7))
+    found = [field for reason, field, _ in told(run) if reason == "INVALID_FIELD"]
+
+    assert sorted(found) == sorted(f"config.{name}" for name in (*fields, "weight_decay"))
+    assert ("INSUFFICIENT_MEMORY", "config", True) in told(run)
+
+
+def test_a_fault_that_no_given_setting_explains_is_told_with_the_rest() -> None:
+    """Every setting is then the default."""
+    problems = Problems()
+
+    def complete_settings(given: dict[str, Any]) -> dict[str, Any]:
+        if "seed" in given:
+            raise InvalidArgument("Something is wrong. Change it.", field="config.unset")
+        return {"seed": 42, **given}
+
+    found = without_faults({"seed": 1, "objective": "OBJECTIVE_KTO"}, complete_settings, problems)
+
+    assert found == {"seed": 42, "objective": "OBJECTIVE_KTO"}
+    assert [(refuses, error.field) for refuses, error in problems.found] == [(True, "config.unset")]
+
+
+def test_a_full_disk_is_not_said_to_depend_on_what_it_does_not() -> None:
+    """Checkpoints are as large however often they are made."""
+    problems = Problems()
+    judge_disk(5e9, 6e9, 10**9, problems)
+
+    assert "save_steps" not in problems.found[0][1].message
+
+
+@pytest.mark.parametrize(("jobs", "there"), [("local", False), ("kubernetes", True)])
+def test_what_an_image_has_is_left_to_its_trainer(jobs: str, there: bool) -> None:
+    """On one machine a package that is missing here is missing there."""
+    assert _installed(jobs)("no_such_package") is there
 
 
 async def test_what_does_not_exist_is_told_with_the_rest(tmp_path: Path) -> None:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from services.common.errors import InvalidArgument
+from services.common.packages import OF_PACKAGES
 from services.training.core_names import (
     NOT_HERE,
-    OF_PACKAGES,
     OPTIMIZERS,
     SCHEDULERS,
     SCHEDULERS_NOT_HERE,
@@ -56,6 +57,22 @@ def test_every_scheduler_that_is_taken_makes_rates(name: str, tmp_path: Path) ->
 
     assert max(rates) == pytest.approx(0.02)
     assert rates[-1] <= 0.02
+
+
+def test_the_trainer_refuses_what_it_has_no_package_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before it loads anything: in a cluster nobody can tell sooner."""
+    from services.trainer.settings import require_packages
+    from tests.trainer.runs import config
+
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    fields = []
+    for given in ({"optim": "schedule_free_sgd"}, {"use_liger_kernel": True}):
+        with pytest.raises(InvalidArgument) as caught:
+            require_packages(config(**given))
+        fields.append((caught.value.reason, caught.value.field))
+    require_packages(config())
+
+    assert fields == [("PACKAGE_MISSING", "config.optim"), ("PACKAGE_MISSING", "config.use_liger_kernel")]
 
 
 def test_every_name_of_transformers_is_known() -> None:

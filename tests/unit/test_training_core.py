@@ -143,7 +143,7 @@ def test_preferences_are_learnt_slowly_and_exo_pair_needs_smoothing() -> None:
 
     assert (full["learning_rate"], settings(**KTO)["learning_rate"]) == pytest.approx((1e-6, 1e-5))
     assert (full["completion_only_loss"], full["assistant_only_loss"]) == (True, False)
-    assert caught.value.field == "config.label_smoothing"
+    assert caught.value.field == "config.loss_type"
 
 
 @pytest.mark.parametrize(
