@@ -3,25 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from fnmatch import fnmatchcase
 from typing import Any
 
 MANIFEST_SCHEMA = 1
 GGUF_ARCHITECTURES = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM")
 """What the trainer can write as GGUF."""
 FEWEST_SHARD_BYTES = 1_000_000
-ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
-MODEL_FILES = ("config.json", "generation_config.json", "model*.safetensors", "model.safetensors.index.json")
-
-
-def adapter_files(artifacts: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return the adapter's files among a run's artifacts; each has a filename, maybe with folders."""
-    return [a for a in artifacts if a["filename"].rpartition("/")[2] in ADAPTER_FILES]
-
-
-def model_files(artifacts: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return the files of the whole model among the artifacts of a run that trained every weight."""
-    return [a for a in artifacts if any(fnmatchcase(a["filename"].rpartition("/")[2], form) for form in MODEL_FILES)]
 
 
 def form_of(export: Mapping[str, Any]) -> str:

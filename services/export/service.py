@@ -16,6 +16,7 @@ from services.common.jobwork.state import new_job_fields
 from services.common.objects.port import Objects
 from services.common.protoform import artifact_to_document, artifact_to_proto, user_fields
 from services.common.resources import Resources
+from services.common.weightfiles import adapter_files, model_files
 from services.common.work import cancel, queued
 from services.export import core
 from services.export.forms import check_form, quantization_of, require_gguf
@@ -82,7 +83,7 @@ class Exports:
                 field="export.format",
             )
         artifacts = [artifact_to_document(a) for a in run.artifacts]
-        files = core.model_files(artifacts) if whole else core.adapter_files(artifacts)
+        files = model_files(artifacts) if whole else adapter_files(artifacts)
         if _state(run) != _SUCCEEDED or not files:
             raise NotReady(
                 f"{wanted.run} has not succeeded, so it has nothing to export. Wait for it, or train again.",

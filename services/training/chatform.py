@@ -9,6 +9,7 @@ from services.common.errors import InvalidArgument, NotReady
 from services.common.jobwork.basemodels import base_of
 from services.common.objects.port import Objects
 from services.common.protoform import artifact_to_proto
+from services.common.weightfiles import loaded_files
 from services.training.forms import config_to_proto
 
 MAX_NEW_TOKENS = 4_096
@@ -17,8 +18,6 @@ MAX_CHARACTERS = 1_000_000
 MAX_KEEP_SECONDS = 3_600
 MAX_TEMPERATURE = 2.0
 _ROLES = ("system", "user", "assistant")
-_PAPER = (".md", ".html", ".png", "evaluation.json", "answers.jsonl")
-"""How the names of a run's artifacts end that are neither weights nor tokenizer."""
 
 
 def check(request: pb.GenerateRequest) -> None:
@@ -86,8 +85,8 @@ def ask(number: int, request: pb.GenerateRequest) -> chat_worker_service_pb2.Ask
 
 
 async def chat_spec(run: Document, objects: Objects) -> chat_worker_service_pb2.ChatSpec:
-    """Return what the models of a run are made of."""
-    files = [artifact for artifact in run["artifacts"] if not artifact["filename"].endswith(_PAPER)]
+    """Return what the models of a run are made of, with URLs good for an hour."""
+    files = loaded_files(run["artifacts"])
     return chat_worker_service_pb2.ChatSpec(
         run=run["_id"],
         model_location=run["model_location"],

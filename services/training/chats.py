@@ -16,7 +16,7 @@ from finetuneflow.training.v1 import training_service_pb2 as pb
 from services.common import incidents
 from services.common.auth import Principal, Signer, current_principal
 from services.common.documents.port import Document
-from services.common.errors import FineTuneFlowError, NotReady, PermissionDenied
+from services.common.errors import FineTuneFlowError, NotFound, NotReady, PermissionDenied
 from services.common.ids import new_id
 from services.common.jobs.port import JobRunner, JobSpec, JobStatus
 from services.common.jobs.port import Resources as Wanted
@@ -130,16 +130,18 @@ class Chats:
         return "The models answer." if session.loaded else "The models are being loaded."
 
     async def _session(self, run: Document) -> Session:
-        name = run["_id"]
-        session = self._sessions.get(name)
+        uid = run["uid"]
+        session = self._sessions.get(uid)
+        if session is not None and await self._has_ended(session):
+            await self._end(session)
+            session = self._sessions.get(uid)
         if session is not None and session.over is None:
             return session
         chat = new_id(KIND)
-        session = Session(f"{name}/chats/{chat}", chat, asyncio.get_running_loop().time())
+        session = Session(run, f"{run['_id']}/chats/{chat}", chat, asyncio.get_running_loop().time())
         # Known before it is started, so that two callers at once share it.
-        self._sessions[name] = session
+        self._sessions[uid] = session
         with session.used(0):
-            session.order(worker.ConverseResponse(spec=await chat_spec(run, self._objects)))
             token = self._signer.sign(Principal(session.work, "launch", session.work))
             spec = JobSpec(
                 name=session.job,
@@ -154,7 +156,15 @@ class Chats:
             except FineTuneFlowError as error:
                 session.end(error)
                 raise
+            session.started = True
         return session
+
+    async def _has_ended(self, session: Session) -> bool:
+        """Whether a process that was started has ended by itself, or hears us no more."""
+        if session.left or not session.started:
+            return session.left
+        status = await self._jobs.get(session.job)
+        return status is None or status.state in _OVER
 
     async def converse(self, said: AsyncIterator[worker.ConverseRequest]) -> AsyncIterator[worker.ConverseResponse]:
         """Yield a process its orders and take in what it says, until either ends.
@@ -170,6 +180,12 @@ class Chats:
         if session is None or session.over or session.met:
             raise NotReady("This chat is over. The process exits.", reason="WORK_ENDED")
         session.met = True
+        try:
+            # Made now, for its URLs are good for an hour, and the Job may have waited for longer.
+            spec = await chat_spec(session.run, self._objects)
+        except FineTuneFlowError:
+            session.met = False
+            raise
 
         async def listen() -> None:
             async for message in said:
@@ -177,51 +193,68 @@ class Chats:
 
         ears = asyncio.create_task(listen())
         try:
+            yield worker.ConverseResponse(spec=spec)
             async for order in session.orders():
                 yield order
         finally:
+            session.left = True
             ears.cancel()
             await asyncio.gather(ears, return_exceptions=True)
 
     async def unload(self, name: str) -> None:
-        """Let a run's models go. Raises NotFound if there is no such run."""
-        await self._run(name)
-        if session := self._sessions.get(name):
-            await self._end(name, session)
+        """Let a run's models go, also of one that was deleted. Raises NotFound if there is neither."""
+        sessions = [session for session in self._sessions.values() if session.run["_id"] == name]
+        if not sessions:
+            await self._run(name)
+        for session in sessions:
+            await self._end(session)
 
     async def run(self) -> None:
         """End what an earlier process left, then what nobody asks any more, until cancelled."""
-        known = {session.job for session in self._sessions.values()}
-        left = {status.name for status in await self._jobs.list() if status.labels.get("kind") == KIND} - known
-        for job in left:
-            await self._jobs.delete(job)
+        cleared = False
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
             try:
+                if not cleared:
+                    await self._clear()
+                cleared = True
                 await self._sweep()
             except FineTuneFlowError as error:
                 log.warning("chats: clearing waits: %s", error)
             except Exception as error:
                 incidents.report(log, "Clearing chats", error)
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _clear(self) -> None:
+        left = {status.name for status in await self._jobs.list() if status.labels.get("kind") == KIND}
+        for job in left - {session.job for session in self._sessions.values()}:
+            await self._jobs.delete(job)
 
     async def _sweep(self) -> None:
         if not self._sessions:
             return
         now = asyncio.get_running_loop().time()
         waits = any(status.state == "PENDING" for status in await self._jobs.list())
-        for name, session in list(self._sessions.items()):
-            if session.is_due(now) or (waits and session.idle(now) >= YIELD_SECONDS):
-                await self._end(name, session)
+        for session in list(self._sessions.values()):
+            if session.is_due(now) or (waits and session.idle(now) >= YIELD_SECONDS) or await self._is_gone(session):
+                await self._end(session)
+
+    async def _is_gone(self, session: Session) -> bool:
+        """Whether a session's run was deleted; another may have its name now."""
+        try:
+            run = await self._run(session.run["_id"])
+        except NotFound:
+            return True
+        return bool(run["uid"] != session.run["uid"])
 
     async def close(self) -> None:
         """End all. Repeating it does nothing."""
-        for name, session in list(self._sessions.items()):
-            await self._end(name, session)
+        for session in list(self._sessions.values()):
+            await self._end(session)
 
-    async def _end(self, name: str, session: Session) -> None:
+    async def _end(self, session: Session) -> None:
         session.end(NotReady("The models were let go. Ask again.", reason="CHAT_ENDED"))
-        if self._sessions.get(name) is session:
-            del self._sessions[name]
+        if self._sessions.get(session.run["uid"]) is session:
+            del self._sessions[session.run["uid"]]
         await self._jobs.delete(session.job)
 
 

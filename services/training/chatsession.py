@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 
 from finetuneflow.training.v1 import chat_worker_service_pb2 as pb
+from services.common.documents.port import Document
 from services.common.errors import FineTuneFlowError
 
 
@@ -14,12 +15,14 @@ class Session:
     """A chat with one run's models.
 
     Args:
+        run: the run's document.
         work: what its launch token is for: {run}/chats/{id}.
         job: name of its Job.
         now: seconds; it is idle from then on.
     """
 
-    def __init__(self, work: str, job: str, now: float) -> None:
+    def __init__(self, run: Document, work: str, job: str, now: float) -> None:
+        self.run = run
         self.work = work
         self.job = job
         self.asking = asyncio.Lock()
@@ -31,7 +34,9 @@ class Session:
         self._asks = 0
         self._idle_since = now
         self._keep = 0.0
+        self.started = False
         self.met = False
+        self.left = False
 
     @contextmanager
     def used(self, keep_seconds: float) -> Iterator[None]:

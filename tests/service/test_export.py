@@ -168,7 +168,8 @@ async def test_a_job_that_always_crashes_fails_the_export(tmp_path: Path) -> Non
 
 def test_the_manifest_names_data_model_and_settings() -> None:
     """From a weight file back to what it was made of."""
-    from services.export.core import adapter_files, manifest
+    from services.common.weightfiles import adapter_files
+    from services.export.core import manifest
 
     run = {
         "name": "projects/p/runs/r",
