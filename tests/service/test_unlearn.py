@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from services.local import COMPOSES
+from tests.fakes.chat_model import tokenizer_json
 from tests.fakes.commands import Client
 from tests.fakes.ingest import text
 from tests.fakes.llm_server import llm
 from tests.fakes.model_folder import model_files, write_folder
 from tests.fakes.running import serving
+from tests.fakes.tiny_model import CHATML
 from tests.service.test_training import fake_jobs
-
-TEMPLATE = "{% for m in messages %}{{ m.content }}{% endfor %}"
 
 
 def _why(ledger: Any, name: str) -> dict[str, int]:
@@ -31,7 +31,8 @@ async def test_a_document_is_unlearned_end_to_end(tmp_path: Path, capsys: pytest
     for number in range(3):
         (docs / f"{number}.md").write_text(f"# Manual {number}\n\n{text(number, 6)}\n")
     files = model_files()
-    files["tokenizer_config.json"] = json.dumps({"chat_template": TEMPLATE}).encode()
+    files["tokenizer.json"] = tokenizer_json()
+    files["tokenizer_config.json"] = json.dumps({"chat_template": CHATML}).encode()
     model = write_folder(tmp_path / "model", files)
     jobs = fake_jobs(tmp_path, steps=1)
     async with llm() as server, serving(tmp_path, COMPOSES, jobs=jobs) as served:
@@ -43,9 +44,8 @@ async def test_a_document_is_unlearned_end_to_end(tmp_path: Path, capsys: pytest
         await ftf.plain("dataset", "generate", "--id", "d", "--recall-fraction", "0", "--eval-fraction", "0")
         first = await ftf.json("dataset", "ledger")
         await ftf.plain("dataset", "review", "--filter", "*", "--approve", "--tag", "read")
-        await ftf.plain(
-            "train", "-m", str(model), "--only-approved", "--no-recommended", "--id", "r", "--max-length", "64"
-        )
+        words = ["--only-approved", "--no-recommended", "--max-length", "256", "--max-truncated", "1"]
+        await ftf.plain("train", "-m", str(model), "--id", "r", *words)
         run = await ftf.json("runs", "r")
         shown = await ftf.json("unlearn", "1.md")
         before = await ftf.json("dataset", "ledger")
