@@ -72,7 +72,7 @@ def test_the_commands_of_the_readme_are_found() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=names)
 def test_every_link_of_the_documentation_leads_to_a_file(page: Path) -> None:
-    """And to a heading, where it names one. Pages made of the contract are there after `make docs`, which looks itself."""
+    """And to a heading, where it names one. Links to pages made of the contract are looked at by `make docs`."""
     missing = []
     for target, heading in _LINK.findall(page.read_text(encoding="utf-8")):
         if target.startswith("reference/"):
