@@ -16,7 +16,7 @@ from services.common.confined.warm import Warm
 from services.common.errors import Exhausted, FineTuneFlowError
 from services.ingest.core.extraction import corrupt
 from services.ingest.core.filenames import PDF, XLSX
-from services.ingest.sandbox.job import Job
+from services.ingest.sandbox.job import OPENED, Job
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +25,8 @@ Progress = Callable[[str, int, int, str], Awaitable[None]]
 READERS = {PDF: ("pdf_oxide", "pypdfium2", "pypdf"), XLSX: ("python-calamine", "openpyxl")}
 """Formats with several readers: where the process breaks, the document is tried without the first, and so on."""
 
+_SAYS_SO = "pdf_oxide"
+"""The reader that broke nothing unless it said that it opens the document."""
 _PROGRAM = "services.ingest.sandbox"
 _MOST_KILLED = 2
 _LOADED = (
@@ -66,8 +68,9 @@ class Sandbox:
         """
         killed = 0
         while True:
+            opened: set[str] = set()
             try:
-                return await self._attempt(job, progress, variables or {})
+                return await self._attempt(job, progress, variables or {}, opened)
             except Overrun as error:
                 raise _too_much(str(error)) from error
             except Killed as error:
@@ -80,19 +83,15 @@ class Sandbox:
                         reason="EXTRACTION_LIMIT",
                     ) from error
             except Crashed as error:
-                readers = READERS.get(job.mime_type, ()) if job.task == "extract" else ()
-                broken, *others = readers[readers.index(job.reader) if job.reader else 0 :] or ("",)
-                if not others:
-                    raise corrupt(f"broke the program that reads it ({error})") from error
-                log.warning("sandbox: %s broke (%s), trying %s", broken, error, others[0])
-                left = f"{broken} {importlib.metadata.version(broken)}"
-                job = replace(job, reader=others[0], left=left, left_because=str(error))
+                job = _with_next_reader(job, opened, error)
             except Broken as error:
                 raise FineTuneFlowError(
                     "The program that reads documents did not start. Report it; the service's log has the details."
                 ) from error
 
-    async def _attempt(self, job: Job, progress: Progress, variables: Mapping[str, str]) -> dict[str, Any]:
+    async def _attempt(
+        self, job: Job, progress: Progress, variables: Mapping[str, str], opened: set[str]
+    ) -> dict[str, Any]:
         note = Path(job.target + ".job")
         job.write(note)
 
@@ -102,9 +101,31 @@ class Sandbox:
                 told = str(phase), int(done), int(total), str(unit)
             except (ValueError, TypeError):
                 return
-            await progress(*told)
+            if told[0] == OPENED:
+                opened.add(told[3])
+            else:
+                await progress(*told)
 
         return await run(self._warm, Command(_PROGRAM, note, variables), job.limits, hear)
+
+
+def _with_next_reader(job: Job, opened: set[str], error: Crashed) -> Job:
+    """Return the job for the reader after the one that broke.
+
+    Args:
+        opened: readers that said that they open the document.
+
+    Raises:
+        InvalidArgument: CORRUPT_DOCUMENT, for there is none.
+    """
+    readers = READERS.get(job.mime_type, ()) if job.task == "extract" else ()
+    left = readers[readers.index(job.reader) if job.reader else 0 :]
+    broken, *others = [one for one in left if one != _SAYS_SO or one in opened] or [""]
+    if not others:
+        raise corrupt(f"broke the program that reads it ({error})") from error
+    log.warning("sandbox: %s broke (%s), trying %s", broken, error, others[0])
+    name = f"{broken} {importlib.metadata.version(broken)}"
+    return replace(job, reader=others[0], left=name, left_because=str(error))
 
 
 def _too_much(what: str) -> Exhausted:

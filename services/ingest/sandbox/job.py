@@ -20,6 +20,10 @@ from services.ingest.core.settings import Strategy
 Progress = Callable[[str, int, int, str], None]
 """Says phase, units done, units in all (0 if not known) and what is counted."""
 
+OPENED = "opened"
+"""The phase by which the process says, once and to this program alone, that a reader opens the document; its unit is
+the reader's name. Only pdf_oxide says so, which opens but some."""
+
 _PROGRESS_SECONDS = 0.2
 
 
@@ -101,7 +105,7 @@ def reporter() -> Progress:
         nonlocal last
         now = time.monotonic()
         if now - last >= _PROGRESS_SECONDS or done == total:
-            last = now
+            last = now if phase != OPENED else last
             answer("progress", [phase, done, total, unit])
 
     return report

@@ -52,7 +52,7 @@ def read_pdf(path: Path, reader: str, progress: Progress, scans: Scans | None = 
 
 def _by_pdfium(path: Path, progress: Progress, scans: Scans | None, processes: int, plain: bool) -> Extraction:
     try:
-        document = PdfPages(path, plain)
+        document = PdfPages(path, plain, progress)
     except pypdfium2.PdfiumError as error:
         if pdfium.error_code(error) in (pdfium.PASSWORD, pdfium.SECURITY):
             raise encrypted() from error

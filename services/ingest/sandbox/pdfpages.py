@@ -6,6 +6,7 @@ from pathlib import Path
 
 from services.ingest.core.layout.page import Page
 from services.ingest.sandbox import pdfspans
+from services.ingest.sandbox.job import OPENED, Progress
 from services.ingest.sandbox.ocr import Picture
 from services.ingest.sandbox.pdfium import NAME, PdfiumDocument
 from services.ingest.sandbox.pdfplain import PlainPages
@@ -19,18 +20,21 @@ class PdfPages:
 
     Args:
         plain: whether pdf_oxide may read pages of plain text.
+        progress: is told before pdf_oxide opens the document.
 
     Raises:
         pypdfium2.PdfiumError: PDFium cannot open it; err_code says why.
     """
 
-    def __init__(self, path: Path, plain: bool) -> None:
+    def __init__(self, path: Path, plain: bool, progress: Progress | None = None) -> None:
         self._document = PdfiumDocument(path)
         self.plain = plain
         self._plain: PlainPages | None = None
         self.by_plain = False
         """Whether a page was read by pdf_oxide."""
         if plain and len(self._document) >= _LEAST_PAGES:
+            if progress:
+                progress(OPENED, 0, 0, "pdf_oxide")
             self._begin(path)
 
     def _begin(self, path: Path) -> None:

@@ -19,12 +19,13 @@ import pytest
 from services.common.confined.cold import child_environment
 from services.common.confined.endings import Crashed, Killed
 from services.common.confined.limits import Limits
-from services.common.confined.running import Command
+from services.common.confined.running import Command, Hear
 from services.common.errors import Exhausted, FineTuneFlowError, InvalidArgument
 from services.ingest import child
 from services.ingest.child import Sandbox
 from services.ingest.core.filenames import PDF, PLAIN
-from services.ingest.sandbox.job import Job
+from services.ingest.sandbox.job import OPENED, Job
+from services.ingest.sandbox.pdf import read_pdf
 from tests.fakes.documents import PROSE, pdf
 from tests.fakes.ingesting import child_at_work, children
 
@@ -129,21 +130,50 @@ async def test_a_crash_on_text_is_the_documents_fault(sandbox: Sandbox, tmp_path
     assert caught.value.reason == "CORRUPT_DOCUMENT"
 
 
-@pytest.mark.parametrize(
-    ("reader", "broken", "following"), [("", "pdf_oxide", "pypdfium2"), ("pypdfium2", "pypdfium2", "pypdf")]
-)
-async def test_where_one_reader_crashes_the_next_reads(
-    sandbox: Sandbox, tmp_path: Path, reader: str, broken: str, following: str
-) -> None:
+async def test_where_one_reader_crashes_the_next_reads(sandbox: Sandbox, tmp_path: Path) -> None:
     """In another process, since that of the first is gone."""
     task = job(tmp_path, pdf(*[f"# Page {i}\n\n{PROSE * 12}" for i in range(60)]), "a.pdf", PDF)
 
-    found = await with_child(sandbox, replace(task, reader=reader), lambda child: child.send_signal(signal.SIGSEGV))
+    found = await with_child(
+        sandbox, replace(task, reader="pypdfium2"), lambda child: child.send_signal(signal.SIGSEGV)
+    )
 
-    assert str(found["extractor"]).split()[0] == following
-    assert "pdf_oxide" not in str(found["extractor"])
+    assert str(found["extractor"]).split()[0] == "pypdf"
     assert found["pages"] == 60
-    assert (str(found["left"]).split()[0], found["left_because"]) == (broken, "SIGSEGV")
+    assert (str(found["left"]).split()[0], found["left_because"]) == ("pypdfium2", "SIGSEGV")
+
+
+@pytest.mark.parametrize(("pages", "broken", "following"), [(3, "pypdfium2", "pypdf"), (4, "pdf_oxide", "pypdfium2")])
+async def test_a_reader_that_did_not_open_the_document_is_not_blamed(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pages: int, broken: str, following: str
+) -> None:
+    """Of a short document PDFium reads all; where that crashes, it is not tried twice."""
+    task = job(tmp_path, pdf(*[f"# Page {i}\n\n{PROSE}" for i in range(pages)]), "a.pdf", PDF)
+    tried: list[Job] = []
+
+    async def crash_once(_: object, command: Command, limits: Limits, hear: Hear) -> dict[str, object]:
+        """Read the document in this process, as far as what it says of itself goes, and crash the first time."""
+        tried.append(Job.read(command.note))
+        said: list[list[object]] = []
+        read_pdf(Path(task.source), tried[-1].reader, lambda *told: said.append(list(told)))
+        for one in said:
+            await hear(one)
+        if len(tried) == 1:
+            raise Crashed("SIGSEGV")
+        return {"pages": pages}
+
+    monkeypatch.setattr(child, "run", crash_once)
+    told: list[str] = []
+
+    async def tell(phase: str, *_: object) -> None:
+        told.append(phase)
+
+    found = await sandbox.run(task, tell)
+
+    assert found == {"pages": pages}
+    assert [one.reader for one in tried] == ["", following]
+    assert tried[1].left.split()[0] == broken
+    assert set(told) == {"extract"}
 
 
 @pytest.mark.parametrize(
@@ -209,7 +239,8 @@ async def test_a_kill_and_a_crash_have_tries_of_their_own(
     """A process that was killed is started once more, and the other readers still have their turns."""
     left, asked = list(endings), []
 
-    async def end(warm: object, command: Command, *others: object) -> dict[str, object]:
+    async def end(warm: object, command: Command, limits: Limits, hear: Hear) -> dict[str, object]:
+        await hear([OPENED, 0, 0, "pdf_oxide"])
         asked.append(Job.read(command.note).reader)
         if left:
             raise left.pop(0)
