@@ -31,7 +31,9 @@ def compose(runtime: Runtime) -> Service:
     hub = _hub(runtime, config)
     scratch = config.state / "hardware" / "uploads"
     scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
-    models = Models(ModelStore(resources), runtime.objects, folder, hub, Uploaded(runtime.objects, scratch))
+    sweeper = UploadSweeper(resources, runtime.objects)
+    uploaded = Uploaded(runtime.objects, scratch, sweeper.keep)
+    models = Models(ModelStore(resources), runtime.objects, folder, hub, uploaded)
     ground, close_ground = _ground(runtime, config)
     measured = Calibrations(runtime.documents.collection("measurements", INDEXES), runtime.clock)
     planning = Planning(ground, measured)
@@ -45,7 +47,7 @@ def compose(runtime: Runtime) -> Service:
         name="hardware",
         register=lambda server: hardware_service_pb2_grpc.add_HardwareServiceServicer_to_server(api, server),
         full_names=["finetuneflow.hardware.v1.HardwareService"],
-        tasks=[Outbox(resources, runtime.bus, models.purge).run, UploadSweeper(resources, runtime.objects).run],
+        tasks=[Outbox(resources, runtime.bus, models.purge).run, sweeper.run],
         capabilities=["model:folder", "model:upload", *(["model:hub"] if config.allow_hub else [])],
         close=close,
         dependencies=hub.dependencies,

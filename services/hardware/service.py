@@ -149,7 +149,7 @@ class Models:
         return await self.resources.change(doc["_id"], keep)
 
     async def delete(self, name: str, etag: str) -> None:
-        """Forget a model. Its files stay where they are.
+        """Forget a model. Its files stay where they are; those that were uploaded go a day later, see UploadSweeper.
 
         Raises:
             NotFound: there is none of that name.

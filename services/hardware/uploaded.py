@@ -8,7 +8,7 @@ import logging
 import re
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 from services.common.errors import FineTuneFlowError, InvalidArgument, NotReady
@@ -47,20 +47,28 @@ def check_file(file: File) -> None:
 
 
 class Uploaded:
-    """Takes in files of models, and describes models of such files."""
+    """Takes in files of models, and describes models of such files.
 
-    def __init__(self, objects: Objects, scratch: Path) -> None:
+    Args:
+        objects: where the files are kept.
+        scratch: an own folder.
+        taken: told the key of every file before it is stored; see UploadSweeper.keep.
+    """
+
+    def __init__(self, objects: Objects, scratch: Path, taken: Callable[[str], None]) -> None:
         self._objects = objects
         self._scratch = scratch
+        self._taken = taken
 
     async def take(self, file: File, data: AsyncIterator[bytes]) -> None:
-        """Store a file's bytes; the same again change nothing.
+        """Store a file's bytes; the same again change nothing but that the file's day begins anew.
 
         Raises:
             InvalidArgument: as check_file; or the bytes are not the announced ones (HASH_MISMATCH).
             Exhausted: DISK_FULL.
         """
         check_file(file)
+        self._taken(upload_key(file.sha256))
         await self._objects.put(upload_key(file.sha256), _checked(file, data))
         async for _ in data:  # of one that was there already; a client that is still sending is not cut off
             pass
@@ -159,10 +167,19 @@ class UploadSweeper:
     async def sweep(self) -> None:
         """Remove what has been without a model since long enough."""
         now = self._models.clock.now()
-        docs = await self._models.collection.find({"uploaded": True, "delete_time": None})
-        named = {upload_key(sha256) for doc in docs for _, _, sha256 in doc["files"]}
+        named = await self._named()
         keys = [key async for key in self._objects.list(UPLOADS)]
         self._unnamed = {key: self._unnamed.get(key, now) for key in keys if key not in named}
-        for key, since in self._unnamed.items():
-            if now - since >= self._age_seconds:
+        due = [key for key, since in self._unnamed.items() if now - since >= self._age_seconds]
+        for key in due:
+            # A model may have been made of it since, or its upload begun again.
+            if key not in await self._named() and key in self._unnamed:
                 await self._objects.delete(key)
+
+    def keep(self, key: str) -> None:
+        """Let a file's time begin anew: it was uploaded again. This process alone knows of it."""
+        self._unnamed.pop(key, None)
+
+    async def _named(self) -> set[str]:
+        docs = await self._models.collection.find({"uploaded": True, "delete_time": None})
+        return {upload_key(sha256) for doc in docs for _, _, sha256 in doc["files"]}

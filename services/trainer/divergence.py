@@ -64,7 +64,7 @@ class Divergence:
 
 def _diverged(what: str, step: int) -> NotReady:
     return NotReady(
-        f"{what} Lower the learning rate, and go on from a checkpoint or begin anew.",
+        f"{what} Lower the learning rate.",
         reason="LOSS_DIVERGED",
         metadata={"step": str(step)},
     )

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from transformers import TrainerCallback
 from transformers.integrations.integration_utils import TensorBoardCallback
 
 from finetuneflow.training.v1 import config_pb2
@@ -21,7 +20,7 @@ def require_trackers(config: config_pb2.TrainingConfig, environment: Mapping[str
     trackers.require(list(config.report_to), lambda name: importlib.util.find_spec(name) is not None, environment)
 
 
-def tracking(config: config_pb2.TrainingConfig, folder: Path, losses: Sequence[float]) -> list[TrainerCallback]:
+def tracking(config: config_pb2.TrainingConfig, folder: Path, losses: Sequence[float]) -> list[Events]:
     """Return the callbacks of trackers that need more than their name.
 
     Args:
@@ -48,11 +47,25 @@ class Events(TensorBoardCallback):
         if not state.is_world_process_zero:
             return
         self._init_summary_writer(args)  # type: ignore[no-untyped-call]  # untyped in transformers
-        for step, loss in enumerate(self._losses, 1):
-            self.tb_writer.add_scalar("train/loss", loss, step)
+        self._add()
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """See TrainerCallback."""
         super().on_train_end(args, state, control, **kwargs)  # type: ignore[no-untyped-call]  # untyped in transformers
+        self._name()
+
+    def complete(self) -> None:
+        """Write the losses alone, of a training that had nothing left to train; otherwise do nothing."""
+        if self.tb_writer is None and not any(self._folder.glob("*tfevents*")):
+            self.tb_writer = self._SummaryWriter(log_dir=self.logging_dir)
+            self._add()
+            self.tb_writer.close()
+            self._name()
+
+    def _add(self) -> None:
+        for step, loss in enumerate(self._losses, 1):
+            self.tb_writer.add_scalar("train/loss", loss, step)
+
+    def _name(self) -> None:
         for number, path in enumerate(sorted(self._folder.glob("*tfevents*"))):
             path.rename(self._folder / f"events.out.tfevents.{number:010d}")

@@ -207,6 +207,7 @@ def _train(attempt: Attempt, spec: run_pb2.TrainSpec, loaded: Loaded) -> Any:
     if attempt.team.leads:
         uploads = CheckpointUploads(attempt.worker, attempt.patience, attempt.reporter.stored)
     uploads.start()
+    trackers = tracking(spec.config, attempt.folder / "artifacts" / "tensorboard", _losses(loaded, spec))
     try:
         training = Training(
             config=spec.config,
@@ -223,10 +224,12 @@ def _train(attempt: Attempt, spec: run_pb2.TrainSpec, loaded: Loaded) -> Any:
             best=loaded.best,
             other=spec.begins_from_other,
             weights_only=spec.weights_only,
-            callbacks=tracking(spec.config, attempt.folder / "artifacts" / "tensorboard", _losses(loaded, spec)),
+            callbacks=trackers,
         )
         trained = train(training, loaded.model, copy.deepcopy(loaded.tokenizer), loaded.prepared.train)
         uploads.wait()
+        for events in trackers if attempt.team.leads else ():
+            events.complete()
         return trained
     except FineTuneFlowError:
         # What was saved before it failed is what there is to go on from.

@@ -17,6 +17,7 @@ can let it go on.
     always_crash    write "boom" and exit with 7, before anything else
     error           finish with this google.rpc code and exit with 3, at the beginning, or after the step `error_at`
     answers         rows of the artifact answers.jsonl; without, there is none
+    error_reason    with code 9, and this reason
     chat            "cannot": the models cannot be loaded; "dies": exit with 7 at the first question
 
 Asked as a chat's process, it answers each question with who is asked and the question, in two pieces; "go on" without
@@ -115,6 +116,8 @@ class Attempt:
     def _fail(self, plan: Plan) -> int:
         self._reporter.drain()
         error = status_pb2.Status(code=plan["error"], message="The plan says so.")
+        if reason := plan.get("error_reason"):
+            error = to_status(NotReady(error.message, reason=reason))
         self._worker.finish(pb.FinishAttemptRequest(error=error))
         return EXIT_NEVER
 

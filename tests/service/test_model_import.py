@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import tarfile
 import zipfile
-from collections.abc import Awaitable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,10 @@ from services.common.clock import SystemClock
 from services.common.documents.sqlite import SqliteDocuments
 from services.common.objects.folder import FolderObjects
 from services.common.resources import Resources
+from services.hardware.core_model import File
 from services.hardware.store import MODEL_INDEXES, upload_key
-from services.hardware.uploaded import UploadSweeper
+from services.hardware.uploaded import Uploaded, UploadSweeper
+from tests.fakes.clock import FakeClock
 from tests.fakes.hardware import create, hardware
 from tests.fakes.model_folder import PARAMETERS, model_files, sharded, write_folder
 from tests.fakes.running import TOKEN, Served
@@ -155,6 +157,67 @@ async def test_a_sweep_removes_what_no_model_names(tmp_path: Path) -> None:
         await documents.close()
 
     assert (len(kept), len(left), none) == (len(files) + 1, len(files), [])
+
+
+class Watched(FolderObjects):
+    """Objects of a folder; before one is listed something happens."""
+
+    meanwhile: Callable[[], Awaitable[None]]
+
+    async def list(self, prefix: str) -> AsyncIterator[str]:
+        """List keys, once it has happened."""
+        keys = [key async for key in super().list(prefix)]
+        await self.meanwhile()
+        for key in keys:
+            yield key
+
+
+async def test_a_sweep_takes_nothing_that_is_wanted_again_while_it_looks(tmp_path: Path) -> None:
+    """Neither what a model was just made of, nor what is uploaded once more: its time begins anew."""
+    folder = write_folder(tmp_path / "tiny", model_files())
+    state = tmp_path / "state"
+    async with hardware(state) as (stub, served):
+        await imported(served, folder, "tiny", [])
+        await stub.DeleteModel(pb.DeleteModelRequest(name="models/tiny"))
+        documents = SqliteDocuments(state / "documents/hardware.db")
+        models = Resources(documents.collection("models", MODEL_INDEXES), "model", SystemClock())
+        objects = Watched(state / "objects")
+
+        async def again() -> None:
+            await imported(served, folder, "again", [])
+
+        objects.meanwhile = again
+        await UploadSweeper(models, objects, age_seconds=0).sweep()
+        kept = [key async for key in FolderObjects(state / "objects").list("modelUploads/")]
+        await documents.close()
+
+    assert len(kept) == len(model_files())
+
+
+async def test_an_upload_begins_the_day_of_its_file_anew(tmp_path: Path) -> None:
+    """Also of one that is there already."""
+    clock = FakeClock()
+    objects = FolderObjects(tmp_path / "objects")
+    documents = SqliteDocuments(tmp_path / "hardware.db")
+    sweeper = UploadSweeper(Resources(documents.collection("models", MODEL_INDEXES), "model", clock), objects, 100)
+    uploaded = Uploaded(objects, tmp_path, sweeper.keep)
+    file = File("config.json", 2, hashlib.sha256(b"{}").hexdigest())
+
+    async def data() -> AsyncIterator[bytes]:
+        yield b"{}"
+
+    found = []
+    for again in (True, True, False):
+        if again:
+            await uploaded.take(file, data())
+        await sweeper.sweep()
+        clock.turn(100)
+        found.append(await objects.size(upload_key(file.sha256)))
+    await sweeper.sweep()
+    last = await objects.size(upload_key(file.sha256))
+    await documents.close()
+
+    assert (found, last) == ([2, 2, None], None)
 
 
 def test_what_is_no_model_is_told_before_anything_is_sent(tmp_path: Path) -> None:

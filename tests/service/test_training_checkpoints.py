@@ -108,14 +108,27 @@ def info(run: Any) -> Any:
     return found
 
 
-async def test_a_run_that_fails_names_the_checkpoint_to_go_on_from(tmp_path: Path) -> None:
-    """In its error, for people and for programs."""
-    async with training(tmp_path, error=9, error_at=7) as (stub, _):
+@pytest.mark.parametrize(
+    ("reason", "told", "metadata"),
+    [
+        (
+            "LOSS_DIVERGED",
+            f"The plan says so. Go on from {RUN}/checkpoints/5, the newest from before the loss rose, or begin anew.",
+            {"checkpoint": "5"},
+        ),
+        ("INSUFFICIENT_MEMORY", "The plan says so.", {}),
+    ],
+)
+async def test_a_run_that_diverged_names_the_checkpoint_to_go_on_from(
+    tmp_path: Path, reason: str, told: str, metadata: dict[str, str]
+) -> None:
+    """In its error's remedy, for people and for programs; what failed otherwise has a remedy of its own."""
+    async with training(tmp_path, error=9, error_at=7, error_reason=reason) as (stub, _):
         await stub.CreateRun(request())
         run, _ = await ended(stub)
 
-    assert run.work.error.message == "The plan says so. Its newest good checkpoint is of step 5."
-    assert info(run).metadata["checkpoint"] == "5"
+    assert run.work.error.message == told
+    assert (info(run).reason, dict(info(run).metadata)) == (reason, metadata)
 
 
 async def test_a_run_that_is_to_be_evaluated_needs_something_held_out(tmp_path: Path) -> None:

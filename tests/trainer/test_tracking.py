@@ -13,6 +13,7 @@ from services.common.errors import InvalidArgument, NotReady
 from services.common.trackers import check_names, require
 from services.trainer.reporter import Orders
 from services.trainer.settings import sft_config
+from services.trainer.tracking import tracking
 from tests.fakes.worker_host import WorkerHost
 from tests.trainer.runs import config, rows, run_here, train_spec, until, when, write_dataset
 
@@ -49,6 +50,17 @@ def test_event_files_have_the_curve_of_a_run_that_was_interrupted(tmp_path: Path
     assert found["train/loss"] == pytest.approx(losses, abs=1e-5)
     assert set(found["train/learning_rate"]) < set(losses)
     assert b"/tmp" not in path.read_bytes()
+
+
+def test_a_training_with_nothing_left_to_train_has_its_curve_too(tmp_path: Path) -> None:
+    """As after a kill in the evaluation at its end; one that trained is left as it is."""
+    (tracker,) = tracking(config(report_to=["tensorboard"]), tmp_path / "new", [2.0, 1.5, 1.0])
+    tracker.complete()
+    tracker.complete()
+    (path,) = (tmp_path / "new").iterdir()
+
+    assert path.name == "events.out.tfevents.0000000000"
+    assert scalars(path) == {"train/loss": {1: 2.0, 2: 1.5, 3: 1.0}}
 
 
 def test_others_are_the_librarys_own_and_off_by_default(tmp_path: Path) -> None:

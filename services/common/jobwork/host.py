@@ -228,9 +228,11 @@ class Host:
 
             await self._resources.change(work, note)
             return
-        if error and (step := state.good_step(doc)):
-            # Whoever reads why it ended learns what is left to go on from.
-            error.message += f" Its newest good checkpoint is of step {step}."
+        if error and error.reason == "LOSS_DIVERGED" and (step := state.good_step(doc)):
+            # Part of the remedy, which the trainer's message ends with.
+            error.message += (
+                f" Go on from {work}/checkpoints/{step}, the newest from before the loss rose, or begin anew."
+            )
             error.metadata = {**error.metadata, "checkpoint": str(step)}
         await self._verify(doc, attempt, request.artifacts)
         result = self._kind.result()

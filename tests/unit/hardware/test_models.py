@@ -49,7 +49,9 @@ class Setting:
         self.objects = FolderObjects(state / "objects")
         resources = Resources(self.collection, "model", SystemClock())
         hub = HubSource(False, "http://127.0.0.1:9", lambda: None)
-        self.models = Models(ModelStore(resources), self.objects, self.source, hub, Uploaded(self.objects, state))
+        self.models = Models(
+            ModelStore(resources), self.objects, self.source, hub, Uploaded(self.objects, state, lambda key: None)
+        )
 
     async def create(self, folder: Path, request_id: str = "") -> Document:
         """Record a folder's model."""

@@ -121,4 +121,4 @@ async def delete(session: Session) -> None:
     """Forget a base model."""
     name = names.full("models", session.args.model)
     await session.flow.hardware.DeleteModel(hardware_service_pb2.DeleteModelRequest(name=name))
-    session.screen.say(f"forgot {name}; its files stay where they are")
+    session.screen.say(f"forgot {name}; its files stay where they are, uploaded ones for a day")

@@ -82,7 +82,7 @@ COMMANDS = (
     Command("model show", "Show a base model.", "ftf model show smollm2", "model.show", _model),
     Command(
         "model delete",
-        "Forget a base model; its files stay where they are.",
+        "Forget a base model; its files stay where they are, uploaded ones for a day.",
         "ftf model delete smollm2",
         "model.delete",
         _model,
