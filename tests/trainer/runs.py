@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from finetuneflow.export.v1 import export_pb2
 from finetuneflow.training.v1 import config_pb2, run_pb2
 from services.trainer.config import Launch, Patience
 from services.trainer.logs import Log
@@ -79,6 +80,21 @@ def train_spec(dataset: Path, model: Path, settings: config_pb2.TrainingConfig |
         config=settings or config(),
         dataset="projects/p/datasets/d",
         dataset_version=1,
+    )
+
+
+def export_spec(done: WorkerHost, model: Path, form: export_pb2.Format, **others: Any) -> export_pb2.ExportSpec:
+    """The spec of an export of what a finished run left."""
+    files = [a for a in done.finished[-1].artifacts if "model" in a.filename or "config.json" in a.filename]
+    kept = [a for a in files if not a.filename.startswith("tokenizer")]
+    return export_pb2.ExportSpec(
+        export="projects/p/exports/x",
+        format=form,
+        model_location=str(model),
+        adapter_files=kept,
+        adapter_urls=[done.artifact(a.filename).as_uri() for a in kept],
+        manifest_json=json.dumps({"schema": 1, "run": "projects/p/runs/r", "model": {"name": "models/tiny"}}),
+        **others,
     )
 
 

@@ -14,7 +14,7 @@ import pytest
 from finetuneflow.export.v1 import export_pb2
 from finetuneflow.training.v1 import config_pb2, run_pb2
 from tests.fakes.worker_host import WorkerHost
-from tests.trainer.runs import STEPS, config, rows, run_here, train_spec, write_dataset
+from tests.trainer.runs import STEPS, config, export_spec, rows, run_here, train_spec, write_dataset
 
 FULL: dict[str, Any] = {"method": config_pb2.METHOD_FULL, "lora": None, "learning_rate": 0.005}
 
@@ -216,16 +216,7 @@ def test_a_merged_export_answers_as_the_tuned_model_does(done: Done, tmp_path: P
     """From the artifacts of the run and the unchanged base model."""
     from transformers import AutoModelForCausalLM
 
-    files = [a for a in done.host.finished[-1].artifacts if "model" in a.filename or "config.json" in a.filename]
-    kept = [a for a in files if not a.filename.startswith("tokenizer")]
-    spec = export_pb2.ExportSpec(
-        export="projects/p/exports/x",
-        format=export_pb2.FORMAT_MERGED,
-        model_location=str(model),
-        adapter_files=kept,
-        adapter_urls=[done.host.artifact(a.filename).as_uri() for a in kept],
-        manifest_json=json.dumps({"schema": 1, "run": "projects/p/runs/r", "model": {"name": "models/tiny"}}),
-    )
+    spec = export_spec(done.host, model, export_pb2.FORMAT_MERGED)
     with WorkerHost(tmp_path / "objects", spec, work="projects/p/exports/x") as host:
         code = run_here(host, tmp_path / "work", command="export")
         plain = AutoModelForCausalLM.from_pretrained(model)
