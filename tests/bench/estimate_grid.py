@@ -19,10 +19,9 @@ from services.common.chat.encode import Encoder
 from services.common.chat.rows import Row
 from services.trainer.evaluate import losses
 from services.trainer.measuring import begin_stretch, bytes_below, peak_memory_bytes, resident_memory_bytes
-from services.trainer.model import Source, chat_of, load_model, load_quantised, load_tokenizer, local_folder, source_of
-from services.trainer.reporter import Orders
-from services.trainer.train import Training, train
-from services.trainer.uploads import NoUploads, Saved
+from services.trainer.model import Source, chat_of, load_model, load_quantised, load_tokenizer, source_of
+from services.trainer.train import train
+from tests.bench.alone import alone
 from tests.fakes.tiny_model import ENGLISH, tiny_model
 
 STEPS = 2
@@ -199,28 +198,6 @@ def rows(case: Case) -> list[Row]:
     ]
 
 
-class _Nobody:
-    """Takes every report."""
-
-    def phase(self, *facts: Any) -> None:
-        """Take one."""
-
-    def metrics(self, *facts: Any) -> None:
-        """Take one."""
-
-    def cpu_seconds(self) -> float:
-        """Return nothing."""
-        return 0.0
-
-
-class _Nowhere(NoUploads):
-    """Takes every checkpoint away."""
-
-    def submit(self, saved: Saved) -> None:
-        """See CheckpointUploads."""
-        shutil.rmtree(saved.folder)
-
-
 def _load(source: Source, case: Case) -> Any:
     import torch
 
@@ -237,17 +214,7 @@ def _do(case: Case, model: Path, folder: Path) -> Record:
     encoder = Encoder(chat_of(tokenizer), found, case.length, assistant_only=False)
     encoded = [encoder.encode(row) for row in found]
     learnt, held_out = encoded[:-HELD_OUT], encoded[-HELD_OUT:]
-    training = Training(
-        config=case.config(),
-        folder=folder,
-        base_name="m",
-        load_base=lambda: _load(source, case),
-        weights_folder=lambda: local_folder(source, loaded=True),
-        resume=None,
-        reporter=_Nobody(),  # type: ignore[arg-type]  # it stands in for the line to a service
-        orders=Orders(),
-        uploads=_Nowhere(),
-    )
+    training = alone(case.config(), folder, source, lambda: _load(source, case))
     trained = train(training, _load(source, case), tokenizer, learnt)
     peak = peak_memory_bytes()
     stretch = begin_stretch()
