@@ -38,13 +38,15 @@ class GrpcDatasets:
             dataset_service_pb2_grpc.DatasetServiceStub(peers.dataset)  # type: ignore[assignment]  # async by its channel
         )
 
-    async def documents(self, name: str) -> tuple[list[str], bool]:
-        """Return the names of the files that a dataset was written from, and whether these are all that it ever had."""
+    async def documents(self, name: str) -> tuple[dict[str, str], bool]:
+        """Return the files that a dataset was made from; see ports.Datasets."""
         try:
             dataset = await self._stub.GetDataset(dataset_service_pb2.GetDatasetRequest(name=name))
         except NotFound:
-            return [], False
-        return list(dataset.spec.files), not dataset.forgotten_files
+            return {}, False
+        if dataset.HasField("imported"):
+            return {dataset.imported.filename: dataset.imported.sha256}, True
+        return dict.fromkeys(dataset.spec.files, ""), not dataset.forgotten_files
 
 
 class GrpcDocuments:

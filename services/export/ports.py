@@ -20,10 +20,11 @@ class Runs(Protocol):
 class Datasets(Protocol):
     """The dataset service."""
 
-    async def documents(self, name: str) -> tuple[list[str], bool]:
-        """Return the names of the files that a dataset was written from, and whether these are all that it ever had.
+    async def documents(self, name: str) -> tuple[dict[str, str], bool]:
+        """Return the files that a dataset was made from, and whether these are all that it ever had.
 
-        They are not where it has forgotten files; of a deleted one none is known. Raises Unavailable.
+        Returns:
+            Names of documents, whose hash the ingest service knows, with ""; an imported file with its SHA-256.
         """
         ...
 

@@ -114,9 +114,10 @@ class Exports:
         }
 
     async def _origin(self, dataset: str) -> Document:
-        names, complete = await self._datasets.documents(dataset)
-        hashes = await self._documents.hashes(names)
-        return {"documents": names, "documents_complete": complete, "document_hashes": hashes}
+        files, complete = await self._datasets.documents(dataset)
+        hashes = {name: sha256 for name, sha256 in files.items() if sha256}
+        hashes |= await self._documents.hashes([name for name in files if name not in hashes])
+        return {"documents": list(files), "documents_complete": complete, "document_hashes": hashes}
 
     async def finished(self, name: str) -> Document:
         """Return an export that has succeeded. Raises NotFound; NotReady (EXPORT_NOT_READY)."""

@@ -81,13 +81,17 @@ class Stub:
 @pytest.mark.parametrize(
     ("dataset", "known"),
     [
-        (dataset_pb2.Dataset(spec=dataset_pb2.DatasetSpec(files=["a"])), (["a"], True)),
-        (dataset_pb2.Dataset(spec=dataset_pb2.DatasetSpec(files=["a"]), forgotten_files=["b"]), (["a"], False)),
-        (None, ([], False)),
+        (dataset_pb2.Dataset(spec=dataset_pb2.DatasetSpec(files=["a"])), ({"a": ""}, True)),
+        (dataset_pb2.Dataset(spec=dataset_pb2.DatasetSpec(files=["a"]), forgotten_files=["b"]), ({"a": ""}, False)),
+        (
+            dataset_pb2.Dataset(imported=dataset_pb2.ImportedFile(filename="qa.csv", sha256="35" * 32)),
+            ({"qa.csv": "35" * 32}, True),
+        ),
+        (None, ({}, False)),
     ],
 )
 async def test_documents_are_complete_only_of_a_dataset_that_forgot_none(
-    monkeypatch: pytest.MonkeyPatch, dataset: dataset_pb2.Dataset | None, known: tuple[list[str], bool]
+    monkeypatch: pytest.MonkeyPatch, dataset: dataset_pb2.Dataset | None, known: tuple[dict[str, str], bool]
 ) -> None:
     """The weights learnt from what was forgotten since, too."""
     datasets = GrpcDatasets.__new__(GrpcDatasets)

@@ -62,7 +62,8 @@ async def _dataset(session: Session, name: str, found: Found, version: int = 0, 
     session.output.line(f"dataset  {name}{frozen}")
     for file in statistics.files:
         examples = f"{file.accepted} examples"
-        session.output.line(f"file     {file.display_name} ({names.short(file.file)}), {examples}")
+        short = f" ({names.short(file.file)})" if file.file else ""
+        session.output.line(f"file     {file.display_name}{short}, {examples}")
 
 
 async def _example(session: Session, name: str, found: Found) -> None:
