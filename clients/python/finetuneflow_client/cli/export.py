@@ -22,6 +22,8 @@ async def export(session: Session) -> None:
     """Start an export; with --watch follow it to its end."""
     args = session.args
     run = await targets.finished_run(session, args.run)
+    if not args.run:
+        session.screen.say(f"exporting {run} as {args.format}")
     wanted = export_pb2.Export(run=run, format=export_pb2.Format.Value(f"FORMAT_{args.format.upper()}"))
     wanted.accept_forgetting = args.accept_forgetting
     if args.quantization:

@@ -47,7 +47,7 @@ def report(error: BaseException) -> int:
         line, code = "interrupted — work that was started goes on in the server", exits.INTERRUPTED
     else:
         line = _unforeseen(error)
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError, KeyboardInterrupt):
         print("ftf: " + " ".join(line.split()), file=sys.stderr, flush=True)
     return code
 

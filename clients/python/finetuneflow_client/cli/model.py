@@ -30,6 +30,7 @@ async def add(session: Session) -> None:
         made = await session.flow.hardware.CreateModel(request, timeout=3600)
     finally:
         slow.cancel()
+    _told_apart(session, made)
     if session.output.as_json:
         session.output.message(made)
     else:
@@ -56,10 +57,18 @@ async def import_model(session: Session) -> None:
         if source.left_out:
             session.screen.warn(f"left out: {', '.join(source.left_out)}")
         made = await models.import_model(session.flow, source, wanted, progress)
+    _told_apart(session, made)
     if session.output.as_json:
         session.output.message(made)
     else:
         session.output.line(made.name)
+
+
+def _told_apart(session: Session, made: model_pb2.Model) -> None:
+    """Say so where the same files have a name already, for the id that was asked for is then not used."""
+    wanted = session.args.id
+    if wanted and names.short(made.name) != wanted:
+        session.screen.warn(f"recorded already as {made.name}; --id {wanted} was not used")
 
 
 def _stem(path: Path) -> str:

@@ -55,3 +55,4 @@ async def key(session: Session) -> None:
         session.output.message(found)
     else:
         session.output.line(found.pem.strip())
+        session.screen.say(f"its id is {found.key_id[:16]}; `ftf key > signer.pem; ftf verify FOLDER --key signer.pem`")
