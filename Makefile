@@ -52,7 +52,7 @@ test-cluster: bed ## Run the tests on a real Kubernetes control plane. TESTS= na
 test-faults: bed ## Run the tests of faults with outages of a minute instead of ten seconds.
 	FTF_FAULT_SECONDS=60 $(BED) -m "cluster and faults" --timeout 1800 $(TESTS)
 
-BENCHES ?= startup server memory step_overhead estimates extraction extractors chunking dedup generation capacity dataset_pages transfers
+BENCHES ?= startup server memory step_overhead packed first_step exports estimates extraction extractors chunking dedup generation capacity dataset_pages transfers
 bench: setup .venv/.peers ## Measure starts, memory, reading, cutting, duplicates, generation, imports, a training step. BENCHES= names some.
 	for bench in $(BENCHES); do echo "# $$bench"; $(BIN)/python -m tests.bench.$$bench; done
 
