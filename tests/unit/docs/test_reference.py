@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import re
 import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -21,7 +22,8 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The pages' texts by name, made of the contract as it is now."""
     folder = tmp_path_factory.mktemp("reference")
     described = folder / "contract.binpb"
-    subprocess.run(["buf", "build", "--as-file-descriptor-set", "-o", str(described)], cwd=ROOT, check=True, timeout=60)
+    command = [str(Path(sys.executable).with_name("buf")), "build", "--as-file-descriptor-set", "-o", str(described)]
+    subprocess.run(command, cwd=ROOT, check=True, timeout=60)
     return {path.stem: path.read_text(encoding="utf-8") for path in generator().write(described, folder / "out")}
 
 
