@@ -1,7 +1,7 @@
 """Weights out: a downloaded folder to an OCI registry, as a ModelPack artifact, or to a model hub.
 
 In a registry each file is a layer of its own, uncompressed, so that files that are there already are not sent again.
-The artifact is a CNCF ModelPack, https://github.com/modelpack/model-spec; `oras pull` fetches it.
+The artifact is a CNCF ModelPack, https://github.com/modelpack/model-spec; each layer bears its file's name.
 """
 
 from __future__ import annotations
