@@ -141,19 +141,26 @@ async def _two(space: Room) -> bool:
 
 
 async def test_pods_of_several_nodes_find_each_other(bed: Bed, space: Room) -> None:
-    """An Indexed Job with a headless Service that goes with it."""
+    """An Indexed Job with a headless Service that goes with it; the first waits for the other, as trainers do."""
     program = """
 import os, socket, time
 host, port = os.environ["FTF_MASTER"].rsplit(":", 1)
+index = os.environ["JOB_COMPLETION_INDEX"]
+if index == "0":
+    with socket.create_server(("", int(port))) as server:
+        server.settimeout(20)
+        server.accept()
 end = time.monotonic() + 20
 while True:
     try:
         address = socket.getaddrinfo(host, int(port), socket.AF_INET)[0][4][0]
+        if index != "0":
+            socket.create_connection((address, int(port)), 5).close()
         break
     except OSError:
         assert time.monotonic() < end
         time.sleep(0.2)
-print(os.environ["JOB_COMPLETION_INDEX"], os.environ["FTF_NODES"], os.environ["FTF_PROCESSES"], host, address)
+print(index, os.environ["FTF_NODES"], os.environ["FTF_PROCESSES"], host, address)
 """
     async with bed.kubelet():
         jobs = await space.runner()
