@@ -8,7 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tokenizers import Tokenizer, models
+
+from services.common.errors import FineTuneFlowError
+from services.hardware.folder import FolderSource
 
 CONFIG: Mapping[str, Any] = {
     "architectures": ["LlamaForCausalLM"],
@@ -94,3 +98,10 @@ def sharded(files: dict[str, bytes]) -> dict[str, bytes]:
         "model.safetensors.index.json": index,
         **{part: safetensors(dict(named)) for part, named in parts.items()},
     }
+
+
+async def refused(source: FolderSource, folder: Path | str, revision: str = "") -> FineTuneFlowError:
+    """Return the error for a folder that must be refused."""
+    with pytest.raises(FineTuneFlowError) as caught:
+        await source.read(str(folder), revision)
+    return caught.value

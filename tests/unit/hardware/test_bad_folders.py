@@ -3,32 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
-from services.common.errors import FineTuneFlowError, InvalidArgument, NotFound
+from services.common.errors import InvalidArgument, NotFound
 from services.hardware.folder import FolderSource
-from tests.fakes.model_folder import model_files, safetensors, shapes, sharded, write_folder
+from tests.fakes.model_folder import model_files, refused, safetensors, shapes, sharded, write_folder
 
 Files = dict[str, bytes]
-
-
-@pytest_asyncio.fixture
-async def source() -> AsyncIterator[FolderSource]:
-    """The reader of folders."""
-    source = FolderSource()
-    yield source
-    source.close()
-
-
-async def refused(source: FolderSource, folder: Path | str, revision: str = "") -> FineTuneFlowError:
-    """The error for a folder that must be refused."""
-    with pytest.raises(FineTuneFlowError) as caught:
-        await source.read(str(folder), revision)
-    return caught.value
 
 
 @pytest.mark.parametrize("path", ["relative/folder", "", "/tmp/\x00", "~/model"])

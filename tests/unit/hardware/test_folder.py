@@ -4,34 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
-from services.common.errors import FineTuneFlowError
 from services.hardware.core_model import Description, File, folder_revision, license_of_text, read_sizes
 from services.hardware.folder import FolderSource
 from services.trainer.model import folder_revision as trainers_revision
-from tests.fakes.model_folder import PARAMETERS, model_files, safetensors, shapes, sharded, write_folder
+from tests.fakes.model_folder import PARAMETERS, model_files, refused, safetensors, shapes, sharded, write_folder
 
 Files = dict[str, bytes]
-
-
-@pytest_asyncio.fixture
-async def source() -> AsyncIterator[FolderSource]:
-    """The reader of folders."""
-    source = FolderSource()
-    yield source
-    source.close()
-
-
-async def refused(source: FolderSource, folder: Path | str, revision: str = "") -> FineTuneFlowError:
-    """The error for a folder that must be refused."""
-    with pytest.raises(FineTuneFlowError) as caught:
-        await source.read(str(folder), revision)
-    return caught.value
 
 
 async def test_a_model_is_described_from_its_files(source: FolderSource, tmp_path: Path) -> None:
