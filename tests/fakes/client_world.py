@@ -25,6 +25,7 @@ from finetuneflow.ingest.v1 import chunk_pb2, file_pb2, ingest_service_pb2, inge
 
 CODES = {c.name: c for c in grpc.StatusCode}
 PAGE = 2
+RUNNING = work_pb2.WORK_STATE_RUNNING
 
 
 @dataclass
@@ -259,6 +260,11 @@ class Hardware(hardware_service_pb2_grpc.HardwareServiceServicer):
     async def ListModels(self, request: Any, context: Any) -> Any:
         page, token = paged(self.world.models, "", request)
         return hardware_service_pb2.ListModelsResponse(models=page, next_page_token=token)
+
+    async def DeleteModel(self, request: Any, context: Any) -> Any:
+        await found(context, self.world.models, request.name)
+        del self.world.models[request.name]
+        return hardware_service_pb2.DeleteModelResponse()
 
     async def RecommendTraining(self, request: Any, context: Any) -> Any:
         await found(context, self.world.models, request.model)

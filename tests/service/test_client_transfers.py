@@ -135,7 +135,7 @@ async def test_a_failed_import_says_how_its_id_is_free_again(ftf: Ftf, tmp_path:
     async with dataset_service(tmp_path / "state") as (_, served):
         picture = await typed(ftf, served, "dataset import picture.jsonl --id own")
         taken = await typed(ftf, served, IMPORT)
-        await typed(ftf, served, "dataset delete own")
+        await typed(ftf, served, "dataset delete own --yes")
         async with asyncio.timeout(20):
             while (again := await typed(ftf, served, IMPORT))[0] == exits.NOT_READY:  # noqa: ASYNC110 - a purge tells nobody
                 await asyncio.sleep(0.05)

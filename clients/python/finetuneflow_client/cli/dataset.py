@@ -7,7 +7,7 @@ from pathlib import Path
 from finetuneflow.common.v1 import work_pb2
 from finetuneflow.dataset.v1 import dataset_pb2, dataset_service_pb2
 from finetuneflow_client import names
-from finetuneflow_client.cli import flow, targets, transfer, wording
+from finetuneflow_client.cli import dependents, flow, targets, transfer, wording
 from finetuneflow_client.cli.session import Session
 from finetuneflow_client.cli.settings import dataset_spec
 from finetuneflow_client.cli.training import held_line
@@ -109,8 +109,9 @@ async def cancel(session: Session) -> None:
 
 
 async def delete(session: Session) -> None:
-    """Delete a dataset."""
+    """Delete a dataset, once that is confirmed where runs depend on it."""
     name = await targets.dataset(session, session.args.dataset)
+    await dependents.confirm(session, dependents.of_dataset, name, f"ftf dataset delete {names.short(name)}")
     await session.flow.dataset.DeleteDataset(dataset_service_pb2.DeleteDatasetRequest(name=name))
     session.screen.say(f"deleted {name}")
 

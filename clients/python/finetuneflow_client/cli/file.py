@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from finetuneflow.ingest.v1 import file_pb2, ingest_service_pb2
 from finetuneflow_client import names
-from finetuneflow_client.cli import exits, flow, targets, wording
+from finetuneflow_client.cli import dependents, exits, flow, targets, wording
 from finetuneflow_client.cli.picking import pick
 from finetuneflow_client.cli.session import Session
 from finetuneflow_client.cli.settings import chunk_settings
@@ -36,6 +36,7 @@ async def files(session: Session) -> None:
     found = await targets.files(session, args.files)
     if args.delete:
         for name in found:
+            await dependents.confirm(session, dependents.of_file, name, f"ftf files {names.short(name)} --delete")
             await session.flow.ingest.DeleteFile(ingest_service_pb2.DeleteFileRequest(name=name))
             session.screen.say(f"deleted {name}")
         return

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from finetuneflow.hardware.v1 import hardware_service_pb2, model_pb2
 from finetuneflow_client import names
-from finetuneflow_client.cli import wording
+from finetuneflow_client.cli import dependents, wording
 from finetuneflow_client.cli.session import Session
 from finetuneflow_client.errors import FtfError
 
@@ -127,7 +127,8 @@ async def show(session: Session) -> None:
 
 
 async def delete(session: Session) -> None:
-    """Forget a base model."""
+    """Forget a base model, once that is confirmed where runs depend on it."""
     name = names.full("models", session.args.model)
+    await dependents.confirm(session, dependents.of_model, name, f"ftf model delete {names.short(name)}")
     await session.flow.hardware.DeleteModel(hardware_service_pb2.DeleteModelRequest(name=name))
     session.screen.say(f"forgot {name}; its files stay where they are, uploaded ones for a day")

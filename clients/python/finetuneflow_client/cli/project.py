@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from finetuneflow.ingest.v1 import ingest_service_pb2, project_pb2
 from finetuneflow_client import names
-from finetuneflow_client.cli import wording
+from finetuneflow_client.cli import dependents, wording
 from finetuneflow_client.cli.session import Session
-from finetuneflow_client.errors import FtfError
 
 
 async def create(session: Session) -> None:
@@ -50,10 +49,7 @@ async def show(session: Session) -> None:
 async def delete(session: Session) -> None:
     """Delete a project, once that is confirmed."""
     name = names.full("projects", session.args.name)
-    if not session.args.yes:
-        found = (await session.flow.ingest.GetProject(ingest_service_pb2.GetProjectRequest(name=name))).name
-        remedy = f"if that is meant: `ftf project delete {names.short(found)} --yes`"
-        raise FtfError(f"{found} goes with its files, datasets, runs and exports", remedy, code="FAILED_PRECONDITION")
+    await dependents.confirm(session, dependents.of_project, name, f"ftf project delete {names.short(name)}")
     await session.flow.ingest.DeleteProject(ingest_service_pb2.DeleteProjectRequest(name=name))
     session.screen.say(f"deleted {name}")
 

@@ -11,6 +11,11 @@ def no_arguments(parser: ArgumentParser) -> None:
     """Add nothing."""
 
 
+def add_yes(parser: ArgumentParser) -> None:
+    """Add the flag of what deletes."""
+    parser.add_argument("-y", "--yes", action="store_true", help="delete it without asking, whatever depends on it")
+
+
 @dataclass(frozen=True)
 class Command:
     """A command of `ftf`.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser
 
-from finetuneflow_client.cli.grammar.command import Command
+from finetuneflow_client.cli.grammar.command import Command, add_yes
 from finetuneflow_client.cli.grammar.settings import CHUNK, add_flags, add_strategy
 
 
@@ -20,7 +20,7 @@ def _project(parser: ArgumentParser) -> None:
 
 def _project_delete(parser: ArgumentParser) -> None:
     _project(parser)
-    parser.add_argument("-y", "--yes", action="store_true", help="delete it without asking back")
+    add_yes(parser)
 
 
 def _optional_project(parser: ArgumentParser) -> None:
@@ -41,6 +41,7 @@ def _upload(parser: ArgumentParser) -> None:
 def _files(parser: ArgumentParser) -> None:
     parser.add_argument("files", nargs="*", metavar="FILE", help="show these: an id or a file name; otherwise list all")
     parser.add_argument("--delete", action="store_true", help="delete the files named")
+    add_yes(parser)
 
 
 def _chunk(parser: ArgumentParser) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser
 
-from finetuneflow_client.cli.grammar.command import Command
+from finetuneflow_client.cli.grammar.command import Command, add_yes
 from finetuneflow_client.cli.grammar.settings import DATASET, Setting, add_flags
 from finetuneflow_client.cli.grammar.transfers import form_flags
 
@@ -39,6 +39,11 @@ def _dataset(parser: ArgumentParser) -> None:
 
 def _named_dataset(parser: ArgumentParser) -> None:
     parser.add_argument("dataset", metavar="DATASET", help="its id")
+
+
+def _dataset_delete(parser: ArgumentParser) -> None:
+    _named_dataset(parser)
+    add_yes(parser)
 
 
 def spec_flags(parser: ArgumentParser, settings: tuple[Setting, ...] = DATASET) -> None:
@@ -256,10 +261,10 @@ COMMANDS = (
     ),
     Command(
         "dataset delete",
-        "Delete a dataset and its examples.",
+        "Delete a dataset and its examples; asks back where runs depend on it.",
         "ftf dataset delete d1",
         "dataset.delete",
-        _named_dataset,
+        _dataset_delete,
         project=True,
         json=False,
     ),

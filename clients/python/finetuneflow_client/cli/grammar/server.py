@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser
 
-from finetuneflow_client.cli.grammar.command import Command
+from finetuneflow_client.cli.grammar.command import Command, add_yes
 from finetuneflow_client.cli.grammar.resources import RESOURCES
 from finetuneflow_client.cli.grammar.settings import add_flags, add_training
 
@@ -34,6 +34,11 @@ def _model_import(parser: ArgumentParser) -> None:
 
 def _model(parser: ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="its id")
+
+
+def _model_delete(parser: ArgumentParser) -> None:
+    _model(parser)
+    add_yes(parser)
 
 
 COMMANDS = (
@@ -82,10 +87,10 @@ COMMANDS = (
     Command("model show", "Show a base model.", "ftf model show smollm2", "model.show", _model),
     Command(
         "model delete",
-        "Forget a base model; its files stay where they are, uploaded ones for a day.",
+        "Forget a base model, its files not, uploaded ones after a day; asks back where runs depend on it.",
         "ftf model delete smollm2",
         "model.delete",
-        _model,
+        _model_delete,
         json=False,
     ),
 )

@@ -1,0 +1,94 @@
+"""What depends on a thing that is to be deleted, and the question whether it is to go all the same.
+
+Each service knows only what comes before it, so that the command asks the services after it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+
+from finetuneflow.dataset.v1 import versions_pb2
+from finetuneflow.ingest.v1 import ingest_service_pb2
+from finetuneflow.training.v1 import run_pb2
+from finetuneflow_client import names
+from finetuneflow_client.cli import wording
+from finetuneflow_client.cli.session import Session
+from finetuneflow_client.client import items
+from finetuneflow_client.errors import FtfError
+from finetuneflow_client.watch import ENDED
+
+Look = Callable[[Session, str], Awaitable[str]]
+
+_NAMED = 5
+"""Dependents that are named; the others are counted."""
+
+
+async def confirm(session: Session, look: Look, name: str, command: str) -> None:
+    """Return if a thing may go although something depends on it.
+
+    --yes says so, and nothing is looked at; without it a person at a terminal is asked, and anybody else is refused.
+
+    Args:
+        look: finds out what goes with it or depends on it; if nothing does, nothing is asked.
+        name: what is to go.
+        command: what to type if it is meant, without --yes.
+
+    Raises:
+        FtfError: FAILED_PRECONDITION, nothing was deleted.
+    """
+    if session.args.yes or not (problem := await look(session, name)):
+        return
+    if sys.stdin.isatty() and sys.stderr.isatty():
+        session.screen.warn(f"{problem}\ndelete all the same? [y/N]")
+        if (await asyncio.to_thread(sys.stdin.readline)).strip().lower() in ("y", "yes"):
+            return
+    raise FtfError(problem, f"nothing was deleted; if it is meant: `{command} --yes`", code="FAILED_PRECONDITION")
+
+
+async def of_project(session: Session, project: str) -> str:
+    """Return what goes with a project, in words."""
+    found = await session.flow.ingest.GetProject(ingest_service_pb2.GetProjectRequest(name=project))
+    return f"{found.name} goes with its files, datasets, runs and exports"
+
+
+async def of_model(session: Session, model: str) -> str:
+    """Return what depends on a base model, in words; empty if nothing does."""
+    runs = [r async for p in session.flow.projects() async for r in session.flow.runs(p.name) if r.model == model]
+    return _of_runs(model, runs, "cannot start or go on", "cannot be exported as merged or GGUF")
+
+
+async def of_dataset(session: Session, dataset: str) -> str:
+    """Return what depends on a dataset, in words; empty if nothing does."""
+    runs = [run async for run in session.flow.runs(names.parent(dataset)) if run.dataset == dataset]
+    return _of_runs(dataset, runs, "cannot start or go on", "cannot be traced to their pages any more")
+
+
+async def of_file(session: Session, file: str) -> str:
+    """Return what depends on a file, in words; empty if nothing does."""
+    request = versions_pb2.ListUsesRequest(file=file)
+    uses = [use async for use in items(session.flow.dataset.ListUses, request, lambda page: page.uses)]
+    if not uses:
+        return ""
+    many = wording.many(sum(use.examples for use in uses), "example")
+    return (
+        f"{file} is in {wording.many(len(uses), 'dataset')} ({_named([use.dataset for use in uses])}): {many} stay, "
+        f"and cannot be traced to their pages any more; `ftf unlearn` takes them out too"
+    )
+
+
+def _of_runs(name: str, runs: Sequence[run_pb2.Run], unfinished: str, finished: str) -> str:
+    live = [run.name for run in runs if run.work.state not in ENDED]
+    ended = [run.name for run in runs if run.work.state in ENDED]
+    parts = [
+        f"{wording.many(len(found), 'run')} {what} ({_named(found)}) {then}"
+        for found, what, then in ((live, "not finished", unfinished), (ended, "finished", finished))
+        if found
+    ]
+    return f"{name} is used: without it {', and '.join(parts)}" if parts else ""
+
+
+def _named(found: Sequence[str]) -> str:
+    more = len(found) - _NAMED
+    return ", ".join(found[:_NAMED]) + (f" and {more:,} more" if more > 0 else "")
