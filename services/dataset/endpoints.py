@@ -9,6 +9,7 @@ from services.common import ids
 from services.common.dependencies import Dependency, of_url
 from services.common.documents.port import Document
 from services.common.errors import InvalidArgument, NotFound, NotReady
+from services.common.numerals import plain
 from services.common.protoform import user_fields
 from services.common.resources import Resources
 from services.dataset.allowlist import AllowList
@@ -185,7 +186,7 @@ def prices(endpoint: Document) -> Prices:
 
 def _price(value: float, field: str) -> float:
     if not 0 <= value <= MAX_PRICE:
-        raise InvalidArgument(f"{field} is {value:g}; use 0 to {MAX_PRICE:g}.", field=f"llm_endpoint.{field}")
+        raise InvalidArgument(f"{field} is {plain(value)}; use 0 to {plain(MAX_PRICE)}.", field=f"llm_endpoint.{field}")
     return value
 
 

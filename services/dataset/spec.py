@@ -11,6 +11,7 @@ from typing import Any
 
 from finetuneflow.dataset.v1 import dataset_pb2
 from services.common.errors import InvalidArgument
+from services.common.numerals import plain
 from services.dataset.core.aim import Aim, aims
 from services.dataset.core.cues import cue
 from services.dataset.core.example import Passage, Source
@@ -54,7 +55,8 @@ def complete(wanted: dataset_pb2.DatasetSpec) -> dict[str, Any]:
         given = field in present if field in _OPTIONAL else getattr(wanted, field) != 0
         value = getattr(wanted, field) if given else default
         if not least <= value <= most:
-            raise InvalidArgument(f"{field} is {value:g}; use {least:g} to {most:g}.", field=f"spec.{field}")
+            rule = f"use {plain(least)} to {plain(most)}"
+            raise InvalidArgument(f"{field} is {plain(value)}; {rule}.", field=f"spec.{field}")
         spec[field] = float(value) if field in (*_OPTIONAL, "max_cost") else int(value)
     if len(wanted.system_prompt) > MAX_SYSTEM_PROMPT:
         raise InvalidArgument(

@@ -6,6 +6,7 @@ import math
 
 from finetuneflow.training.v1 import config_pb2
 from services.common.errors import InvalidArgument
+from services.common.numerals import plain
 from services.hardware.core_adapter import ALL_LINEAR
 from services.hardware.core_memory import Plan
 from services.hardware.core_recommend import Choice, Decided
@@ -151,10 +152,10 @@ def _check(
             continue
         # Ranges from 0 leave 0 itself out.
         if not (low <= value <= high and value > 0):
-            raise InvalidArgument(f"{name} is {value:g}. Use {_words(low, high)}.", field=f"{field}.{name}")
+            raise InvalidArgument(f"{name} is {plain(value)}. Use {_words(low, high)}.", field=f"{field}.{name}")
 
 
 def _words(low: float, high: float) -> str:
     if math.isinf(high):
-        return f"{low:g} or more"
-    return f"{low:g} to {high:g}" if low else f"over 0 and at most {high:g}"
+        return f"{plain(low)} or more"
+    return f"{plain(low)} to {plain(high)}" if low else f"over 0 and at most {plain(high)}"

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from services.common.errors import NotReady
+from services.common.numerals import plain
 from services.hardware.core_adapter import ALL_LINEAR
 from services.hardware.core_memory import Device, Estimate, Plan, estimate
 from services.hardware.core_parameters import Shape
@@ -215,7 +216,7 @@ def _reasons(
         yield f"max_steps = {decided.max_steps}: as decided."
     else:
         why = "as decided" if decided.num_train_epochs is not None else f"usual for {_examples(dataset)}"
-        yield f"num_train_epochs = {choice.num_train_epochs:g}: {why}."
+        yield f"num_train_epochs = {plain(choice.num_train_epochs)}: {why}."
     name = {LORA: "LoRA", QLORA: "QLoRA", FULL: "full fine-tuning"}[plan.target.method]
     why = f"usual for {name} on a model of {billions(parameters)} parameters"
     yield f"learning_rate = {choice.learning_rate:g}: {why if decided.learning_rate is None else 'as decided'}."
@@ -228,7 +229,7 @@ def _adapter_reasons(choice: Choice, dataset: Dataset, decided: Decided) -> Iter
     target = choice.plan.target
     why = "as decided" if decided.r else f"enough for {_examples(dataset)}"
     twice = "" if decided.lora_alpha else ", twice the rank"
-    yield f"r = {target.r}: {why}; lora_alpha = {choice.lora_alpha:g}{twice}."
+    yield f"r = {target.r}: {why}; lora_alpha = {plain(choice.lora_alpha)}{twice}."
     if decided.target_modules:
         yield f"target_modules = {', '.join(target.target_modules)}: as decided."
     else:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.common.errors import InvalidArgument
+from services.common.numerals import plain
 
 WHOLE = frozenset(
     {"max_steps", "per_device_train_batch_size", "gradient_accumulation_steps", "max_length", "seed", "logging_steps",
@@ -36,7 +37,8 @@ class Number:
 
     def words(self) -> str:
         """Return the range as words."""
-        return f"over {self.low:g} and at most {self.high:g}" if self.above else f"{self.low:g} to {self.high:g}"
+        low, high = plain(self.low), plain(self.high)
+        return f"over {low} and at most {high}" if self.above else f"{low} to {high}"
 
 
 def number(given: Mapping[str, Any], name: str, rule: Number, field: str) -> float | int:
@@ -48,5 +50,5 @@ def number(given: Mapping[str, Any], name: str, rule: Number, field: str) -> flo
     value = given.get(name, rule.default)
     value = int(value) if name in WHOLE else float(value)
     if not rule.allows(value):
-        raise InvalidArgument(f"{name} is {value:g}. Use {rule.words()}.", field=field)
+        raise InvalidArgument(f"{name} is {plain(value)}. Use {rule.words()}.", field=field)
     return value

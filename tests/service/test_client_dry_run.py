@@ -54,6 +54,9 @@ async def test_a_dry_run_that_would_be_refused_says_all_of_it_and_fails(ftf: Ftf
     lines = plain.out.splitlines()
 
     assert (plain.code, machine.code) == (exits.FAILED, exits.FAILED)
+    assert lines[0].split(maxsplit=1) == ["run", "none: this is a dry run, nothing was started"]
+    assert "r 4096 (refused)" in plain.out
+    assert "state" not in plain.out
     assert lines[-3:] == [
         "refused  config.lora.r: r is too large.",
         "         Choose a smaller one.",

@@ -50,6 +50,17 @@ def test_a_file_with_what_is_no_setting_is_refused(tmp_path: Path, content: str,
     assert remedy in caught.value.remedy
 
 
+def test_everything_wrong_with_a_file_is_said_at_once(tmp_path: Path) -> None:
+    """Names and values, in groups too, so that one correction is enough."""
+    (tmp_path / "run.yaml").write_text("learning_rat: 1\nmethod: dora\nlora: {rank: 8}\n")
+    args = build().parse_args(["train", "--config", str(tmp_path / "run.yaml")])
+    with pytest.raises(FtfError) as caught:
+        training_config(args)
+
+    said = str(caught.value)
+    assert all(part in said for part in ('"learning_rat"', 'method is "dora"', '"lora.rank"', '"lora.r"'))
+
+
 def test_the_schema_of_a_file_describes_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
     """Printed without a server; a file is checked by it as by the command."""
     with pytest.raises(SystemExit) as ended:

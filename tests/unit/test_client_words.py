@@ -118,6 +118,10 @@ def test_help_imports_neither_grpc_nor_generated_code_nor_rich() -> None:
     ("argv", "said"),
     [
         (["trian"], 'did you mean "train"?'),
+        (["dataset", "shwo"], 'did you mean "show"? — see `ftf dataset --help`'),
+        (["train", "--lerning-rate", "1"], 'no flag "--lerning-rate"; did you mean "--learning-rate"? — see'),
+        (["train", "--lerning-rate=1"], "see `ftf train --help`"),
+        (["dataset", "show", "a", "b"], '"b" is one word too many — see `ftf dataset show --help`'),
         (["train", "--learning-rate", "fast"], "invalid float value"),
         (["train", "--learn", "1"], "--learn"),
         (["export", "--format", "zip"], "gguf"),

@@ -12,7 +12,7 @@ Importing this module imports no grpc.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -86,13 +86,17 @@ def from_status(status: status_pb2.Status, kind: type[FtfError] = FtfError, subj
             reason, metadata = info.reason, dict(info.metadata)
         detail.Unpack(bad)
     what, remedy = _split(status.message)
-    if first := bad.field_violations[:-1]:
+    if len(bad.field_violations) > 1:
         # Several things at once: the message of each, one a line.
-        what, remedy = _split(first[0].description)
-        others = [_split(violation.description) for violation in bad.field_violations[1:]]
-        remedy += "".join(f"\nalso: {other}{' — ' if then else ''}{then}" for other, then in others)
+        what, remedy = joined([_split(violation.description) for violation in bad.field_violations])
     code = code_pb2.Code.Name(status.code) if status.code in code_pb2.Code.values() else "UNKNOWN"
     return kind(f"{subject}: {what}" if subject else what, remedy, code=code, reason=reason, metadata=metadata)
+
+
+def joined(faults: Sequence[tuple[str, str]]) -> tuple[str, str]:
+    """Return several faults, each with its remedy, as what is wrong and the remedy of one error: the others follow."""
+    (what, remedy), *others = faults
+    return what, remedy + "".join(f"\nalso: {other}{' — ' if then else ''}{then}" for other, then in others)
 
 
 def from_rpc(error: grpc.aio.AioRpcError) -> FtfError:

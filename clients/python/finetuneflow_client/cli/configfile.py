@@ -13,7 +13,7 @@ from google.protobuf.json_format import ParseDict, ParseError
 
 from finetuneflow.training.v1 import config_pb2
 from finetuneflow_client.cli.grammar.settings import TRAINING
-from finetuneflow_client.errors import FtfError
+from finetuneflow_client.errors import FtfError, joined
 
 _HELP = {setting.field: setting.help for setting in TRAINING}
 _TYPES = {
@@ -38,7 +38,10 @@ def read_config(path: str) -> config_pb2.TrainingConfig:
         raise _refused(f"{path} cannot be read: {first}", "write NAME: VALUE lines, in YAML or JSON") from error
     if not isinstance(content, dict):
         raise _refused(f"{path} has no settings", "write NAME: VALUE lines, in YAML or JSON")
-    settings = _named(content, config_pb2.TrainingConfig.DESCRIPTOR, "")
+    faults: list[tuple[str, str]] = []
+    settings = _named(content, config_pb2.TrainingConfig.DESCRIPTOR, "", faults)
+    if faults:
+        raise _refused(*joined(faults))
     try:
         return ParseDict(settings, config_pb2.TrainingConfig())
     except ParseError as error:
@@ -62,29 +65,30 @@ def words_of(field: FieldDescriptor) -> dict[str, str]:
     return {name.removeprefix(prefix).lower(): name for name in names[1:]}
 
 
-def _named(content: Mapping[Any, Any], form: Descriptor, path: str) -> dict[str, Any]:
-    """Return settings as the contract's JSON, each name checked."""
+def _named(content: Mapping[Any, Any], form: Descriptor, path: str, faults: list[tuple[str, str]]) -> dict[str, Any]:
+    """Return settings as the contract's JSON, each name checked; what is wrong goes into `faults`."""
     found: dict[str, Any] = {}
     for name, value in content.items():
         field = form.fields_by_name.get(str(name))
         if field is None:
             close = difflib.get_close_matches(str(name), list(form.fields_by_name), 1, cutoff=0.0)
-            raise _refused(f'there is no setting "{path}{name}"', f'did you mean "{path}{close[0]}"?')
-        if value is not None:
-            found[str(name)] = _value(value, field, path)
+            faults.append((f'there is no setting "{path}{name}"', f'did you mean "{path}{close[0]}"?'))
+        elif value is not None:
+            found[str(name)] = _value(value, field, path, faults)
     return found
 
 
-def _value(value: Any, field: FieldDescriptor, path: str) -> Any:
+def _value(value: Any, field: FieldDescriptor, path: str, faults: list[tuple[str, str]]) -> Any:
     if field.message_type:
         if not isinstance(value, dict):
-            raise _refused(f"{path}{field.name} is no group of settings", "write its settings below it, indented")
-        return _named(value, field.message_type, f"{path}{field.name}.")
+            faults.append((f"{path}{field.name} is no group of settings", "write its settings below it, indented"))
+            return {}
+        return _named(value, field.message_type, f"{path}{field.name}.", faults)
     if field.enum_type:
         words = words_of(field)
         if str(value).lower() not in words:
-            raise _refused(f'{path}{field.name} is "{str(value)[:80]}"', f"use {', '.join(words)}")
-        return words[str(value).lower()]
+            faults.append((f'{path}{field.name} is "{str(value)[:80]}"', f"use {', '.join(words)}"))
+        return words.get(str(value).lower())
     if field.is_repeated:
         return [value] if isinstance(value, str) else value
     # PEFT's init_lora_weights is True or a word.

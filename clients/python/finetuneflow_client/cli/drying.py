@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from finetuneflow.common.v1 import reasons_pb2
-from finetuneflow.training.v1 import check_pb2, run_pb2
+from finetuneflow.training.v1 import check_pb2, config_pb2, run_pb2
 from finetuneflow_client.cli import exits, wording
 from finetuneflow_client.cli.session import Session
+from finetuneflow_client.cli.settings import described
 from finetuneflow_client.cli.view.check import (
     coloured_example,
     example_title,
@@ -35,6 +36,20 @@ def show_check(session: Session, run: run_pb2.Run) -> int:
         return exits.OK
     session.screen.say("it would be refused; nothing was started")
     return exits.FAILED
+
+
+def asked_settings(run: run_pb2.Run, asked: config_pb2.TrainingConfig) -> str:
+    """Return a checked run's settings in one line: what was asked for as it was given, and which of it is refused.
+
+    The answer to a check has the default where a setting is refused, which is not what anybody asked for.
+    """
+    problems = [p for p in run.check.problems if p.severity == check_pb2.Problem.SEVERITY_REFUSE]
+    refused = {p.field.rpartition(".")[2] for p in problems if p.field.startswith("config.")}
+    given = dict(described(asked))
+    return ", ".join(
+        f"{name} {value}{' (refused)' if name in refused & given.keys() else ''}"
+        for name, value in (dict(described(run.config)) | given).items()
+    )
 
 
 def refusal(run: run_pb2.Run) -> FtfError | None:

@@ -22,8 +22,6 @@ async def export(session: Session) -> None:
     """Start an export; with --watch follow it to its end."""
     args = session.args
     run = await targets.finished_run(session, args.run)
-    if not args.run:
-        session.screen.say(f"exporting {run} as {args.format}")
     wanted = export_pb2.Export(run=run, format=export_pb2.Format.Value(f"FORMAT_{args.format.upper()}"))
     wanted.accept_forgetting = args.accept_forgetting
     if args.quantization:
@@ -60,7 +58,7 @@ async def exports(session: Session) -> None:
 async def download(session: Session) -> None:
     """Fetch an export's files into a folder, each checked by its hash."""
     args = session.args
-    name = await targets.export(session, args.export)
+    name = await targets.finished_export(session, args.export)
     found = await session.flow.export.GetExport(export_service_pb2.GetExportRequest(name=name))
     if error := from_work(found.work, f"export {names.short(name)}"):
         raise error

@@ -22,7 +22,7 @@ async def report(session: Session) -> None:
     args = session.args
     if args.html and args.output:
         raise FtfError("--html saves the page alone", "give --html or -o", code="INVALID_ARGUMENT")
-    name = await targets.run(session, args.run)
+    name = await targets.finished_run(session, args.run)
     run = await session.flow.training.GetRun(training_service_pb2.GetRunRequest(name=name))
     if not any(artifact.filename == "report.md" for artifact in run.artifacts):
         state = wording.state(run.work)

@@ -22,6 +22,11 @@ class _Named(Protocol):
     def name(self) -> str: ...
 
 
+class _Worked(_Named, Protocol):
+    @property
+    def work(self) -> work_pb2.Work: ...
+
+
 async def dataset(session: Session, value: str = "") -> str:
     """Return a dataset's name; without a value the newest one's."""
     if value:
@@ -38,11 +43,8 @@ async def frozen_dataset(session: Session, value: str = "") -> str:
 
 
 async def finished_run(session: Session, value: str = "") -> str:
-    """Return a run's name; without a value that of the newest one that succeeded, if there is one."""
-    if not value:
-        async for item in session.flow.runs(await session.project()):
-            value = item.name if item.work.state == work_pb2.WORK_STATE_SUCCEEDED else value
-    return await run(session, value)
+    """Return a run's name; without a value that of the newest one that succeeded, if there is one, which is said."""
+    return await run(session, value or await _finished(session, session.flow.runs(await session.project()), "run"))
 
 
 async def run(session: Session, value: str = "") -> str:
@@ -65,6 +67,13 @@ async def export(session: Session, value: str = "") -> str:
     if value:
         return await _in_project(session, "exports", value)
     return await _newest(session.flow.exports(await session.project()), "export", "ftf export")
+
+
+async def finished_export(session: Session, value: str = "") -> str:
+    """Return an export's name; without a value that of the newest that succeeded, which is said, if there is one."""
+    return await export(
+        session, value or await _finished(session, session.flow.exports(await session.project()), "export")
+    )
 
 
 async def work(session: Session, value: str = "") -> str:
@@ -141,6 +150,16 @@ async def _in_project(session: Session, collection: str, value: str) -> str:
     if value.startswith("projects/"):
         return value
     return names.full(collection, value, await session.project())
+
+
+async def _finished(session: Session, found: AsyncIterator[_Worked], thing: str) -> str:
+    """Return the name of the newest that succeeded and say so; "" if none did."""
+    name = ""
+    async for item in found:
+        name = item.name if item.work.state == work_pb2.WORK_STATE_SUCCEEDED else name
+    if name:
+        session.screen.say(f"the newest finished {thing}: {name}")
+    return name
 
 
 async def _newest(found: AsyncIterator[_Named], thing: str, command: str) -> str:

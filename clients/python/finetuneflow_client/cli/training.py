@@ -11,7 +11,7 @@ from finetuneflow.ingest.v1 import ingest_service_pb2
 from finetuneflow.training.v1 import run_pb2, training_service_pb2
 from finetuneflow_client import names
 from finetuneflow_client.cli import during, exits, flow, targets, wording
-from finetuneflow_client.cli.drying import show_check
+from finetuneflow_client.cli.drying import asked_settings, show_check
 from finetuneflow_client.cli.judge import judged_after
 from finetuneflow_client.cli.planning import planned
 from finetuneflow_client.cli.resumable import PAUSED
@@ -63,7 +63,7 @@ async def start(session: Session, request: training_service_pb2.CreateRunRequest
     request.validate_only, request.preview_examples = args.dry_run, args.preview
     made = await session.flow.training.CreateRun(request)
     if args.dry_run:
-        show_run(session, made)
+        show_run(session, made, settings=asked_settings(made, request.run.config), started=False)
         return show_check(session, made)
     if args.watch:
         session.screen.say(f"started {made.name}")
@@ -216,16 +216,21 @@ async def logs(session: Session) -> None:
         pause = min(pause * 2, 5.0)
 
 
-def show_run(session: Session, run: run_pb2.Run) -> None:
-    """Write a run: its facts, its evaluation, its artifacts."""
+def show_run(session: Session, run: run_pb2.Run, *, settings: str = "", started: bool = True) -> None:
+    """Write a run: its facts, its evaluation, its artifacts.
+
+    Args:
+        settings: what to show as them; empty: those of the run.
+        started: whether there is such a run; else it was only checked.
+    """
     if session.output.as_json:
         session.output.message(run)
         return
     result = run.result
     session.output.facts(
         {
-            "run": run.name,
-            "state": f"{wording.state(run.work)} {wording.progress(run.work)}".strip(),
+            "run": run.name if started else "none: this is a dry run, nothing was started",
+            "state": f"{wording.state(run.work)} {wording.progress(run.work)}".strip() if started else "",
             "waiting": wording.waiting(run.work),
             "priority": run.priority or "",
             "error": during.way_on(run, from_work(run.work, names.short(run.name))) or "",
@@ -233,7 +238,7 @@ def show_run(session: Session, run: run_pb2.Run) -> None:
             "dataset": f"{run.dataset}, version {run.dataset_version}, sha256 {run.dataset_sha256[:12]}…"
             + (", approved examples only" if run.only_approved else ""),
             "begins from": during.begins_from(run),
-            "settings": ", ".join(f"{name} {value}" for name, value in described(run.config)),
+            "settings": settings or ", ".join(f"{name} {value}" for name, value in described(run.config)),
             "resources": asked(run.resources),
             "attempts": len(run.attempts) if len(run.attempts) > 1 else "",
             **during.facts(run),

@@ -84,6 +84,24 @@ class _Parser(ArgumentParser):
             self.error(f'there is no command "{value}"' + (f'; did you mean "{close[0]}"?' if close else ""))
         super()._check_value(action, value)
 
+    def parse_known_args(  # type: ignore[override]  # its overloads say the same of the same parameters
+        self, args: Sequence[str] | None = None, namespace: Any = None
+    ) -> tuple[Any, list[str]]:
+        """Parse as argparse does, and refuse here what it leaves to the outermost parser: here the flags are known."""
+        found, left = super().parse_known_args(args, namespace)
+        if left:
+            # A word after a flag that nobody knows is its value.
+            flags = [word for word in left if word.startswith("-")]
+            self.error("; ".join(map(self._unknown, flags or left)))
+        return found, left
+
+    def _unknown(self, word: str) -> str:
+        if not word.startswith("-"):
+            return f'"{word}" is one word too many'
+        flag = word.partition("=")[0]
+        close = difflib.get_close_matches(flag, list(self._option_string_actions), 1)
+        return f'there is no flag "{flag}"' + (f'; did you mean "{close[0]}"?' if close else "")
+
     def error(self, message: str) -> NoReturn:
         """Print what is wrong and where to read on, and exit with code 2."""
         print(f"ftf: {message} — see `{self.prog} --help`", file=sys.stderr)
