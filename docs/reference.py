@@ -1,11 +1,12 @@
-"""Write the pages that are made of the contract's own comments: python docs/reference.py DESCRIPTORS OUT
+"""Write the pages made of the contract's comments and of the code: python docs/reference.py DESCRIPTORS OUT
 
 DESCRIPTORS is what `buf build --as-file-descriptor-set` writes, comments included. OUT gets a page for each service,
-one for the messages of each package, and one of all error reasons with their remedies.
+one for the messages of each package, one of all error reasons with their remedies, and those of PAGES.
 """
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,6 +21,8 @@ _FILE, _MESSAGES, _ENUMS, _SERVICES = descriptor_pb2.FileDescriptorProto, 4, 5, 
 _FIELDS, _NESTED, _NESTED_ENUMS, _VALUES, _METHODS = 2, 3, 4, 2, 2
 _TYPES = descriptor_pb2.FieldDescriptorProto.Type
 _REASONS = "Reason"
+PAGES = ("schema",)
+"""Modules beside this one; each returns its page, made of the code, from page()."""
 
 
 def write(descriptors: Path, out: Path) -> list[Path]:
@@ -145,3 +148,5 @@ def _cell(text: str) -> str:
 
 if __name__ == "__main__":
     write(Path(sys.argv[1]), Path(sys.argv[2]))
+    for page in PAGES:
+        Path(sys.argv[2], f"{page}.md").write_text(importlib.import_module(page).page(), encoding="utf-8")

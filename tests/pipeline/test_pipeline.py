@@ -18,6 +18,7 @@ import pytest
 from tests.fakes import stores
 from tests.fakes.llm_server import LlmServer, good
 from tests.fakes.servers import started
+from tests.fakes.stored import undescribed
 from tests.fakes.tiny_model import tiny_model
 
 SAMPLES = Path(__file__).parents[2] / "samples" / "documents"
@@ -127,7 +128,10 @@ async def machine(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
 
 
 async def test_documents_become_weights_that_load_again(machine: Machine, tmp_path: Path) -> None:
-    """One command: the ledger balances, both forms of the weights and the report are there; a repeat redoes nothing."""
+    """One command: the ledger balances, both forms of the weights and the report are there; a repeat redoes nothing.
+
+    What it stored is what the page of the document stores says.
+    """
     code, _, messages = await machine.ftf(*machine.whole_flow(tmp_path / "out"))
     calls = len(machine.llm.requests)
     again, _, _ = await machine.ftf(*machine.whole_flow(tmp_path / "out"))
@@ -141,6 +145,7 @@ async def test_documents_become_weights_that_load_again(machine: Machine, tmp_pa
         dropped = sum(int(d["count"]) for d in count.get("dropped", []))
         assert int(count.get("in", 0)) == int(count.get("out", 0)) + dropped, count
     assert len(runs["runs"]) == 1
+    assert undescribed(machine.state / "documents") == set()
     assert {"report.md", "loss.png", "adapter_model.safetensors", "model.safetensors", "manifest.json"} <= files
 
 
