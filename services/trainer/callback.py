@@ -18,6 +18,7 @@ from services.trainer.reporter import Orders, Reporter, Terminated
 from services.trainer.team import Team
 from services.trainer.totals import Totals
 from services.trainer.trials import Trials
+from services.trainer.trialscores import go_on
 from services.trainer.uploads import CheckpointUploads, Saved
 
 _MEANS = (
@@ -111,11 +112,11 @@ class Progress(TrainerCallback):
         Raises:
             NotReady: with reason LOSS_DIVERGED; see Divergence.
         """
+        # The library's own history would grow with every step into every checkpoint; ours is in the totals.
+        state.log_history.clear()
         if not logs or "loss" not in logs:
             return
         with self._timed():
-            # The library's own history would grow with every step into every checkpoint; ours is in the totals.
-            state.log_history.clear()
             self._divergence.take(logs["loss"], logs.get("grad_norm", 0.0), state.global_step)
             self._take(logs)
             if state.global_step % self._logging_steps == 0 or state.global_step >= state.max_steps:
@@ -150,6 +151,10 @@ class Progress(TrainerCallback):
         self._uploads.submit(
             Saved(step, folder, tuple(travelling(folder)), metrics, best=best, diverging=self._divergence.rising)
         )
+
+    def on_prediction_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Look between the batches of an evaluation of TRL's whether to go on. Raises: see go_on."""
+        go_on(self._orders, self._team)
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Add our totals to the checkpoint and hand it on."""

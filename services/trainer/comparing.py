@@ -15,7 +15,7 @@ from services.trainer.evaluate import combine, losses
 from services.trainer.general import GENERAL, forgetting, general_rows
 from services.trainer.measuring import begin_stretch
 from services.trainer.rewards import judge_all, reward_score
-from services.trainer.settings import objective, setting
+from services.trainer.settings import is_judged, setting
 from services.trainer.tuned import Tuned
 
 
@@ -77,7 +77,7 @@ class Comparison:
         self._encoder = encoder
         self._tokenizer = tokenizer
         self._max_forgetting = setting(config, "max_forgetting")
-        self._beta = setting(config, "beta") if objective(config) in ("DPO", "KTO") else 0.0
+        self._beta = setting(config, "beta") if is_judged(config) else 0.0
         self._held_out = HeldOut.of(rows, encoder, setting(config, "num_eval_answers"))
         self.answered: list[Answered] = []
 

@@ -23,6 +23,13 @@ from services.trainer.reportmarkdown import markdown
 from services.trainer.reportparts import Picture, Report, Section, Span, Table, Text
 from services.trainer.totals import Totals
 
+_EVALUATED = {
+    "eval_loss": ("loss on held-out examples", "{:.4f}"),
+    "eval_mean_token_accuracy": ("tokens foreseen, share", "{:.3f}"),
+    "eval_rewards/accuracies": ("better answer has the higher reward, share", "{:.3f}"),
+    "eval_rewards/margins": ("margin of rewards", "{:+.4f}"),
+}
+"""What evaluations while training are shown with: the heading, and the form of the number."""
 _OBJECTIVES = {"SFT": "", "PRETRAIN": "Continued pretraining, ", "DPO": "DPO, ", "KTO": "KTO, "}
 _METHODS = {"LORA": "LoRA", "QLORA": "QLoRA", "FULL": "Full fine-tuning"}
 
@@ -130,12 +137,13 @@ def _while_training(result: run_pb2.RunResult) -> list[Table | Text]:
     """Return the evaluations that were made while training, where there were some."""
     if not result.evaluations:
         return []
+    shown = [name for name in _EVALUATED if any(name in point.values for point in result.evaluations)]
     rows = [
-        (str(point.step), f"{point.values['eval_loss']:.4f}", f"{point.values['eval_mean_token_accuracy']:.3f}")
+        (str(point.step), *(_EVALUATED[name][1].format(point.values[name]) for name in shown))
         for point in result.evaluations
     ]
     note = "What chose the weights is no independent measure of them: compare on documents of their own."
-    table = Table(("after step", "loss on held-out examples", "tokens foreseen, share"), rows)
+    table = Table(("after step", *(_EVALUATED[name][0] for name in shown)), rows)
     return [table, *([Text.of(note)] if result.kept_step != result.steps else [])]
 
 

@@ -98,6 +98,11 @@ def objective(config: config_pb2.TrainingConfig) -> str:
     return named.removeprefix("OBJECTIVE_")
 
 
+def is_judged(config: config_pb2.TrainingConfig) -> bool:
+    """Whether it is learnt which answers are better, and not the answers themselves."""
+    return objective(config) in ("DPO", "KTO")
+
+
 def require_packages(config: config_pb2.TrainingConfig) -> None:
     """Refuse settings whose Python package is not here. Raises as packages.require."""
     packages.require(
@@ -206,6 +211,12 @@ def sft_config(config: config_pb2.TrainingConfig, folder: Path, gpu: bool, bf16:
         ) from error
 
 
+def eval_batch(config: config_pb2.TrainingConfig) -> int:
+    """Return how many preferences or verdicts are evaluated together; of verdicts two at least, to be compared."""
+    size: int = setting(config, "per_device_train_batch_size")
+    return max(size, 2) if objective(config) == "KTO" else size
+
+
 def _config_class(config: config_pb2.TrainingConfig) -> Any:
     from trl.trainer.dpo_config import DPOConfig
     from trl.trainer.kto_config import KTOConfig
@@ -222,6 +233,8 @@ def _of_the_objective(config: config_pb2.TrainingConfig) -> dict[str, Any]:
         # Examples come with labels. Only packing has anything left to prepare.
         return {"packing": packing, "dataset_kwargs": {"skip_prepare_dataset": not packing}}
     found = {name: setting(config, name) for name in OBJECTIVE_DEFAULTS[wanted]}
+    # What is held out is looked at in batches as large as those that are trained on.
+    found["per_device_eval_batch_size"] = eval_batch(config)
     if wanted == "KTO":
         (found["loss_type"],) = found["loss_type"]
     else:

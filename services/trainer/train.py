@@ -21,11 +21,12 @@ from services.trainer.divergence import Divergence
 from services.trainer.model import dtype_for
 from services.trainer.quantised import begin_from_rest, keep_precise
 from services.trainer.reporter import Orders, Reporter, Stopped, Terminated
-from services.trainer.settings import begins_as, is_full, is_quantised, lora_config, lora_setting, setting
+from services.trainer.settings import begins_as, is_full, is_judged, is_quantised, lora_config, lora_setting, setting
 from services.trainer.team import Team
 from services.trainer.totals import Totals, read_totals
-from services.trainer.trainers import arguments, dataset_of, reference, trainer_class
+from services.trainer.trainers import arguments, dataset_of, held_out_of, reference, trainer_class
 from services.trainer.trials import Trials
+from services.trainer.trialscores import of_answers, of_judged
 from services.trainer.tuned import Tuned, keep_initial
 from services.trainer.uploads import CheckpointUploads
 
@@ -110,7 +111,7 @@ def train(training: Training, model: Any, tokenizer: Any, examples: Sequence[Enc
     totals = training.totals()
     trainer = make_trainer(training, model, tokenizer, examples)
     tuned = _tuned(training, trainer.model)
-    trials = _trials(training, totals, lambda: trainer.model, tokenizer.pad_token_id or 0)
+    trials = _trials(training, totals, trainer, tokenizer.pad_token_id or 0)
     progress = _progress(training, totals, tuned, trainer, trials)
     # It prints every log to stdout.
     trainer.remove_callback(PrinterCallback)
@@ -152,9 +153,16 @@ def _keep_best(trials: Trials, steps: int, trainer: Any) -> int:
     return steps
 
 
-def _trials(training: Training, totals: Totals, model: Callable[[], Any], pad: int) -> Trials:
-    folder = training.folder / "best"
-    trials = Trials(training.config, totals, training.held_out, model, pad, training.orders, training.team, folder)
+def _trials(training: Training, totals: Totals, trainer: Any, pad: int) -> Trials:
+    def model() -> Any:
+        return trainer.model
+
+    def score() -> dict[str, float]:
+        if is_judged(training.config):
+            return of_judged(trainer, training.team)
+        return of_answers(model, training.held_out, pad, training.orders, training.team)
+
+    trials = Trials(training.config, totals, score, model, training.team, training.folder / "best")
     if training.resume and trials.best_step == steps_of(training.resume)[0]:
         trials.keep(training.resume)
     elif training.best and trials.best_step == steps_of(training.best)[0]:
@@ -190,6 +198,7 @@ def make_trainer(training: Training, model: Any, tokenizer: Any, examples: Seque
             model=model,
             args=args,
             train_dataset=dataset_of(config, examples),
+            **held_out_of(config, training.held_out),
             **reference(config, training.load_base),
             processing_class=tokenizer,
             peft_config=None if is_full(config) else lora_config(config, training.resume is not None),

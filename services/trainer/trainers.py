@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,7 +15,7 @@ from trl.trainer.sft_trainer import SFTTrainer
 
 from finetuneflow.training.v1 import config_pb2
 from services.common.chat.encode import Encoded, begin
-from services.trainer.settings import is_full, objective, setting, sft_config
+from services.trainer.settings import eval_batch, is_full, is_judged, objective, setting, sft_config
 
 Columns = dict[str, list[Any]]
 
@@ -74,9 +75,20 @@ def dataset_of(config: config_pb2.TrainingConfig, examples: Sequence[Encoded]) -
         "SFT": lambda: _labelled(examples),
         "PRETRAIN": lambda: _labelled(examples),
         "DPO": lambda: _pairs(examples),
-        "KTO": lambda: _verdicts(examples, setting(config, "per_device_train_batch_size"), setting(config, "seed")),
+        "KTO": lambda: _verdicts(
+            _mixed(examples, setting(config, "seed")), setting(config, "per_device_train_batch_size")
+        ),
     }
     return Dataset.from_dict(columns[objective(config)]())
+
+
+def held_out_of(config: config_pb2.TrainingConfig, examples: Sequence[Encoded]) -> dict[str, Any]:
+    """Return what TRL evaluates on while training: preferences or verdicts. Answers we score ourselves."""
+    if not examples or not is_judged(config):
+        return {}
+    pairs = objective(config) == "DPO"
+    columns = _pairs(examples) if pairs else _verdicts(_alternating(examples), eval_batch(config))
+    return {"eval_dataset": Dataset.from_dict(columns)}
 
 
 def reference(config: config_pb2.TrainingConfig, load_base: Callable[[], Any]) -> dict[str, Any]:
@@ -84,7 +96,7 @@ def reference(config: config_pb2.TrainingConfig, load_base: Callable[[], Any]) -
 
     An adapter is switched off instead, and what is computed once beforehand needs none.
     """
-    if objective(config) in ("SFT", "PRETRAIN") or not is_full(config) or setting(config, "precompute_ref_log_probs"):
+    if not is_judged(config) or not is_full(config) or setting(config, "precompute_ref_log_probs"):
         return {}
     return {"ref_model": load_base()}
 
@@ -124,19 +136,30 @@ def _pairs(examples: Sequence[Encoded]) -> Columns:
     }
 
 
-def _verdicts(examples: Sequence[Encoded], batch: int, seed: int) -> Columns:
-    """Return verdicts mixed once, for KTO takes them in order, each beside another answer of its batch.
-
-    Those other answers are what its estimate of the KL divergence is made with: TRL's own turn by one within a batch.
-    """
+def _mixed(examples: Sequence[Encoded], seed: int) -> list[Encoded]:
+    """Return examples mixed once, for KTO takes them in order."""
     mixed = list(examples)
     random.Random(seed).shuffle(mixed)  # noqa: S311 - an order that can be had again, no secret
-    starts = [begin(e.labels) for e in mixed]
-    answers = [e.input_ids[start:] for e, start in zip(mixed, starts, strict=True)]
+    return mixed
+
+
+def _alternating(examples: Sequence[Encoded]) -> list[Encoded]:
+    """Return wanted and unwanted answers in turn while there are both: a margin takes both kinds in a batch."""
+    sides = [[e for e in examples if bool(e.row.label) is side] for side in (True, False)]
+    return [e for pair in itertools.zip_longest(*sides) for e in pair if e is not None]
+
+
+def _verdicts(ordered: Sequence[Encoded], batch: int) -> Columns:
+    """Return verdicts in their order, each beside another answer of its batch.
+
+    Those other answers are what KTO's estimate of the KL divergence is made with: TRL's own turn by one within a batch.
+    """
+    starts = [begin(e.labels) for e in ordered]
+    answers = [e.input_ids[start:] for e, start in zip(ordered, starts, strict=True)]
     groups = [answers[first : first + batch] for first in range(0, len(answers), batch)]
     return {
-        "prompt_ids": [e.input_ids[:start] for e, start in zip(mixed, starts, strict=True)],
+        "prompt_ids": [e.input_ids[:start] for e, start in zip(ordered, starts, strict=True)],
         "completion_ids": answers,
         "KL_completion_ids": [answer for group in groups for answer in (group[-1], *group[:-1])],
-        "label": [bool(e.row.label) for e in mixed],
+        "label": [bool(e.row.label) for e in ordered],
     }

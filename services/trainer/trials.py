@@ -16,11 +16,10 @@ from services.common.chat.rows import EVAL, RECALL, Row, of_split
 from services.common.errors import NotReady
 from services.trainer.best import Rule
 from services.trainer.checkpoint import weights
-from services.trainer.evaluate import evaluating, total_score
-from services.trainer.reporter import Orders, Stopped, Terminated
 from services.trainer.settings import setting
 from services.trainer.team import Team
 from services.trainer.totals import Totals
+from services.trainer.trialscores import Score, require_both
 
 
 def held_out(rows: Sequence[Row], encoder: Encoder, config: config_pb2.TrainingConfig) -> list[Encoded]:
@@ -38,6 +37,7 @@ def held_out(rows: Sequence[Row], encoder: Encoder, config: config_pb2.TrainingC
             "raise max_length, or leave eval_steps out.",
             reason="NO_EVAL_EXAMPLES",
         )
+    require_both(found, setting(config, "metric_for_best_model"))
     return found
 
 
@@ -47,10 +47,9 @@ class Trials:
     Args:
         config: the run's settings.
         totals: get the evaluations.
-        examples: what it is evaluated on.
+        score: evaluates what the training has come to.
         model: returns the model in training.
-        pad: token that fills rows up.
-        orders, team: whether to go on; who takes part.
+        team: who takes part.
         folder: of the best weights, made when there are some.
     """
 
@@ -58,10 +57,8 @@ class Trials:
         self,
         config: config_pb2.TrainingConfig,
         totals: Totals,
-        examples: Sequence[Encoded],
+        score: Score,
         model: Callable[[], Any],
-        pad: int,
-        orders: Orders,
         team: Team,
         folder: Path,
     ) -> None:
@@ -74,10 +71,8 @@ class Trials:
             setting(config, "early_stopping_patience") or 0,
             setting(config, "early_stopping_threshold"),
         )
-        self._examples = examples
+        self._score = score
         self._model = model
-        self._pad = pad
-        self._orders = orders
         self._team = team
         self.folder = folder
 
@@ -92,29 +87,13 @@ class Trials:
         return {name: value for name, value in found.items() if name != "step"}
 
     def evaluate(self, step: int) -> dict[str, float]:
-        """Evaluate what the training has come to at a step, each process a share; return the values.
+        """Evaluate what the training has come to at a step, and return the values.
 
         Raises:
-            Stopped: the service wants no more.
-            Terminated: SIGTERM, and this process is alone: the evaluation is made when the training goes on.
+            Stopped, Terminated: see go_on.
             Elsewhere: see Team.each.
         """
-
-        def check(done: int) -> None:
-            if self._orders.stopping:
-                raise Stopped
-            if self._orders.terminating and self._team.size == 1:
-                raise Terminated
-
-        def share() -> tuple[float, int]:
-            model = self._model()
-            with evaluating(model):
-                return total_score(model, self._examples, self._pad, check, self._team.rank, self._team.size)
-
-        shares = self._team.each(share)
-        tokens = sum(e.supervised for e in self._examples)
-        loss, hits = (sum(part[i] for part in shares) / tokens for i in (0, 1))
-        values = {"eval_loss": loss, "eval_mean_token_accuracy": hits}
+        values = self._score()
         self._totals.evaluations.append({"step": step, **values})
         return values
 

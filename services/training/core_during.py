@@ -7,10 +7,17 @@ from typing import Any
 
 from services.common.errors import InvalidArgument
 from services.training.core_numbers import Number, number
-from services.training.core_objectives import PRETRAIN, SFT, objective_of
+from services.training.core_objectives import DPO, KTO, objective_of
 
-METRICS: Mapping[str, bool] = {"eval_loss": False, "eval_mean_token_accuracy": True}
-"""What an evaluation while training tells, and whether more of it is better."""
+_LOSS, _TOKENS, _RIGHT, _MARGIN = (
+    "eval_loss",
+    "eval_mean_token_accuracy",
+    "eval_rewards/accuracies",
+    "eval_rewards/margins",
+)
+_METRICS: Mapping[str, tuple[str, ...]] = {DPO: (_LOSS, _RIGHT, _MARGIN), KTO: (_LOSS, _MARGIN)}
+"""What an evaluation while training may choose by; TRL's KTOTrainer counts no accuracy."""
+_OF_ANSWERS = (_LOSS, _TOKENS)
 OPEN: Mapping[str, Number] = {
     "eval_steps": Number(0, 1, 1_000_000),
     "early_stopping_patience": Number(0, 1, 1000),
@@ -42,25 +49,16 @@ def watched(given: Mapping[str, Any], save_steps: int) -> dict[str, Any]:
         )
     settings |= {n: number(given, n, rule, f"config.{n}") for n, rule in OPEN.items() if n in given}
     settings["load_best_model_at_end"] = bool(given.get("load_best_model_at_end", "early_stopping_patience" in given))
-    metric = str(given.get("metric_for_best_model", "eval_loss"))
-    if metric not in METRICS:
+    metric, metrics = str(given.get("metric_for_best_model", _LOSS)), _METRICS.get(objective_of(given), _OF_ANSWERS)
+    if metric not in metrics:
         raise InvalidArgument(
-            f'metric_for_best_model is "{metric[:80]}". Use one of {", ".join(METRICS)}.',
+            f'metric_for_best_model is "{metric[:80]}". For this objective use one of {", ".join(metrics)}.',
             field="config.metric_for_best_model",
         )
     settings["metric_for_best_model"] = metric
-    settings["greater_is_better"] = bool(given.get("greater_is_better", METRICS[metric]))
+    settings["greater_is_better"] = bool(given.get("greater_is_better", metric != _LOSS))
     if "early_stopping_patience" in settings or settings["load_best_model_at_end"]:
         settings.setdefault("eval_steps", save_steps)
-    if evaluates(settings) and objective_of(given) not in (SFT, PRETRAIN):
-        given_by = next(
-            (name for name in ("eval_steps", "early_stopping_patience") if name in given), "load_best_model_at_end"
-        )
-        raise InvalidArgument(
-            "Evaluations while training score answers, and this objective learns from preferences or verdicts. Leave "
-            "eval_steps, early_stopping_patience and load_best_model_at_end out.",
-            field=f"config.{given_by}",
-        )
     return settings
 
 

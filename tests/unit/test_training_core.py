@@ -54,6 +54,7 @@ def test_every_field_of_the_contract_has_a_default_or_stays_open() -> None:
         ("eval_steps", 0),
         ("early_stopping_patience", 0),
         ("metric_for_best_model", "loss"),
+        ("metric_for_best_model", "eval_rewards/margins"),
         ("lora", {"r": 0}),
         ("lora", {"init_lora_weights": "eva"}),
         ("lora", {"init_lora_weights": "loftq"}),
@@ -118,7 +119,8 @@ def test_settings_complete_twice_are_the_same(given: dict[str, Any]) -> None:
         (DPO, "packing", True),
         (DPO, "assistant_only_loss", True),
         (DPO, "neftune_noise_alpha", 5.0),
-        (DPO, "eval_steps", 5),
+        (DPO, "metric_for_best_model", "eval_mean_token_accuracy"),
+        (KTO, "metric_for_best_model", "eval_rewards/accuracies"),
         (DPO, "lora", {"init_lora_weights": "pissa"}),
         (DPO, "lora", {"target_modules": ["lm_head"]}),
         (KTO, "loss_type", ["kto", "apo_zero_unpaired"]),
@@ -133,6 +135,19 @@ def test_what_an_objective_cannot_use_is_refused(objective: dict[str, Any], fiel
         settings(**{**objective, field: value})
 
     assert caught.value.field.startswith(f"config.{field}")
+
+
+def test_the_best_of_preferences_may_be_chosen_by_rewards() -> None:
+    """Of which more is better; by the loss where nothing is said, of which less is."""
+    by = [
+        settings(**DPO, eval_steps=5, metric_for_best_model=f"eval_rewards/{name}")
+        for name in ("accuracies", "margins")
+    ]
+    open_ = settings(**KTO, early_stopping_patience=2)
+
+    assert [found["greater_is_better"] for found in by] == [True, True]
+    assert (open_["metric_for_best_model"], open_["greater_is_better"]) == ("eval_loss", False)
+    assert (open_["eval_steps"], open_["load_best_model_at_end"]) == (open_["save_steps"], True)
 
 
 def test_preferences_are_learnt_slowly_and_exo_pair_needs_smoothing() -> None:

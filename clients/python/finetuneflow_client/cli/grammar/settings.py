@@ -99,7 +99,11 @@ TRAINING = (
     Setting("early_stopping_patience", int, "stop after so many evaluations in a row without an improvement"),
     Setting("early_stopping_threshold", float, "what an improvement is at least"),
     Setting("load_best_model_at_end", bool, "keep the weights of the best evaluation instead of the last ones"),
-    Setting("metric_for_best_model", str, "what the best is told by: eval_loss or eval_mean_token_accuracy"),
+    Setting(
+        "metric_for_best_model",
+        str,
+        "what the best is told by: eval_loss, eval_mean_token_accuracy; DPO: eval_rewards/accuracies, /margins",
+    ),
     Setting("greater_is_better", bool, "whether more of that metric is better"),
     Setting("divergence_factor", float, "stop when the loss stays above so many times its lowest; 0 for never"),
     Setting("divergence_patience", int, "steps in a row that it is above, until the training stops"),

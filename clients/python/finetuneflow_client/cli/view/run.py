@@ -116,6 +116,7 @@ class RunView:
             for label, key, form in (
                 ("loss", "loss", "{:.4f}"),
                 ("eval loss", "eval_loss", "{:.4f}"),
+                ("eval margin", "eval_rewards/margins", "{:+.4f}"),
                 ("accuracy", "mean_token_accuracy", "{:.1%}"),
                 ("lr", "learning_rate", "{:.2e}"),
                 ("grad norm", "grad_norm", "{:.3f}"),
