@@ -111,10 +111,10 @@ async def serve(state: Path, options: argparse.Namespace, began: float) -> None:
         settings = config(state, port(state, options.port), nats.url, options)
         jobs = ProcessJobs(state / "jobs")
         async with running(settings, {USER: token(state)}, COMPOSES, jobs) as program:
-            announce(state, program, began)
+            announce(state, program, began, as_json=options.json, quiet=options.quiet)
             try:
                 await wait_for_end(stop, program.failed())
-                sys.stderr.write("ftf: stopping; trainers save their checkpoints first\n")
+                _say(options.quiet, "ftf: stopping; trainers save their checkpoints first\n")
                 jobs.hold()
                 await program.shut_down()
             finally:
@@ -124,18 +124,26 @@ async def serve(state: Path, options: argparse.Namespace, began: float) -> None:
         await nats.stop()
 
 
-def announce(state: Path, program: Program, began: float) -> None:
-    """Write where the server is, for clients, and say it."""
+def announce(state: Path, program: Program, began: float, *, as_json: bool = False, quiet: bool = False) -> None:
+    """Write where the server is, for clients, and say it: on stderr, and as one line of JSON on stdout."""
     number = int(program.address.rpartition(":")[2])
     write_private(state / "port.json", json.dumps({"port": number}).encode())
     facts = {"address": program.address, "pid": os.getpid(), "start_time": _start_time(), "version": VERSION}
     write_private(state / SERVER_FILE, json.dumps(facts).encode())
     seconds = time.monotonic() - began
-    sys.stderr.write(
+    if as_json:
+        print(json.dumps({**facts, "token_file": str(state / TOKEN_FILE)}), flush=True)
+    _say(
+        quiet,
         f"ftf: ready at {program.address} after {seconds:.1f} s; state in {state}; token in {state / TOKEN_FILE}\n"
-        "ftf: Ctrl-C or `ftf down` ends it. Next, in another terminal: ftf project create NAME\n"
+        "ftf: Ctrl-C or `ftf down` ends it. Next, in another terminal: ftf project create NAME\n",
     )
-    sys.stderr.flush()
+
+
+def _say(quiet: bool, text: str) -> None:
+    if not quiet:
+        sys.stderr.write(text)
+        sys.stderr.flush()
 
 
 def _start_time() -> int:
@@ -155,6 +163,8 @@ def main() -> None:
     )
     parser.add_argument("--allow-hub", action="store_true", help="allow downloads from a model hub")
     parser.add_argument("--metrics", default="", metavar="HOST:PORT", help="serve Prometheus metrics there")
+    parser.add_argument("--json", action="store_true", help="print where it is as one line of JSON once it is ready")
+    parser.add_argument("--quiet", action="store_true", help="print warnings and errors only")
     parser.add_argument("--log-level", default="WARNING", choices=["DEBUG", "INFO", "WARNING", "ERROR"])
     options = parser.parse_args()
     set_up_logging(options.log_level)

@@ -28,7 +28,7 @@ async def test_each_model_hears_its_own_answers_again(ftf: Ftf, tmp_path: Path) 
         kept = await ftf(server, "chat", "--side", "tuned", "-m", "One?", "--keep", "900")
         calls = [call for call in server.world.calls if call.startswith(("Generate", "Unload"))]
 
-    found = [json.loads(text) for text in asked.out.replace("}\n{", "}\n\0{").split("\0")]
+    found = [json.loads(line) for line in asked.out.splitlines()]
     first = "[bold]heard\x1b[31m: Be brief. > One?"
     assert (asked.code, kept.code) == (exits.OK, exits.OK)
     assert [f["question"] for f in found] == ["One?", "Two?"]

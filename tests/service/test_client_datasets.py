@@ -84,7 +84,7 @@ async def test_the_documents_own_text_is_made_and_shown_without_an_llm(
     """By `generate --task text`; a dry run makes nothing, and a preview says why there is none."""
     async with dataset_service(tmp_path, None, library(3)) as (_, served):
         ftf = Client(tmp_path, served.address, capsys, "--project", "p")
-        _, dry = await ftf.told("dataset", "generate", "--task", "text", "--dry-run")
+        dry = await ftf.plain("dataset", "generate", "--task", "text", "--dry-run")
         made = await ftf.json("dataset", "generate", "--task", "text", "--id", "t")
         shown = await ftf.plain("dataset", "show", "t")
         listed = await ftf.plain("dataset", "examples", "t", "--limit", "1")

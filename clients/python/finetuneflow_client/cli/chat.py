@@ -43,7 +43,7 @@ async def chat(session: Session) -> None:
             for answer in answers:
                 turns[answer.side].append(chat_pb2.ChatMessage(role="assistant", content=answer.text))
             if session.output.as_json:
-                session.output.json({"question": question, **{_word(a.side): _as_json(a) for a in answers}})
+                session.output.json_line({"question": question, **{_word(a.side): _as_json(a) for a in answers}})
             else:
                 session.output.render(answers_table(answers))
             session.output.flush()

@@ -56,7 +56,7 @@ async def generate(session: Session) -> None:
     elif session.output.as_json:
         session.output.message(made)
     elif made.kind == dataset_pb2.DATASET_KIND_TEXT:
-        session.screen.say(f"{wording.many(len(made.spec.files), 'file')}; no LLM is asked, so it costs nothing")
+        session.output.line(f"{wording.many(len(made.spec.files), 'file')}; no LLM is asked, so it costs nothing")
     else:
         session.output.table(("", "EXPECTED"), [row[:2] for row in estimate_rows(made)])
         session.screen.say(estimate_basis(made))
@@ -113,7 +113,7 @@ async def delete(session: Session) -> None:
     name = await targets.dataset(session, session.args.dataset)
     await dependents.confirm(session, dependents.of_dataset, name, f"ftf dataset delete {names.short(name)}")
     await session.flow.dataset.DeleteDataset(dataset_service_pb2.DeleteDatasetRequest(name=name))
-    session.screen.say(f"deleted {name}")
+    session.deleted(name)
 
 
 async def download(session: Session) -> None:

@@ -47,13 +47,17 @@ async def edit(session: Session) -> None:
 async def drop(session: Session) -> None:
     """Take examples out: kept as dropped, or deleted."""
     args = session.args
-    for value in args.examples:
-        name = await targets.example(session, value, args.dataset)
-        if args.delete:
+    found = [await targets.example(session, value, args.dataset) for value in args.examples]
+    if args.delete:
+        for name in found:
             await session.flow.dataset.DeleteExample(dataset_service_pb2.DeleteExampleRequest(name=name))
-            session.screen.say(f"deleted {name}")
-        else:
-            _shown(session, await _update(session, example_pb2.Example(name=name), ["accepted"]))
+        session.deleted(*found)
+        return
+    dropped = [await _update(session, example_pb2.Example(name=name), ["accepted"]) for name in found]
+    if session.output.as_json:
+        session.output.listing("examples", dropped, (), ())
+    for example in dropped:
+        session.output.render(example_panel(example))
 
 
 async def _update(session: Session, example: example_pb2.Example, fields: list[str]) -> example_pb2.Example:

@@ -50,7 +50,7 @@ async def exports(session: Session) -> None:
     name = await targets.export(session, args.export)
     if args.delete:
         await session.flow.export.DeleteExport(export_service_pb2.DeleteExportRequest(name=name))
-        session.screen.say(f"deleted {name}")
+        session.deleted(name)
         return
     show_export(session, await session.flow.export.GetExport(export_service_pb2.GetExportRequest(name=name)))
 

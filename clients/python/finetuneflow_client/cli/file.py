@@ -38,7 +38,7 @@ async def files(session: Session) -> None:
         for name in found:
             await dependents.confirm(session, dependents.of_file, name, f"ftf files {names.short(name)} --delete")
             await session.flow.ingest.DeleteFile(ingest_service_pb2.DeleteFileRequest(name=name))
-            session.screen.say(f"deleted {name}")
+        session.deleted(*found)
         return
     if not found:
         _listed(session, [file async for file in session.flow.files(await session.project())])

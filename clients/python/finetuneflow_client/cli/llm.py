@@ -60,7 +60,7 @@ async def delete(session: Session) -> None:
     """Remove an LLM endpoint and its key."""
     name = names.full("llmEndpoints", session.args.id)
     await session.flow.dataset.DeleteLlmEndpoint(dataset_service_pb2.DeleteLlmEndpointRequest(name=name))
-    session.screen.say(f"deleted {name}")
+    session.deleted(name)
 
 
 def api_key(key_file: str, *, ask: bool = False) -> str:

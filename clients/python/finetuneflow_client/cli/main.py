@@ -92,7 +92,7 @@ async def connected(command: Command, args: Namespace) -> int:
     handler = cast("Callable[[Session], Awaitable[int | None]]", resolve(command))
     where = {"token_file": args.token_file, "state": args.state, "tls_ca": args.tls_ca}
     async with FineTuneFlow.connect(args.server, **where) as flow:
-        session = Session(args, flow, Screen(quiet=args.quiet), Output(as_json=getattr(args, "json", False)))
+        session = Session(args, flow, Screen(quiet=args.quiet), Output(as_json=args.json))
         return await handler(session) or exits.OK
 
 

@@ -131,4 +131,4 @@ async def delete(session: Session) -> None:
     name = names.full("models", session.args.model)
     await dependents.confirm(session, dependents.of_model, name, f"ftf model delete {names.short(name)}")
     await session.flow.hardware.DeleteModel(hardware_service_pb2.DeleteModelRequest(name=name))
-    session.screen.say(f"forgot {name}; its files stay where they are, uploaded ones for a day")
+    session.deleted(name, remark=f"forgot {name}; its files stay where they are, uploaded ones for a day")

@@ -43,6 +43,10 @@ class Output:
         """Write a JSON document."""
         print(json.dumps(value, indent=2, ensure_ascii=False), file=self._stream)
 
+    def json_line(self, value: Any) -> None:
+        """Write one line of JSON Lines, at once: the next may be long in coming."""
+        print(json.dumps(value, ensure_ascii=False), file=self._stream, flush=True)
+
     def message(self, message: Message) -> None:
         """Write one protobuf message as JSON."""
         self.json(to_json(message))
@@ -72,6 +76,13 @@ class Output:
             self.line(f"{label:<{wide}}  {first}")
             for line in rest:
                 self.line(f"{'':<{wide}}  {line}")
+
+    def saved(self, paths: Sequence[str]) -> None:
+        """Write where files were saved: JSON {"files": [...]}, or a path a line."""
+        if self.as_json:
+            self.json({"files": list(paths)})
+        for path in paths:
+            self.line(path)
 
     def render(self, renderable: RenderableType) -> None:
         """Write something of rich's, unless results are JSON; a pipe gets 120 columns without colour."""

@@ -51,7 +51,7 @@ async def delete(session: Session) -> None:
     name = names.full("projects", session.args.name)
     await dependents.confirm(session, dependents.of_project, name, f"ftf project delete {names.short(name)}")
     await session.flow.ingest.DeleteProject(ingest_service_pb2.DeleteProjectRequest(name=name))
-    session.screen.say(f"deleted {name}")
+    session.deleted(name)
 
 
 def _shown(session: Session, project: project_pb2.Project) -> None:

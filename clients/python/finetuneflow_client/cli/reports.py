@@ -31,12 +31,15 @@ async def report(session: Session) -> None:
         await _page(session, run)
     elif args.output:
         keep_others(Path(args.output), flow.report_files(run))
-        for path in await flow.download_report(session, run, Path(args.output)):
-            session.output.line(str(path))
+        session.output.saved([str(path) for path in await flow.download_report(session, run, Path(args.output))])
     else:
         with tempfile.TemporaryDirectory() as folder:
             printed = (await flow.download_report(session, run, Path(folder)))[0]
-            session.output.raw(printed.read_text(encoding="utf-8"))
+            text = printed.read_text(encoding="utf-8")
+        if session.output.as_json:
+            session.output.json({"run": run.name, "report": text})
+        else:
+            session.output.raw(text)
 
 
 async def _page(session: Session, run: run_pb2.Run) -> None:
@@ -46,7 +49,7 @@ async def _page(session: Session, run: run_pb2.Run) -> None:
     path = Path(args.html) if args.html else Path(args.output or tempfile.mkdtemp(prefix="ftf-report-")) / _PAGE
     keep_others(path.parent, [artifact_pb2.Artifact(filename=path.name, sha256=artifact.sha256)])
     await save_run_artifact(session.flow, run.name, artifact, path)
-    session.output.line(str(path))
+    session.output.saved([str(path)])
     if args.open and not await asyncio.to_thread(webbrowser.open, path.absolute().as_uri()):
         session.screen.warn(f"no browser could be started; open {path}")
 

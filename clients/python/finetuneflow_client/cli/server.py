@@ -10,7 +10,10 @@ import time
 from argparse import Namespace
 from typing import TYPE_CHECKING
 
-from finetuneflow_client.discovery import find_server, is_alive, read_local, state_folder
+from finetuneflow_client.cli import exits
+from finetuneflow_client.cli.output import Output
+from finetuneflow_client.cli.screen import Screen
+from finetuneflow_client.discovery import LocalServer, find_server, is_alive, read_local, state_folder
 from finetuneflow_client.errors import FtfError
 
 if TYPE_CHECKING:
@@ -40,6 +43,7 @@ def up(args: Namespace) -> int:
         command.append("--allow-hub")
     if args.metrics:
         command += ["--metrics", args.metrics]
+    command += [flag for flag, given in (("--json", args.json), ("--quiet", args.quiet)) if given]
     os.execv(sys.executable, command)  # noqa: S606  # no shell is meant: an argument list
 
 
@@ -48,8 +52,8 @@ def down(args: Namespace) -> int:
     folder = state_folder(args.state)
     local = read_local(folder)
     if local is None or not is_alive(local):
-        print(f"ftf: no server runs from {folder}", file=sys.stderr)
-        return 0
+        Screen(quiet=args.quiet).say(f"ftf: no server runs from {folder}")
+        return _ended(args, None)
     try:
         os.kill(local.pid, signal.SIGTERM)
     except PermissionError:
@@ -61,9 +65,15 @@ def down(args: Namespace) -> int:
             message = f"the server (process {local.pid}) has not ended after {_STOP_SECONDS} seconds"
             raise FtfError(message, "look at what it prints, and repeat", code="INTERNAL")
         time.sleep(0.1)
-    if not args.quiet:
-        print("the server has stopped", file=sys.stderr)
-    return 0
+    Screen(quiet=args.quiet).say("the server has stopped")
+    return _ended(args, local)
+
+
+def _ended(args: Namespace, local: LocalServer | None) -> int:
+    """Write as JSON whether a server was stopped, and which; None for none."""
+    if args.json:
+        Output(as_json=True).json({"stopped": local is not None, **(vars(local) if local else {})})
+    return exits.OK
 
 
 async def status(session: Session) -> None:

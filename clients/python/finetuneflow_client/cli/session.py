@@ -48,6 +48,13 @@ class Session:
         """Make a project the current one for the rest of the command."""
         self._project = name
 
+    def deleted(self, *names: str, remark: str = "") -> None:
+        """Say what was deleted: as JSON {"deleted": [...]}, else as a remark; `remark` replaces the usual words."""
+        if self.output.as_json:
+            self.output.json({"deleted": list(names)})
+        for name in names:
+            self.screen.say(remark or f"deleted {name}")
+
     def away(self, error: FtfError) -> None:
         """Say that the connection is lost, once a minute at most; for watches."""
         now = time.monotonic()

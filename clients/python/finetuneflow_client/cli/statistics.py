@@ -74,10 +74,7 @@ async def report(session: Session) -> None:
             "free space or choose another folder with -o",
             code="RESOURCE_EXHAUSTED",
         ) from error
-    if session.output.as_json:
-        session.output.json({"files": paths})
-    for written in paths:
-        session.output.line(written)
+    session.output.saved(paths)
 
 
 def _tokens(found: statistics_pb2.TokenStatistics) -> dict[str, str]:

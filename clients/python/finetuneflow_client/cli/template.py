@@ -74,7 +74,7 @@ async def delete(session: Session) -> None:
     """Delete a version of a template, or all of it."""
     name = template_name(session.args.id)
     await session.flow.dataset.DeletePromptTemplate(dataset_service_pb2.DeletePromptTemplateRequest(name=name))
-    session.screen.say(f"deleted {name}")
+    session.deleted(name)
 
 
 def _mapping(words: str, prompt_text: str) -> prompt_template_pb2.ReplyMapping:

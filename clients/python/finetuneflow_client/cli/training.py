@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from finetuneflow.common.v1 import work_pb2
 from finetuneflow.dataset.v1 import dataset_service_pb2
 from finetuneflow.export.v1 import export_service_pb2
@@ -91,7 +89,7 @@ async def runs(session: Session) -> int | None:
     name = await targets.run(session, args.run)
     if args.delete:
         await session.flow.training.DeleteRun(training_service_pb2.DeleteRunRequest(name=name))
-        session.screen.say(f"deleted {name}")
+        session.deleted(name)
         return None
     show_run(session, await session.flow.training.GetRun(training_service_pb2.GetRunRequest(name=name)))
     return None
@@ -191,29 +189,6 @@ def _short(name: str) -> str:
 
 def _never_pauses(name: str) -> FtfError:
     return FtfError(f"{name} cannot pause", "name a run's id or datasets/ID", code="INVALID_ARGUMENT")
-
-
-async def logs(session: Session) -> None:
-    """Print a run's log; when following, a connection that breaks off is taken up at the line that comes next."""
-    args = session.args
-    request = training_service_pb2.ReadLogsRequest(name=await targets.run(session, args.run), follow=args.follow)
-    printed, pause = 0, 0.2
-    while True:
-        try:
-            number = 0
-            async for line in session.flow.training.ReadLogs(request):
-                number += 1
-                if number > printed:
-                    printed, pause = number, 0.2
-                    session.output.raw(" ".join(filter(None, (line.time, line.level, line.text))) + "\n")
-                    session.output.flush()
-            return
-        except FtfError as error:
-            if not (args.follow and error.away):
-                raise
-            session.away(error)
-        await asyncio.sleep(pause)
-        pause = min(pause * 2, 5.0)
 
 
 def show_run(session: Session, run: run_pb2.Run, *, settings: str = "", started: bool = True) -> None:

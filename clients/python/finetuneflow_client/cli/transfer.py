@@ -89,7 +89,7 @@ async def problems(session: Session) -> None:
     data = b"".join([part.data async for part in session.flow.dataset.DownloadImportReport(request)])
     if session.args.output:
         _write(Path(session.args.output), data)
-        session.output.line(session.args.output)
+        session.output.saved([session.args.output])
         return
     found = [json.loads(line) for line in data.splitlines()]
     if session.output.as_json:

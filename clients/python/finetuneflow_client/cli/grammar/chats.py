@@ -51,5 +51,6 @@ COMMANDS = (
         "chat.chat",
         _chat,
         project=True,
+        streams=True,
     ),
 )

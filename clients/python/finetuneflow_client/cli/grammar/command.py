@@ -27,8 +27,8 @@ class Command:
         runs: module of finetuneflow_client.cli and function: "dataset.generate".
         arguments: adds its own arguments.
         project: whether it works in a project, so takes -p.
-        json: whether its result can be JSON.
         connects: whether it needs a server.
+        streams: whether its result comes bit by bit: JSON Lines, a document a line, instead of one document.
     """
 
     words: str
@@ -37,5 +37,5 @@ class Command:
     runs: str
     arguments: Callable[[ArgumentParser], None] = no_arguments
     project: bool = False
-    json: bool = True
     connects: bool = True
+    streams: bool = False

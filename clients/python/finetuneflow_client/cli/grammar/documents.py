@@ -70,7 +70,6 @@ COMMANDS = (
         "ftf project delete handbook --yes",
         "project.delete",
         _project_delete,
-        json=False,
     ),
     Command("upload", "Upload documents and read them.", "ftf upload samples/*", "file.upload", _upload, project=True),
     Command("files", "List the project's files, or show some.", "ftf files --json", "file.files", _files, project=True),

@@ -151,9 +151,7 @@ COMMANDS = (
         _llm_create,
     ),
     Command("llm list", "List the LLM endpoints.", "ftf llm list", "llm.list_endpoints"),
-    Command(
-        "llm delete", "Remove an LLM endpoint and its key.", "ftf llm delete local", "llm.delete", _llm, json=False
-    ),
+    Command("llm delete", "Remove an LLM endpoint and its key.", "ftf llm delete local", "llm.delete", _llm),
     Command(
         "dataset preview",
         "Make a few examples at once and keep none of them.",
@@ -266,6 +264,5 @@ COMMANDS = (
         "dataset.delete",
         _dataset_delete,
         project=True,
-        json=False,
     ),
 )

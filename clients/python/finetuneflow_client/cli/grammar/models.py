@@ -188,7 +188,7 @@ COMMANDS = (
     Command(
         "watch", "Follow a run, dataset or export to its end.", "ftf watch run-1", "training.watch", _work, project=True
     ),
-    Command("logs", "Print a run's log.", "ftf logs run-1 --follow", "training.logs", _logs, project=True, json=False),
+    Command("logs", "Print a run's log.", "ftf logs run-1 --follow", "logs.logs", _logs, project=True, streams=True),
     Command("cancel", "Stop work.", "ftf cancel run-1", "training.cancel", _cancel, project=True),
     Command(
         "pause",
@@ -229,7 +229,6 @@ COMMANDS = (
         "reports.report",
         _report,
         project=True,
-        json=False,
     ),
     Command(
         "export",

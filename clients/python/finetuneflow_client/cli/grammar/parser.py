@@ -149,8 +149,8 @@ def _fill(parser: ArgumentParser, command: Command) -> None:
         parser.add_argument(
             "-p", "--project", default="", metavar="PROJECT", help="otherwise $FTF_PROJECT, or the only one"
         )
-    if command.json:
-        parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    form = "JSON Lines" if command.streams else "JSON"
+    parser.add_argument("--json", action="store_true", help=f"print the result as {form}")
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress, only results and errors")
     where = parser.add_argument_group("the server")
     where.add_argument("--state", default="", metavar="DIR", help="state folder of `ftf up`")

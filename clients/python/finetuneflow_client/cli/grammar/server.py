@@ -48,7 +48,6 @@ COMMANDS = (
         "ftf up",
         "server.up",
         _up,
-        json=False,
         connects=False,
     ),
     Command(
@@ -56,7 +55,6 @@ COMMANDS = (
         "Stop the server of this machine; runs save a checkpoint, and go on at the next `ftf up`.",
         "ftf down",
         "server.down",
-        json=False,
         connects=False,
     ),
     Command(
@@ -91,6 +89,5 @@ COMMANDS = (
         "ftf model delete smollm2",
         "model.delete",
         _model_delete,
-        json=False,
     ),
 )

@@ -50,6 +50,5 @@ COMMANDS = (
         "ftf template delete glossary/1",
         "template.delete",
         _named,
-        json=False,
     ),
 )
