@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ def cl100k(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
     folder = asyncio.run(RankFiles("", tmp_path_factory.mktemp("ranks")).folder())
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TIKTOKEN_CACHE_DIR", str(folder))
+        tiktoken.get_encoding("cl100k_base")
         return load_tokenizer("")
 
 
@@ -73,26 +75,53 @@ def test_joints_divide_every_text(cl100k: Tokenizer) -> None:
     assert wrong == []
 
 
-def test_long_texts_have_the_offsets_of_short_ones(cl100k: Tokenizer) -> None:
-    """What is encoded at once with numpy begins where tiktoken says."""
-    chance = random.Random(3)
+def differing(cl100k: Tokenizer, texts: Iterable[str]) -> list[str]:
+    """Return the texts of which tiktoken says that tokens begin elsewhere."""
     encoding = tiktoken.get_encoding("cl100k_base")
-    text = written(chance, 12_000)
 
-    assert len(text) > 16_384
-    assert list(cl100k.encode(text)) == list(encoding.decode_with_offsets(encoding.encode_ordinary(text))[1])
+    def right(text: str) -> bool:
+        begun = encoding.decode_with_offsets(encoding.encode_ordinary(text))[1]
+        return list(cl100k.encode(text)) == begun and cl100k.count(text) == len(begun)
+
+    return [text for text in texts if not right(text)]
+
+
+def test_tokens_are_those_of_tiktoken(cl100k: Tokenizer) -> None:
+    """Of texts short and long, whatever stands beside what."""
+    chance = random.Random(3)
+    texts = [written(chance, parts) for parts in (3, 30, 300, 12_000) for _ in range(3_000 // parts + 1)]
+
+    assert differing(cl100k, texts) == []
+
+
+def test_every_character_counts_as_with_tiktoken(cl100k: Tokenizer) -> None:
+    """Beside letters, digits, spaces, line ends and apostrophes; those of later versions of Unicode, too."""
+    points = [*range(0xD800), *range(0xE000, 0x34000), *range(0xE0000, 0xE0200)]  # above, nothing is a letter
+    blocks = ("".join(f"{c}'s {c}11 " for c in map(chr, points[n : n + 64])) for n in range(0, len(points), 64))
+    encoding = tiktoken.get_encoding("cl100k_base")
+    wrong = [text for text in blocks if cl100k.count(text) != len(encoding.encode_ordinary(text))]
+
+    assert wrong == []
+
+
+def test_what_is_remembered_changes_no_token(cl100k: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tokenizer forgets the words it has seen and goes on."""
+    monkeypatch.setattr("services.ingest.sandbox.cl100k._MOST_REMEMBERED", 5_000)
+    chance = random.Random(5)
+
+    assert differing(cl100k, (written(chance, 900) for _ in range(2))) == []
 
 
 def test_hardly_anything_is_encoded_twice(cl100k: Tokenizer) -> None:
     """Of a chunk only the ends are counted again: the cutting costs about one pass of the tokenizer."""
     texts: list[str] = []
 
-    def count(text: str) -> int:
+    def counted(text: str) -> int:
         texts.append(text)
         return cl100k.count(text)
 
     document = markdown_document(Path("docs/quality.md").read_text(encoding="utf-8") * 4)
-    tokenizer = Tokenizer(cl100k.encode, count, cl100k.joint, cl100k.piece)
+    tokenizer = Tokenizer(cl100k.encode, counted, cl100k.joint, cl100k.piece)
     chunks = [chunk for chunk, _ in Cutter(document, 384, 0, tokenizer).chunks()]
 
     assert len(chunks) > 10
