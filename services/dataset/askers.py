@@ -10,6 +10,7 @@ from services.dataset.core.purposes import EMBEDDED, JUDGED
 from services.dataset.embedder import Embedder
 from services.dataset.endpoints import Endpoints
 from services.dataset.judge import Judge
+from services.dataset.llm import LlmClient
 from services.dataset.spec import used_endpoints
 from services.dataset.spending import Records, Spending
 
@@ -22,12 +23,14 @@ class Askers:
         asker: asks for examples.
         judge: judges them; None if they are not to be judged.
         embedder: gives the vectors that they are compared by; None if they are not.
+        clients: those of the endpoints that are asked.
     """
 
     spending: Spending
     asker: Asker
     judge: Judge | None
     embedder: Embedder | None
+    clients: tuple[LlmClient, ...]
 
 
 async def askers(dataset: Document, endpoints: Endpoints, calls: Records, patience: float) -> Askers:
@@ -49,4 +52,4 @@ async def askers(dataset: Document, endpoints: Endpoints, calls: Records, patien
         judge = Judge(judging.ask, judging.llm, spec)
     if EMBEDDED in names:
         embedder = Embedder(clients[names[EMBEDDED]], spec["semantic_duplicates"]["model"], spending, patience)
-    return Askers(spending, by_name[names[""]], judge, embedder)
+    return Askers(spending, by_name[names[""]], judge, embedder, tuple(clients.values()))

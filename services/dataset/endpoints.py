@@ -6,7 +6,7 @@ import httpx
 
 from finetuneflow.dataset.v1 import llm_endpoint_pb2
 from services.common import ids
-from services.common.dependencies import Dependency, of_url
+from services.common.dependencies import Dependency
 from services.common.documents.port import Document
 from services.common.errors import InvalidArgument, NotFound, NotReady
 from services.common.numerals import plain
@@ -16,6 +16,7 @@ from services.dataset.allowlist import AllowList
 from services.dataset.core.budget import Prices
 from services.dataset.keys import Keys
 from services.dataset.llm import Endpoint, LlmClient
+from services.dataset.llmprobe import of_llm
 from services.dataset.sharing import Share, Shares
 
 DEFAULT_CONCURRENCY = 4
@@ -142,7 +143,7 @@ class Endpoints:
             self._allowed.check_use(url)
         except NotReady as error:
             return Dependency(name, url, state="FAILS", message=str(error))
-        return of_url(name, url)
+        return of_llm(name, url, doc["model"], self._keys.of(doc))
 
     def _url(self, text: str) -> str:
         url = check_url(text)

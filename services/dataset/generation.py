@@ -13,10 +13,11 @@ from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
 
 from services.common.documents.port import Document
-from services.common.errors import FineTuneFlowError, NotFound, NotReady, from_code
+from services.common.errors import FineTuneFlowError, NotFound, NotReady
 from services.common.resources import Mutate
 from services.common.work import Claim, OnHold, Superseded
 from services.dataset import rounds
+from services.dataset.absence import kept, telling
 from services.dataset.answers import Answer, arrived
 from services.dataset.askers import Askers, askers
 from services.dataset.assessing import Assessor
@@ -84,7 +85,7 @@ class Generator:
             return await self._generate(claim)
         except FineTuneFlowError as error:
             if error.reason in _LLM_IS_AWAY:
-                raise OnHold(_kept(error)) from error
+                raise OnHold(kept(error)) from error
             raise
 
     async def _generate(self, claim: Claim) -> Mutate:
@@ -101,7 +102,8 @@ class Generator:
             await self._freezer.accounts.keep(claim, planned, sources)
             asked = await askers(claim.doc, self._endpoints, self._calls, self._patience)
             run = _Run(claim, asked, planned, self._examples)
-            await run.to_the_end()
+            async with telling(claim, asked.clients):
+                await run.to_the_end()
             if run.stop_reason or not spec.get("accepted_examples"):
                 break
         else:
@@ -118,11 +120,6 @@ class Generator:
             doc["estimate"] = found
 
         await claim.update(keep)
-
-
-def _kept(error: FineTuneFlowError) -> FineTuneFlowError:
-    words = f"{error.message} Nothing is lost: `ftf dataset resume` goes on."
-    return from_code(error.code, words, error.reason, error.metadata)
 
 
 def _round(turn: int) -> Mutate:

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from services.common.errors import FineTuneFlowError, Unavailable
+from services.dataset.absence import Absence
 from services.dataset.completions import read, response_format
 from services.dataset.core.budget import NO_PRICES, Prices
 from services.dataset.core.pace import Pace
@@ -107,6 +108,7 @@ class LlmClient:
         self._proven = bool(endpoint.json_mode)
         most = endpoint.max_concurrency
         self.slots = Slots(Pace(most, START if endpoint.adaptive else most), 0 if share else most)
+        self.absence = Absence()
         self._share = share
         self._backoff_seconds = backoff_seconds
         self._key = key
@@ -189,6 +191,7 @@ class LlmClient:
                     return await self._tried(slot, call(attempt)), late
             except _Again as error:
                 attempt, late = attempt + 1, late + error.late
+                self.absence.failed(str(error), began + patience - time.monotonic())
                 if attempt >= TRIES and time.monotonic() - began >= patience:
                     raise self._unavailable(f"{error}, {attempt} times in a row") from error
                 longest = self._backoff_seconds * 2 ** min(attempt - 1, 16)
@@ -204,6 +207,7 @@ class LlmClient:
                 slot.refused(error.pause, error.late)
             raise
         slot.answered()
+        self.absence.answered()
         return reply
 
     async def _call(self, body: dict[str, Any], schema: dict[str, Any], attempt: int) -> Reply:

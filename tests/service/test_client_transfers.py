@@ -142,6 +142,7 @@ async def test_a_failed_import_says_how_its_id_is_free_again(ftf: Ftf, tmp_path:
         twice = await typed(ftf, served, IMPORT)
 
     assert "The file is a PNG picture, not text in UTF-8" in picture[2]
+    assert "its id is taken until `ftf dataset delete own`" in picture[2]
     assert (taken[0], again[0], twice[0]) == (exits.NOT_READY, exits.OK, exits.NOT_READY)
     assert "ftf dataset delete own" in taken[2]
     assert "delete" not in twice[2]

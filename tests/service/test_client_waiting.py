@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 
 from finetuneflow.common.v1 import waiting_pb2, work_pb2
+from finetuneflow.dataset.v1 import dataset_pb2
 from finetuneflow.export.v1 import export_service_pb2
 from finetuneflow.training.v1 import run_pb2, training_service_pb2
 from finetuneflow_client.cli import exits
 from finetuneflow_client.cli.grammar.parser import build
 from finetuneflow_client.cli.settings import asked, run_resources
+from finetuneflow_client.cli.view.dataset import DatasetView
 from finetuneflow_client.cli.view.run import RunView
 from tests.fakes.client_server import served
 from tests.service.test_client_cli import Ftf, ftf, world  # noqa: F401  # a fixture
@@ -42,6 +44,21 @@ async def test_a_run_that_waits_says_why_for_how_long_and_what_to_do(ftf: Ftf) -
     assert re.search(expected + "$", listed.out.splitlines()[1])
     assert re.search(rf"^waiting +{expected}$", shown.out, re.MULTILINE)
     assert structured.json["work"]["waiting"]["reason"] == "WAITING_REASON_UNSCHEDULABLE"
+
+
+def test_a_watched_dataset_says_which_llm_it_waits_for() -> None:
+    """As soon as the server says so: that is a phase of its own, also where every piece of news is a line."""
+    view = DatasetView("projects/p/datasets/d1")
+    work = work_pb2.Work(state=work_pb2.WORK_STATE_RUNNING)
+    work.progress.phase = "generate"
+    view.update(dataset_pb2.Dataset(work=work))
+    before = view.mark()
+    work.waiting.reason, work.waiting.message = waiting_pb2.WAITING_REASON_LLM_AWAY, "The LLM at x gave status 503."
+    work.waiting.since.FromSeconds(int(time.time()) - 40)
+    view.update(dataset_pb2.Dataset(work=work))
+
+    assert view.mark() != before
+    assert re.search(r"llm away for 4\d s: The LLM at x gave status 503\.$", view.line())
 
 
 def test_a_watched_run_says_why_it_waits_and_then_how_it_trains() -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 from pathlib import Path
 
+from finetuneflow.common.v1 import waiting_pb2
 from finetuneflow.dataset.v1 import dataset_service_pb2 as pb
 from tests.fakes import llm_server as fake
 from tests.fakes.datasets import (
@@ -65,6 +68,25 @@ async def test_a_paused_dataset_can_be_frozen_as_it_is_and_cancelled(tmp_path: P
         assert (state(paused), reason(paused)) == ("PAUSED", "LLM_UNAVAILABLE")
         assert len(frozen.versions) == 1
         assert state(cancelled) == "CANCELLED"
+
+
+async def test_a_dataset_says_at_once_that_its_llm_is_away_and_until_when_it_is_asked(tmp_path: Path) -> None:
+    """Long before it gives up; when the LLM answers again, that is over."""
+    patient = {"llm_patience_seconds": "600"}
+    async with llm(fake.status(503)) as server, dataset_service(tmp_path, server, settings=patient) as (stub, _):
+        await stub.CreateDataset(wanted())
+        seen = []
+        async with asyncio.timeout(60):
+            async for update in stub.WatchDataset(pb.WatchDatasetRequest(name=NAME)):
+                work = update.dataset.work
+                seen.append(work.waiting.reason)
+                if work.HasField("waiting"):
+                    message = work.waiting.message
+                    server.script = fake.good
+
+    assert waiting_pb2.WAITING_REASON_LLM_AWAY in seen
+    assert re.search(r"^The LLM at http://.* gave status 503. .* until about \d\d:\d\d:\d\d UTC; ", message)
+    assert seen[-1] == waiting_pb2.WAITING_REASON_UNSPECIFIED
 
 
 async def test_an_endpoint_that_was_deleted_pauses_its_dataset(tmp_path: Path) -> None:

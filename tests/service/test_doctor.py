@@ -13,13 +13,13 @@ from services.common.dependencies import outside, shown
 from services.common.kube.reached import reached, registry_of
 from services.common.natsserver import NatsServer
 from services.local import COMPOSES
-from tests.fakes.llm_server import llm
+from tests.fakes.llm_server import MODEL, llm
 from tests.fakes.running import Served, serving
 
 
-async def endpoint(served: Served, url: str, name: str) -> None:
+async def endpoint(served: Served, url: str, name: str, model: str = MODEL) -> None:
     """Record an LLM endpoint."""
-    wanted = llm_endpoint_pb2.LlmEndpoint(base_url=url, model="m")
+    wanted = llm_endpoint_pb2.LlmEndpoint(base_url=url, model=model)
     async with served.channel() as channel:
         await dataset_service_pb2_grpc.DatasetServiceStub(channel).CreateLlmEndpoint(
             dataset_service_pb2.CreateLlmEndpointRequest(llm_endpoint=wanted, llm_endpoint_id=name, api_key="sk-secret")
@@ -40,6 +40,7 @@ async def test_every_store_and_endpoint_is_named_and_asked(tmp_path: Path) -> No
     await nats.start()
     async with llm() as teacher, serving(tmp_path, COMPOSES, nats=nats) as served:
         await endpoint(served, teacher.url, "there")
+        await endpoint(served, teacher.url, "other", model="m")
         await endpoint(served, "http://127.0.0.1:9/v1", "away")
         found = await dependencies(served)
         await nats.stop()
@@ -49,6 +50,8 @@ async def test_every_store_and_endpoint_is_named_and_asked(tmp_path: Path) -> No
     assert states["dataset", "llmEndpoints/there"] == pb.Dependency.STATE_ANSWERS
     assert states["dataset", "llmEndpoints/away"] == pb.Dependency.STATE_FAILS
     assert "let this service through to http://127.0.0.1:9/v1" in found["dataset", "llmEndpoints/away"].message
+    assert "it answers, and has" in found["dataset", "llmEndpoints/there"].message
+    assert "m is not among its" in found["dataset", "llmEndpoints/other"].message
     assert states["hardware", "model hub"] == pb.Dependency.STATE_OFF
     for service in COMPOSES:
         for what in ("document store", "object store", "NATS"):

@@ -39,13 +39,17 @@ class DatasetView:
         if self._dataset is None:
             return "", 0.0
         at = self._dataset.work.progress
-        return f"{wording.state(self._dataset.work)} {at.phase}", at.done / at.total if at.total else 0.0
+        # What is waited for is a phase of its own, so that it is said at once.
+        waiting = self._dataset.work.waiting.message
+        return f"{wording.state(self._dataset.work)} {waiting or at.phase}", at.done / at.total if at.total else 0.0
 
     def line(self) -> str:
         """Return the generation in one line."""
         if self._dataset is None:
             return ""
         parts = [wording.progress(self._dataset.work) or wording.state(self._dataset.work)]
+        if waiting := wording.waiting(self._dataset.work):
+            return f"{self._title}: {', '.join(parts)}; {waiting}"
         parts += [f"{value} {label}" for label, value in _figures(self._dataset)]
         dropped = wording.drops(all_drops(self._dataset))
         return f"{self._title}: " + ", ".join(parts) + (f"; dropped {dropped}" if dropped else "")
@@ -61,6 +65,8 @@ class DatasetView:
         parts.append(Text("   ").join(Text.assemble(value, (f" {label}", "dim")) for label, value in figures))
         if dropped := wording.drops(all_drops(self._dataset)):
             parts.append(Text.assemble(("dropped ", "dim"), (dropped, "yellow")))
+        if waiting := wording.waiting(self._dataset.work):
+            parts.append(Text(waiting, style="yellow"))
         title = f"dataset {self._title}: {wording.state(self._dataset.work)}"
         return Panel(Group(*parts), title=title, title_align="left")
 

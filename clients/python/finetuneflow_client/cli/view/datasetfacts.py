@@ -24,6 +24,7 @@ def show_dataset(output: Output, dataset: dataset_pb2.Dataset) -> None:
         {
             "dataset": dataset.name,
             "state": f"{wording.state(dataset.work)} {wording.progress(dataset.work)}".strip(),
+            "waiting": wording.waiting(dataset.work),
             "error": from_work(dataset.work, names.short(dataset.name)) or "",
             **_origin(dataset),
             "flags": wording.drops(sorted(dataset.flags.items())),
