@@ -72,10 +72,9 @@ def tiny_model(folder: Path, *, with_template: bool = True, seed: int = 0) -> Pa
     return folder
 
 
-def _tokenizer(with_template: bool) -> Any:
-    """A byte-level BPE tokenizer trained on the spot, as transformers wraps it."""
+def trained_tokenizer() -> Any:
+    """Return a byte-level BPE tokenizer of 512 tokens, trained on ENGLISH on the spot."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
 
     core = Tokenizer(models.BPE())
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -87,8 +86,15 @@ def _tokenizer(with_template: bool) -> Any:
         show_progress=False,
     )
     core.train_from_iterator(ENGLISH, trainer)
+    return core
+
+
+def _tokenizer(with_template: bool) -> Any:
+    """The trained tokenizer, as transformers wraps it."""
+    from transformers import PreTrainedTokenizerFast
+
     tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=core,
+        tokenizer_object=trained_tokenizer(),
         eos_token="<|im_end|>",
         pad_token="<|endoftext|>",
         unk_token="<|endoftext|>",

@@ -13,9 +13,9 @@ import pytest
 
 from finetuneflow.common.v1 import reasons_pb2
 from finetuneflow_client.cli.grammar.parser import build
+from tests.unit.docs.pages import DOCS, ROOT
 
-ROOT = Path(__file__).resolve().parents[3]
-PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *DOCS[1:]]
 _BLOCK = re.compile(r"^```\w*\n(.*?)^```", re.DOTALL | re.MULTILINE)
 _LINK = re.compile(r"\]\((?!https?:|mailto:)([^)#\s]+)(#[^)\s]+)?\)")
 
