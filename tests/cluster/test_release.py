@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 
 from finetuneflow.ingest.v1 import ingest_service_pb2
-from finetuneflow_client import FineTuneFlow
+from finetuneflow_client.client import Services
 from finetuneflow_client.errors import FtfError
 from tests.cluster.bed.waits import until
 
@@ -41,7 +41,7 @@ async def release(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) ->
 
 async def known(release: Release, token: str) -> bool:
     """Whether a token opens a call; it answers NOT_FOUND then."""
-    async with FineTuneFlow.connect(release.address, token, patience=0) as flow:
+    async with Services.connect(release.address, token, patience=0) as flow:
         with pytest.raises(FtfError) as caught:
             await flow.ingest.GetProject(PROJECT)
     return caught.value.code == "NOT_FOUND"
@@ -106,7 +106,7 @@ async def test_calls_outlast_the_replacement_of_the_pod_behind_them(release: Rel
     old = {pod["metadata"]["name"] for pod in await release.pods("ingest")}
     for name in old:
         await release.bed.raw.delete("pods", release.namespace, name)
-    async with FineTuneFlow.connect(release.address, TOKEN, patience=60) as flow:
+    async with Services.connect(release.address, TOKEN, patience=60) as flow:
 
         async def replaced() -> bool:
             assert (await flow.ingest.GetProject(wanted)).name == wanted.name

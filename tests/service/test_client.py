@@ -14,7 +14,8 @@ from finetuneflow.dataset.v1 import dataset_service_pb2
 from finetuneflow.export.v1 import export_pb2, export_service_pb2
 from finetuneflow.ingest.v1 import ingest_service_pb2, project_pb2
 from finetuneflow.training.v1 import run_pb2, training_service_pb2
-from finetuneflow_client import FineTuneFlow, FtfError, watch
+from finetuneflow_client import FtfError, watch
+from finetuneflow_client.client import Services
 from finetuneflow_client.downloads import download_export_artifact, place
 from finetuneflow_client.errors import WorkFailed, from_work
 from finetuneflow_client.uploads import PART_BYTES, upload_file
@@ -24,12 +25,12 @@ from tests.fakes.client_world import World
 RUN = "projects/p/runs/r1"
 
 
-def connect(address: str, patience: float = 2) -> AbstractAsyncContextManager[FineTuneFlow]:
+def connect(address: str, patience: float = 2) -> AbstractAsyncContextManager[Services]:
     """Connect with the token that the server knows."""
-    return FineTuneFlow.connect(address, TOKEN, patience=patience)
+    return Services.connect(address, TOKEN, patience=patience)
 
 
-async def running(flow: FineTuneFlow) -> None:
+async def running(flow: Services) -> None:
     """Start the run that tests watch."""
     await flow.training.CreateRun(training_service_pb2.CreateRunRequest(parent="projects/p", run=run_pb2.Run()))
 
@@ -42,7 +43,7 @@ def seqs(updates: list[training_service_pb2.WatchRunResponse]) -> list[int]:
 async def test_a_server_that_is_not_there_is_an_error_at_once() -> None:
     """It says how to start one."""
     with pytest.raises(FtfError, match="ftf up") as caught:
-        async with FineTuneFlow.connect("127.0.0.1:1", TOKEN, wait=0.3):
+        async with Services.connect("127.0.0.1:1", TOKEN, wait=0.3):
             pass
 
     assert caught.value.away
@@ -72,7 +73,7 @@ async def test_errors_carry_code_reason_message_and_remedy() -> None:
 
 async def test_a_wrong_token_is_refused_in_words() -> None:
     """Not with a bare status code."""
-    async with served(World()) as server, FineTuneFlow.connect(server.address, "wrong") as flow:
+    async with served(World()) as server, Services.connect(server.address, "wrong") as flow:
         with pytest.raises(FtfError, match="FTF_TOKEN") as caught:
             await flow.ingest.ListProjects(ingest_service_pb2.ListProjectsRequest())
 
@@ -132,7 +133,7 @@ async def test_a_document_that_cannot_be_read_is_named(tmp_path: Path, name: str
     assert caught.value.code == "INVALID_ARGUMENT"
 
 
-async def exported(flow: FineTuneFlow) -> artifact_pb2.Artifact:
+async def exported(flow: Services) -> artifact_pb2.Artifact:
     """Make an export and return its large file."""
     request = export_service_pb2.CreateExportRequest(parent="projects/p", export=export_pb2.Export(run=RUN))
     return (await flow.export.CreateExport(request)).artifacts[0]

@@ -12,10 +12,10 @@ import pytest
 
 from finetuneflow.dataset.v1 import example_pb2
 from finetuneflow.ingest.v1 import project_pb2
-from finetuneflow_client import FineTuneFlow
 from finetuneflow_client.cli import exits
 from finetuneflow_client.cli.grammar.parser import build
 from finetuneflow_client.cli.main import connected, report
+from finetuneflow_client.client import Services
 from finetuneflow_client.downloads import download_attestation
 from finetuneflow_client.errors import FtfError
 from tests.fakes.client_server import TOKEN, Serving, served
@@ -205,7 +205,7 @@ async def test_a_key_that_lies_in_the_folder_is_not_replaced(ftf: Ftf, tmp_path:
         unreadable = await ftf(server, "download", "-o", "out")
         key.unlink()
         key.mkdir()
-        async with FineTuneFlow.connect(server.address, TOKEN) as flow:
+        async with Services.connect(server.address, TOKEN) as flow:
             with pytest.raises(FtfError) as barred:
                 await download_attestation(flow, "projects/p/exports/x1", tmp_path / "out")
 

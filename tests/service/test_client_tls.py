@@ -11,7 +11,7 @@ import grpc
 import pytest
 
 from finetuneflow.ingest.v1 import ingest_service_pb2
-from finetuneflow_client import FineTuneFlow
+from finetuneflow_client.client import Services
 from finetuneflow_client.connection import parsed
 from finetuneflow_client.errors import FtfError
 from finetuneflow_client.uploads import upload_file
@@ -71,7 +71,7 @@ async def test_everything_goes_through_one_address_with_tls(tmp_path: Path) -> N
     document.write_text("# Rules\n\nLamps burn until ten.\n" * 2000)
     async with (
         gateway(tmp_path) as address,
-        FineTuneFlow.connect(f"https://{address}", TOKEN, tls_ca=CERTIFICATE) as flow,
+        Services.connect(f"https://{address}", TOKEN, tls_ca=CERTIFICATE) as flow,
     ):
         request = ingest_service_pb2.CreateProjectRequest(project_id="p")
         project = await flow.ingest.CreateProject(request)
@@ -88,7 +88,7 @@ async def test_everything_goes_through_one_address_with_tls(tmp_path: Path) -> N
 
 async def refused(address: str, **fields: Any) -> FtfError:
     with pytest.raises(FtfError) as caught:
-        async with FineTuneFlow.connect(address, TOKEN, wait=1, **fields):
+        async with Services.connect(address, TOKEN, wait=1, **fields):
             pass
     return caught.value
 
@@ -102,7 +102,7 @@ async def test_what_is_wrong_with_tls_is_said(tmp_path: Path, monkeypatch: pytes
         other = await refused(f"https://{address}", tls_ca=str(TLS / "other.crt"))
         name = await refused(f"https://127.0.0.2:{port}", tls_ca=CERTIFICATE)
         monkeypatch.setenv("FTF_TLS_CA", CERTIFICATE)
-        async with FineTuneFlow.connect(f"https://127.0.0.1:{port}", TOKEN):
+        async with Services.connect(f"https://127.0.0.1:{port}", TOKEN):
             pass
     (tmp_path / "plain").mkdir()
     async with serving(tmp_path / "plain", {"ingest": ingest}) as served:

@@ -14,7 +14,7 @@ import pytest
 from finetuneflow.common.v1 import artifact_pb2
 from finetuneflow.hardware.v1 import hardware_service_pb2 as pb
 from finetuneflow.hardware.v1 import model_pb2
-from finetuneflow_client.client import FineTuneFlow
+from finetuneflow_client.client import Services
 from finetuneflow_client.errors import FtfError
 from finetuneflow_client.models import import_model, opened
 from services.common.clock import SystemClock
@@ -68,7 +68,7 @@ async def refused(call: Awaitable[Any]) -> FtfError:
 
 async def imported(served: Served, path: Path, model_id: str, sent: list[str]) -> model_pb2.Model:
     """Import by the client; `sent` gets the names of the files whose bytes go."""
-    async with FineTuneFlow.connect(served.address, TOKEN) as flow:
+    async with Services.connect(served.address, TOKEN) as flow:
         with opened(path) as source:
             return await import_model(flow, source, model_id, lambda name, done, total: sent.append(name))
 
@@ -98,7 +98,7 @@ async def test_a_folder_or_an_archive_becomes_a_model(tmp_path: Path, form: str)
 
 async def test_files_are_refused_one_by_one(tmp_path: Path) -> None:
     """Code, pickles, paths and bytes that are others than announced leave nothing in the store."""
-    async with hardware(tmp_path / "state") as (_, served), FineTuneFlow.connect(served.address, TOKEN) as flow:
+    async with hardware(tmp_path / "state") as (_, served), Services.connect(served.address, TOKEN) as flow:
         reasons = [
             (await refused(send(flow.hardware, name, b"x", announced))).reason
             for name, announced in (
@@ -119,7 +119,7 @@ async def test_what_is_missing_is_named_and_what_is_no_model_is_refused(tmp_path
     """Names of the files that are not there; and a folder's own reason, without a path of the server."""
     files = model_files()
     small = {name: data for name, data in files.items() if name != "tokenizer.json"}
-    async with hardware(tmp_path / "state") as (_, served), FineTuneFlow.connect(served.address, TOKEN) as flow:
+    async with hardware(tmp_path / "state") as (_, served), Services.connect(served.address, TOKEN) as flow:
         stub = flow.hardware
         request = pb.CreateModelRequest(model=model_pb2.Model(uploaded=True, files=artifacts(files)))
         missing = await refused(stub.CreateModel(request))

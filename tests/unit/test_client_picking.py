@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from finetuneflow_client.cli.picking import EXTENSIONS, pick
+from finetuneflow_client.picking import EXTENSIONS, pick
 from services.ingest.core.filenames import EXTENSIONS as SERVED
 
 

@@ -2,11 +2,12 @@
 
     from finetuneflow_client import FineTuneFlow
 
-    async with FineTuneFlow.connect() as flow:
-        async for project in flow.projects():
+    async with FineTuneFlow.connect() as ftf:
+        async for project in ftf.projects.list():
             print(project.name)
 
-client      FineTuneFlow: the connection, a stub for each service, lists as async iterators
+resources   FineTuneFlow, and what it leads to: projects, files, datasets, examples, runs, exports
+client      Services: the connection, a typed stub for each service, lists of messages
 discovery   which server, which token: flags, environment, state folder
 errors      FtfError: what went wrong, why, and the remedy
 names       short ids and full resource names
@@ -22,19 +23,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from finetuneflow_client.errors import FtfError, WorkCancelled, WorkFailed, WorkPaused
+from finetuneflow_client.errors import DocumentsRefused, FtfError, WorkCancelled, WorkFailed, WorkPaused
 
 if TYPE_CHECKING:
-    from finetuneflow_client.client import FineTuneFlow
+    from finetuneflow_client.resources import FineTuneFlow
 
-__all__ = ["FineTuneFlow", "FtfError", "WorkCancelled", "WorkFailed", "WorkPaused", "__version__"]
+__all__ = ["DocumentsRefused", "FineTuneFlow", "FtfError", "WorkCancelled", "WorkFailed", "WorkPaused", "__version__"]
 __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> object:
     """Import FineTuneFlow on first use, so that `ftf --help` does not wait for grpc."""
     if name == "FineTuneFlow":
-        from finetuneflow_client.client import FineTuneFlow
+        from finetuneflow_client.resources import FineTuneFlow
 
         return FineTuneFlow
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

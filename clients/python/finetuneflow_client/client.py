@@ -1,4 +1,4 @@
-"""FineTuneFlow: the connection to a server, a typed stub for each service, and lists as async iterators."""
+"""Services: the connection to a server, a typed stub for each service, and lists of messages as async iterators."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class _Page(Protocol):
     def next_page_token(self) -> str: ...
 
 
-class FineTuneFlow:
+class Services:
     """A server's five services. Made by connect(); one connection serves any number of concurrent calls.
 
     The attributes ingest, dataset, hardware, training, export and server are the generated asynchronous stubs: every
@@ -84,7 +84,7 @@ class FineTuneFlow:
         deadline: float = 30,
         wait: float = 3,
         patience: float = 5,
-    ) -> AsyncIterator[FineTuneFlow]:
+    ) -> AsyncIterator[Services]:
         """Connect to a server, and close the connection at the end of the block.
 
         Args:

@@ -76,10 +76,12 @@ def find_server(
     # A state folder named on the command line is meant: the environment's server is then another one.
     address = server or ("" if state else env.get("FTF_SERVER", ""))
     token = _token(token_file, env) if token_file or not state else ""
-    if address:
-        return Server(address, token)
     folder = state_folder(state, env)
     local = read_local(folder)
+    if address:
+        # Whoever names the server of this machine by its address means its token too.
+        own = local is not None and address.removeprefix("http://").rstrip("/") == local.address and is_alive(local)
+        return Server(address, token or (_read(folder / "token") if own else ""))
     if local is None:
         raise FtfError(f"no server runs from {folder}", _NO_SERVER, code="UNAVAILABLE")
     if not is_alive(local):

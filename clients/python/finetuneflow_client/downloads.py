@@ -23,7 +23,7 @@ from finetuneflow_client.errors import FtfError
 
 if TYPE_CHECKING:
     from finetuneflow.dataset.v1 import dataset_pb2
-    from finetuneflow_client.client import FineTuneFlow
+    from finetuneflow_client.client import Services
 
 Progress = Callable[[int, int], None]
 _TRIES = 5
@@ -45,7 +45,7 @@ class _Whole:
 
 
 async def download_export_artifact(
-    flow: FineTuneFlow, export: str, artifact: artifact_pb2.Artifact, folder: Path, progress: Progress | None = None
+    flow: Services, export: str, artifact: artifact_pb2.Artifact, folder: Path, progress: Progress | None = None
 ) -> Path:
     """Fetch one file of an export into a folder; goes on where an earlier try broke off. Errors: as for fetch."""
 
@@ -57,7 +57,7 @@ async def download_export_artifact(
     return await fetch(source, artifact, place(folder, artifact.filename), progress, resumes=True)
 
 
-async def download_attestation(flow: FineTuneFlow, export: str, folder: Path) -> tuple[Path, Path]:
+async def download_attestation(flow: Services, export: str, folder: Path) -> tuple[Path, Path]:
     """Put what the installation signs about an export, and its public key, into a folder; return both files.
 
     Raises:
@@ -74,7 +74,7 @@ async def download_attestation(flow: FineTuneFlow, export: str, folder: Path) ->
     return await write(*attestation), await write(*signer)
 
 
-async def signed_files(flow: FineTuneFlow, export: str) -> list[tuple[artifact_pb2.Artifact, bytes]]:
+async def signed_files(flow: Services, export: str) -> list[tuple[artifact_pb2.Artifact, bytes]]:
     """Return the attestation of an export and the public key, as they go beside its files.
 
     Raises:
@@ -89,14 +89,14 @@ async def signed_files(flow: FineTuneFlow, export: str) -> list[tuple[artifact_p
 
 
 async def download_run_artifact(
-    flow: FineTuneFlow, run: str, artifact: artifact_pb2.Artifact, folder: Path, progress: Progress | None = None
+    flow: Services, run: str, artifact: artifact_pb2.Artifact, folder: Path, progress: Progress | None = None
 ) -> Path:
     """Fetch one of a run's artifacts into a folder. Errors: as for fetch."""
     return await save_run_artifact(flow, run, artifact, place(folder, artifact.filename), progress)
 
 
 async def save_run_artifact(
-    flow: FineTuneFlow, run: str, artifact: artifact_pb2.Artifact, path: Path, progress: Progress | None = None
+    flow: Services, run: str, artifact: artifact_pb2.Artifact, path: Path, progress: Progress | None = None
 ) -> Path:
     """Fetch one of a run's artifacts as `path`. Errors: as for fetch."""
 
@@ -108,7 +108,7 @@ async def save_run_artifact(
 
 
 async def download_dataset(
-    flow: FineTuneFlow, dataset: str, version: dataset_pb2.DatasetVersion, path: Path, progress: Progress | None = None
+    flow: Services, dataset: str, version: dataset_pb2.DatasetVersion, path: Path, progress: Progress | None = None
 ) -> Path:
     """Fetch a frozen dataset version's JSON Lines as `path`. Errors: as for fetch."""
 

@@ -1,9 +1,10 @@
 """What can go wrong, as one exception: a code, a reason, what happened and the remedy.
 
-    FtfError            any failure of a call, or of the client itself
-    ├── WorkFailed      a file, dataset, run or export ended as FAILED
-    ├── WorkPaused      a dataset or run is PAUSED, and goes on when it is resumed
-    └── WorkCancelled   … or as CANCELLED
+    FtfError              any failure of a call, or of the client itself
+    ├── DocumentsRefused  the server did not take some of the documents that were sent
+    ├── WorkFailed        a file, dataset, run or export ended as FAILED
+    ├── WorkPaused        a dataset or run is PAUSED, and goes on when it is resumed
+    └── WorkCancelled     … or as CANCELLED
 
 `code` is a name of google.rpc.Code ("NOT_FOUND"), `reason` one of finetuneflow.common.v1.Reason without its prefix.
 Importing this module imports no grpc.
@@ -60,6 +61,20 @@ class FtfError(Exception):
     def away(self) -> bool:
         """Whether the server, or what it needs, could not be reached: the same call may work later."""
         return self.code in _AWAY and self.reason in _LATER
+
+
+class DocumentsRefused(FtfError):
+    """The server did not take some documents; all others were sent and read.
+
+    Args:
+        refused: why not, one error a document; each message begins with, or names, the document.
+    """
+
+    def __init__(self, refused: Sequence[FtfError]) -> None:
+        first = refused[0]
+        more = f" (and {len(refused) - 1} more)" if refused[1:] else ""
+        super().__init__(f"{first.message}{more}", first.remedy, code=first.code, reason=first.reason)
+        self.refused = list(refused)
 
 
 class WorkFailed(FtfError):

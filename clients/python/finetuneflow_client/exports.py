@@ -11,13 +11,13 @@ from finetuneflow.dataset.v1 import transfer_pb2
 from finetuneflow_client.downloads import Progress, fetch
 
 if TYPE_CHECKING:
-    from finetuneflow_client.client import FineTuneFlow
+    from finetuneflow_client.client import Services
 
 Begun = Callable[[transfer_pb2.ExportedFile], Path]
 
 
 async def export_dataset(
-    flow: FineTuneFlow, request: transfer_pb2.ExportDatasetRequest, begun: Begun, progress: Progress | None = None
+    flow: Services, request: transfer_pb2.ExportDatasetRequest, begun: Begun, progress: Progress | None = None
 ) -> tuple[transfer_pb2.ExportedFile, Path]:
     """Fetch a dataset in another form, checked against its hash.
 

@@ -14,7 +14,7 @@ from finetuneflow_client.uploads import PART_BYTES, Progress, measure
 
 if TYPE_CHECKING:
     from finetuneflow.dataset.v1 import dataset_pb2
-    from finetuneflow_client.client import FineTuneFlow
+    from finetuneflow_client.client import Services
 
 _TRIES = 3
 # A link slower than this is taken for one that hangs.
@@ -22,7 +22,7 @@ _SLOWEST_BYTES_PER_SECOND = 64 << 10
 
 
 async def import_dataset(
-    flow: FineTuneFlow, header: transfer_pb2.ImportHeader, path: Path, progress: Progress | None = None
+    flow: Services, header: transfer_pb2.ImportHeader, path: Path, progress: Progress | None = None
 ) -> dataset_pb2.Dataset:
     """Send a file of examples and return the dataset, whose reading is queued.
 

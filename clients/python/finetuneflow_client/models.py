@@ -1,4 +1,4 @@
-"""Base models up: each file hashed, and sent unless the server has it; a repeated import goes on where it was."""
+"""Base models: by name, by place, or sent: each file hashed, and sent unless the server has it."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from typing import IO, TYPE_CHECKING
 from finetuneflow.common.v1 import artifact_pb2
 from finetuneflow.hardware.v1 import hardware_service_pb2 as pb
 from finetuneflow.hardware.v1 import model_pb2
+from finetuneflow_client import names
 from finetuneflow_client.errors import FtfError
 from finetuneflow_client.uploads import PART_BYTES, sent
 
 if TYPE_CHECKING:
-    from finetuneflow_client.client import FineTuneFlow
+    from finetuneflow_client.client import Services
 
 SUFFIXES = (".safetensors", ".json", ".jinja", ".txt", ".model", ".md")
 _LICENSES = ("LICENSE", "LICENCE")
@@ -39,7 +40,7 @@ class Source:
 
 
 async def import_model(
-    flow: FineTuneFlow, source: Source, model_id: str, progress: Progress | None = None
+    flow: Services, source: Source, model_id: str, progress: Progress | None = None
 ) -> model_pb2.Model:
     """Upload a model's files and record it; files that the server has are not sent again.
 
@@ -68,7 +69,31 @@ async def import_model(
             await _upload(flow, headers.pop(name), source.files[name], progress)
 
 
-async def _upload(flow: FineTuneFlow, file: artifact_pb2.Artifact, open_: Open, progress: Progress | None) -> None:
+async def base_model(flow: Services, value: str) -> str:
+    """Return a model's name: from its name or id, or by adding a folder of the server's machine or a hub id.
+
+    Adding what has been added before returns what is there.
+    """
+    if value.startswith("models/"):
+        return value
+    source = _source(value)
+    if source is None:
+        return names.full("models", value)
+    # Hashing the weights of a large model takes its time.
+    return (await flow.hardware.CreateModel(pb.CreateModelRequest(model=source), timeout=600)).name
+
+
+def _source(value: str) -> model_pb2.Model | None:
+    """Return the model to add for a path or a hub id; None for the id of one that is there."""
+    path = Path(value).expanduser()
+    # A folder that happens to be called like a model's id is meant only if there is a model in it.
+    is_folder = path.is_dir() and (not names.is_id(value) or (path / "config.json").exists())
+    if is_folder or value.startswith((".", "/", "~")):
+        return model_pb2.Model(local_path=str(path.absolute()))
+    return model_pb2.Model(hub_id=value) if "/" in value or not names.is_id(value) else None
+
+
+async def _upload(flow: Services, file: artifact_pb2.Artifact, open_: Open, progress: Progress | None) -> None:
     header = pb.ModelFileHeader(filename=file.filename, size_bytes=file.size_bytes, sha256=file.sha256)
 
     async def parts() -> AsyncIterator[pb.UploadModelFileRequest]:

@@ -13,7 +13,7 @@ from finetuneflow_client.errors import FtfError
 
 if TYPE_CHECKING:
     from finetuneflow.ingest.v1 import file_pb2
-    from finetuneflow_client.client import FineTuneFlow
+    from finetuneflow_client.client import Services
 
 PART_BYTES = 512 << 10
 _TRIES = 3
@@ -28,7 +28,7 @@ Request = TypeVar("Request", ingest_service_pb2.UploadFileRequest, ingest_servic
 
 
 async def upload_file(
-    flow: FineTuneFlow, project: str, path: Path, progress: Progress | None = None, inside: str = ""
+    flow: Services, project: str, path: Path, progress: Progress | None = None, inside: str = ""
 ) -> file_pb2.File:
     """Send one document and return its file, whose extraction is queued.
 
@@ -56,7 +56,7 @@ async def upload_file(
 
 
 async def upload_archive(
-    flow: FineTuneFlow, project: str, path: Path, progress: Progress | None = None
+    flow: Services, project: str, path: Path, progress: Progress | None = None
 ) -> ingest_service_pb2.UploadArchiveResponse:
     """Send a zip archive and return the files that its documents became, and what became of every member.
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from finetuneflow.dataset.v1 import dataset_pb2
     from finetuneflow.export.v1 import export_pb2
     from finetuneflow.ingest.v1 import file_pb2
-    from finetuneflow_client.client import FineTuneFlow
+    from finetuneflow_client.client import Services
 
 ENDED = frozenset({work_pb2.WORK_STATE_SUCCEEDED, work_pb2.WORK_STATE_FAILED, work_pb2.WORK_STATE_CANCELLED})
 AT_REST = ENDED | {work_pb2.WORK_STATE_PAUSED}
@@ -69,7 +69,7 @@ class _Patience:
 
 
 async def watch_run(
-    flow: FineTuneFlow, name: str, after_seq: int = 0, *, patience: float = 900, away: Away | None = None
+    flow: Services, name: str, after_seq: int = 0, *, patience: float = 900, away: Away | None = None
 ) -> AsyncIterator[training_service_pb2.WatchRunResponse]:
     """Yield a run's reports after a cursor, each once and in order, and the run at every change.
 
@@ -109,7 +109,7 @@ async def watch_run(
 
 
 def watch_file(
-    flow: FineTuneFlow, name: str, *, patience: float = 900, away: Away | None = None
+    flow: Services, name: str, *, patience: float = 900, away: Away | None = None
 ) -> AsyncIterator[file_pb2.File]:
     """Yield a file now and at every change until its extraction or chunking has ended. Errors: as for watch_run."""
     request = ingest_service_pb2.WatchFileRequest(name=name)
@@ -117,7 +117,7 @@ def watch_file(
 
 
 def watch_dataset(
-    flow: FineTuneFlow, name: str, *, patience: float = 900, away: Away | None = None
+    flow: Services, name: str, *, patience: float = 900, away: Away | None = None
 ) -> AsyncIterator[dataset_pb2.Dataset]:
     """Yield a dataset now and at every change until its generation has ended or is paused. Errors: as for watch_run."""
     request = dataset_service_pb2.WatchDatasetRequest(name=name)
@@ -126,7 +126,7 @@ def watch_dataset(
 
 
 def watch_export(
-    flow: FineTuneFlow, name: str, *, patience: float = 900, away: Away | None = None
+    flow: Services, name: str, *, patience: float = 900, away: Away | None = None
 ) -> AsyncIterator[export_pb2.Export]:
     """Yield an export now and at every change until it has ended. Errors: as for watch_run."""
     request = export_service_pb2.WatchExportRequest(name=name)

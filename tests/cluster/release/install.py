@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from finetuneflow_client.client import FineTuneFlow
+from finetuneflow_client.client import Services
 from tests.cluster.bed.api import ApiError, path_of
 from tests.cluster.bed.cluster import Bed
 from tests.cluster.bed.nodes import BedNode
@@ -39,7 +39,7 @@ class Release:
     stores: Stores
     llm: LlmServer
     address: str
-    flow: FineTuneFlow
+    flow: Services
     node: BedNode
     folder: Path
     project: str = ""
@@ -176,7 +176,7 @@ async def installed(
         await bed.helm("install", NAME, str(ROOT / "deploy" / "chart"), "-n", namespace, "-f", str(chosen))
         stack.push_async_callback(bed.helm, "uninstall", NAME, "-n", namespace)
         address = await stack.enter_async_context(bed.gateway(namespace))
-        flow = await stack.enter_async_context(FineTuneFlow.connect(address, TOKEN, wait=20, patience=60))
+        flow = await stack.enter_async_context(Services.connect(address, TOKEN, wait=20, patience=60))
         release = Release(bed, namespace, bed.stores, llm, address, flow, node, folder)
         await release.until_ready(seconds=40)
         yield release

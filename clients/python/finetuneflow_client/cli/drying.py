@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from finetuneflow.common.v1 import reasons_pb2
 from finetuneflow.training.v1 import check_pb2, config_pb2, run_pb2
 from finetuneflow_client.cli import exits, wording
 from finetuneflow_client.cli.session import Session
@@ -14,9 +13,7 @@ from finetuneflow_client.cli.view.check import (
     marked_example,
     problem_lines,
 )
-from finetuneflow_client.errors import FtfError
-
-_CODES = {reasons_pb2.REASON_INVALID_FIELD: "INVALID_ARGUMENT", reasons_pb2.REASON_NOT_FOUND: "NOT_FOUND"}
+from finetuneflow_client.sweeps import refusal
 
 
 def show_check(session: Session, run: run_pb2.Run) -> int:
@@ -49,20 +46,6 @@ def asked_settings(run: run_pb2.Run, asked: config_pb2.TrainingConfig) -> str:
     return ", ".join(
         f"{name} {value}{' (refused)' if name in refused & given.keys() else ''}"
         for name, value in (dict(described(run.config)) | given).items()
-    )
-
-
-def refusal(run: run_pb2.Run) -> FtfError | None:
-    """Return the first problem that forbids a run as an error, with how many there are; None if nothing does."""
-    refused = [p for p in run.check.problems if p.severity == check_pb2.Problem.SEVERITY_REFUSE]
-    if not refused:
-        return None
-    first, more = refused[0], f" (and {len(refused) - 1} more)" if refused[1:] else ""
-    return FtfError(
-        f"{first.message.rstrip('.')}{more}",
-        first.remedy.rstrip("."),
-        code=_CODES.get(first.reason, "FAILED_PRECONDITION"),
-        reason=reasons_pb2.Reason.Name(first.reason).removeprefix("REASON_"),
     )
 
 

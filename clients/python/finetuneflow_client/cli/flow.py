@@ -6,21 +6,19 @@ Each step takes names, does one thing to its end, and returns what came of it; e
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from finetuneflow.common.v1 import artifact_pb2
 from finetuneflow.dataset.v1 import dataset_pb2, dataset_service_pb2
 from finetuneflow.export.v1 import export_pb2
-from finetuneflow.hardware.v1 import hardware_service_pb2, plan_pb2
 from finetuneflow.ingest.v1 import file_pb2, ingest_service_pb2
-from finetuneflow.training.v1 import config_pb2, run_pb2, training_service_pb2
+from finetuneflow.training.v1 import run_pb2, training_service_pb2
 from finetuneflow_client import names, watch
 from finetuneflow_client.cli import during, wording
-from finetuneflow_client.cli.picking import ARCHIVE, Picked
 from finetuneflow_client.cli.session import Session
-from finetuneflow_client.cli.settings import described, run_resources
+from finetuneflow_client.cli.settings import described
 from finetuneflow_client.cli.view.dataset import DatasetView
 from finetuneflow_client.cli.view.export import ExportView
 from finetuneflow_client.cli.view.files import FilesView, TransferView, chunk_line, failure, read_line
@@ -28,9 +26,11 @@ from finetuneflow_client.cli.view.hardware import recommendation_line, recommend
 from finetuneflow_client.cli.view.run import RunView
 from finetuneflow_client.downloads import download_attestation, download_export_artifact, download_run_artifact
 from finetuneflow_client.errors import FtfError, from_work
-from finetuneflow_client.uploads import upload_archive, upload_file
+from finetuneflow_client.picking import Picked
+from finetuneflow_client.planning import Plan
+from finetuneflow_client.sending import send
+from finetuneflow_client.uploads import Progress
 
-_NO_DOCUMENTS = {"HIDDEN_ENTRY": "hidden", "UNSUPPORTED_FILE_TYPE": "not a type that is read"}
 # A run's other artifacts are the adapter and its tokenizer.
 _REPORT = (".md", ".html", ".png", "evaluation.json", "answers.jsonl")
 
@@ -42,8 +42,7 @@ async def upload(session: Session, project: str, picked: Picked) -> tuple[list[f
 
     What was passed over, in folders here and in archives there, is said.
     """
-    paths = picked.documents
-    view = TransferView("upload", sum(path.stat().st_size for path in paths if path.is_file()))
+    view = TransferView("upload", sum(path.stat().st_size for path in picked.documents if path.is_file()))
     files: dict[str, file_pb2.File] = {}
     refused: list[FtfError] = []
     skipped = list(picked.skipped)
@@ -53,39 +52,17 @@ async def upload(session: Session, project: str, picked: Picked) -> tuple[list[f
             view.update(done, of)
             changed()
 
-        for path in paths:
+        def begun(path: Path) -> Progress:
             view.begin(path.name)
-            try:
-                if path.suffix.lower() == ARCHIVE:
-                    answer = await upload_archive(session.flow, project, path, progress)
-                    files.update({file.name: file for file in answer.files})
-                    _sort(path.name, answer.entries, skipped, refused)
-                else:
-                    file = await upload_file(session.flow, project, path, progress, picked.inside.get(path, ""))
-                    files[file.name] = file
-            except FtfError as error:
-                if error.code not in ("INVALID_ARGUMENT", "UNIMPLEMENTED") and error.reason != "EXTRACTION_LIMIT":
-                    raise
-                message = error.message if path.name in error.message else f"{path.name}: {error.message}"
-                refused.append(FtfError(message, error.remedy, code=error.code, reason=error.reason))
+            return progress
+
+        async for sent in send(session.flow, project, picked, begun):
+            files.update({file.name: file for file in sent.files})
+            refused += sent.refused
+            skipped += sent.skipped
     for name, why in skipped:
         session.screen.warn(f"skipped: {name}: {why}")
     return list(files.values()), refused
-
-
-def _sort(
-    archive: str,
-    entries: Iterable[ingest_service_pb2.ArchiveEntry],
-    skipped: list[tuple[str, str]],
-    refused: list[FtfError],
-) -> None:
-    """Tell members that are no documents from those that should have been."""
-    for entry in entries:
-        name = f"{archive}/{entry.path}"
-        if entry.reason in _NO_DOCUMENTS:
-            skipped.append((name, _NO_DOCUMENTS[entry.reason]))
-        elif entry.reason:
-            refused.append(FtfError(f"{name}: {entry.message}", "", code="INVALID_ARGUMENT", reason=entry.reason))
 
 
 async def read(session: Session, files: Sequence[file_pb2.File]) -> list[file_pb2.File]:
@@ -138,23 +115,13 @@ async def freeze(session: Session, name: str, *, approved_only: bool = False) ->
     return dataset
 
 
-async def recommend(
-    session: Session, model: str, config: config_pb2.TrainingConfig, train_examples: int
-) -> plan_pb2.Recommendation | None:
-    """Return the settings that suit model and machine, and show them; None if the model's architecture is not known."""
-    request = hardware_service_pb2.RecommendTrainingRequest(
-        model=model, config=config, train_examples=train_examples, resources=run_resources(session.args)
-    )
-    try:
-        found = await session.flow.hardware.RecommendTraining(request)
-    except FtfError as error:
-        if error.reason != "ARCHITECTURE_UNKNOWN":
-            raise
-        session.screen.warn(f"no recommendation: {error}")
-        return None
-    settings = described(found.config)
-    session.screen.draw(recommendation_panel(found, settings), recommendation_line(found, settings))
-    return found
+def tell_advice(session: Session, plan: Plan) -> None:
+    """Show the settings that suit model and machine, or why there is no recommendation."""
+    if plan.unadvised:
+        session.screen.warn(f"no recommendation: {plan.unadvised}")
+    elif plan.advice:
+        settings = described(plan.advice.config)
+        session.screen.draw(recommendation_panel(plan.advice, settings), recommendation_line(plan.advice, settings))
 
 
 async def follow_run(session: Session, name: str) -> run_pb2.Run:

@@ -87,11 +87,11 @@ async def connected(command: Command, args: Namespace) -> int:
     from finetuneflow_client.cli.output import Output
     from finetuneflow_client.cli.screen import Screen
     from finetuneflow_client.cli.session import Session
-    from finetuneflow_client.client import FineTuneFlow
+    from finetuneflow_client.client import Services
 
     handler = cast("Callable[[Session], Awaitable[int | None]]", resolve(command))
     where = {"token_file": args.token_file, "state": args.state, "tls_ca": args.tls_ca}
-    async with FineTuneFlow.connect(args.server, **where) as flow:
+    async with Services.connect(args.server, **where) as flow:
         session = Session(args, flow, Screen(quiet=args.quiet), Output(as_json=args.json))
         return await handler(session) or exits.OK
 

@@ -10,20 +10,18 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 
 from finetuneflow.common.v1 import work_pb2
-from finetuneflow.dataset.v1 import dataset_pb2, dataset_service_pb2, llm_endpoint_pb2
+from finetuneflow.dataset.v1 import dataset_pb2, dataset_service_pb2
 from finetuneflow.export.v1 import export_pb2, export_service_pb2
-from finetuneflow.ingest.v1 import ingest_service_pb2, project_pb2
 from finetuneflow.training.v1 import run_pb2, training_service_pb2
 from finetuneflow_client import names
 from finetuneflow_client.cli.session import Session
 from finetuneflow_client.errors import FtfError
+from finetuneflow_client.making import got_or_made
 
 _BROKEN = (work_pb2.WORK_STATE_FAILED, work_pb2.WORK_STATE_CANCELLING, work_pb2.WORK_STATE_CANCELLED)
 PAUSED = (work_pb2.WORK_STATE_PAUSING, work_pb2.WORK_STATE_PAUSED)
 _STOPPED = (work_pb2.WORK_STATE_FAILED, work_pb2.WORK_STATE_CANCELLED, *PAUSED)
 _MOST_ATTEMPTS = 100
-
-Found = TypeVar("Found")
 
 
 class _Working(Protocol):
@@ -32,39 +30,6 @@ class _Working(Protocol):
 
 
 Worked = TypeVar("Worked", bound=_Working)
-
-
-async def project(session: Session, name: str, title: str) -> str:
-    """Return a project's name; it is made if it is not there."""
-    flow = session.flow.ingest
-
-    async def make() -> project_pb2.Project:
-        request = ingest_service_pb2.CreateProjectRequest(
-            project=project_pb2.Project(display_name=title), project_id=names.short(name)
-        )
-        return await flow.CreateProject(request)
-
-    async def get() -> project_pb2.Project:
-        return await flow.GetProject(ingest_service_pb2.GetProjectRequest(name=name))
-
-    return (await _got_or_made(get, make)).name
-
-
-async def llm_endpoint(session: Session, base_url: str, model: str, key: str) -> str:
-    """Return the name of an LLM endpoint for a URL and a model; it is made if it is not there."""
-    flow = session.flow.dataset
-    id = names.derived("llm", base_url, model)
-
-    async def make() -> llm_endpoint_pb2.LlmEndpoint:
-        endpoint = llm_endpoint_pb2.LlmEndpoint(display_name=model, base_url=base_url, model=model)
-        return await flow.CreateLlmEndpoint(
-            dataset_service_pb2.CreateLlmEndpointRequest(llm_endpoint=endpoint, llm_endpoint_id=id, api_key=key)
-        )
-
-    async def get() -> llm_endpoint_pb2.LlmEndpoint:
-        return await flow.GetLlmEndpoint(dataset_service_pb2.GetLlmEndpointRequest(name=f"llmEndpoints/{id}"))
-
-    return (await _got_or_made(get, make)).name
 
 
 async def dataset(session: Session, parent: str, spec: dataset_pb2.DatasetSpec, *inputs: str) -> str:
@@ -81,7 +46,7 @@ async def dataset(session: Session, parent: str, spec: dataset_pb2.DatasetSpec, 
     async def get() -> dataset_pb2.Dataset:
         return await flow.GetDataset(dataset_service_pb2.GetDatasetRequest(name=f"{parent}/datasets/{id}"))
 
-    found = await _got_or_made(get, make)
+    found = await got_or_made(get, make)
     if found.work.state in _STOPPED:
         session.screen.say(f"resuming {found.name}")
         await flow.ResumeDataset(dataset_service_pb2.ResumeDatasetRequest(name=found.name))
@@ -123,21 +88,6 @@ async def export(
     return (await _unbroken(names.derived("x", run_name, str(format)), get, make)).name
 
 
-async def _got_or_made(get: Callable[[], Awaitable[Found]], make: Callable[[], Awaitable[Found]]) -> Found:
-    """Return what is there, else what is made; somebody else may have made it in between."""
-    try:
-        return await get()
-    except FtfError as error:
-        if error.code != "NOT_FOUND":
-            raise
-    try:
-        return await make()
-    except FtfError as error:
-        if error.code != "ALREADY_EXISTS":
-            raise
-    return await get()
-
-
 async def _unbroken(
     id: str, get: Callable[[str], Awaitable[Worked]], make: Callable[[str], Awaitable[Worked]]
 ) -> Worked:
@@ -152,7 +102,7 @@ async def _unbroken(
             return await make(attempt)
 
         try:
-            found = await _got_or_made(get_this, make_this)
+            found = await got_or_made(get_this, make_this)
         except FtfError as error:
             # Deleted a moment ago: its id is not free yet.
             if error.code != "NOT_FOUND" or error.reason not in ("", "NOT_FOUND"):

@@ -9,15 +9,14 @@ from pathlib import Path
 from finetuneflow.dataset.v1 import dataset_pb2
 from finetuneflow.export.v1 import export_pb2
 from finetuneflow.hardware.v1 import hardware_service_pb2, model_pb2
-from finetuneflow.ingest.v1 import file_pb2
+from finetuneflow.ingest.v1 import file_pb2, project_pb2
 from finetuneflow.training.v1 import config_pb2, run_pb2
-from finetuneflow_client import names
+from finetuneflow_client import making, names
 from finetuneflow_client.cli import flow, resumable, targets
 from finetuneflow_client.cli.export import artifact_rows
 from finetuneflow_client.cli.grammar.settings import RUN_CHUNK, RUN_DATASET
 from finetuneflow_client.cli.llm import api_key
 from finetuneflow_client.cli.output import to_json
-from finetuneflow_client.cli.picking import Picked, pick
 from finetuneflow_client.cli.planning import planned
 from finetuneflow_client.cli.session import Session
 from finetuneflow_client.cli.settings import chunk_settings, dataset_spec, run_resources, training_config
@@ -25,6 +24,7 @@ from finetuneflow_client.cli.training import show_run
 from finetuneflow_client.cli.view.files import failure
 from finetuneflow_client.downloads import download_dataset
 from finetuneflow_client.errors import FtfError
+from finetuneflow_client.picking import Picked, pick
 from finetuneflow_client.uploads import measure
 
 _FORMATS, _FORMATS_OF_FULL = ("adapter", "merged"), ("merged",)
@@ -69,7 +69,7 @@ async def _llm(session: Session) -> str:
     if bool(args.llm_url) != bool(args.llm_model):
         raise FtfError("--llm-url and --llm-model belong together", "give both", code="INVALID_ARGUMENT")
     if args.llm_url:
-        return await resumable.llm_endpoint(session, args.llm_url, args.llm_model, api_key(""))
+        return (await making.llm_endpoint(session.flow, args.llm_url, args.llm_model, api_key(""))).name
     return names.full("llmEndpoints", args.llm) if args.llm else ""
 
 
@@ -83,7 +83,8 @@ async def _project(session: Session, paths: Sequence[Path]) -> str:
     chosen = session.args.project or os.environ.get("FTF_PROJECT", "")
     id = names.short(chosen) or names.derived("docs", *sorted(f"{path.name} {measure(path)[1]}" for path in paths))
     others = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
-    name = await resumable.project(session, f"projects/{id}", chosen or f"{paths[0].name}{others}")
+    wanted = project_pb2.Project(display_name=chosen or f"{paths[0].name}{others}")
+    name = (await making.project(session.flow, id, wanted)).name
     session.use_project(name)
     session.screen.say(f"project {names.short(name)}")
     return name
@@ -121,9 +122,7 @@ async def _train(session: Session, model: model_pb2.Model, dataset: dataset_pb2.
     id = names.derived("r", dataset.name, version.artifact.sha256, model.name, model.revision, asked)
 
     async def make() -> run_pb2.Run:
-        run = await planned(session, model.name, dataset.name, version.version, config)
-        run.resources.CopyFrom(resources)
-        return run
+        return await planned(session, model.name, dataset.name, version.version, config)
 
     return await flow.follow_run(session, await resumable.run(session, names.parent(dataset.name), id, make))
 

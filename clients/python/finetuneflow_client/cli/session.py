@@ -11,7 +11,7 @@ from finetuneflow.ingest.v1 import ingest_service_pb2
 from finetuneflow_client import names
 from finetuneflow_client.cli.output import Output
 from finetuneflow_client.cli.screen import Screen
-from finetuneflow_client.client import FineTuneFlow
+from finetuneflow_client.client import Services
 from finetuneflow_client.errors import FtfError
 
 
@@ -27,7 +27,7 @@ class Session:
     """
 
     args: Namespace
-    flow: FineTuneFlow
+    flow: Services
     screen: Screen
     output: Output
     _project: str = field(default="", init=False)

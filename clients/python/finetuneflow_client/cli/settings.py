@@ -15,6 +15,7 @@ from finetuneflow_client.cli import wording
 from finetuneflow_client.cli.grammar.resources import RESOURCES
 from finetuneflow_client.cli.grammar.settings import CHUNK, DATASET, TRAINING, Setting
 from finetuneflow_client.cli.tasks import question_types, read_text, template_name
+from finetuneflow_client.enums import words
 from finetuneflow_client.errors import FtfError
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def described(config: config_pb2.TrainingConfig) -> list[tuple[str, str]]:
         if _is_set(owner, field):
             value = getattr(owner, field)
             if setting.choices:
-                value = next(word for word, number in _enum(owner, field).items() if number == value)
+                value = next(word for word, number in words(owner, field).items() if number == value)
             if setting.kind is list:
                 value = ", ".join(map(str, value))
             shown = wording.plain(value) if setting.kind is float else str(value)
@@ -113,7 +114,7 @@ def put(message: Message, settings: tuple[Setting, ...], args: Namespace) -> Non
             if value:
                 getattr(owner, field).SetInParent()
         elif setting.choices:
-            setattr(owner, field, _enum(owner, field)[value])
+            setattr(owner, field, words(owner, field)[value])
         else:
             setattr(owner, field, value)
 
@@ -133,7 +134,7 @@ def _parts(message: Any, field: str, text: str, option: str) -> list[Any]:
 
 def _pairs(message: Any, field: str, text: str, option: str) -> dict[str, int]:
     """Return "EMAIL=mask,*=drop" as the entries of a map whose values are an enum."""
-    known = _enum(message, field)
+    known = words(message, field)
     found: dict[str, int] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
         name, _, action = (piece.strip() for piece in part.partition("="))
@@ -141,15 +142,6 @@ def _pairs(message: Any, field: str, text: str, option: str) -> dict[str, int]:
             raise FtfError(f"{option} {part}: not of the form KIND=ACTION", f"actions are {', '.join(known)}")
         found[name.upper()] = known[action.lower()]
     return found
-
-
-def _enum(message: Any, field: str) -> dict[str, int]:
-    """Return the words of an enum's field, or of a map's whose values are one, with their numbers."""
-    found = message.DESCRIPTOR.fields_by_name[field]
-    entry = found.message_type and found.message_type.fields_by_name["value"]
-    values = (entry or found).enum_type.values
-    prefix = values[0].name.removesuffix("UNSPECIFIED")
-    return {value.name.removeprefix(prefix).lower(): value.number for value in values if value.number}
 
 
 def _owner(message: Any, path: str) -> tuple[Any, str]:

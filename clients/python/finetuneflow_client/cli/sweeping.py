@@ -6,19 +6,15 @@ import itertools
 from argparse import Namespace
 from collections.abc import Sequence
 
-from finetuneflow.training.v1 import config_pb2, run_pb2, training_service_pb2
-from finetuneflow_client import names
+from finetuneflow.training.v1 import config_pb2, run_pb2
+from finetuneflow_client import names, sweeps
 from finetuneflow_client.cli import targets
-from finetuneflow_client.cli.drying import refusal
 from finetuneflow_client.cli.grammar.settings import TRAINING, Setting
 from finetuneflow_client.cli.planning import planned
 from finetuneflow_client.cli.session import Session
-from finetuneflow_client.cli.settings import put, run_resources, training_config
+from finetuneflow_client.cli.settings import put, training_config
 from finetuneflow_client.errors import FtfError
 
-LABEL = "sweep"
-"""Label that the runs of a sweep bear, with its name."""
-MOST_RUNS = 64
 _TRUE, _FALSE = ("true", "yes", "on"), ("false", "no", "off")
 
 Overrides = tuple[tuple[Setting, str], ...]
@@ -35,27 +31,20 @@ async def sweep(session: Session) -> None:
     for number, overrides in enumerate(found, start=1):
         config = overridden(training_config(args), overrides)
         run = await planned(session, model, dataset, args.dataset_version, config, recommended=not args.no_recommended)
-        run.resources.CopyFrom(run_resources(args))
-        run.meta.labels[LABEL] = args.id
         run.priority = args.priority
-        id = f"{args.id}-{number}"
-        requests.append(training_service_pb2.CreateRunRequest(parent=parent, run=run, run_id=id, preview_examples=0))
-    for request in requests:
-        request.validate_only = True
-        if error := refusal(await session.flow.training.CreateRun(request)):
-            what = f"{request.run_id}: {error.message}"
-            raise FtfError(what, error.remedy, code=error.code, reason=error.reason, metadata=error.metadata)
-        request.validate_only = False
+        requests.append(sweeps.request(parent, args.id, number, run))
+    made = await sweeps.start(session.flow, requests, dry_run=args.dry_run)
     if args.dry_run:
         session.screen.say(f"every check passed for {len(requests)} runs; nothing was started")
-    made = [request.run if args.dry_run else await session.flow.training.CreateRun(request) for request in requests]
     rows = [(f"{args.id}-{n}", words(overrides)) for n, overrides in enumerate(found, start=1)]
     session.output.listing("runs", made, ("RUN", "SETTINGS"), rows)
 
 
 async def of_sweep(session: Session, name: str) -> list[run_pb2.Run]:
     """Return the runs of a sweep, oldest first. Raises FtfError NOT_FOUND if there are none."""
-    found = [run async for run in session.flow.runs(await session.project()) if run.meta.labels.get(LABEL) == name]
+    found = [
+        run async for run in session.flow.runs(await session.project()) if run.meta.labels.get(sweeps.LABEL) == name
+    ]
     if not found:
         raise FtfError(f"there is no sweep {name}", "`ftf sweep` starts one", code="NOT_FOUND")
     return found
@@ -80,8 +69,7 @@ def combinations(vary: Sequence[str]) -> list[Overrides]:
         choices.append((setting, each))
     products = itertools.product(*[each for _, each in choices])
     found = [tuple(zip([setting for setting, _ in choices], some, strict=True)) for some in products]
-    if len(found) > MOST_RUNS:
-        raise _refused(f"these are {len(found)} runs", f"at most {MOST_RUNS} go into a sweep: vary less at once")
+    sweeps.few(len(found))
     return found
 
 

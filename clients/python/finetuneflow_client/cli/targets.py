@@ -7,14 +7,13 @@ the flow goes from one step to the next without a name being typed.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Protocol
 
 from finetuneflow.common.v1 import work_pb2
-from finetuneflow.hardware.v1 import hardware_service_pb2, model_pb2
 from finetuneflow_client import names
 from finetuneflow_client.cli.session import Session
 from finetuneflow_client.errors import FtfError
+from finetuneflow_client.models import base_model
 
 
 class _Named(Protocol):
@@ -115,8 +114,6 @@ async def model(session: Session, value: str = "") -> str:
 
     Adding what has been added before returns what is there.
     """
-    if value.startswith("models/"):
-        return value
     if not value:
         found = [m.name async for m in session.flow.models()]
         if len(found) == 1:
@@ -128,22 +125,7 @@ async def model(session: Session, value: str = "") -> str:
         )
         choices = ": " + ", ".join(map(names.short, found)) if found else " (a folder or a hub id)"
         raise FtfError(problem, f"name one with --model{choices}", code=code)
-    source = _source(value)
-    if source is None:
-        return names.full("models", value)
-    request = hardware_service_pb2.CreateModelRequest(model=source)
-    # Hashing the weights of a large model takes its time.
-    return (await session.flow.hardware.CreateModel(request, timeout=600)).name
-
-
-def _source(value: str) -> model_pb2.Model | None:
-    """Return the model to add for a path or a hub id; None for the id of one that is there."""
-    path = Path(value).expanduser()
-    # A folder that happens to be called like a model's id is meant only if there is a model in it.
-    is_folder = path.is_dir() and (not names.is_id(value) or (path / "config.json").exists())
-    if is_folder or value.startswith((".", "/", "~")):
-        return model_pb2.Model(local_path=str(path.absolute()))
-    return model_pb2.Model(hub_id=value) if "/" in value or not names.is_id(value) else None
+    return await base_model(session.flow, value)
 
 
 async def _in_project(session: Session, collection: str, value: str) -> str:

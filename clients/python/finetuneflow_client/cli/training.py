@@ -14,7 +14,7 @@ from finetuneflow_client.cli.judge import judged_after
 from finetuneflow_client.cli.planning import planned
 from finetuneflow_client.cli.resumable import PAUSED
 from finetuneflow_client.cli.session import Session
-from finetuneflow_client.cli.settings import asked, described, run_resources, training_config
+from finetuneflow_client.cli.settings import asked, described, training_config
 from finetuneflow_client.cli.view.evaluation import evaluation_tables, forgetting_line
 from finetuneflow_client.cli.view.expected import HEAD, expected_rows
 from finetuneflow_client.cli.view.judge import win_rate_line
@@ -45,7 +45,6 @@ async def train(session: Session) -> int | None:
         recommended=not args.no_recommended,
         tolerant=args.dry_run,
     )
-    run.resources.CopyFrom(run_resources(args))
     run.only_approved, run.priority = args.only_approved, args.priority
     run.price_per_hour = args.price_per_hour
     if args.resume_from_checkpoint:

@@ -1,0 +1,60 @@
+"""What is made only if it is not there yet."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from finetuneflow.dataset.v1 import dataset_service_pb2, llm_endpoint_pb2
+from finetuneflow.ingest.v1 import ingest_service_pb2, project_pb2
+from finetuneflow_client import names
+from finetuneflow_client.errors import FtfError
+
+if TYPE_CHECKING:
+    from finetuneflow_client.client import Services
+
+Found = TypeVar("Found")
+
+
+async def got_or_made(get: Callable[[], Awaitable[Found]], make: Callable[[], Awaitable[Found]]) -> Found:
+    """Return what is there, else what is made; somebody else may have made it in between."""
+    try:
+        return await get()
+    except FtfError as error:
+        if error.code != "NOT_FOUND":
+            raise
+    try:
+        return await make()
+    except FtfError as error:
+        if error.code != "ALREADY_EXISTS":
+            raise
+    return await get()
+
+
+async def project(flow: Services, id: str, wanted: project_pb2.Project) -> project_pb2.Project:
+    """Return the project of an id; it is made as `wanted` if it is not there."""
+
+    async def make() -> project_pb2.Project:
+        request = ingest_service_pb2.CreateProjectRequest(project=wanted, project_id=id)
+        return await flow.ingest.CreateProject(request)
+
+    async def get() -> project_pb2.Project:
+        return await flow.ingest.GetProject(ingest_service_pb2.GetProjectRequest(name=f"projects/{id}"))
+
+    return await got_or_made(get, make)
+
+
+async def llm_endpoint(flow: Services, base_url: str, model: str, key: str) -> llm_endpoint_pb2.LlmEndpoint:
+    """Return the LLM endpoint for a URL and a model; it is made if it is not there."""
+    id = names.derived("llm", base_url, model)
+
+    async def make() -> llm_endpoint_pb2.LlmEndpoint:
+        endpoint = llm_endpoint_pb2.LlmEndpoint(display_name=model, base_url=base_url, model=model)
+        return await flow.dataset.CreateLlmEndpoint(
+            dataset_service_pb2.CreateLlmEndpointRequest(llm_endpoint=endpoint, llm_endpoint_id=id, api_key=key)
+        )
+
+    async def get() -> llm_endpoint_pb2.LlmEndpoint:
+        return await flow.dataset.GetLlmEndpoint(dataset_service_pb2.GetLlmEndpointRequest(name=f"llmEndpoints/{id}"))
+
+    return await got_or_made(get, make)
