@@ -77,6 +77,14 @@ class _Parser(ArgumentParser):
     def __init__(self, **options: Any) -> None:
         super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **options)
 
+    def format_help(self) -> str:
+        """Return the help, of a command with its page of the manual."""
+        if command := self._defaults.get("command"):
+            from finetuneflow_client.cli.grammar import manual
+
+            self.description, self.epilog = manual.written(command)
+        return super().format_help()
+
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         """Say which command may have been meant, instead of listing all."""
         if isinstance(action, argparse._SubParsersAction) and value not in action.choices:
@@ -134,9 +142,7 @@ def build(argv: Sequence[str] | None = None) -> ArgumentParser:
             outer.set_defaults(command=None, outer=outer)
             nouns[noun] = outer.add_subparsers(title="commands", metavar="COMMAND", parser_class=_Parser)
         parsers = nouns[noun] if verb else commands
-        inner = parsers.add_parser(
-            verb or noun, help=command.sentence, description=command.sentence, epilog=f"example:\n  {command.example}"
-        )
+        inner = parsers.add_parser(verb or noun, help=command.sentence)
         if chosen in (None, noun):
             _fill(inner, command)
     return parser
