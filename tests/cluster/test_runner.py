@@ -13,7 +13,7 @@ import pytest
 from kubernetes.aio.client import ApiClient, Configuration
 
 from services.common.errors import Unavailable
-from services.common.jobs.port import Resources
+from services.common.jobs.port import JobStatus, Resources
 from services.common.kube.api import Expired, KubeApi
 from services.common.kube.jobs import KubernetesJobs
 from services.common.kube.manifest import selector
@@ -275,7 +275,7 @@ async def test_with_kueue_a_job_with_a_queue_waits_for_it(bed: Bed, space: Room)
             jobs = await space.runner()
             for name in ("run-a-1", "run-b-1"):
                 await jobs.ensure(spec(name, "print('done')", resources=Resources(queue="team")))
-            status = await reach(jobs, "run-a-1", waits_for("QUEUE"))
+            status = await reach(jobs, "run-a-1", lambda status: "place is not known" in told(status))
             labels = (await space.job("run-a-1"))["metadata"]["labels"]
             await bed.raw.patch("batch/v1/jobs", space.namespace, "run-a-1", {"spec": {"suspend": False}})
             done = await reach(jobs, "run-a-1", ended)
@@ -289,13 +289,19 @@ async def test_with_kueue_a_job_with_a_queue_waits_for_it(bed: Bed, space: Room)
         path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/localqueues.kueue.x-k8s.io"
         await bed.raw.call("DELETE", path)
 
-    assert status.waiting is not None
-    assert "team" in status.waiting.message
+    assert waits_for("QUEUE")(status)
+    assert "team" in told(status)
+    assert "no visibility API" in told(status)
     assert labels["kueue.x-k8s.io/queue-name"] == "team"
     assert done.state == "SUCCEEDED"
     assert (stopped.state, stopped.exit_code) == ("FAILED", 143)
     assert late == stopped
     assert pods == []
+
+
+def told(status: JobStatus) -> str:
+    """Return why a Job waits, in words."""
+    return status.waiting.message if status.waiting else ""
 
 
 async def _failed(space: Room, name: str) -> bool:

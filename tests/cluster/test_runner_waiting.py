@@ -11,7 +11,7 @@ import pytest
 from services.common.errors import NotReady
 from services.common.jobs.port import Resources
 from services.common.kube.jobs import KubernetesJobs
-from services.common.kube.template import SecretKey
+from services.common.kube.template import Priority, SecretKey
 from tests.cluster.bed.cluster import Bed
 from tests.cluster.bed.waits import until
 from tests.cluster.runners import Room, ended, log, reach, room, running, spec, waits_for
@@ -197,3 +197,22 @@ async def test_what_the_api_server_refuses_is_said_in_its_words(space: Room) -> 
     assert "nodeSelector" in caught.value.message
     assert "s3cret" not in caught.value.message
     assert await jobs.get("run-a-1") is None
+
+
+async def test_a_higher_priority_stands_first_in_line(bed: Bed, space: Room) -> None:
+    """By the PriorityClass that the settings list for it, as the API server made it a number of the pod's."""
+    name = f"urgent-{space.namespace}"
+    path = "/apis/scheduling.k8s.io/v1/priorityclasses"
+    await bed.raw.call("POST", path, {"metadata": {"name": name}, "value": 1000})
+    try:
+        async with bed.kubelet():
+            jobs = await space.runner(priorities=(Priority(10, "", name),))
+            for job, priority in (("run-a-1", 0), ("run-b-1", 9), ("run-c-1", 10)):
+                await jobs.ensure(spec(job, "print('never')", resources=Resources(gpus=99), priority=priority))
+            for job, place in (("run-c-1", 1), ("run-a-1", 2), ("run-b-1", 3)):
+                await reach(jobs, job, lambda s, place=place: bool(s.waiting and s.waiting.position == place))
+            pods = [(await space.pods(job))[0]["spec"].get("priorityClassName") for job in ("run-b-1", "run-c-1")]
+    finally:
+        await bed.raw.call("DELETE", f"{path}/{name}")
+
+    assert pods == [None, name]

@@ -141,6 +141,26 @@ async def test_stop_takes_a_waiting_job_out_of_the_queue(open_jobs: OpenJobs) ->
     assert await log(jobs, "b-1") == []
 
 
+async def test_what_waits_for_room_tells_its_place(open_jobs: OpenJobs) -> None:
+    """In the order in which they were asked for, where none has a higher priority; by itself and in the list."""
+    jobs = open_jobs()
+    await jobs.ensure(job("a-1", FOREVER))
+    await written(jobs, "a-1", "up")
+    for name in ("b-1", "c-1"):
+        await jobs.ensure(job(name, "print('never')", resources=TOO_MUCH))
+    deadline, places = time.monotonic() + 20, {}
+    while places != {"b-1": [1, 1], "c-1": [2, 2]}:
+        assert time.monotonic() < deadline, places
+        await asyncio.sleep(0.02)
+        found = [*await jobs.list(), *[await jobs.get(name) for name in ("b-1", "c-1")]]
+        places = {
+            name: [s.waiting.position for s in found if s and s.name == name and s.waiting] for name in ("b-1", "c-1")
+        }
+    await jobs.stop("a-1", 0)
+
+    assert [s.name for s in await jobs.list()] == ["a-1", "b-1", "c-1"]
+
+
 async def test_delete_stops_and_forgets(open_jobs: OpenJobs) -> None:
     """The name is free again; deleting it again does nothing."""
     jobs = open_jobs()

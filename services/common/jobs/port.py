@@ -151,9 +151,9 @@ class JobRunner(Protocol):
     async def ensure(self, spec: JobSpec) -> None:
         """See to it that there is a Job of that name; it starts when there is room.
 
-        On one machine they start by priority, then by `since`; in a cluster its scheduler or its queue decides. The Job
-        is durable when this returns. Repeating it does nothing, whatever the rest of the spec, also when the Job has
-        ended.
+        On one machine they start by priority, then by `since`; in a cluster its scheduler or its queue decides, by the
+        classes that its settings list for priorities. The Job is durable when this returns. Repeating it does nothing,
+        whatever the rest of the spec, also when the Job has ended.
 
         Raises:
             InvalidArgument: the name, or the name of a secret or a variable, is bad.

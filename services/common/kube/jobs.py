@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 import math
 import time
@@ -22,6 +23,7 @@ from services.common.kube.client import own_namespace
 from services.common.kube.logs import PodLogs, job_of
 from services.common.kube.making import JOBS, JobMaker
 from services.common.kube.manifest import OURS, STOPPED_ANNOTATION, selector
+from services.common.kube.places import Place, Places
 from services.common.kube.podstate import pod_state, trainer
 from services.common.kube.template import JobTemplate
 from services.common.kube.watch import Mirror
@@ -67,6 +69,7 @@ class KubernetesJobs:
         self._mine = selector(release) + (f",{OURS}/kind={kind}" if kind else "")
         self._jobs = Mirror(self._api, JOBS, self._mine, self._job_changed)
         self._pods = Mirror(self._api, "pods", self._mine, self._pod_changed)
+        self._places = Places(self._api)
         self._events: dict[str, tuple[float, Sequence[Object]]] = {}
         self._verdicts: dict[str, JobStatus] = {}
         self._listeners: list[Callable[[], None]] = []
@@ -129,7 +132,10 @@ class KubernetesJobs:
         events: list[Object] = []
         for thing in status.unexplained(job, pods, time.time()):
             events += await self._events_of(thing)
-        return self._judged(job, pods) if status.over(job) else self._status(job, pods, events)
+        if status.over(job):
+            return self._judged(job, pods)
+        places = self._places.known(self._jobs.known(), self._pods.known())
+        return _placed(self._status(job, pods, events), places)
 
     async def list(self) -> list[JobStatus]:
         """See port.JobRunner. Answers from what is remembered, which is at most 30 s old."""
@@ -139,7 +145,7 @@ class KubernetesJobs:
             by_job.setdefault(job_of(pod), []).append(pod)
         told = [event for _, events in self._events.values() for event in events]
         self._verdicts = {uid: self._verdicts[uid] for job in jobs if (uid := job["metadata"]["uid"]) in self._verdicts}
-        found = []
+        found, places = [], self._places.known(jobs, pods)
         for job in sorted(jobs, key=status.age):
             name = job["metadata"]["name"]
             if status.over(job):
@@ -147,7 +153,7 @@ class KubernetesJobs:
                 known = job["metadata"]["uid"] in self._verdicts
                 found.append(self._judged(job, [] if known else await self._pods_of(name)))
             else:
-                found.append(self._status(job, by_job.get(name, []), told))
+                found.append(_placed(self._status(job, by_job.get(name, []), told), places))
         return found
 
     async def stop(self, name: str, grace_seconds: float) -> None:
@@ -239,7 +245,9 @@ class KubernetesJobs:
             changed()
 
     async def _explain(self) -> None:
-        """Ask for the events of what does not start, so that a list can say why."""
+        """Ask for the events and the places of what does not start, so that a list can say why."""
+        if await self._places.refresh(self._jobs.known()):
+            self._tell()
         pods = self._pods.known()
         wanted = [name for job in self._jobs.known() for name in status.unexplained(job, pods, time.time())]
         for name in set(self._events) - set(wanted):
@@ -258,3 +266,10 @@ class KubernetesJobs:
                 log.debug("Kubernetes: %s", error)
             except Exception as error:
                 incidents.report(log, "Looking after Jobs", error)
+
+
+def _placed(found: JobStatus, places: Mapping[str, Place]) -> JobStatus:
+    """Return a Job's status with its place in the line that it waits in."""
+    if found.waiting is None or found.name not in places:
+        return found
+    return dataclasses.replace(found, waiting=places[found.name].told(found.waiting))

@@ -19,6 +19,7 @@ LABELS_ANNOTATION = f"{OURS}/labels"
 ORDER_ANNOTATION = f"{OURS}/order"
 STOPPED_ANNOTATION = f"{OURS}/stopped"
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
+PRIORITY_LABEL = "kueue.x-k8s.io/priority-class"
 MASTER_PORT = 29500
 # What the trainer exits with: worth no repeat; SIGTERM, saved.
 _NEVER = [3, 4]
@@ -81,6 +82,8 @@ def job(spec: JobSpec, template: JobTemplate, release: str, *, suspend: bool = F
     resources = spec.resources
     own = labels(spec, release)
     queue = {QUEUE_LABEL: resources.queue} if resources.queue else {}
+    if queue and (priority := template.priority(spec.priority).workload_priority_class):
+        queue[PRIORITY_LABEL] = priority
     deadline = resources.active_deadline_seconds or template.active_deadline_seconds
     body: dict[str, Any] = {
         # Nodes that train together fail together: each repeat of the training costs one pod on every node.

@@ -35,6 +35,21 @@ class Defaults:
 
 
 @dataclass(frozen=True)
+class Priority:
+    """What the priority of a run means to a cluster.
+
+    Args:
+        at_least: the least priority that this is for.
+        workload_priority_class: Kueue's, for a Job in one of its queues; "" for none.
+        priority_class_name: of the Job's pods; "" for the template's.
+    """
+
+    at_least: int = 0
+    workload_priority_class: str = ""
+    priority_class_name: str = ""
+
+
+@dataclass(frozen=True)
 class JobTemplate:
     """Settings of every Job; the names in the file are these in camel case.
 
@@ -45,6 +60,7 @@ class JobTemplate:
         env_secrets: variable → Secret, for the hub's token; never its value.
         gpu_resource: what GPUs are called in a node's capacity.
         gpu_product_label: the node label that a GPU product is compared with.
+        priorities: what priorities of runs mean; each is for those from its own up to that of the next higher one.
         backoff_limit: failures of a trainer, on one node or several, before the Job fails; evictions do not count.
         ttl_seconds_after_finished: how long a Job that nobody removes stays after its end.
         active_deadline_seconds: longest time of a Job over all its pods; 0 for no limit.
@@ -68,6 +84,7 @@ class JobTemplate:
     gpu_resource: str = "nvidia.com/gpu"
     gpu_product_label: str = "nvidia.com/gpu.product"
     priority_class_name: str = ""
+    priorities: tuple[Priority, ...] = ()
     backoff_limit: int = 2
     ttl_seconds_after_finished: int = 86_400
     active_deadline_seconds: int = 0
@@ -84,6 +101,11 @@ class JobTemplate:
     def defaults(self, kind: str) -> Defaults:
         """Return the defaults for a kind of Job: "run" or "export"."""
         return self.exports if kind == "export" else self.runs
+
+    def priority(self, wanted: int) -> Priority:
+        """Return what a run's priority means; nothing where it is below all that are listed."""
+        below = [priority for priority in self.priorities if priority.at_least <= wanted]
+        return max(below, key=lambda priority: priority.at_least, default=Priority())
 
 
 def read_template(path: Path) -> JobTemplate:
@@ -157,6 +179,12 @@ def _number(value: Any, name: str) -> int:
     return value
 
 
+def _integer(value: Any, name: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise _wrong(f"{name} is {value!r}. Use a whole number.")
+    return value
+
+
 def _quantity(value: Any, name: str) -> str:
     if _text(value, name):
         try:
@@ -213,6 +241,21 @@ def _toleration(value: Any, name: str) -> dict[str, Any]:
     return dict(value)
 
 
+def _priority(value: Any, name: str) -> Priority:
+    readers: dict[str, Reader] = {"atLeast": _integer, "workloadPriorityClass": _text, "priorityClassName": _text}
+    found = _read(value, readers, name)
+    if "at_least" not in found:
+        raise _wrong(f"{name} needs atLeast, the least priority of a run that it is for.")
+    return Priority(**found)
+
+
+def _priorities(value: Any, name: str) -> tuple[Priority, ...]:
+    found: tuple[Priority, ...] = _list_of(_priority)(value, name)
+    if len({priority.at_least for priority in found}) < len(found):
+        raise _wrong(f"{name} has the same atLeast twice. Keep one of them.")
+    return found
+
+
 def _defaults(value: Any, name: str) -> Defaults:
     quantities: dict[str, Reader] = dict.fromkeys(("cpu", "memory", "ephemeralStorage", "shmSize"), _quantity)
     return Defaults(**_read(value, {**quantities, "gpus": _number}, name))
@@ -231,6 +274,7 @@ _SETTINGS: dict[str, Reader] = {
     "gpuResource": _filled,
     "gpuProductLabel": _filled,
     "priorityClassName": _text,
+    "priorities": _priorities,
     "backoffLimit": _number,
     "ttlSecondsAfterFinished": _number,
     "activeDeadlineSeconds": _number,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from services.common.kube.template import JobTemplate, SecretKey, parse_template
+from services.common.kube.template import JobTemplate, Priority, SecretKey, parse_template
 from tests.unit.deploy.chart import external, render
 
 pytestmark = pytest.mark.cluster
@@ -43,6 +43,7 @@ def test_every_setting_reaches_the_job_runner() -> None:
             "nodeSelector": {"pool": "gpu"},
             "tolerations": [{"key": "a", "operator": "Exists"}],
             "priorityClassName": "low",
+            "priorities": [{"atLeast": -5, "workloadPriorityClass": "late", "priorityClassName": "last"}],
             "tolerationSeconds": 5,
             "runs": {"cpu": "8", "shmSize": "2Gi", "gpus": 4},
         },
@@ -55,6 +56,7 @@ def test_every_setting_reaches_the_job_runner() -> None:
     assert found.node_selector == {"pool": "gpu"}
     assert found.tolerations == ({"key": "a", "operator": "Exists"},)
     assert (found.priority_class_name, found.toleration_seconds) == ("low", 5)
+    assert found.priorities == (Priority(-5, "late", "last"),)
     assert (found.runs.cpu, found.runs.shm_size, found.runs.gpus) == ("8", "2Gi", 4)
 
 

@@ -25,12 +25,13 @@ def bound(rendered: Rendered, kind: str, name: str) -> set[str]:
 
 
 def test_training_and_export_run_jobs_and_nothing_else() -> None:
-    """Jobs, their pods and logs; the Secret and the Service that belong to a Job."""
+    """Jobs, their pods and logs, their place in a queue; the Secret and the Service that belong to a Job."""
     rendered = render()
     expected = {("batch", "jobs", verb) for verb in ("create", "get", "list", "watch", "patch", "delete")}
     expected |= {("", "pods", verb) for verb in ("get", "list", "watch", "delete")}
     expected |= {("", "pods/log", "get")}
     expected |= {("", "events", verb) for verb in ("get", "list", "watch")}
+    expected |= {("visibility.kueue.x-k8s.io", "localqueues/pendingworkloads", "get")}
     for resource in ("secrets", "services"):
         expected |= {("", resource, verb) for verb in ("create", "get", "list", "patch", "delete")}
 

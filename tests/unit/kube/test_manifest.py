@@ -10,7 +10,7 @@ import pytest
 
 from services.common.jobs.port import JobSpec, Resources
 from services.common.kube import manifest
-from services.common.kube.template import Defaults, JobTemplate, SecretKey
+from services.common.kube.template import Defaults, JobTemplate, Priority, SecretKey
 
 LABELS = {"kind": "run", "work": "projects/p/runs/r", "uid": "abc", "launch": "1"}
 SPEC = JobSpec(
@@ -99,6 +99,22 @@ def test_a_queue_is_a_label_of_the_job() -> None:
 
     assert made["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "team"
     assert made["spec"]["suspend"] is True
+
+
+def test_a_priority_becomes_the_classes_that_the_settings_list() -> None:
+    """Kueue's as a label of a Job in a queue; that of the pods unless the run names one."""
+    template = JobTemplate("t:1", priority_class_name="low", priorities=(Priority(5, "urgent", "high"),))
+
+    def made(priority: int, **asked: str) -> tuple[str | None, str]:
+        spec = JobSpec("run-a-1", (), resources=Resources(**asked), priority=priority)
+        found = manifest.job(spec, template, "ftf")
+        label: str | None = found["metadata"]["labels"].get("kueue.x-k8s.io/priority-class")
+        return label, found["spec"]["template"]["spec"]["priorityClassName"]
+
+    assert made(5, queue="team") == ("urgent", "high")
+    assert made(5) == (None, "high")
+    assert made(4, queue="team") == (None, "low")
+    assert made(7, queue="team", priority_class="own") == ("urgent", "own")
 
 
 def test_pods_pass_the_restricted_standard() -> None:

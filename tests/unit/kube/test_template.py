@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from services.common.errors import InvalidArgument
-from services.common.kube.template import Defaults, JobTemplate, SecretKey, parse_template, read_template
+from services.common.kube.template import Defaults, JobTemplate, Priority, SecretKey, parse_template, read_template
 
 WHOLE = {
     "image": "registry/trainer:1",
@@ -24,6 +24,7 @@ WHOLE = {
     "gpuResource": "amd.com/gpu",
     "gpuProductLabel": "amd.com/gpu.product-name",
     "priorityClassName": "low",
+    "priorities": [{"atLeast": 10, "workloadPriorityClass": "urgent"}, {"atLeast": -1000, "priorityClassName": "late"}],
     "backoffLimit": 5,
     "ttlSecondsAfterFinished": 60,
     "activeDeadlineSeconds": 3600,
@@ -57,6 +58,7 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
         gpu_resource="amd.com/gpu",
         gpu_product_label="amd.com/gpu.product-name",
         priority_class_name="low",
+        priorities=(Priority(10, "urgent"), Priority(-1000, "", "late")),
         backoff_limit=5,
         ttl_seconds_after_finished=60,
         active_deadline_seconds=3600,
@@ -80,6 +82,15 @@ def test_an_image_is_enough() -> None:
     assert template.defaults("run") == template.defaults("export") == Defaults()
 
 
+def test_a_priority_means_what_the_highest_entry_up_to_it_says() -> None:
+    """In whatever order they are listed; below all of them it means nothing."""
+    template = JobTemplate("t:1", priorities=(Priority(10, "urgent"), Priority(0, "normal", "p"), Priority(-5, "late")))
+    found = [template.priority(wanted).workload_priority_class for wanted in (-1000, -5, -1, 0, 9, 10, 1000)]
+
+    assert found == ["", "late", "late", "normal", "normal", "urgent", "urgent"]
+    assert JobTemplate("t:1").priority(5) == Priority()
+
+
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"image": ""}, "image is empty"),
     ({"backofLimit": 3}, "backofLimit is no setting of Jobs"),
@@ -97,6 +108,9 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"exports": {"gpus": 1}}, "exports run without GPUs"),
     ({"imagePullPolicy": "Sometimes"}, "imagePullPolicy is 'Sometimes'"),
     ({"cacheClaim": "a", "cacheSize": "1Gi"}, "Both cacheClaim and cacheSize"),
+    ({"priorities": [{"priorityClassName": "a"}]}, "priorities[0] needs atLeast"),
+    ({"priorities": [{"atLeast": "1"}]}, "priorities[0].atLeast is '1'"),
+    ({"priorities": [{"atLeast": 1}, {"atLeast": 1}]}, "the same atLeast twice"),
     ({"tolerations": [{"kee": "a"}]}, "tolerations[0].kee is no setting"),
 ]
 

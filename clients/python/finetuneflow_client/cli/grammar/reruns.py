@@ -31,7 +31,7 @@ def add_priority(parser: ArgumentParser, default: int | None = 0) -> None:
         type=int,
         default=default,
         metavar="N",
-        help=f"what goes first on one machine, -1000 to 1000 ({shown})",
+        help=f"what goes first, -1000 to 1000 ({shown}); in a cluster as its administrator listed it",
     )
 
 
