@@ -21,7 +21,7 @@ _FILE, _MESSAGES, _ENUMS, _SERVICES = descriptor_pb2.FileDescriptorProto, 4, 5, 
 _FIELDS, _NESTED, _NESTED_ENUMS, _VALUES, _METHODS = 2, 3, 4, 2, 2
 _TYPES = descriptor_pb2.FieldDescriptorProto.Type
 _REASONS = "Reason"
-PAGES = ("schema",)
+PAGES = ("schema", "prompts", "defaults")
 """Modules beside this one; each returns its page, made of the code, from page()."""
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from docs import schema
+
 ROOT = Path(__file__).resolve().parents[2]
 LONGEST_MODULE = 300
 LONGEST_FUNCTION = 40
@@ -94,3 +96,8 @@ def test_rules_are_pure(path: Path) -> None:
 
     assert waits == []
     assert imported(tree) & IMPURE == set()
+
+
+def test_every_stored_field_is_described() -> None:
+    """Who adds a field to a document, or a collection, says what it is in docs/schema.toml, of which a page is made."""
+    schema.check(schema.described(), schema.declared())
