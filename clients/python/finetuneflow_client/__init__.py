@@ -7,6 +7,7 @@
             print(project.name)
 
 resources   FineTuneFlow, and what it leads to: projects, files, datasets, examples, runs, exports
+sync        the same, blocking: made of resources, for programs without async
 client      Services: the connection, a typed stub for each service, lists of messages
 discovery   which server, which token: flags, environment, state folder
 errors      FtfError: what went wrong, why, and the remedy

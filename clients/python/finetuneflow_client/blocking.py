@@ -1,0 +1,86 @@
+"""How the blocking front runs the asynchronous client: on one event loop in a thread of its own.
+
+`sync` is made of `resources` by clients/python/generate.py; each of its objects has the asynchronous one as `of` and
+leaves everything to it. It works where a loop runs already, as in a notebook, and from any thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import threading
+from collections.abc import AsyncIterator, Awaitable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
+from typing import Any, TypeVar
+
+Value = TypeVar("Value")
+
+_lock = threading.Lock()
+_loops: dict[int, asyncio.AbstractEventLoop] = {}
+
+
+class Front:
+    """An object that leaves everything to an asynchronous one.
+
+    Args:
+        of: that one.
+    """
+
+    of: Any
+
+    def __init__(self, of: Any) -> None:
+        self.of = of
+
+    def __repr__(self) -> str:
+        return repr(self.of)
+
+
+def run(awaitable: Awaitable[Value]) -> Value:
+    """Wait for something; Ctrl-C breaks it off there too."""
+    waiting = asyncio.run_coroutine_threadsafe(_awaited(awaitable), _loop())
+    try:
+        return waiting.result()
+    except BaseException:
+        waiting.cancel()
+        raise
+
+
+def iterate(found: AsyncIterator[Value]) -> Iterator[Value]:
+    """Yield what an asynchronous iterator yields, and end it when nobody wants more."""
+    try:
+        while True:
+            try:
+                value = run(anext(found))
+            except StopAsyncIteration:
+                return
+            yield value
+    finally:
+        close = getattr(found, "aclose", None)
+        # At the end of the program the loop's thread is gone, and the connection with it.
+        if close and not sys.is_finalizing():
+            run(close())
+
+
+@contextmanager
+def entered(context: AbstractAsyncContextManager[Value]) -> Iterator[Value]:
+    """Enter an asynchronous context, and leave it at the end of the block."""
+    value = run(context.__aenter__())
+    try:
+        yield value
+    finally:
+        run(context.__aexit__(None, None, None))
+
+
+async def _awaited(awaitable: Awaitable[Value]) -> Value:
+    return await awaitable
+
+
+def _loop() -> asyncio.AbstractEventLoop:
+    """Return this process's loop; begun at first, and again after a fork, which leaves threads behind."""
+    with _lock:
+        loop = _loops.get(os.getpid())
+        if loop is None:
+            loop = _loops[os.getpid()] = asyncio.new_event_loop()
+            threading.Thread(target=loop.run_forever, name="finetuneflow", daemon=True).start()
+        return loop
