@@ -46,7 +46,7 @@ SCALARS = {
 MESSAGE = '"""What the server told: the contract\'s message, with every field."""'
 BY = "clients/python/generate.py"
 # Modules of resources that hold nothing to wait for.
-PLAIN = ("arrivals", "metric", "settings")
+PLAIN = ("arrivals", "html", "metric", "settings")
 SYNC = '''"""The resources, blocking: for programs and notebooks without async. Made by clients/python/generate.py.
 
     from finetuneflow_client.sync import FineTuneFlow

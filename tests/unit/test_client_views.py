@@ -16,13 +16,14 @@ from finetuneflow.training.v1 import estimate_pb2, evaluation_pb2, run_pb2, trai
 from finetuneflow_client.cli.output import aligned, breadth, clipped
 from finetuneflow_client.cli.screen import Screen
 from finetuneflow_client.cli.view import curve
-from finetuneflow_client.cli.view.dataset import DatasetView, place
+from finetuneflow_client.cli.view.dataset import DatasetView
 from finetuneflow_client.cli.view.estimate import estimate_basis, estimate_rows
 from finetuneflow_client.cli.view.evaluation import evaluation_table
 from finetuneflow_client.cli.view.expected import expected_rows
 from finetuneflow_client.cli.view.hardware import inventory_lines, node_table
 from finetuneflow_client.cli.view.run import RunView
 from finetuneflow_client.cli.view.series import Series
+from finetuneflow_client.places import place
 
 
 def report(step: int, attempt: int = 1, time: float = 0, **values: float) -> worker_service_pb2.Report:

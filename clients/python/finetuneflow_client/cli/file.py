@@ -8,10 +8,11 @@ from finetuneflow_client.cli import dependents, exits, flow, targets, wording
 from finetuneflow_client.cli.session import Session
 from finetuneflow_client.cli.settings import chunk_settings
 from finetuneflow_client.cli.view.chunks import GAP_COLUMNS, cut_facts, gap_rows, histogram_lines, piece_lines
-from finetuneflow_client.cli.view.dataset import place, stage_rows
+from finetuneflow_client.cli.view.dataset import stage_rows
 from finetuneflow_client.cli.view.files import failure, tokenizer
 from finetuneflow_client.errors import FtfError
 from finetuneflow_client.picking import pick
+from finetuneflow_client.places import place
 
 _COLUMNS = ("FILE", "NAME", "STATE", "SIZE", "LANGUAGE", "PAGES", "CHARACTERS", "CHUNKS", "TOKENS", "NOTE")
 

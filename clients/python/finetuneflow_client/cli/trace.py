@@ -10,8 +10,8 @@ from finetuneflow_client import names
 from finetuneflow_client.cli import targets
 from finetuneflow_client.cli.output import to_json
 from finetuneflow_client.cli.session import Session
-from finetuneflow_client.cli.view.dataset import place
 from finetuneflow_client.errors import FtfError
+from finetuneflow_client.places import place
 
 Found = dict[str, object]
 

@@ -9,6 +9,8 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from finetuneflow.dataset.v1 import dataset_service_pb2, example_pb2, review_pb2
 from finetuneflow.ingest.v1 import ingest_service_pb2
 from finetuneflow_client import names
+from finetuneflow_client.places import place
+from finetuneflow_client.resources import html
 from finetuneflow_client.resources.resource import Resource
 
 _DECIDED = {review_pb2.REVIEW_STATE_APPROVED: "approved", review_pb2.REVIEW_STATE_REJECTED: "rejected"}
@@ -82,6 +84,23 @@ class Example(Resource):
     async def delete(self) -> None:
         """Delete it; frozen versions keep it. Raises FtfError NOT_FOUND."""
         await self._services.dataset.DeleteExample(dataset_service_pb2.DeleteExampleRequest(name=self.name))
+
+    def _repr_html_(self) -> str:
+        """Return it for a notebook: its texts, and its evidence marked in the chunk, if that was fetched."""
+        found = self.message
+        said: dict[str, object] = {f"{n}. {turn.role}": turn.content for n, turn in enumerate(found.messages, start=1)}
+        where = ", ".join(part for part in (found.file_display_name, place(found.place)) if part)
+        dropped = "" if self.accepted else f"{found.drop_reason} {found.drop_detail}".strip()
+        return html.facts(
+            {
+                **(said or {"prompt": self.prompt, "reasoning": found.reasoning, "response": self.response}),
+                "evidence": html.marked(self._chunk_text, self.evidence),
+                "source": where,
+                "flags": ", ".join(found.flags),
+                "dropped": dropped,
+                "review": ", ".join(part for part in (self.review, found.review.note) if part),
+            }
+        )
 
     async def _review(
         self, action: review_pb2.ReviewAction.ValueType, note: str | None, tags: Sequence[str]

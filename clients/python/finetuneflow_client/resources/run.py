@@ -10,9 +10,11 @@ from finetuneflow.common.v1 import worker_service_pb2
 from finetuneflow.export.v1 import export_pb2, export_service_pb2
 from finetuneflow.training.v1 import run_pb2, training_service_pb2
 from finetuneflow_client import names, watch
+from finetuneflow_client.client import Services
 from finetuneflow_client.downloads import download_run_artifact
 from finetuneflow_client.errors import FtfError
 from finetuneflow_client.filling import filled
+from finetuneflow_client.resources import html
 from finetuneflow_client.resources.export import Export
 from finetuneflow_client.resources.metric import Metric
 from finetuneflow_client.resources.resource import Working
@@ -22,6 +24,11 @@ class Run(Working):
     """A training on one frozen dataset version."""
 
     message: run_pb2.Run
+    _seen: dict[int, Metric]
+
+    def __init__(self, services: Services, message: run_pb2.Run) -> None:
+        super().__init__(services, message)
+        self._seen = {}
 
     @property
     def loss(self) -> float | None:
@@ -30,8 +37,10 @@ class Run(Working):
 
     @property
     def curve(self) -> list[Metric]:
-        """Its numbers, in at most 1,000 points; empty before it has ended."""
-        return [_metric(0, point) for point in self.message.curve]
+        """Its numbers by step: once it has ended, in at most 1,000 points; before, those that were watched."""
+        if self.message.curve:
+            return [_metric(0, point) for point in self.message.curve]
+        return [self._seen[step] for step in sorted(self._seen)]
 
     async def refresh(self) -> Run:
         """Ask the server how it is now. Raises FtfError NOT_FOUND."""
@@ -59,7 +68,9 @@ class Run(Working):
             if update.HasField("run"):
                 self.message = update.run
             elif update.report.HasField("metrics"):
-                yield _metric(update.report.seq, update.report.metrics)
+                metric = _metric(update.report.seq, update.report.metrics)
+                self._seen[metric.step] = metric
+                yield metric
         # The stream's last word may be older than the result, and has no curve.
         await self.refresh()
         self._raise_error()
@@ -125,6 +136,24 @@ class Run(Working):
     async def delete(self) -> None:
         """Delete it with its checkpoints and artifacts; a live one is stopped first. Raises FtfError NOT_FOUND."""
         await self._services.training.DeleteRun(training_service_pb2.DeleteRunRequest(name=self.name))
+
+    def _repr_html_(self) -> str:
+        """Return it for a notebook: its facts and the curve of its loss."""
+        phase, done, total = self.progress
+        points = self.curve
+        lines = {
+            "loss": [(metric.step, metric.loss) for metric in points if metric.loss is not None],
+            "eval_loss": [(metric.step, metric.eval_loss) for metric in points if metric.eval_loss is not None],
+        }
+        known = {
+            "run": self.name,
+            "state": f"{self.state} {phase} {done}/{total}" if self.state == "running" else self.state,
+            "error": self.error or "",
+            "model": self.message.model,
+            "dataset": f"{self.message.dataset}, version {self.message.dataset_version}",
+            "loss": "" if self.loss is None else f"{self.loss:.4f}",
+        }
+        return html.facts(known) + html.curves(lines)
 
 
 def _metric(seq: int, point: worker_service_pb2.MetricPoint) -> Metric:

@@ -74,3 +74,7 @@ class Example(Resource):
     def delete(self) -> None:
         """Delete it; frozen versions keep it. Raises FtfError NOT_FOUND."""
         return run(self.of.delete())
+
+    def _repr_html_(self) -> str:
+        """Return it for a notebook: its texts, and its evidence marked in the chunk, if that was fetched."""
+        return self.of._repr_html_()

@@ -35,7 +35,7 @@ class Run(Working):
 
     @property
     def curve(self) -> list[Metric]:
-        """Its numbers, in at most 1,000 points; empty before it has ended."""
+        """Its numbers by step: once it has ended, in at most 1,000 points; before, those that were watched."""
         return self.of.curve
 
     def refresh(self) -> Run:
@@ -120,3 +120,7 @@ class Run(Working):
     def delete(self) -> None:
         """Delete it with its checkpoints and artifacts; a live one is stopped first. Raises FtfError NOT_FOUND."""
         return run(self.of.delete())
+
+    def _repr_html_(self) -> str:
+        """Return it for a notebook: its facts and the curve of its loss."""
+        return self.of._repr_html_()

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from finetuneflow_client.cli import wording
-from finetuneflow_client.cli.view.dataset import place, stage_rows
+from finetuneflow_client.cli.view.dataset import stage_rows
 from finetuneflow_client.cli.view.files import tokenizer
+from finetuneflow_client.places import place
 
 if TYPE_CHECKING:
     from finetuneflow.ingest.v1 import chunk_pb2, file_pb2, ingest_service_pb2

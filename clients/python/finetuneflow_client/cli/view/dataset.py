@@ -13,11 +13,11 @@ from finetuneflow.dataset.v1 import example_pb2
 from finetuneflow_client import names
 from finetuneflow_client.cli import wording
 from finetuneflow_client.cli.view.files import bar
+from finetuneflow_client.places import place
 
 if TYPE_CHECKING:
     from finetuneflow.common.v1 import work_pb2
     from finetuneflow.dataset.v1 import dataset_pb2
-    from finetuneflow.ingest.v1 import chunk_pb2
 
 # What the balance calls a call that has not been made: not yet, or because there are examples enough.
 _NOT_MADE = ("NOT_MADE_YET", "LIMIT_REACHED", "ACCEPTED_REACHED", "MAX_TOKENS_TOTAL", "MAX_COST")
@@ -91,24 +91,6 @@ def stage_rows(counts: list[work_pb2.StageCount]) -> list[tuple[str, str, str, s
         (c.stage, f"{getattr(c, 'in'):,}", f"{c.out:,}", wording.drops([(d.reason, d.count) for d in c.dropped]))
         for c in counts
     ]
-
-
-def place(found: chunk_pb2.Place) -> str:
-    """Return a place in a source in words: "page 3", "Leave › Parental leave, paragraph 12", "sheet Prices, A2:F9"."""
-    if found.page:
-        return f"page {found.page}"
-    if found.slide:
-        return f"slide {found.slide}"
-    if found.cells or found.sheet:
-        sheet = f"sheet {found.sheet}" if found.sheet else "cells"
-        return f"{sheet}, {found.cells}" if found.sheet and found.cells else f"{sheet} {found.cells}".strip()
-    if found.line:
-        return f"line {found.line}"
-    if found.pointer:
-        return found.pointer
-    heading = " › ".join(found.headings)
-    paragraph = f"paragraph {found.paragraph}" if found.paragraph else ""
-    return ", ".join(part for part in (heading, paragraph) if part)
 
 
 def example_panel(example: example_pb2.Example) -> Panel:
