@@ -1,6 +1,7 @@
 """What a run takes from its beginning to its end, each quantity as a range. Memory is that of core_memory.py.
 
-Lengths of examples are known in characters; a token of the usual tokenizers has 2.6 to 4.8 of them, English mostly 3.8.
+Where the tokens of examples were not counted, their lengths are known in characters; a token of the usual tokenizers
+has 2.6 to 4.8 of them, English mostly 3.8.
 """
 
 from __future__ import annotations
@@ -25,9 +26,31 @@ ANSWERS_AT_ONCE, ANSWER_TOKENS = 6, 96
 
 _UNKNOWN = Range(0.1, 0.5, 1)
 """Share of max_length that an example has where nothing is known of the data."""
+_SAMPLED_SPREAD = 1.06
+"""Of the mean length of a thousand examples: twice its standard error where lengths vary as much as they are long."""
 _SECONDS_SPREAD, _CALIBRATED_SPREAD = 4.0, 2.0
 _FILES = 350_000
 """Bytes of a checkpoint beside its weights, and of a report: states, settings, pictures."""
+
+
+@dataclass(frozen=True)
+class Counted:
+    """Tokens that were counted as the run will train on them; with DPO those of both answers.
+
+    Args:
+        examples: how many were looked at.
+        tokens: of all of these.
+        longest: tokens of the longest of these, uncut.
+    """
+
+    examples: int
+    tokens: int
+    longest: int
+
+    def mean(self, data: Data) -> Range:
+        """Return the tokens of an example, known where all were looked at."""
+        spread = 1.0 if self.examples >= data.train_examples else _SAMPLED_SPREAD
+        return Range.exactly(self.tokens / self.examples).within(spread)
 
 
 @dataclass(frozen=True)
@@ -37,11 +60,13 @@ class Data:
     Args:
         train_examples, held_out_examples: how many.
         lengths: tokens of some examples as they may be: low, likely, high; empty where nothing is known.
+        counted: None where no token was counted.
     """
 
     train_examples: int
     held_out_examples: int = 0
     lengths: tuple[tuple[float, ...], ...] = ()
+    counted: Counted | None = None
 
     @staticmethod
     def of_characters(train_examples: int, held_out_examples: int, characters: tuple[int, ...]) -> Data:
@@ -151,6 +176,9 @@ def _lengths(plan: Plan, data: Data, answers: int) -> _Lengths:
         mean, longest = Range(*map(_mean, cut)), Range(*map(max, cut))
         if len(cut[0]) < data.train_examples:
             longest = replace(longest, high=most)  # a longer one may be among those that were not looked at
+    if data.counted:
+        mean, likely = data.counted.mean(data).times(1 / answers), min(data.counted.longest, most)
+        longest = Range(min(longest.low, likely), likely, max(longest.high, likely))
     sequences = Range.exactly(examples)
     if plan.packing:
         sequences = mean.map(lambda mean: math.ceil(examples * mean / (most * 0.97)))
@@ -161,6 +189,8 @@ def _blocks(plan: Plan, data: Data) -> _Lengths:
     """Return the lengths where nothing is cut off: the texts' tokens, in sequences that are full but for the last."""
     most = plan.max_length
     text = Range(*map(_mean, data.lengths)) if data.lengths else _UNKNOWN.times(most)
+    if data.counted:
+        text = data.counted.mean(data)
     tokens = text.times(max(data.train_examples, 1))
     full = tokens.map(lambda tokens: min(tokens, most))
     return _Lengths(full, full, tokens.map(lambda tokens: math.ceil(tokens / most)), tokens)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from finetuneflow.hardware.v1 import hardware_service_pb2 as pb
 from finetuneflow.training.v1 import config_pb2, estimate_pb2
 from services.common.documents.port import Document
@@ -11,7 +13,7 @@ from services.hardware.calibrations import Measurement
 from services.hardware.core_calibration import Calibration, ratio
 from services.hardware.core_memory import Device
 from services.hardware.core_range import Range
-from services.hardware.core_run import Data, RunEstimate, Schedule
+from services.hardware.core_run import Counted, Data, RunEstimate, Schedule
 
 
 def data(request: pb.EstimateRunRequest) -> Data:
@@ -20,7 +22,7 @@ def data(request: pb.EstimateRunRequest) -> Data:
     Raises:
         InvalidArgument: a number is below 0, or there are more than MOST_EXAMPLES lengths.
     """
-    for field in ("train_examples", "held_out_examples"):
+    for field in ("train_examples", "held_out_examples", "counted_tokens", "counted_examples", "counted_longest"):
         if getattr(request, field) < 0:
             raise InvalidArgument(f"{field} is below 0. Use 0 when it is not known.", field=field)
     require_price(request.price_per_hour, "price_per_hour")
@@ -30,7 +32,11 @@ def data(request: pb.EstimateRunRequest) -> Data:
             f"example_characters has {len(characters)} entries. Use up to {MOST_EXAMPLES}, each 0 or more.",
             field="example_characters",
         )
-    return Data.of_characters(request.train_examples, request.held_out_examples, tuple(characters))
+    found = Data.of_characters(request.train_examples, request.held_out_examples, tuple(characters))
+    if request.counted_tokens and request.counted_examples:
+        counted = Counted(request.counted_examples, request.counted_tokens, request.counted_longest)
+        return replace(found, counted=counted)
+    return found
 
 
 def schedule(request: pb.EstimateRunRequest, model: Document) -> Schedule:

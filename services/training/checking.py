@@ -134,8 +134,10 @@ class Checks:
         found = Found(fields, problems, whole=bool(model.name and version.version))
         found.disk_free = gpus.disk_free
         if found.whole:
-            found.fields["estimate"] = await self._expected(wanted, settings, asked, version, problems)
-            await self._look_at_labels(found, version, model, settings, shown)
+            of_labels = Problems()  # what is wrong with them comes after what they are counted for
+            found.labels = await self._look_at_labels(of_labels, version, model, settings, shown)
+            found.fields["estimate"] = await self._expected(wanted, settings, asked, version, found.labels, problems)
+            problems.found += of_labels.found
             disk = (found.fields["estimate"] or {}).get("disk_bytes", {})
             judge_disk(disk.get("low", 0), disk.get("high", 0), gpus.disk_free, problems)
         found.jobs_before = await self._here.queue() if gpus.most is not None else 0
@@ -196,31 +198,31 @@ class Checks:
         settings: dict[str, Any],
         asked: Wanted,
         version: dataset_pb2.DatasetVersion,
+        labels: check_pb2.LabelPreview | None,
         problems: Problems,
     ) -> Document | None:
-        config, resources = config_to_proto(settings), resources_to_proto(asdict(asked))
+        config, resources, price = config_to_proto(settings), resources_to_proto(asdict(asked)), wanted.price_per_hour
         with problems.collect("config"):
-            return await self._estimating.expect(wanted.model, config, resources, version, wanted.price_per_hour)
+            return await self._estimating.expect(wanted.model, config, resources, version, price, labels)
         return None
 
     async def _look_at_labels(
         self,
-        found: Found,
+        problems: Problems,
         version: dataset_pb2.DatasetVersion,
         model: model_pb2.Model,
         settings: dict[str, Any],
         shown: int,
-    ) -> None:
+    ) -> check_pb2.LabelPreview | None:
+        labels = None
         if not model.has_chat_template:
-            return
-        with found.problems.collect("run.dataset"):
+            return labels
+        with problems.collect("run.dataset"):
             if not model.chat.key:
                 raise unchecked(f"{model.name} was recorded before its chat template was kept; record it again")
-            found.labels = await self._labels.look(version.artifact, model.tokenizer, model.chat, settings, shown)
-            counts = MessageToDict(
-                found.labels, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
-            )
-            judge_labels({name: int(counts[name]) for name in _COUNTS}, settings, found.problems)
+            labels = await self._labels.look(version.artifact, model.tokenizer, model.chat, settings, shown)
+            judge_labels({name: getattr(labels, name) for name in _COUNTS}, settings, problems)
+        return labels
 
 
 _COUNTS = (

@@ -10,7 +10,7 @@ from google.protobuf.json_format import MessageToDict, ParseDict
 
 from finetuneflow.dataset.v1 import dataset_pb2
 from finetuneflow.hardware.v1 import hardware_service_pb2, plan_pb2
-from finetuneflow.training.v1 import config_pb2, estimate_pb2, resources_pb2, run_pb2
+from finetuneflow.training.v1 import check_pb2, config_pb2, estimate_pb2, resources_pb2, run_pb2
 from services.common.documents.port import Document
 from services.common.errors import NotFound, NotReady
 from services.common.estimates import MOST_EXAMPLES, require_price
@@ -42,8 +42,12 @@ class Estimating:
         resources: resources_pb2.Resources,
         version: dataset_pb2.DatasetVersion,
         price_per_hour: float,
+        labels: check_pb2.LabelPreview | None,
     ) -> Document | None:
         """Return what a run is expected to take, as a document's field; None for an unknown model.
+
+        Args:
+            labels: what was counted of the dataset; None where nothing could be.
 
         Raises:
             InvalidArgument: the price is below 0, or no number.
@@ -59,6 +63,9 @@ class Estimating:
                 held_out_examples=version.eval_examples + version.recall_examples,
                 example_characters=await self._characters(version.artifact.key),
                 price_per_hour=price_per_hour,
+                counted_tokens=labels.tokens if labels else 0,
+                counted_examples=labels.checked_examples if labels else 0,
+                counted_longest=labels.longest_tokens if labels else 0,
             )
         )
         if found is None:

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from google.rpc import error_details_pb2, status_pb2
 
-from finetuneflow.training.v1 import training_service_pb2
+from finetuneflow.training.v1 import check_pb2, training_service_pb2
 from finetuneflow_client.cli import exits
 from finetuneflow_client.cli.output import Output
-from finetuneflow_client.cli.view.check import coloured_example
+from finetuneflow_client.cli.view import check as view
 from finetuneflow_client.errors import from_status
 from tests.fakes.client_checks import checked
 from tests.fakes.client_server import served
@@ -83,7 +83,7 @@ def test_in_a_terminal_the_tokens_are_coloured_unless_colours_are_not_wanted(mon
     output = Output(stream)
     coloured = output.coloured
     request = training_service_pb2.CreateRunRequest(preview_examples=1)
-    output.render(coloured_example(checked(request).labels.examples[0]))
+    output.render(view.coloured(checked(request).labels.examples[0].tokens))
     monkeypatch.setenv("NO_COLOR", "1")
     unwanted = Output(stream).coloured
     monkeypatch.delenv("NO_COLOR")
@@ -92,6 +92,20 @@ def test_in_a_terminal_the_tokens_are_coloured_unless_colours_are_not_wanted(mon
     assert (coloured, unwanted, Output(stream).coloured, Output(io.StringIO()).coloured) == (True, False, False, False)
     assert "\x1b[1;92mSo\x1b[0m\x1b[1;32m.<end>\x1b[0m" in stream.getvalue()
     assert "\x1b[31m" not in stream.getvalue()
+
+
+def test_of_a_preference_both_answers_are_shown() -> None:
+    """Each with its prompt, and named; of anything else there is one."""
+    token = check_pb2.LabelledToken
+    one = check_pb2.LabelledExample(tokens=[token(text="Q "), token(text="good", trained=True)])
+    pair = check_pb2.LabelledExample(rejected_tokens=[token(text="Q "), token(text="bad", trained=True)])
+    pair.MergeFrom(one)
+
+    assert [word for word, _ in view.answers(one)] == [""]
+    assert [(word, view.marked(tokens)) for word, tokens in view.answers(pair)] == [
+        ("chosen:", "Q [[good]]"),
+        ("rejected:", "Q [[bad]]"),
+    ]
 
 
 def test_several_reasons_of_one_refusal_are_said_one_a_line() -> None:

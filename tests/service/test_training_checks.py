@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -68,9 +68,9 @@ def told(run: run_pb2.Run) -> list[tuple[str, str, bool]]:
     ]
 
 
-def trained(example: check_pb2.LabelledExample) -> str:
+def trained(tokens: Iterable[check_pb2.LabelledToken]) -> str:
     """The text that has a loss."""
-    return "".join(token.text for token in example.tokens if token.trained)
+    return "".join(token.text for token in tokens if token.trained)
 
 
 async def test_each_token_says_whether_it_is_trained_on(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ async def test_each_token_says_whether_it_is_trained_on(tmp_path: Path) -> None:
     assert [example.id for example in labels.examples] == [f"SPLIT_TRAIN-{n}" for n in range(3)]
     whole = "<|im_start|>user\nWhy?<|im_end|>\n<|im_start|>assistant\nBecause of 0.<|im_end|>\n"
     assert "".join(token.text for token in first.tokens) == whole
-    assert trained(first) == "Because of 0.<|im_end|>"
+    assert trained(first.tokens) == "Because of 0.<|im_end|>"
     assert (labels.train_examples, labels.checked_examples, labels.eval_examples) == (5, 5, 24)
     assert labels.supervised_tokens == 5 * (len("Because of 0.") + 1)
     assert labels.tokens == 5 * len(first.tokens)
@@ -109,10 +109,10 @@ async def test_the_preview_follows_the_kind_of_loss(tmp_path: Path, settings: di
     async with ready(tmp_path, lines("B.") + HELD_OUT) as stub:
         run = await checked(stub, config=config_pb2.TrainingConfig(**settings))
 
-    assert trained(run.check.labels.examples[0]) == expected
+    assert trained(run.check.labels.examples[0].tokens) == expected
 
 
-async def test_of_a_preference_the_better_answer_is_shown_and_both_are_counted(tmp_path: Path) -> None:
+async def test_of_a_preference_both_answers_are_shown_and_counted(tmp_path: Path) -> None:
     """As DPO scores them: each answer whole."""
     said = {role: [{"role": "assistant", "content": f"{role}."}] for role in ("chosen", "rejected")}
     question = {"role": "user", "content": "Why?"}
@@ -122,7 +122,9 @@ async def test_of_a_preference_the_better_answer_is_shown_and_both_are_counted(t
     async with ready(tmp_path, (json.dumps(row) + "\n").encode(), upstream=upstream) as stub:
         labels = (await checked(stub)).check.labels
 
-    assert trained(labels.examples[0]) == "chosen.<|im_end|>\n"
+    assert trained(labels.examples[0].tokens) == "chosen.<|im_end|>\n"
+    assert trained(labels.examples[0].rejected_tokens) == "rejected.<|im_end|>\n"
+    assert (upstream.asked[-1].counted_tokens, upstream.asked[-1].counted_examples) == (labels.tokens, 1)
     assert labels.supervised_tokens == len("chosen.rejected.") + 2 * len(("<|im_end|>", "\n"))
     assert labels.tokens == 2 * len(labels.examples[0].tokens) + len("rejected") - len("chosen")
 
@@ -146,7 +148,7 @@ async def test_of_raw_text_all_is_trained_on_and_nothing_is_cut(tmp_path: Path) 
     assert labels.tokens == sum(map(len, texts)) + len(texts)
     assert labels.supervised_tokens == labels.tokens - 4
     assert (labels.truncated_examples, labels.truncated_tokens, labels.longest_tokens) == (0, 0, 200)
-    assert trained(labels.examples[1]) == "hort."
+    assert trained(labels.examples[1].tokens) == "hort."
 
 
 async def test_everything_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
@@ -173,18 +175,14 @@ async def test_everything_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "fields"),
     [
-        (
-            {"early_stopping_patience": 2, "load_best_model_at_end": True},
-            ["early_stopping_patience", "load_best_model_at_end"],
-        ),
         ({"loss_type": ["exo_pair", "sft"], "loss_weights": [1, 0.5]}, ["loss_type"]),
     ],
-    ids=["evaluations", "exo_pair"],
+    ids=["exo_pair"],
 )
 async def test_a_fault_that_a_default_completes_is_told_with_the_setting_that_was_given(
     tmp_path: Path, given: dict[str, Any], fields: list[str]
 ) -> None:
-    """eval_steps and label_smoothing were not given; what else is wrong is told all the same."""
+    """label_smoothing was not given; what else is wrong is told all the same."""
     upstream = usual()
     upstream.fits = False
     upstream.datasets["projects/p/datasets/d"].kind = dataset_pb2.DATASET_KIND_PREFERENCE

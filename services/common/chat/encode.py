@@ -133,6 +133,10 @@ class Encoder:
             return shown, _texts(row.reference, encoding.offsets)[:end], max(0, len(encoding.ids) - end)
         return self._labelled(row, row.messages, row.prompt if row.objective == "SFT" else row.asked)
 
+    def worse_texts(self, row: Row) -> list[str]:
+        """Return the text of each token of a preference's prompt with its worse answer; see show."""
+        return self._labelled(row, (*row.asked, *row.rejected), row.asked)[1]
+
     def _labelled(
         self, row: Row, messages: Sequence[Message], prompt: Sequence[Message]
     ) -> tuple[Encoded, list[str], int]:

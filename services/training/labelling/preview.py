@@ -62,7 +62,8 @@ def preview(wanted: Wanted) -> dict[str, Any]:
     mask = measure(encoded)
     return {
         "examples": [
-            _shown(one, texts, cut) for one, (_, texts, _), cut in zip(shown[: wanted.shown], found, cuts, strict=False)
+            _shown(encoder, one, texts, cut)
+            for one, (_, texts, _), cut in zip(shown[: wanted.shown], found, cuts, strict=False)
         ],
         "train_examples": len(lines),
         "checked_examples": len(rows),
@@ -109,13 +110,19 @@ def _read(path: Path, lines: list[tuple[int, int]]) -> list[Row]:
     return rows
 
 
-def _shown(example: Encoded, texts: list[str], cut: int) -> dict[str, Any]:
-    tokens = zip(example.input_ids, texts, example.labels, strict=True)
+def _shown(encoder: Encoder, example: Encoded, texts: list[str], cut: int) -> dict[str, Any]:
+    row, worse = example.row, example.worse
     return {
-        "id": example.row.id,
-        "tokens": [{"id": token, "text": text, "trained": label != IGNORED} for token, text, label in tokens],
+        "id": row.id,
+        "tokens": _tokens(example, texts),
         "truncated_tokens": cut,
+        "rejected_tokens": _tokens(worse, encoder.worse_texts(row)) if worse else [],
     }
+
+
+def _tokens(example: Encoded, texts: list[str]) -> list[dict[str, Any]]:
+    tokens = zip(example.input_ids, texts, example.labels, strict=True)
+    return [{"id": token, "text": text, "trained": label != IGNORED} for token, text, label in tokens]
 
 
 def write(wanted: Wanted, out: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from services.hardware.core_calibration import Calibration, calibrated, device_key, ratio
 from services.hardware.core_memory import Device, Plan
-from services.hardware.core_run import Data, RunEstimate, Schedule, estimate_run
+from services.hardware.core_run import Counted, Data, RunEstimate, Schedule, estimate_run
 from services.hardware.core_trained import Target
 from tests.unit.hardware.test_memory import GB, SMOL
 
@@ -72,6 +72,21 @@ def test_answers_that_are_compared_take_two_sequences_and_the_model_as_it_was() 
     assert two.tokens.likely == 2 * one.tokens.likely
     assert two.steps == one.steps
     assert two.train_seconds.likely > 2.5 * one.train_seconds.likely
+
+
+def test_tokens_that_were_counted_are_taken_as_they_are() -> None:
+    """Times the epochs, whatever the characters would say; of a sample the mean is known to within 6 %."""
+    counted = replace(HUNDRED, counted=Counted(examples=100, tokens=30_000, longest=900))
+    whole = expected(data=counted, num_train_epochs=3)
+    pairs = expected(data=counted, num_train_epochs=3, answers=2)
+    some = expected(data=replace(counted, train_examples=5_000), num_train_epochs=1)
+    raw = expected(data=counted, num_train_epochs=3, blocks=True)
+
+    assert (whole.tokens.low, whole.tokens.likely, whole.tokens.high) == (90_000, 90_000, 90_000)
+    assert pairs.tokens.likely == raw.tokens.likely == 90_000
+    assert some.tokens.likely == 1_500_000
+    assert some.tokens.high == pytest.approx(1_590_000)
+    assert whole.training_memory.high >= expected().training_memory.high
 
 
 def test_an_uploaded_base_model_lies_in_the_trainers_folder() -> None:

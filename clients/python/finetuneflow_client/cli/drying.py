@@ -7,10 +7,11 @@ from finetuneflow_client.cli import exits, wording
 from finetuneflow_client.cli.session import Session
 from finetuneflow_client.cli.settings import described
 from finetuneflow_client.cli.view.check import (
-    coloured_example,
+    answers,
+    coloured,
     example_title,
     label_facts,
-    marked_example,
+    marked,
     problem_lines,
 )
 from finetuneflow_client.sweeps import refusal
@@ -58,8 +59,11 @@ def _show_labels(session: Session, check: check_pb2.RunCheck) -> None:
     for example in check.labels.examples:
         output.line()
         output.line(example_title(example))
-        if output.coloured:
-            output.render(coloured_example(example))
-        else:
-            output.line(marked_example(example))
+        for word, tokens in answers(example):
+            if word:
+                output.line(word)
+            if output.coloured:
+                output.render(coloured(tokens))
+            else:
+                output.line(marked(tokens))
     output.line()

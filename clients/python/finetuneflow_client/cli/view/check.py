@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -48,17 +48,24 @@ def label_facts(labels: check_pb2.LabelPreview) -> dict[str, str]:
     }
 
 
-def coloured_example(example: check_pb2.LabelledExample) -> Text:
-    """Return an example's tokens, green where they have a loss."""
+def answers(example: check_pb2.LabelledExample) -> list[tuple[str, Sequence[check_pb2.LabelledToken]]]:
+    """Return an example's tokens; of a preference those with the chosen and those with the rejected answer, named."""
+    if not example.rejected_tokens:
+        return [("", example.tokens)]
+    return [("chosen:", example.tokens), ("rejected:", example.rejected_tokens)]
+
+
+def coloured(tokens: Sequence[check_pb2.LabelledToken]) -> Text:
+    """Return tokens, green where they have a loss."""
     text = Text()
-    for number, token in enumerate(example.tokens):
+    for number, token in enumerate(tokens):
         text.append(shown(token.text), (_TRAINED if token.trained else _OTHER)[number % 2])
     return text
 
 
-def marked_example(example: check_pb2.LabelledExample) -> str:
-    """Return an example's text without colours: [[ and ]] around what has a loss."""
-    return "".join(_marked(example))
+def marked(tokens: Sequence[check_pb2.LabelledToken]) -> str:
+    """Return the text of tokens without colours: [[ and ]] around what has a loss."""
+    return "".join(_marked(tokens))
 
 
 def example_title(example: check_pb2.LabelledExample) -> str:
@@ -68,9 +75,9 @@ def example_title(example: check_pb2.LabelledExample) -> str:
     return f"{example.id}: {trained:,} of {wording.many(len(example.tokens), 'token')} trained on{cut}"
 
 
-def _marked(example: check_pb2.LabelledExample) -> Iterator[str]:
-    for trained, tokens in groupby(example.tokens, lambda token: token.trained):
-        text = "".join(shown(token.text) for token in tokens)
+def _marked(tokens: Sequence[check_pb2.LabelledToken]) -> Iterator[str]:
+    for trained, some in groupby(tokens, lambda token: token.trained):
+        text = "".join(shown(token.text) for token in some)
         yield f"[[{text}]]" if trained else text
 
 
