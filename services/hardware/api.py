@@ -14,10 +14,10 @@ from services.common.errors import InvalidArgument
 from services.common.interceptors import Context
 from services.common.protoform import artifact_to_proto, meta_to_proto, user_fields
 from services.hardware import configform, estimateform, inventoryform
+from services.hardware.core_choice import Dataset
 from services.hardware.core_memory import Estimate
 from services.hardware.core_model import File
 from services.hardware.core_placement import Placement
-from services.hardware.core_recommend import Dataset
 from services.hardware.planning import Planning
 from services.hardware.service import MODEL, Models, Wanted
 from services.hardware.store import model_shape, upload_key

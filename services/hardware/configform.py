@@ -8,8 +8,8 @@ from finetuneflow.training.v1 import config_pb2
 from services.common.errors import InvalidArgument
 from services.common.numerals import plain
 from services.hardware.core_adapter import ALL_LINEAR
+from services.hardware.core_choice import Choice, Decided
 from services.hardware.core_memory import Plan
-from services.hardware.core_recommend import Choice, Decided
 from services.hardware.core_trained import FULL, LORA, Target
 
 # Ranges of the contract; only of settings that the arithmetic reads. The training service checks them all.
@@ -107,9 +107,7 @@ def recommended(given: config_pb2.TrainingConfig, choice: Choice) -> config_pb2.
     if target.method != FULL:
         config.lora.r, config.lora.lora_alpha = target.r, choice.lora_alpha
         config.lora.target_modules[:] = target.target_modules or [ALL_LINEAR]
-    # DPO and KTO have a rate of their own: the contract's default.
-    if given.HasField("learning_rate") or given.objective not in (config_pb2.OBJECTIVE_DPO, config_pb2.OBJECTIVE_KTO):
-        config.learning_rate = choice.learning_rate
+    config.learning_rate = choice.learning_rate
     if choice.num_train_epochs is not None:
         config.num_train_epochs = choice.num_train_epochs
     _put(config, choice.plan)

@@ -7,11 +7,12 @@ from dataclasses import replace
 from services.common.documents.port import Document
 from services.hardware.calibrations import Calibrations, Measurement
 from services.hardware.core_alternative import Alternative, alternative
+from services.hardware.core_choice import Choice, Dataset, Decided
 from services.hardware.core_cluster import Cluster
 from services.hardware.core_inventory import Machine
 from services.hardware.core_memory import Estimate, Plan, estimate
 from services.hardware.core_placement import Asked, Placement
-from services.hardware.core_recommend import Choice, Dataset, Decided, recommend
+from services.hardware.core_recommend import recommend
 from services.hardware.core_run import Data, RunEstimate, Schedule, estimate_run
 from services.hardware.ports import Ground
 from services.hardware.store import model_shape

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from services.common.errors import InvalidArgument
+from services.common.objectives import comparing_rate
 from services.common.packages import Installed
 from services.common.trackers import check_names
 from services.training import core_during
@@ -13,7 +14,6 @@ from services.training.core_methods import FULL, LEARNING_RATES, adapter, method
 from services.training.core_names import kernels, optimizer, scheduler
 from services.training.core_numbers import Number, number
 from services.training.core_objectives import (
-    LEARNING_RATE,
     MASKS,
     PRETRAIN,
     SFT,
@@ -80,7 +80,7 @@ def complete(
     """
     trained, objective = method(given), objective_of(given)
     settings: Settings = {"method": trained, "objective": objective, **preferring(given)}
-    rate = LEARNING_RATES[trained] if objective in (SFT, PRETRAIN) else LEARNING_RATE * (1 if trained == FULL else 10)
+    rate = LEARNING_RATES[trained] if objective in (SFT, PRETRAIN) else comparing_rate(trained == FULL)
     given = {"learning_rate": rate, **MASKS[objective], **given}
     for name, rule in NUMBERS.items():
         settings[name] = number(given, name, rule, f"config.{name}")

@@ -53,9 +53,6 @@ _WHY = {
     KTO: "scores each answer by itself and whole",
 }
 
-LEARNING_RATE = 1e-6
-"""TRL's for DPO and KTO; an adapter gets ten times that, as is usual for LoRA."""
-
 
 def objective_for(given: Mapping[str, Any], kind: str, dataset: str) -> str:
     """Return what is made of a dataset: what was asked for, or what its kind is for.

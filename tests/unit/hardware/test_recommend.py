@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from services.common.errors import NotReady
 from services.hardware.core_alternative import alternative
+from services.hardware.core_choice import Choice, Dataset, Decided
 from services.hardware.core_memory import Device
 from services.hardware.core_parameters import shape
-from services.hardware.core_recommend import Choice, Dataset, Decided, recommend
+from services.hardware.core_recommend import recommend
 
 GIB = 1 << 30
 SMOL = shape(
@@ -123,6 +124,18 @@ def test_nothing_fits_is_said_with_both_numbers() -> None:
         large(gpu(12))
 
     assert caught.value.reason == "INSUFFICIENT_MEMORY"
+
+
+def test_reasons_are_those_of_the_settings_chosen() -> None:
+    """DPO and KTO have a rate of their own; what fits only once other programs have ended is not said to fit now."""
+    pairs, whole = small(cpu(), None, Decided(sequences=2)), small(cpu(), None, Decided(sequences=2, method="FULL"))
+    crowded = " ".join(small(cpu(20, 0.5)).reasons)
+
+    assert (pairs.learning_rate, whole.learning_rate) == (1e-5, 1e-6)
+    assert "learning_rate = 1e-05: TRL's for DPO and KTO, ten times for an adapter." in pairs.reasons
+    assert "learning_rate = 1e-06: TRL's for DPO and KTO." in whole.reasons
+    assert "the activations fit without it once other programs have ended." in crowded
+    assert "its state fits." not in crowded
 
 
 def test_what_is_free_now_decides_where_it_is_enough() -> None:
