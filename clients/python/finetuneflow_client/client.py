@@ -81,6 +81,7 @@ class Services:
         token_file: str = "",
         state: str = "",
         tls_ca: str = "",
+        profile: str = "",
         deadline: float = 30,
         wait: float = 3,
         patience: float = 5,
@@ -88,11 +89,13 @@ class Services:
         """Connect to a server, and close the connection at the end of the block.
 
         Args:
-            server: host:port, or https://host[:port] for TLS; empty: $FTF_SERVER, else the server of `ftf up`.
+            server: host:port, or https://host[:port] for TLS; empty: $FTF_SERVER, else a profile, else `ftf up`.
             token: bearer token; empty: token_file, $FTF_TOKEN, $FTF_TOKEN_FILE, else the state folder's.
             token_file: file with the token.
             state: state folder of `ftf up`; empty: $FTF_STATE, else its default place.
             tls_ca: file with the certificates to trust with TLS; empty: $FTF_TLS_CA, else the system's.
+            profile: name of a server that `ftf login` recorded, instead of server and token; empty: $FTF_PROFILE, else
+                the one in use.
             deadline: seconds that a unary call may take.
             wait: seconds to wait for the server to be there.
             patience: seconds for which a call that may be sent twice is repeated while the server is away.
@@ -101,11 +104,13 @@ class Services:
             FtfError: UNAVAILABLE if no server is found or none answers; INVALID_ARGUMENT if the token or the
                 certificates cannot be read.
         """
-        tls_ca = tls_ca or os.environ.get("FTF_TLS_CA", "")
-        found = Server(server, token) if server and token else find_server(server, token_file, state)
-        channel = open_channel(found.address, tls_ca)
+        if server and token:
+            found = Server(server, token, tls_ca or os.environ.get("FTF_TLS_CA", ""))
+        else:
+            found = find_server(server, token_file, state, profile=profile, tls_ca=tls_ca)
+        channel = open_channel(found.address, found.tls_ca)
         try:
-            await ready(channel, found.address, wait, tls_ca)
+            await ready(channel, found.address, wait, found.tls_ca)
             yield cls(Calls(channel, token or found.token, deadline, patience))
         finally:
             await channel.close()

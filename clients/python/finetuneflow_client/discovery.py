@@ -1,7 +1,8 @@
 """Which server, and which token.
 
-First what was passed, then FTF_SERVER with FTF_TOKEN or FTF_TOKEN_FILE, then the server that `ftf up` started: its
-state folder holds server.json (address, pid, start time, version) and token (readable by its owner only).
+First what was passed, then the environment (FTF_SERVER with FTF_TOKEN or FTF_TOKEN_FILE, FTF_PROFILE, FTF_STATE), then
+the profile in use, then the server that `ftf up` started: its state folder holds server.json (address, pid, start time,
+version) and token (readable by its owner only).
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from finetuneflow_client import profiles
 from finetuneflow_client.errors import FtfError
 
-_NO_SERVER = "start it with `ftf up`, or name one with --server or FTF_SERVER"
+_NO_SERVER = "start it with `ftf up`, or name one with --server, FTF_SERVER or `ftf login`"
 
 
 @dataclass(frozen=True)
@@ -25,10 +27,12 @@ class Server:
     Attributes:
         address: host:port, or https://host[:port] for TLS.
         token: the bearer token; empty sends none.
+        tls_ca: file with the certificates to trust with TLS; empty for the system's.
     """
 
     address: str
     token: str
+    tls_ca: str = ""
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,13 @@ def state_folder(state: str = "", env: Mapping[str, str] | None = None) -> Path:
 
 
 def find_server(
-    server: str = "", token_file: str = "", state: str = "", env: Mapping[str, str] | None = None
+    server: str = "",
+    token_file: str = "",
+    state: str = "",
+    env: Mapping[str, str] | None = None,
+    *,
+    profile: str = "",
+    tls_ca: str = "",
 ) -> Server:
     """Return the server to talk to.
 
@@ -68,20 +78,36 @@ def find_server(
         token_file: file with the token; empty looks further.
         state: the state folder of `ftf up`; empty for its default place.
         env: the environment; None for this process's own.
+        profile: name of a server that the user has logged in to; of it also the token, whatever the environment says.
+        tls_ca: file with certificates; empty looks further.
 
     Raises:
-        FtfError: UNAVAILABLE if no server is named and none runs here; INVALID_ARGUMENT if the token cannot be read.
+        FtfError: UNAVAILABLE if no server is named and none runs here; NOT_FOUND if there is no such profile;
+            INVALID_ARGUMENT if token or profiles cannot be read, or a profile is named beside a server or state folder.
     """
     env = os.environ if env is None else env
+    if profile:
+        if server or state:
+            problem = "a profile names a server, and so does --server or --state"
+            raise FtfError(problem, "give one of them", code="INVALID_ARGUMENT")
+        kept = profiles.load(env).named(profile)
+        return Server(kept.server, _token(token_file, {}) or kept.token, tls_ca or kept.ca_file)
     # A state folder named on the command line is meant: the environment's server is then another one.
     address = server or ("" if state else env.get("FTF_SERVER", ""))
     token = _token(token_file, env) if token_file or not state else ""
-    folder = state_folder(state, env)
+    tls_ca = tls_ca or env.get("FTF_TLS_CA", "")
+    if not address and not state and (found := _profile(env)):
+        return Server(found.server, token or found.token, tls_ca or found.ca_file)
+    return _told(address, token, tls_ca, state_folder(state, env))
+
+
+def _told(address: str, token: str, tls_ca: str, folder: Path) -> Server:
+    """Return the server at an address, or without one that of a state folder."""
     local = read_local(folder)
     if address:
         # Whoever names the server of this machine by its address means its token too.
         own = local is not None and address.removeprefix("http://").rstrip("/") == local.address and is_alive(local)
-        return Server(address, token or (_read(folder / "token") if own else ""))
+        return Server(address, token or (_read(folder / "token") if own else ""), tls_ca)
     if local is None:
         raise FtfError(f"no server runs from {folder}", _NO_SERVER, code="UNAVAILABLE")
     if not is_alive(local):
@@ -120,6 +146,21 @@ def process_start(pid: int) -> int | None:
     except OSError:
         return None
     return 0 if fields[0] == "Z" else int(fields[19])
+
+
+def named_token(token_file: str) -> str:
+    """Return the token of a file, else that of the environment; empty if neither names one. Raises INVALID_ARGUMENT."""
+    return _token(token_file, os.environ)
+
+
+def _profile(env: Mapping[str, str]) -> profiles.Profile | None:
+    """Return the profile that the environment names, else the one in use, unless it names a state folder."""
+    if chosen := env.get("FTF_PROFILE", ""):
+        return profiles.load(env).named(chosen)
+    if env.get("FTF_STATE"):
+        return None
+    kept = profiles.load(env)
+    return kept.named(kept.used) if kept.used else None
 
 
 def _token(token_file: str, env: Mapping[str, str]) -> str:

@@ -29,7 +29,7 @@ async def doctor(session: Session) -> int:
         session.output.message(found)
         return exits.FAILED if failed else exits.OK
     args = session.args
-    address = find_server(args.server, args.token_file, args.state).address
+    address = find_server(args.server, args.token_file, args.state, profile=args.profile).address
     session.output.facts({"server": f"{address}, version {info.version}", "this client": f"version {__version__}"})
     session.output.line()
     rows = [

@@ -90,7 +90,7 @@ async def connected(command: Command, args: Namespace) -> int:
     from finetuneflow_client.client import Services
 
     handler = cast("Callable[[Session], Awaitable[int | None]]", resolve(command))
-    where = {"token_file": args.token_file, "state": args.state, "tls_ca": args.tls_ca}
+    where = {"token_file": args.token_file, "state": args.state, "tls_ca": args.tls_ca, "profile": args.profile}
     async with Services.connect(args.server, **where) as flow:
         session = Session(args, flow, Screen(quiet=args.quiet), Output(as_json=args.json))
         return await handler(session) or exits.OK

@@ -87,7 +87,7 @@ async def status(session: Session) -> None:
     args = session.args
     session.output.facts(
         {
-            "server": find_server(args.server, args.token_file, args.state).address,
+            "server": find_server(args.server, args.token_file, args.state, profile=args.profile).address,
             "version": info.version,
             "services": ", ".join(info.services),
             "can do": "\n".join(info.capabilities),

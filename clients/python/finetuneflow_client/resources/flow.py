@@ -40,13 +40,15 @@ class FineTuneFlow:
         token_file: str = "",
         state: str = "",
         tls_ca: str = "",
+        profile: str = "",
         deadline: float = 30,
         wait: float = 3,
         patience: float = 5,
     ) -> AsyncIterator[FineTuneFlow]:
         """Connect to a server, and close the connection at the end of the block.
 
-        Args and errors: as Services.connect(). Without any, it is the server that `ftf up` started on this machine.
+        Args and errors: as Services.connect(). Without any, it is the server of the environment, of the
+        profile in use, or of `ftf up` on this machine.
         """
         services = Services.connect(
             server,
@@ -54,6 +56,7 @@ class FineTuneFlow:
             token_file=token_file,
             state=state,
             tls_ca=tls_ca,
+            profile=profile,
             deadline=deadline,
             wait=wait,
             patience=patience,

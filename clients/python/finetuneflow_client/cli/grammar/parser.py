@@ -14,6 +14,7 @@ from finetuneflow_client.cli.grammar import (
     chats,
     documents,
     examples,
+    logins,
     models,
     reruns,
     reviews,
@@ -26,6 +27,7 @@ from finetuneflow_client.cli.grammar.command import Command
 
 COMMANDS: tuple[Command, ...] = (
     *server.COMMANDS,
+    *logins.COMMANDS,
     *documents.COMMANDS,
     *templates.COMMANDS,
     *examples.COMMANDS,
@@ -38,6 +40,7 @@ COMMANDS: tuple[Command, ...] = (
 )
 
 _NOUNS = {
+    "profiles": "Servers that you have logged in to with `ftf login`.",
     "model": "Base models: pinned, hashed, described from their files.",
     "project": "Projects: what belongs together.",
     "template": "Prompt templates: what an LLM is asked, in versions that never change.",
@@ -64,8 +67,13 @@ the flow, in order (another terminal runs `ftf up`):
 or all of it, in one command that may be interrupted and repeated:
   ftf run docs/ --model ./smollm2 --llm-url URL --llm-model NAME -o out
 
-environment: FTF_SERVER, FTF_TOKEN or FTF_TOKEN_FILE, FTF_STATE, FTF_PROJECT, FTF_LLM_API_KEY, NO_COLOR
+which server: flags (--server, --profile, --state), then the environment (FTF_SERVER, FTF_PROFILE, FTF_STATE), then the
+profile in use (`ftf profiles use`), then the server that `ftf up` started here
+environment: FTF_SERVER, FTF_TOKEN or FTF_TOKEN_FILE, FTF_TLS_CA, FTF_PROFILE, FTF_STATE, FTF_PROJECT, FTF_LLM_API_KEY,
+NO_COLOR, XDG_CONFIG_HOME, XDG_STATE_HOME
 """
+_ON_THIS_MACHINE = ("up", "down")
+_WHERE = "a flag counts before the environment, that before the profile in use, that before the server of `ftf up`"
 
 
 class _Parser(ArgumentParser):
@@ -158,14 +166,21 @@ def _fill(parser: ArgumentParser, command: Command) -> None:
     form = "JSON Lines" if command.streams else "JSON"
     parser.add_argument("--json", action="store_true", help=f"print the result as {form}")
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress, only results and errors")
-    where = parser.add_argument_group("the server")
-    where.add_argument("--state", default="", metavar="DIR", help="state folder of `ftf up`")
+    where = parser.add_argument_group("the server", _WHERE if command.connects else None)
+    if command.connects or command.words in _ON_THIS_MACHINE:
+        where.add_argument("--state", default="", metavar="DIR", help="state folder of `ftf up`")
     if command.connects:
         where.add_argument(
             "--server",
             default="",
             metavar="ADDRESS",
             help="host:port or https://host; otherwise $FTF_SERVER, or that of `ftf up`",
+        )
+        where.add_argument(
+            "--profile",
+            default="",
+            metavar="NAME",
+            help="one of `ftf login`; otherwise $FTF_PROFILE, or that in use",
         )
         where.add_argument("--token-file", default="", metavar="FILE", help="file with the token")
         where.add_argument(
