@@ -131,9 +131,9 @@ def compared(name: str, score: dict[str, Any]) -> Check:
 
 def estimated(what: str, expected: dict[str, Any], measured: float) -> Check:
     """Return what was estimated beside what was measured; it is only told."""
-    low, high = (float(expected[end]) / 1e9 for end in ("low", "high"))
-    where = "within" if low <= measured / 1e9 <= high else "outside"
-    found = f"{low:.1f} to {high:.1f} GB estimated, {measured / 1e9:.1f} GB measured: {where}"
+    low, high = (float(expected[end]) / 2**30 for end in ("low", "high"))
+    where = "within" if low <= measured / 2**30 <= high else "outside"
+    found = f"{low:.1f} to {high:.1f} GiB estimated, {measured / 2**30:.1f} GiB measured: {where}"
     return Check(what, found, True)
 
 

@@ -70,7 +70,7 @@ class Preview:
             raise InvalidArgument(f"calls is {calls}; use 1 to {MAX_CALLS}, or 0.", field="calls")
         if is_text(resolved):
             raise InvalidArgument(
-                "For task_type TEXT no LLM is asked: there is nothing to preview. See the chunks, which are the rows.",
+                "For task_type text no LLM is asked: there is nothing to preview. See the chunks, which are the rows.",
                 field="spec.task_type",
             )
         spec = resolved["spec"]

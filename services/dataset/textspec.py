@@ -29,7 +29,7 @@ def text_spec(wanted: dataset_pb2.DatasetSpec) -> dict[str, Any]:
     others = [field.name for field, _ in wanted.ListFields() if field.name not in _MEANT]
     if others:
         raise InvalidArgument(
-            f"{', '.join(others)} has no meaning for task_type TEXT: no LLM is asked, and nothing is kept back for "
+            f"{', '.join(others)} has no meaning for task_type text: no LLM is asked, and nothing is kept back for "
             "recall. Leave it out.",
             field=f"spec.{others[0]}",
         )

@@ -18,16 +18,16 @@ def check_form(wanted: export_pb2.Export) -> None:
         InvalidArgument: the message says what does.
     """
     if wanted.format not in _FORMATS:
-        raise InvalidArgument("No format is given. Use ADAPTER, MERGED or GGUF.", field="export.format")
+        raise InvalidArgument("No format is given. Use adapter, merged or gguf.", field="export.format")
     if wanted.quantization not in export_pb2.Quantization.values():
         raise InvalidArgument("The quantization is not one that is made. Use Q8_0.", field="export.quantization")
     if wanted.quantization and wanted.format != export_pb2.FORMAT_GGUF:
         raise InvalidArgument(
-            "A quantization goes with the format GGUF alone. Leave it out.", field="export.quantization"
+            "A quantization goes with the format gguf alone. Leave it out.", field="export.quantization"
         )
     if wanted.max_shard_bytes and wanted.format != export_pb2.FORMAT_MERGED:
         raise InvalidArgument(
-            "max_shard_bytes goes with the format MERGED alone. Leave it out.", field="export.max_shard_bytes"
+            "max_shard_bytes goes with the format merged alone. Leave it out.", field="export.max_shard_bytes"
         )
     if wanted.max_shard_bytes and wanted.max_shard_bytes < core.FEWEST_SHARD_BYTES:
         raise InvalidArgument(

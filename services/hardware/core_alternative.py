@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from services.common.numerals import gib
 from services.hardware.core_choice import Choice, Decided
 from services.hardware.core_memory import Device, Estimate, Plan, estimate
 from services.hardware.core_parameters import Shape
 from services.hardware.core_recommend import SMALL_MODEL
 from services.hardware.core_trained import FULL, LORA, QLORA
-from services.hardware.core_units import gib
 
 
 @dataclass(frozen=True)

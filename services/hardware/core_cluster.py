@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from services.common.kube.capacity import NodeCapacity
+from services.common.numerals import gib
 from services.hardware.core_inventory import BF16_SINCE, BITSANDBYTES_4BIT_SINCE
 from services.hardware.core_placement import Asked, Placement, on_cpu, on_gpu
-from services.hardware.core_units import gib
 
 ASSUMED_MEMORY = 16 << 30
 """Of a GPU that nothing is known of: what most of those in use have at least."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from services.hardware.core_units import gib
+from services.common.numerals import gib
 
 BF16_SINCE = (8, 0)
 """First compute capability with bfloat16 arithmetic (Ampere)."""

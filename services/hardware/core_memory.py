@@ -18,9 +18,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from services.common.numerals import gib
 from services.hardware.core_parameters import Shape
 from services.hardware.core_trained import FLOAT32, Target, kept
-from services.hardware.core_units import gib
 
 LIBRARIES = {"cpu": 928_000_000, "cuda": 900_000_000}
 """Bytes that a process with the libraries takes of main memory; on a GPU, a CUDA context with its workspaces."""

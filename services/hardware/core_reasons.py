@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from services.common.numerals import plain
+from services.common.numerals import gib, plain
 from services.hardware.core_choice import Choice, Dataset, Decided
 from services.hardware.core_memory import Device, Estimate, Plan
 from services.hardware.core_trained import EIGHT_BITS, FULL, LORA, QLORA
-from services.hardware.core_units import billions, gib
+from services.hardware.core_units import billions
 
 _METHODS = {
     LORA: "LoRA: small adapters beside frozen weights need a fraction of the memory of full fine-tuning.",

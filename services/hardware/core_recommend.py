@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from services.common.errors import NotReady
+from services.common.numerals import gib
 from services.common.objectives import comparing_rate
 from services.hardware.core_adapter import ALL_LINEAR
 from services.hardware.core_choice import Choice, Dataset, Decided, stepped
@@ -15,7 +16,6 @@ from services.hardware.core_memory import Device, Plan, estimate
 from services.hardware.core_parameters import Shape
 from services.hardware.core_reasons import reasons
 from services.hardware.core_trained import EIGHT_BITS, FULL, QLORA, Target
-from services.hardware.core_units import gib
 
 ROUND_TO = 64
 """max_length is rounded up to a multiple of it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from finetuneflow.training.v1 import estimate_pb2, run_pb2
+from services.common.numerals import gib
 from services.trainer.reportparts import Table, Text
 
 _MEMORY = {
@@ -21,8 +22,8 @@ def expected(spec: run_pb2.TrainSpec, result: run_pb2.RunResult) -> list[Table |
     seconds = result.train_seconds + result.evaluation_seconds
     training, evaluating = result.training_peak_memory_bytes, result.evaluation_peak_memory_bytes
     rows = [
-        ("memory while training", _range(estimate.training_memory_bytes, _size), _size(training)),
-        ("memory while evaluating", _range(estimate.evaluation_memory_bytes, _size), _size(evaluating)),
+        ("memory while training", _range(estimate.training_memory_bytes, _memory), _memory(training)),
+        ("memory while evaluating", _range(estimate.evaluation_memory_bytes, _memory), _memory(evaluating)),
         ("tokens", _range(estimate.tokens, _count), _count(result.trained_tokens)),
         ("steps", _range(estimate.steps, _count), _count(result.steps)),
         ("seconds of training", _range(estimate.train_seconds, _count), f"{result.train_seconds:.1f}"),
@@ -31,7 +32,7 @@ def expected(spec: run_pb2.TrainSpec, result: run_pb2.RunResult) -> list[Table |
     ]
     if estimate.HasField("cost"):
         rows.append(("cost", _range(estimate.cost, _price), _price(spec.price_per_hour * seconds / 3600)))
-    libraries = f" {_size(result.libraries_memory_bytes)} of it were there before the model."
+    libraries = f" {_memory(result.libraries_memory_bytes)} of it were there before the model."
     note = f"{_MEMORY[result.device]}{libraries if result.libraries_memory_bytes else ''} {estimate.note}"
     return [Table(("", "estimated", "measured"), rows), Text.of(note)]
 
@@ -47,6 +48,10 @@ def _count(value: float) -> str:
 
 def _price(value: float) -> str:
     return f"{value:,.4f}"
+
+
+def _memory(count: float) -> str:
+    return gib(count) if count else "not measured"
 
 
 def _size(count: float) -> str:

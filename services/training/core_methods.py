@@ -40,7 +40,7 @@ def method(given: Mapping[str, Any]) -> str:
     named = given.get("method", LORA)
     named = LORA if named == "METHOD_UNSPECIFIED" else named
     if named not in LEARNING_RATES:
-        words = ", ".join(name.removeprefix("METHOD_") for name in LEARNING_RATES)
+        words = ", ".join(_word(name) for name in LEARNING_RATES)
         raise InvalidArgument(f"The method {str(named)[:40]} is not known. Use one of {words}.", field="config.method")
     return str(named)
 
@@ -71,7 +71,8 @@ def require_no_adapter(lora: Mapping[str, Any]) -> None:
     """
     if lora:
         raise InvalidArgument(
-            f"{', '.join(sorted(lora))} is for an adapter, and METHOD_FULL has none. Leave it out, or train with LORA.",
+            f"{', '.join(sorted(lora))} is for an adapter, and method full has none. Leave it out, or train with "
+            "method lora.",
             field="config.lora",
         )
 
@@ -81,7 +82,8 @@ def _check_beginning(settings: Mapping[str, Any], method: str) -> None:
     form = "pissa_niter_N" if _FAST_SVD.fullmatch(beginning) else beginning
     if form not in _BEGINNINGS[method] or beginning == "pissa_niter_N":
         raise InvalidArgument(
-            f'init_lora_weights is "{beginning[:80]}". With {method} use one of {", ".join(_BEGINNINGS[method])}.',
+            f'init_lora_weights is "{beginning[:80]}". With method {_word(method)} use one of '
+            f"{', '.join(_BEGINNINGS[method])}.",
             field=_FIELD,
         )
     if beginning == "orthogonal" and settings["r"] % 2:
@@ -98,3 +100,8 @@ def _check_beginning(settings: Mapping[str, Any], method: str) -> None:
             "adapter of the base model. Leave one of them out.",
             field=_FIELD,
         )
+
+
+def _word(method: str) -> str:
+    """Return a method as a user types it."""
+    return method.removeprefix("METHOD_").lower()

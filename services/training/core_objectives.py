@@ -70,7 +70,7 @@ def objective_for(given: Mapping[str, Any], kind: str, dataset: str) -> str:
     if named == "OBJECTIVE_UNSPECIFIED":
         named = _FOR.get(kind, "")
     elif named not in _TAKEN:
-        words = ", ".join(_word(name) for name in _TAKEN)
+        words = ", ".join(_word(name).lower() for name in _TAKEN)
         raise InvalidArgument(f"The objective {named[:40]} is not known. Use one of {words}.", field="config.objective")
     if not named or _FOR.get(kind) != named:
         raise NotReady(
@@ -190,5 +190,5 @@ def _word(objective: str) -> str:
 
 def _remedy(kind: str) -> str:
     if kind in _FOR:
-        return f"Set the objective to {_word(_FOR[kind])}, or use another dataset."
+        return f"Set the objective to {_word(_FOR[kind]).lower()}, or use another dataset."
     return "Use another dataset."

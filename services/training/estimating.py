@@ -14,6 +14,7 @@ from finetuneflow.training.v1 import check_pb2, config_pb2, estimate_pb2, resour
 from services.common.documents.port import Document
 from services.common.errors import NotFound, NotReady
 from services.common.estimates import MOST_EXAMPLES, require_price
+from services.common.numerals import gib
 from services.common.objects.port import Objects
 from services.training.core_objectives import SFT, objective_of
 from services.training.ports import Hardware
@@ -129,8 +130,8 @@ def _comparable(run: Document, result: run_pb2.RunResult) -> bool:
 def _require_memory(estimate: plan_pb2.MemoryEstimate) -> None:
     if not estimate.fits:
         raise NotReady(
-            f"This training needs about {estimate.peak / 1e9:.1f} GB of {estimate.device} memory; "
-            f"{estimate.available / 1e9:.1f} GB are there. Lower per_device_train_batch_size or max_length, "
+            f"This training needs about {gib(estimate.peak)} of {estimate.device} memory; "
+            f"{gib(estimate.available)} are there. Lower per_device_train_batch_size or max_length, "
             "or use the settings that `ftf hardware` recommends.",
             reason="INSUFFICIENT_MEMORY",
             metadata={"peak_bytes": str(estimate.peak), "available_bytes": str(estimate.available)},

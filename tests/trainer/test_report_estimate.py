@@ -27,11 +27,11 @@ def test_ranges_stand_beside_what_was_measured() -> None:
     assert isinstance(table, Table)
     rows = {row[0]: list(row[1:]) for row in table.rows}
 
-    assert rows["memory while training"] == ["2.00 GB to 3.00 GB, likely 2.40 GB", "2.50 GB"]
+    assert rows["memory while training"] == ["1.9 GiB to 2.8 GiB, likely 2.2 GiB", "2.3 GiB"]
     assert rows["memory while evaluating"][1] == "not measured"
     assert rows["steps"] == ["30", "30"]
     assert rows["cost"] == ["1.0000 to 4.0000, likely 2.0000", "2.0000"]
-    assert "930.0 MB of it were there before the model. Calibrated by 3 runs" in str(note)
+    assert "887 MiB of it were there before the model. Calibrated by 3 runs" in str(note)
 
 
 def test_a_run_of_which_nothing_was_expected_has_no_such_table() -> None:

@@ -129,5 +129,5 @@ def test_what_fits_only_once_other_programs_have_ended_says_so() -> None:
     hopeless = estimate(SMOL, SMOL.parameters, Plan(), Device("cpu", GB, GB))
 
     assert tight.fits
-    assert "0.9 GiB are free now" in tight.note
+    assert "954 MiB are free now" in tight.note
     assert not hopeless.fits
