@@ -62,7 +62,7 @@ class Attester:
 def statement(export: Document) -> dict[str, Any]:
     """Return what is said about an export."""
     hashes = export.get("document_hashes", {})
-    manifest = core.manifest(export["_id"], core.form_of(export), export["run_record"], export["documents"])
+    manifest = core.manifest(export)
     chain = {name: manifest[name] for name in ("export", "format", "run", "dataset", "model", "config", "versions")}
     return {
         "_type": STATEMENT,

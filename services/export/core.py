@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 MANIFEST_SCHEMA = 1
 GGUF_ARCHITECTURES = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM")
 """What the trainer can write as GGUF."""
 FEWEST_SHARD_BYTES = 1_000_000
+FIGURES = ("examples", "base_loss", "tuned_loss", "base_perplexity", "tuned_perplexity")
+"""Of an evaluation, by the names of EvalScore."""
 
 
 def form_of(export: Mapping[str, Any]) -> str:
@@ -18,23 +20,30 @@ def form_of(export: Mapping[str, Any]) -> str:
     return form if quantization in ("", "UNSPECIFIED") else f"{form} {quantization}"
 
 
-def manifest(export: str, form: str, run: Mapping[str, Any], documents: Sequence[str]) -> dict[str, Any]:
-    """Return the manifest so far: the trainer adds the files with their hashes.
-
-    Args:
-        export: resource name of the export.
-        form: as form_of returns it.
-        run: the run as the contract's JSON.
-        documents: names of the files that its dataset was written from.
-    """
+def manifest(export: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the manifest of an export's document so far: the trainer adds the files with their hashes."""
+    run: Mapping[str, Any] = export["run_record"]
     return {
         "schema": MANIFEST_SCHEMA,
-        "export": export,
-        "format": form,
+        "export": export["_id"],
+        "format": form_of(export),
         "run": run["name"],
-        "documents": list(documents),
+        "documents": list(export["documents"]),
         "dataset": {"name": run["dataset"], "version": run["dataset_version"], "sha256": run["dataset_sha256"]},
         "model": {"name": run["model"], "revision": run["model_revision"]},
+        "license": export.get("license", ""),  # there were exports before it was kept
+        "evaluation": _evaluation(run.get("result", {}).get("evaluation", {})),
         "config": run.get("config", {}),
         "versions": run["result"]["versions"] if "result" in run else {},
+    }
+
+
+def _evaluation(found: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """Return what a run's models scored, by what was asked; sets without examples are left out."""
+    general = found.get("forgetting", {}).get("score", {})
+    sets = {"generalise": found.get("generalise", {}), "recall": found.get("recall", {}), "general": general}
+    return {
+        name: {figure: score.get(figure, 0) for figure in FIGURES}
+        for name, score in sets.items()
+        if score.get("examples")
     }

@@ -107,6 +107,7 @@ class Exports:
             "adapter_files": files,
             **base_fields(model),
             "model_revision": run.model_revision,
+            "license": model.license,
             **await self._origin(run.dataset),
             "run_record": MessageToDict(
                 run, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
@@ -158,9 +159,7 @@ class Exports:
             model_revision=doc["model_revision"],
             adapter_files=[artifact_to_proto(f) for f in doc["adapter_files"]],
             adapter_urls=[await self._objects.grant(f["key"], "read") for f in doc["adapter_files"]],
-            manifest_json=json.dumps(
-                core.manifest(doc["_id"], core.form_of(doc), doc["run_record"], doc["documents"]), sort_keys=True
-            ),
+            manifest_json=json.dumps(core.manifest(doc), sort_keys=True),
         )
 
 

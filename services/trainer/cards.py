@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,15 @@ With Ollama, from this folder:
 ```sh
 ollama create tuned -f Modelfile && ollama run tuned
 ```""",
+}
+_HUBS_LICENCE = re.compile(r"[a-z0-9][a-z0-9.+-]{1,60}")
+"""What hubs read as a licence: an identifier, no sentence."""
+_ELSEWHERE = ("config", "files", "license", "evaluation")
+"""Of the manifest, what has a section of its own, or is not in the card."""
+_SETS = {
+    "generalise": "documents held out",
+    "recall": "questions kept back about documents trained on",
+    "general": "general questions, which it should not have forgotten",
 }
 _VLLM = """To serve it with vLLM, which keeps the base model in memory once for any number of adapters:
 
@@ -91,20 +101,47 @@ def write_card(folder: Path, form: str, base: str, is_hub_id: bool, manifest: Ma
         "pipeline_tag: text-generation",
     ]
     header += [f"base_model: {base}"] if is_hub_id else []
+    licence = str(manifest.get("license", ""))
+    header += [f"license: {licence}"] if _HUBS_LICENCE.fullmatch(licence) else []
     header += ["tags:", "- lora", "- sft", "- finetuneflow", "---"]
-    origin = "\n".join(
-        f"- {name}: `{_flat(value)}`" for name, value in manifest.items() if name not in ("config", "files")
-    )
+    origin = "\n".join(f"- {name}: `{_flat(value)}`" for name, value in manifest.items() if name not in _ELSEWHERE)
     settings = json.dumps(manifest.get("config", {}), indent=2, sort_keys=True, ensure_ascii=False)
     parts = (
         "\n".join(header),
         f"# {base}, fine-tuned ({form})",
         f"{proof} Every file's SHA-256 stands in {MANIFEST}.",
         f"## Use\n\n{_use(folder, form, base if is_hub_id else f'folder/of/{base}')}",
+        f"## Licence\n\n{_licence(licence)}",
+        f"## Evaluation\n\n{_evaluation(manifest.get('evaluation', {}))}",
         f"## Where it comes from\n\n{origin}",
         f"## Settings\n\n```json\n{settings}\n```",
     )
     (folder / CARD).write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+
+
+def _licence(licence: str) -> str:
+    if not licence:
+        return "The base model's licence is unknown: ask the model's owner before you pass these weights on."
+    return (
+        f"The base model's: {_flat(licence)}. What it asks of models made from the base model holds for these weights; "
+        "the documents may have terms of their own."
+    )
+
+
+def _evaluation(found: Mapping[str, Mapping[str, float]]) -> str:
+    """Return a table of both models' scores on what neither was trained on."""
+    if not found:
+        return "The run was not evaluated: no example was held out."
+    head = "| asked on | examples | loss before | loss after | perplexity before | perplexity after |"
+    rows = [
+        f"| {_SETS.get(name, name)} | {score['examples']:,} | {score['base_loss']:.3f} | {score['tuned_loss']:.3f} "
+        f"| {score['base_perplexity']:.2f} | {score['tuned_perplexity']:.2f} |"
+        for name, score in found.items()
+    ]
+    return (
+        "\n".join((head, "|---|--:|--:|--:|--:|--:|", *rows))
+        + "\n\nLoss is the mean per supervised token, in nats; lower is better."
+    )
 
 
 def _use(folder: Path, form: str, base: str) -> str:

@@ -180,7 +180,14 @@ def test_the_manifest_names_data_model_and_settings() -> None:
         "model_revision": "r1",
         "config": {"method": "METHOD_LORA"},
     }
-    made = manifest("projects/p/exports/x", "merged", run, ["projects/p/files/f"])
+    made = manifest(
+        {
+            "_id": "projects/p/exports/x",
+            "format": "FORMAT_MERGED",
+            "run_record": run,
+            "documents": ["projects/p/files/f"],
+        }
+    )
 
     assert json.dumps(made)
     assert made["documents"] == ["projects/p/files/f"]

@@ -35,6 +35,23 @@ def test_the_card_names_a_rank_that_vllm_takes(tmp_path: Path, config: dict[str,
     assert rank is None or f"--max-lora-rank {rank} " in card
 
 
+def test_the_card_says_whose_licence_holds_and_how_the_model_did(tmp_path: Path) -> None:
+    """A licence that is not known is said to be unknown; hubs get only what they can read."""
+    score = {"examples": 12, "base_loss": 3.0, "tuned_loss": 1.5, "base_perplexity": 20.09, "tuned_perplexity": 4.48}
+    (tmp_path / "adapter_config.json").write_text('{"r": 8}')
+    manifest = {"license": "apache-2.0", "evaluation": {"recall": score}}
+    cards = {}
+    for name, told in (("known", manifest), ("odd", {"license": "My own: ask"}), ("unknown", {"license": ""})):
+        write_card(tmp_path, "adapter", "org/model", True, told, "Proven.")
+        cards[name] = (tmp_path / "README.md").read_text()
+
+    assert "\nlicense: apache-2.0\n" in cards["known"]
+    assert "| questions kept back about documents trained on | 12 | 3.000 | 1.500 | 20.09 | 4.48 |" in cards["known"]
+    assert "license:" not in cards["odd"] + cards["unknown"]
+    assert "The base model's: My own: ask." in cards["odd"]
+    assert "is unknown: ask the model's owner" in cards["unknown"]
+
+
 def test_the_proof_is_told_of_what_was_loaded() -> None:
     """Of the files themselves, or of the merged weights that a GGUF file was made of."""
     plain = export_pb2.ExportResult(max_logit_difference=0.001, logit_bound=0.25, prompts=4)
