@@ -61,6 +61,10 @@ def resolve(command: Command) -> Callable[..., Awaitable[int | None] | int | Non
 
 def _run(argv: Sequence[str]) -> int:
     """Parse and carry out; without a command, print help."""
+    if "_ARGCOMPLETE" in os.environ:
+        from finetuneflow_client.cli import completing
+
+        completing.answer()
     parser = build(argv)
     args = parser.parse_args(argv)
     if args.of_client:

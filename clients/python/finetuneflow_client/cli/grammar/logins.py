@@ -1,10 +1,12 @@
-"""Words about servers that one has logged in to."""
+"""Words about what one sets up once: servers that one has logged in to, and a shell that completes."""
 
 from __future__ import annotations
 
 from argparse import ArgumentParser
 
 from finetuneflow_client.cli.grammar.command import Command
+
+SHELLS = ("bash", "zsh", "fish")
 
 
 def _login(parser: ArgumentParser) -> None:
@@ -31,6 +33,10 @@ def _use(parser: ArgumentParser) -> None:
 
 def _remove(parser: ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", help="its name")
+
+
+def _completion(parser: ArgumentParser) -> None:
+    parser.add_argument("shell", choices=SHELLS, metavar="SHELL", help="%(choices)s")
 
 
 COMMANDS = (
@@ -63,6 +69,14 @@ COMMANDS = (
         "ftf profiles remove work",
         "login.remove",
         _remove,
+        connects=False,
+    ),
+    Command(
+        "completion",
+        "Print what lets a shell complete commands, flags, values and names.",
+        "ftf completion bash",
+        "completing.completion",
+        _completion,
         connects=False,
     ),
 )
