@@ -36,7 +36,11 @@ _LOADED = (
     f"{_PROGRAM}.pdfrehearsal:rehearse",
     "tokenizers",
 )
-"""What the nursery loads, and does once, so that no child has to."""
+"""What the nursery of readers loads, and does once, so that no child has to."""
+
+_COUNTING = (f"{_PROGRAM}.__main__", f"{_PROGRAM}.cut", f"{_PROGRAM}.cl100k:rehearse")
+"""What the nursery of those loads that cut by cl100k_base. It is one of its own, for a fork takes as long as its parent
+is large."""
 
 
 class Sandbox:
@@ -47,11 +51,22 @@ class Sandbox:
     """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
-        self._warm = Warm(environment, _LOADED)
+        self._environment = environment
+        self._readers = Warm(environment, _LOADED)
+        self._counters: Warm | None = None
 
     async def close(self) -> None:
         """End all processes."""
-        await asyncio.to_thread(self._warm.close)
+        await asyncio.to_thread(self._readers.close)
+        if self._counters:
+            await asyncio.to_thread(self._counters.close)
+
+    def _starter(self, job: Job, variables: Mapping[str, str]) -> Warm:
+        if job.task != "cut" or job.tokenizer or "TIKTOKEN_CACHE_DIR" not in variables:
+            return self._readers
+        if self._counters is None:
+            self._counters = Warm({**self._environment, **variables}, _COUNTING)
+        return self._counters
 
     async def run(self, job: Job, progress: Progress, variables: Mapping[str, str] | None = None) -> dict[str, Any]:
         """Do a job and return its result. Being cancelled kills the process and waits for its end.
@@ -106,7 +121,7 @@ class Sandbox:
             else:
                 await progress(*told)
 
-        return await run(self._warm, Command(_PROGRAM, note, variables), job.limits, hear)
+        return await run(self._starter(job, variables), Command(_PROGRAM, note, variables), job.limits, hear)
 
 
 def _with_next_reader(job: Job, opened: set[str], error: Crashed) -> Job:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -103,10 +104,15 @@ def children() -> list[psutil.Process]:
     for nursery in psutil.Process().children():
         try:
             if "services.common.confined.nursery" in nursery.cmdline():
-                found.extend(child for child in nursery.children() if child.status() != psutil.STATUS_ZOMBIE)
-        except psutil.NoSuchProcess:
+                found.extend(child for child in nursery.children() if _works(child))
+        except (psutil.NoSuchProcess, OSError):
             continue
     return found
+
+
+def _works(child: psutil.Process) -> bool:
+    """Whether a process neither has ended nor waits for its first command; one that waits answers nowhere."""
+    return child.status() != psutil.STATUS_ZOMBIE and os.readlink(f"/proc/{child.pid}/fd/1") != os.devnull
 
 
 async def child_at_work(other_than: psutil.Process | None = None) -> psutil.Process:

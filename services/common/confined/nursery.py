@@ -1,10 +1,13 @@
 """A process that has loaded what programs need and forks one for each command, which costs a fifteenth of a start.
 
 `python -m services.common.confined.nursery SOCKET PARENT MODULE…` loads the modules and then obeys messages on the
-socket. It opens nothing that a stranger wrote and holds no secret: its environment is that of its children. Each child
-has a session of its own and confines itself as a process started anew does. With a message come three descriptors: the
-child's standard output and error, and a channel. Whatever comes on the channel, its end included, kills the child with
-all that it started; when the child has ended, its exit code goes out on the channel.
+socket. It opens nothing that a stranger wrote and holds no secret: its environment is that of its children. With a
+message come three descriptors: the child's standard output and error, and a channel. Whatever comes on the channel, its
+end included, kills the child with all that it started; when the child has ended, its exit code goes out on the channel.
+
+One child is always prepared ahead, from the first command on. It waits in a session of its own, takes one command and
+ends with it, so that each command has a process that has seen nothing before; it confines itself as a process started
+anew does.
 """
 
 from __future__ import annotations
@@ -19,8 +22,9 @@ import signal
 import socket
 import sys
 import traceback
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from services.common.confined.limits import die_with
 
@@ -44,6 +48,19 @@ class _Child:
     channel: socket.socket
 
 
+@dataclass(frozen=True)
+class _Ready:
+    """A process that waits for its command.
+
+    Args:
+        pid: its number, and that of its session.
+        line: on which it waits.
+    """
+
+    pid: int
+    line: socket.socket
+
+
 class Nursery:
     """Starts, ends and mourns children.
 
@@ -53,6 +70,7 @@ class Nursery:
 
     def __init__(self, control: socket.socket) -> None:
         self._control = control
+        self._next: _Ready | None = None
         self._selector = selectors.DefaultSelector()
         self._selector.register(control, selectors.EVENT_READ, None)
         self._handles: dict[int, _Child] = {}
@@ -78,23 +96,50 @@ class Nursery:
         message, files, _, _ = socket.recv_fds(self._control, MOST_MESSAGE, _FILES)
         if not message:
             return False
-        parent = os.getpid()
         try:
-            pid = os.fork()
+            pid = self._taken(message, files[:2])
         except OSError:  # no room for one more: the closed channel tells it
             traceback.print_exc()
             for file in files:
                 os.close(file)
             return True
-        if pid == 0:
-            _be(json.loads(message), files, parent)
         for file in files[:2]:
             os.close(file)
         child = _Child(pid, os.pidfd_open(pid), socket.socket(fileno=files[2]))
         self._handles[child.handle] = child
         self._selector.register(child.handle, selectors.EVENT_READ, child)
         self._selector.register(child.channel, selectors.EVENT_READ, child)
+        with contextlib.suppress(OSError):  # then the next command tries
+            self._next = self._prepared()
         return True
+
+    def _taken(self, message: bytes, files: Sequence[int]) -> int:
+        """Give a command to the child that waits, or to a new one; return its number."""
+        waiting, self._next = self._next, None
+        if waiting:
+            with waiting.line, contextlib.suppress(OSError):
+                socket.send_fds(waiting.line, [message], files)
+                return waiting.pid
+            _kill(waiting.pid)  # it has ended already
+            os.waitpid(waiting.pid, 0)
+        fresh = self._prepared()
+        with fresh.line:
+            socket.send_fds(fresh.line, [message], files)
+        return fresh.pid
+
+    def _prepared(self) -> _Ready:
+        """Return a new child, which waits."""
+        line, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        parent = os.getpid()
+        with theirs:
+            try:
+                pid = os.fork()
+            except OSError:
+                line.close()
+                raise
+            if pid == 0:
+                _wait(theirs, parent)
+        return _Ready(pid, line)
 
     def _ended(self, child: _Child) -> None:
         """End what the child has left behind, and tell its exit code."""
@@ -117,25 +162,37 @@ def _kill(pid: int) -> None:
             kill(pid, signal.SIGKILL)
 
 
-def _be(command: dict[str, Any], files: list[int], parent: int) -> NoReturn:
-    """Become the program; never return."""
+def _wait(line: socket.socket, parent: int) -> NoReturn:
+    """Wait for a command and become its program; never return."""
     code = 1
     try:
+        die_with(parent)
         os.setsid()
-        os.dup2(files[0], 1)
-        os.dup2(files[1], 2)
-        os.closerange(3, _HIGHEST_FILE)
-        os.environ.update(command["variables"])
-        os.chdir(os.path.dirname(command["note"]))
-        program = importlib.import_module(command["program"] + ".__main__")
-        code = program.main([command["note"], str(parent)])
-        sys.stdout.flush()
+        os.dup2(line.fileno(), 3)
+        os.closerange(4, _HIGHEST_FILE)
+        with socket.socket(fileno=3) as own:
+            message, files, _, _ = socket.recv_fds(own, MOST_MESSAGE, _FILES)
+        code = _be(message, files, parent) if message else 0
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else 1
     except BaseException:
         traceback.print_exc()
     finally:
         os._exit(code)
+
+
+def _be(message: bytes, files: list[int], parent: int) -> int:
+    """Do what a command says; return the program's exit code."""
+    command = json.loads(message)
+    for own, file in enumerate(files, 1):
+        os.dup2(file, own)
+        os.close(file)
+    os.environ.update(command["variables"])
+    os.chdir(os.path.dirname(command["note"]))
+    program = importlib.import_module(command["program"] + ".__main__")
+    code: int = program.main([command["note"], str(parent)])
+    sys.stdout.flush()
+    return code
 
 
 def main(arguments: list[str]) -> int:

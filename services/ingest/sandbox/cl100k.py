@@ -52,7 +52,9 @@ def cl100k_base(folder: str) -> Tokenizer:
 
 def rehearse() -> None:
     """Load it from TIKTOKEN_CACHE_DIR, so that those who are forked have it."""
-    cl100k_base(os.environ["TIKTOKEN_CACHE_DIR"]).encode("Once, and for all.")
+    folder = os.environ["TIKTOKEN_CACHE_DIR"]
+    if (Path(folder) / NAME).is_file():
+        cl100k_base(folder).encode("Once, and for all.")
 
 
 class _Encoding:

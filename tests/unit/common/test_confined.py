@@ -86,6 +86,28 @@ async def test_its_end_is_told(warm: Warm, tmp_path: Path, code: str, error: typ
     assert (await run(warm, command(tmp_path, "found = 1"), Limits()))["found"] == 1
 
 
+async def test_no_process_does_two_commands(warm: Warm, tmp_path: Path) -> None:
+    """The next one waits already, and is not the one that has done the last; nor does it matter if it was killed."""
+    look = "import os; found = os.getpid()"
+
+    first = (await run(warm, command(tmp_path, look), Limits()))["found"]
+    _, waiting = await at_work()
+    second = (await run(warm, command(tmp_path, look), Limits()))["found"]
+
+    assert first != second
+    assert [process.pid for process in waiting] == [second]
+
+
+async def test_a_waiting_process_that_is_killed_is_replaced(warm: Warm, tmp_path: Path) -> None:
+    """The command that it would have taken is done all the same."""
+    await run(warm, command(tmp_path, "found = 0"), Limits())
+    _, waiting = await at_work()
+    waiting[0].kill()
+    await gone(waiting[0].pid)
+
+    assert (await run(warm, command(tmp_path, "found = 3"), Limits()))["found"] == 3
+
+
 async def test_what_a_process_started_ends_with_it(warm: Warm, tmp_path: Path) -> None:
     """A program that a document's reader started does not stay behind."""
     code = "import subprocess; found = subprocess.Popen(['sleep', '60']).pid"

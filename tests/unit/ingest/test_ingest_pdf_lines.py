@@ -65,7 +65,7 @@ def test_several_processes_read_what_one_reads(tmp_path: Path) -> None:
 
     assert together == alone
     assert heard == list(range(151))  # 0: pdf_oxide opens the document
-    assert psutil.Process().children() == before
+    assert set(psutil.Process().children()) <= set(before)
 
 
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one processor: one process reads")

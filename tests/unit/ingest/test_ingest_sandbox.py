@@ -99,17 +99,17 @@ async def test_a_child_dies_with_its_parent(tmp_path: Path) -> None:
     )
     parent = psutil.Popen([sys.executable, "-c", program, str(tmp_path / "job")])
     for _ in range(600):
-        if len(found := parent.children(recursive=True)) == 2:
+        if len(found := parent.children(recursive=True)) == 3:  # the nursery, the child, and the next one
             break
         await asyncio.sleep(0.02)
-    await asyncio.sleep(0.5)
+    await asyncio.sleep(0.1)
     for process in found:
         process.suspend()  # so that it cannot end by itself
     parent.kill()
     parent.wait()
     gone, alive = psutil.wait_procs(found, timeout=30)
 
-    assert (len(gone), alive) == (2, [])
+    assert (len(gone), alive) == (3, [])
 
 
 async def test_being_cancelled_kills_the_child(sandbox: Sandbox, tmp_path: Path) -> None:
