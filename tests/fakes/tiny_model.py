@@ -6,8 +6,11 @@ generation markers), so that it goes through the same doors as a pretrained inst
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
+
+from tests.fakes import model_folder
 
 CHATML = (
     "{% for message in messages %}"
@@ -70,6 +73,18 @@ def tiny_model(folder: Path, *, with_template: bool = True, seed: int = 0) -> Pa
     tokenizer.save_pretrained(folder)
     (folder / "README.md").write_text("---\nlicense: apache-2.0\n---\n# A tiny model for tests\n", encoding="utf-8")
     return folder
+
+
+def hollow_model(folder: Path) -> Path:
+    """Write a model whose tokenizer, template and headers are real and whose weights are zeros, without torch."""
+    vocabulary = {"vocab_size": 512, "max_position_embeddings": 512}
+    shapes = {name: tuple(512 if n == 100 else n for n in shape) for name, shape in model_folder.shapes().items()}
+    files = model_folder.model_files(vocabulary) | {
+        "model.safetensors": model_folder.safetensors(shapes),
+        "tokenizer.json": trained_tokenizer().to_str().encode(),
+        "tokenizer_config.json": json.dumps({"chat_template": CHATML, "eos_token": "<|im_end|>"}).encode(),
+    }
+    return model_folder.write_folder(folder, files)
 
 
 def trained_tokenizer() -> Any:

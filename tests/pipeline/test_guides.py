@@ -19,12 +19,11 @@ from pathlib import Path
 import pytest
 
 from services import local
-from tests.fakes import model_folder
 from tests.fakes.llm_server import Answer, LlmServer, Request, good
 from tests.fakes.office import xlsx_file
 from tests.fakes.running import TOKEN, serving
 from tests.fakes.terminal import Terminal
-from tests.fakes.tiny_model import CHATML, trained_tokenizer
+from tests.fakes.tiny_model import hollow_model
 from tests.service.test_dataset_templates import glossary
 from tests.service.test_training import fake_jobs
 from tests.unit.docs.pages import DOCS, ROOT, Block, blocks
@@ -65,21 +64,9 @@ def teacher(request: Request) -> Answer:
     return glossary(request) if '"term"' in json.dumps(request.body) else good(request)
 
 
-def model(folder: Path) -> Path:
-    """A model's folder in which all but the weights is real: written without torch."""
-    vocabulary = {"vocab_size": 512, "max_position_embeddings": 512}
-    shapes = {name: tuple(512 if n == 100 else n for n in shape) for name, shape in model_folder.shapes().items()}
-    files = model_folder.model_files(vocabulary) | {
-        "model.safetensors": model_folder.safetensors(shapes),
-        "tokenizer.json": trained_tokenizer().to_str().encode(),
-        "tokenizer_config.json": json.dumps({"chat_template": CHATML, "eos_token": "<|im_end|>"}).encode(),
-    }
-    return model_folder.write_folder(folder, files)
-
-
 def lay_out(folder: Path) -> None:
     """Write the files that the pages name."""
-    model(folder / ".cache" / "SmolLM2-135M-Instruct")
+    hollow_model(folder / ".cache" / "SmolLM2-135M-Instruct")
     (folder / "samples").symlink_to(ROOT / "samples")
     shutil.copy(SAMPLES / "company-history.pdf", folder / "handbook.pdf")
     shutil.copy(SAMPLES / "safety-rules.md", folder / "notes.md")
