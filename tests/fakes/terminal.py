@@ -15,7 +15,7 @@ from tests.fakes.running import TOKEN
 
 
 class Terminal:
-    """Runs commands in the current folder, as a shell and then `ftf` would: quotes, "*" and ">" are understood.
+    """Runs commands in the current folder, as a shell and `ftf` would: with quotes, "*" and ">"; "|" ends one.
 
     Args:
         folder: gets the file of the token.
@@ -35,7 +35,7 @@ class Terminal:
         """Run a command; return its exit code, and what it prints or, where it fails, what it says."""
         for word, meant in self.told.items():
             command = command.replace(word, meant)
-        command, _, target = command.partition(" > ")
+        command, _, target = command.partition(" | ")[0].partition(" > ")
         code = await self._run([found for word in shlex.split(command)[1:] for found in _expanded(word, command)])
         out, said = self._capsys.readouterr()
         if target:

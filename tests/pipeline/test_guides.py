@@ -38,6 +38,7 @@ SERVER = [
 ]
 PROJECT = ["ftf upload handbook.pdf notes.md", "ftf chunk --model smollm2"]
 BEFORE = {
+    "cli.md": ["ftf dataset generate --id handbook"],
     "dataset-formats.md": ["ftf dataset generate --id handbook"],
     "evaluation.md": ["ftf dataset generate --id handbook", "ftf train --id run-1 --watch"],
     "review.md": ["ftf dataset generate --id d1", "ftf dataset review d1 --filter '*' --approve", "ftf dataset freeze"],

@@ -10,7 +10,7 @@ from tests.unit.docs.pages import DOCS, Block, blocks
 
 pytestmark = pytest.mark.cluster
 
-PAGES = ("operations.md", "kubernetes.md", "kubernetes-closed.md")
+PAGES = ("cluster.md", "operations.md", "kubernetes.md", "kubernetes-closed.md")
 SHOWN = [
     block
     for page in DOCS
