@@ -111,12 +111,14 @@ class Peers:
     def channel(self, service: str) -> grpc.aio.Channel:
         """Return the channel to a service; the same one each time."""
         if service not in self._channels:
-            self._channels[service] = grpc.aio.insecure_channel(
-                self._addresses[service],
-                options=OPTIONS,
-                interceptors=[_Unary(service, self._token), _Stream(service, self._token)],
-            )
+            self._channels[service] = self.open(self._addresses[service], service)
         return self._channels[service]
+
+    def open(self, address: str, service: str) -> grpc.aio.Channel:
+        """Return a new channel to one replica of a service; its caller closes it."""
+        return grpc.aio.insecure_channel(
+            address, options=OPTIONS, interceptors=[_Unary(service, self._token), _Stream(service, self._token)]
+        )
 
     @property
     def ingest(self) -> grpc.aio.Channel:

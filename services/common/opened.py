@@ -78,6 +78,7 @@ class Opened:
                 self._secrets,
                 self._signer,
                 addresses[name],
+                self._address,
             )
         )
 

@@ -15,7 +15,7 @@ from services.common.stores import open_objects
 from services.common.tokenfiles import TokenFolder, read_token
 from services.common.variables import configuration
 
-KINDS = {"training": "run", "export": "export"}
+KINDS = {"training": ("run", "chat"), "export": ("export",)}
 """Services with Jobs, and the kind of theirs."""
 USER = "user"
 
@@ -76,7 +76,7 @@ async def _jobs(stack: contextlib.AsyncExitStack, name: str, config: Config) -> 
     template = await asyncio.to_thread(read_template, config.job_template)
     api = await stack.enter_async_context(connected())
     runner = KubernetesJobs(
-        api, template, open_objects(config.objects, config.object_keys), config.release, kind=KINDS[name]
+        api, template, open_objects(config.objects, config.object_keys), config.release, kinds=KINDS[name]
     )
     stack.push_async_callback(runner.close)
     await runner.start()

@@ -27,6 +27,7 @@ class Runtime:
     Args:
         documents: this service's own store.
         address: host:port at which Jobs reach the worker contract; known once the server listens.
+        own_address: host:port of this very program, where others of the same service may be at `address`, too.
     """
 
     config: Config
@@ -39,6 +40,7 @@ class Runtime:
     secrets: Secrets
     signer: Signer
     address: str
+    own_address: str
 
 
 @dataclass(frozen=True)

@@ -27,11 +27,13 @@ from services.common.jobwork.orphans import Orphan
 from services.common.jobwork.reports import ReportStore
 from services.common.objects.port import Objects
 from services.common.protoform import artifact_to_proto, meta_to_proto, timestamp, work_to_proto
+from services.training.chatreplicas import SharedChats
 from services.training.chats import Chats
 from services.training.estimating import estimate_of
 from services.training.forms import config_to_proto, resources_of, resources_to_proto
 from services.training.judging import Judging
 from services.training.judging import to_proto as judgement_to_proto
+from services.training.peers import PASSED_ON
 from services.training.service import RUN, Training
 
 SHOWN = 3
@@ -50,7 +52,7 @@ class TrainingApi(training_service_pb2_grpc.TrainingServiceServicer):
         reports: ReportStore,
         objects: Objects,
         orphans: Callable[[], Awaitable[list[Orphan]]],
-        chats: Chats,
+        chats: SharedChats,
         judging: Judging,
     ) -> None:
         self._training = training
@@ -150,7 +152,7 @@ class TrainingApi(training_service_pb2_grpc.TrainingServiceServicer):
     async def Generate(self, request: pb.GenerateRequest, context: Context) -> AsyncIterator[pb.GenerateResponse]:
         """Send the answers of a run's models."""
         ids.parse_name(request.name, RUN)
-        async for update in self._chats.generate(request):
+        async for update in self._chats.generate(request, passed_on=_is_passed_on(context)):
             yield update
 
     async def JudgeRun(self, request: pb.JudgeRunRequest, context: Context) -> AsyncIterator[pb.JudgeRunResponse]:
@@ -162,8 +164,14 @@ class TrainingApi(training_service_pb2_grpc.TrainingServiceServicer):
     async def UnloadRun(self, request: pb.UnloadRunRequest, context: Context) -> pb.UnloadRunResponse:
         """Let a run's models go."""
         ids.parse_name(request.name, RUN)
-        await self._chats.unload(request.name)
+        await self._chats.unload(request.name, passed_on=_is_passed_on(context))
         return pb.UnloadRunResponse()
+
+
+def _is_passed_on(context: Context) -> bool:
+    """Whether another replica of this service passes the call on."""
+    names = [key for key, _ in context.invocation_metadata() or ()]
+    return PASSED_ON in names and current_principal().kind == "service"
 
 
 class ChatWorkerApi(chat_worker_service_pb2_grpc.ChatWorkerServiceServicer):

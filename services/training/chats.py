@@ -2,18 +2,17 @@
 
 It lives for as long as it is asked, and a while longer. What it holds is accounted for as any Job's: on one machine
 Jobs come one after the other, so that it waits for a training and a training waits for it, seconds at most once nobody
-asks it. Nothing of it is kept: a server that starts again ends what an earlier one left.
+asks it. Its process calls the very replica that started it; how several replicas share runs, see chatreplicas.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, replace
 
 from finetuneflow.training.v1 import chat_worker_service_pb2 as worker
 from finetuneflow.training.v1 import training_service_pb2 as pb
-from services.common import incidents
 from services.common.auth import Principal, Signer, current_principal
 from services.common.documents.port import Document
 from services.common.errors import FineTuneFlowError, NotFound, NotReady, PermissionDenied
@@ -25,14 +24,34 @@ from services.common.statuses import from_status
 from services.training.chatform import ask, chat_spec, check, require_models
 from services.training.chatsession import Session
 
-log = logging.getLogger(__name__)
-
 KIND = "chat"
+HOLDER, RUN_UID = "holder", "run"
+"""Labels of a chat's Job: the address that its process calls, and the uid of the run."""
 LOOK_SECONDS = 1.0
 """Between two looks at the process, while nothing is heard of it; and at those that are idle."""
-YIELD_SECONDS = 5.0
-"""After so long without a question, models make room for a Job that waits."""
 _OVER = ("SUCCEEDED", "FAILED")
+_BEING_MADE = ("STARTING", "ROOM")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long models may hold what they have, in seconds.
+
+    Args:
+        give_way: without a question, until they make room for a Job that waits.
+        place: that their Job may wait for its place; 0 for ever.
+        most: from the start of their Job to its end; 0 for ever.
+    """
+
+    give_way: float
+    place: float = 0.0
+    most: int = 0
+
+
+ON_ONE_MACHINE = Limits(give_way=5)
+"""Models are loaded again in seconds there, and one Job works at a time."""
+IN_A_CLUSTER = Limits(give_way=60, place=120, most=4 * 3600)
+"""A pod takes longer to start, and something waits more often than not; a GPU is not held for ever."""
 
 
 class Chats:
@@ -40,29 +59,28 @@ class Chats:
 
     Args:
         run: returns a run's document. Raises NotFound.
-        gpus: returns how many GPUs a run asks for, None for the default.
-        address: host:port where the processes reach this service.
-        here: whether Jobs run on this machine, where they reach this very process.
+        wanted: returns what a run's models ask of the place where they are loaded.
+        address: host:port where the processes reach this very process.
+        limits: how long models stay.
     """
 
     def __init__(
         self,
         run: Callable[[str], Awaitable[Document]],
-        gpus: Callable[[Document], int | None],
+        wanted: Callable[[Document], Wanted],
         objects: Objects,
         jobs: JobRunner,
         signer: Signer,
         address: str,
-        *,
-        here: bool,
+        limits: Limits,
     ) -> None:
         self._run = run
-        self._gpus = gpus
+        self._wanted = wanted
         self._objects = objects
         self._jobs = jobs
         self._signer = signer
         self._address = address
-        self.here = here
+        self._limits = limits
         self._sessions: dict[str, Session] = {}
 
     async def generate(self, request: pb.GenerateRequest) -> AsyncIterator[pb.GenerateResponse]:
@@ -71,16 +89,10 @@ class Chats:
         Raises:
             NotFound: there is no such run.
             InvalidArgument: what is asked cannot be answered.
-            NotReady: RUN_NOT_SUCCEEDED, CHAT_NOT_HERE, CHAT_ENDED, or why the models cannot be loaded.
+            NotReady: RUN_NOT_SUCCEEDED, CHAT_NO_ROOM, CHAT_ENDED, or why the models cannot be loaded.
         """
         check(request)
         run = await self._run(request.name)
-        if not self.here:
-            raise NotReady(
-                "Models answer on one machine only, under `ftf up`. Export the run, and serve it with vLLM or Ollama "
-                "as its card says.",
-                reason="CHAT_NOT_HERE",
-            )
         require_models(run)
         session = await self._session(run)
         with session.used(request.keep_seconds):
@@ -126,8 +138,24 @@ class Chats:
         if session.over is not None:
             raise session.over
         if status and status.state == "PENDING":
+            self._require_place(session, status)
             return status.waiting.message if status.waiting else "It waits for room."
         return "The models answer." if session.loaded else "The models are being loaded."
+
+    def _require_place(self, session: Session, status: JobStatus) -> None:
+        """Give up a Job that has waited for its place for too long; one whose container is being made has it."""
+        waiting, limit = status.waiting, self._limits.place
+        if not limit or waiting is None or waiting.reason in _BEING_MADE:
+            return
+        if asyncio.get_running_loop().time() - session.began < limit:
+            return
+        error = NotReady(
+            f"The run's models found no place within {limit:.0f} s: {waiting.message} Ask again when there is room, or "
+            "export the run and serve it as its card says.",
+            reason="CHAT_NO_ROOM",
+        )
+        session.end(error)
+        raise error
 
     async def _session(self, run: Document) -> Session:
         uid = run["uid"]
@@ -148,8 +176,9 @@ class Chats:
                 args=("chat",),
                 env={"FTF_ADDRESS": self._address, "FTF_WORK": session.work},
                 secrets={"launch_token": token},
-                labels={"kind": KIND, "work": session.work, "uid": chat},
-                resources=Wanted(gpus=self._gpus(run)),
+                labels={"kind": KIND, "work": session.work, "uid": chat, HOLDER: self._address, RUN_UID: uid},
+                resources=replace(self._wanted(run), active_deadline_seconds=self._limits.most),
+                restarts=False,
             )
             try:
                 await self._jobs.ensure(spec)
@@ -209,33 +238,31 @@ class Chats:
         for session in sessions:
             await self._end(session)
 
-    async def run(self) -> None:
-        """End what an earlier process left, then what nobody asks any more, until cancelled."""
-        cleared = False
-        while True:
-            try:
-                if not cleared:
-                    await self._clear()
-                cleared = True
-                await self._sweep()
-            except FineTuneFlowError as error:
-                log.warning("chats: clearing waits: %s", error)
-            except Exception as error:
-                incidents.report(log, "Clearing chats", error)
-            await asyncio.sleep(LOOK_SECONDS)
+    def loaded(self) -> set[str]:
+        """Return the uids of the runs that have a process here."""
+        return set(self._sessions)
 
-    async def _clear(self) -> None:
-        left = {status.name for status in await self._jobs.list() if status.labels.get("kind") == KIND}
-        for job in left - {session.job for session in self._sessions.values()}:
-            await self._jobs.delete(job)
+    def knows(self, job: str) -> bool:
+        """Whether a Job is of a process that is here."""
+        return any(session.job == job for session in self._sessions.values())
 
-    async def _sweep(self) -> None:
+    async def lose(self, uid: str) -> None:
+        """Let a run's models go which another replica has now."""
+        if uid in self._sessions:
+            await self._end(self._sessions[uid])
+
+    async def sweep(self) -> None:
+        """End what nobody asks any more."""
         if not self._sessions:
             return
         now = asyncio.get_running_loop().time()
-        waits = any(status.state == "PENDING" for status in await self._jobs.list())
+        waits = any(status.state == "PENDING" and not _is_made(status) for status in await self._jobs.list())
         for session in list(self._sessions.values()):
-            if session.is_due(now) or (waits and session.idle(now) >= YIELD_SECONDS) or await self._is_gone(session):
+            if (
+                session.is_due(now)
+                or (waits and session.idle(now) >= self._limits.give_way)
+                or await self._is_gone(session)
+            ):
                 await self._end(session)
 
     async def _is_gone(self, session: Session) -> bool:
@@ -248,14 +275,18 @@ class Chats:
 
     async def close(self) -> None:
         """End all. Repeating it does nothing."""
-        for session in list(self._sessions.values()):
-            await self._end(session)
+        await asyncio.gather(*(self._end(session) for session in list(self._sessions.values())))
 
     async def _end(self, session: Session) -> None:
         session.end(NotReady("The models were let go. Ask again.", reason="CHAT_ENDED"))
         if self._sessions.get(session.run["uid"]) is session:
             del self._sessions[session.run["uid"]]
         await self._jobs.delete(session.job)
+
+
+def _is_made(status: JobStatus) -> bool:
+    """Whether a Job that does not run has its room already."""
+    return status.waiting is not None and status.waiting.reason == "STARTING"
 
 
 def _ended(status: JobStatus | None, line: str) -> NotReady:

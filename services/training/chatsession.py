@@ -18,7 +18,7 @@ class Session:
         run: the run's document.
         work: what its launch token is for: {run}/chats/{id}.
         job: name of its Job.
-        now: seconds; it is idle from then on.
+        now: seconds; it began then, and is idle from then on.
     """
 
     def __init__(self, run: Document, work: str, job: str, now: float) -> None:
@@ -32,7 +32,7 @@ class Session:
         self._said: asyncio.Queue[pb.ConverseRequest] = asyncio.Queue()
         self._users = 0
         self._asks = 0
-        self._idle_since = now
+        self._idle_since = self.began = now
         self._keep = 0.0
         self.started = False
         self.met = False

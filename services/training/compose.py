@@ -6,6 +6,7 @@ import importlib.util
 import os
 import shutil
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 
 import grpc
 
@@ -14,6 +15,7 @@ from finetuneflow.training.v1 import chat_worker_service_pb2_grpc, run_pb2, trai
 from services.common.bus import Bus
 from services.common.documents.port import Document
 from services.common.jobs.port import JobRunner
+from services.common.jobs.port import Resources as Wanted
 from services.common.jobwork import reports as report_store
 from services.common.jobwork.follow import Follower
 from services.common.jobwork.host import Host, Kind
@@ -27,13 +29,16 @@ from services.common.resources import INDEXES, Resources
 from services.common.runtime import Runtime, Service
 from services.common.trackers import require
 from services.training.api import ChatWorkerApi, TrainingApi
-from services.training.chats import Chats
+from services.training.chatclaims import INDEXES as CHAT_INDEXES
+from services.training.chatclaims import Claims
+from services.training.chatreplicas import SharedChats
+from services.training.chats import IN_A_CLUSTER, ON_ONE_MACHINE, Chats
 from services.training.checking import Checks, Here
 from services.training.estimating import Estimating
 from services.training.forms import resources_of
 from services.training.judging import Judging
 from services.training.labels import Labels
-from services.training.peers import GrpcDatasets, GrpcHardware
+from services.training.peers import GrpcDatasets, GrpcHardware, GrpcReplicas
 from services.training.service import RUN, Training
 
 _CAPABILITIES = (
@@ -65,10 +70,11 @@ def compose(runtime: Runtime) -> Service:
     packing = Packing(kind, runs, reports, objects, PACK_SECONDS)
     follower = Follower(kind, runs, reports, objects, jobs, bus)
     chats, judging = _chats(runtime, runs), Judging(runs, objects, datasets)
-    api = TrainingApi(training, follower, reports, objects, lambda: find_orphans(kind, runs, jobs), chats, judging)
+    shared = _shared(runtime, runs, chats)
+    api = TrainingApi(training, follower, reports, objects, lambda: find_orphans(kind, runs, jobs), shared, judging)
 
     async def shut_down() -> None:
-        await chats.close()
+        await shared.close()
         await reconciler.drain()
 
     return Service(
@@ -80,9 +86,9 @@ def compose(runtime: Runtime) -> Service:
             packing.run,
             Outbox(runs, bus, reconciler.purge).run,
             *_listening(bus, training, runs, estimating),
-            *([chats.run] if chats.here else []),
+            shared.run,
         ],
-        capabilities=[*_CAPABILITIES, *(["chat"] if chats.here else [])],
+        capabilities=[*_CAPABILITIES, "chat"],
         worker_host=Host(kind, runs, reports, objects, bus, runtime.signer),
         shutdown=shut_down,
     )
@@ -130,8 +136,16 @@ def _trackers(runtime: Runtime) -> Callable[[Sequence[str]], None]:
 
 
 def _chats(runtime: Runtime, runs: Resources) -> Chats:
-    here = runtime.config.jobs == "local"
-    return Chats(runs.get, _gpus, runtime.objects, runtime.jobs, runtime.signer, runtime.address, here=here)
+    local = runtime.config.jobs == "local"
+    limits = ON_ONE_MACHINE if local else IN_A_CLUSTER
+    wanted = _gpus if local else _one_pod
+    return Chats(runs.get, wanted, runtime.objects, runtime.jobs, runtime.signer, runtime.own_address, limits=limits)
+
+
+def _shared(runtime: Runtime, runs: Resources, chats: Chats) -> SharedChats:
+    collection = runtime.documents.collection("chats", CHAT_INDEXES)
+    claims = Claims(collection, runtime.own_address, runtime.clock, runtime.config.lease_seconds)
+    return SharedChats(chats, claims, runs.get, runtime.jobs, GrpcReplicas(runtime.peers))
 
 
 def _register(server: grpc.aio.Server, api: TrainingApi, chats: Chats) -> None:
@@ -139,9 +153,15 @@ def _register(server: grpc.aio.Server, api: TrainingApi, chats: Chats) -> None:
     chat_worker_service_pb2_grpc.add_ChatWorkerServiceServicer_to_server(ChatWorkerApi(chats), server)
 
 
-def _gpus(run: Document) -> int | None:
-    """Return the GPUs of a run's models: none where it asked for none, else the default."""
-    return 0 if resources_of(run).gpus == 0 else None
+def _gpus(run: Document) -> Wanted:
+    """Return what a run's models get on one machine: no GPU where it asked for none, else all."""
+    return Wanted(gpus=0 if resources_of(run).gpus == 0 else None)
+
+
+def _one_pod(run: Document) -> Wanted:
+    """Return what a run's models get in a cluster: what each of its pods got, with one GPU at most."""
+    asked = resources_of(run)
+    return replace(asked, nodes=1, gpus=asked.gpus and 1)
 
 
 def _checks(runtime: Runtime, datasets: GrpcDatasets, hardware: GrpcHardware, estimating: Estimating) -> Checks:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from typing import Any, cast
+
+import grpc
+
 from finetuneflow.dataset.v1 import comparison_pb2, dataset_pb2, dataset_service_pb2, dataset_service_pb2_grpc
 from finetuneflow.hardware.v1 import hardware_service_pb2, hardware_service_pb2_grpc, model_pb2
+from finetuneflow.training.v1 import training_service_pb2, training_service_pb2_grpc
 from services.common.channels import Peers
 from services.common.errors import NotReady
 from services.training.ports import Gpus
 
+PASSED_ON = "ftf-passed-on"
+"""Metadata of a call that one replica passes on to another."""
 _COMPARE_SECONDS = 3600.0
 """Longest that a comparison may take: the time limits of an endpoint's calls come first."""
 
@@ -27,6 +35,36 @@ class GrpcDatasets:
     async def compare(self, request: comparison_pb2.CompareAnswersRequest) -> comparison_pb2.CompareAnswersResponse:
         """Ask an LLM which of two answers is better; an LLM that thinks takes its time."""
         return await self._stub.CompareAnswers(request, timeout=_COMPARE_SECONDS)
+
+
+class GrpcReplicas:
+    """The other replicas of this service; see ports.Replicas."""
+
+    def __init__(self, peers: Peers) -> None:
+        self._peers = peers
+
+    async def generate(
+        self, address: str, request: training_service_pb2.GenerateRequest
+    ) -> AsyncIterator[training_service_pb2.GenerateResponse]:
+        """Pass a question on."""
+        async with self._peers.open(address, "training") as channel:
+            call = _training(channel).Generate(request, metadata=((PASSED_ON, "1"),))
+            try:
+                async for update in call:
+                    yield update
+            finally:
+                call.cancel()
+
+    async def unload(self, address: str, name: str) -> None:
+        """Have a run's models let go."""
+        async with self._peers.open(address, "training") as channel:
+            request = training_service_pb2.UnloadRunRequest(name=name)
+            await _training(channel).UnloadRun(request, metadata=((PASSED_ON, "1"),))
+
+
+def _training(channel: grpc.aio.Channel) -> training_service_pb2_grpc.TrainingServiceAsyncStub:
+    stub: Any = training_service_pb2_grpc.TrainingServiceStub(channel)  # of an aio channel it is the async one
+    return cast("training_service_pb2_grpc.TrainingServiceAsyncStub", stub)
 
 
 class GrpcHardware:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from finetuneflow.common.v1 import artifact_pb2
 from finetuneflow.dataset.v1 import comparison_pb2, dataset_pb2
 from finetuneflow.hardware.v1 import hardware_service_pb2, model_pb2
-from finetuneflow.training.v1 import check_pb2
+from finetuneflow.training.v1 import check_pb2, training_service_pb2
 
 Queue = Callable[[], Awaitable[int]]
 """Returns how many Jobs have been asked for and have not ended."""
@@ -61,6 +61,20 @@ class Hardware(Protocol):
 
     async def record(self, request: hardware_service_pb2.RecordMeasurementRequest) -> None:
         """Tell what a run took. Raises Unavailable."""
+        ...
+
+
+class Replicas(Protocol):
+    """The other replicas of this service, each by its address."""
+
+    def generate(
+        self, address: str, request: training_service_pb2.GenerateRequest
+    ) -> AsyncIterator[training_service_pb2.GenerateResponse]:
+        """Pass a question on to the replica that has the run's models. Raises what it raises; Unavailable."""
+        ...
+
+    async def unload(self, address: str, name: str) -> None:
+        """Have it let a run's models go. Raises Unavailable."""
         ...
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 import pytest_asyncio
+
+from tests.cluster.bed.waits import until
 
 if TYPE_CHECKING:
     from tests.cluster.bed.cluster import Cluster
@@ -58,6 +62,43 @@ async def test_documents_become_weights_in_a_cluster(release: Release, tmp_path:
     assert {"report.md", "loss.png", "adapter_model.safetensors", "model.safetensors", "manifest.json"} <= files
     assert "Attempt 1" in logs
     assert "none" in (await release.ftf("runs", "orphans")).lower()
+
+
+async def test_the_models_of_a_run_answer_whichever_replica_is_asked(release: Release) -> None:
+    """A pod of their own calls the replica that started it; the other passes questions on. It goes with the caller."""
+    asked = ("chat", "-m", "What is the rule?", "-m", "And why?", "--max-new-tokens", "8", "--json")
+    found = [json.loads(line) for line in (await release.ftf(*asked, seconds=200)).splitlines()]
+    chats = {"labelSelector": "finetuneflow.dev/kind=chat"}
+    left = [await release.bed.raw.list(kind, release.namespace, **chats) for kind in ("batch/v1/jobs", "secrets")]
+
+    assert [sorted(one) for one in found] == [["base", "question", "tuned"]] * 2
+    assert all(0 < one[side]["tokens"] <= 8 for one in found for side in ("base", "tuned"))
+    assert left == [[], []]
+
+
+async def test_a_chat_whose_replica_was_killed_holds_nothing(release: Release) -> None:
+    """Its pod is removed, however long it was to stay, and the next question starts another."""
+    chats = {"labelSelector": "finetuneflow.dev/kind=chat"}
+
+    async def loaded() -> set[str]:
+        found = await release.bed.raw.list("batch/v1/jobs", release.namespace, **chats)
+        return {job["metadata"]["name"] for job in found}
+
+    async def gone() -> bool:
+        return not first & await loaded()
+
+    asked = ("chat", "-m", "Why?", "--side", "tuned", "--max-new-tokens", "4", "--json")
+    await release.ftf(*asked, "--keep", "900", seconds=200)
+    first = await loaded()
+    for pod in await release.pods("training"):
+        os.kill(await release.pid(pod), signal.SIGKILL)
+    await until(gone, "the Job is removed", 60)
+    await release.until_ready("training")
+    again = json.loads(await release.ftf(*asked, seconds=200))
+
+    assert len(first) == 1
+    assert again["tuned"]["tokens"] > 0
+    assert await loaded() == set()
 
 
 async def test_two_nodes_train_together(release: Release) -> None:

@@ -16,11 +16,8 @@ import pytest
 
 from finetuneflow.training.v1 import chat_pb2, chat_worker_service_pb2, chat_worker_service_pb2_grpc
 from finetuneflow.training.v1 import training_service_pb2 as pb
-from services.common.auth import Principal, Signer, set_principal
-from services.common.errors import NotReady, Unavailable
-from services.common.jobs.port import JobSpec, JobStatus
+from services.common.auth import Principal, Signer
 from services.common.secretfiles import Secrets
-from services.training.chats import Chats
 from tests.fakes.running import Served, refusal
 from tests.service.test_training import RUN, ended, request, training
 
@@ -239,104 +236,3 @@ async def test_a_launch_token_opens_its_own_chat_alone(tmp_path: Path) -> None:
         (grpc.StatusCode.PERMISSION_DENIED, "PERMISSION_DENIED"),
         (grpc.StatusCode.FAILED_PRECONDITION, "WORK_ENDED"),
     ]
-
-
-async def test_on_a_cluster_models_answer_where_they_are_served() -> None:
-    """The refusal says how; nothing is started."""
-
-    async def run(name: str) -> dict[str, Any]:
-        return {"_id": name}
-
-    nothing: Any = None
-    chats = Chats(run, lambda doc: None, nothing, nothing, nothing, "", here=False)
-    with pytest.raises(NotReady) as caught:
-        await anext(aiter(chats.generate(question("Why?"))))
-
-    assert caught.value.reason == "CHAT_NOT_HERE"
-    assert "Export the run" in caught.value.message
-
-
-class Cluster:
-    """Jobs and objects of nobody: Jobs wait for ever, every object may be read."""
-
-    def __init__(self, *left: str) -> None:
-        self.jobs = dict.fromkeys(left, "RUNNING")
-        self.away = 0
-        self.granted = 0
-
-    async def list(self) -> list[JobStatus]:
-        """List the chats' Jobs, once it is not away."""
-        if self.away:
-            self.away -= 1
-            raise Unavailable("Nobody is there. Wait.")
-        return [JobStatus(name, "PENDING", labels={"kind": "chat"}) for name in self.jobs]
-
-    async def get(self, name: str) -> JobStatus | None:
-        """Return a Job that waits."""
-        return JobStatus(name, "PENDING") if name in self.jobs else None
-
-    async def ensure(self, spec: JobSpec) -> None:
-        """Take a Job."""
-        self.jobs[spec.name] = "PENDING"
-
-    async def delete(self, name: str) -> None:
-        """Forget a Job."""
-        self.jobs.pop(name, None)
-
-    async def grant(self, key: str, mode: str) -> str:
-        """Return a URL."""
-        self.granted += 1
-        return f"https://store/{key}?{self.granted}"
-
-
-def chats_on(cluster: Any, tmp_path: Path) -> Chats:
-    """Chats about one run that has succeeded."""
-    kept = ["adapter_config.json", "adapter_model.safetensors", "tokenizer.json", "tokenizer_config.json"]
-    paper = ["tensorboard/events.out.tfevents.0000000000", "report.md", "evaluation.json"]
-    files = [{"filename": name, "size_bytes": 1, "sha256": "", "key": name} for name in (*kept, *paper)]
-    doc = {"_id": RUN, "uid": "1", "work": {"state": "SUCCEEDED"}, "artifacts": files, "config": {}}
-
-    async def run(name: str) -> dict[str, Any]:
-        return {**doc, "model_location": "/m", "model_revision": "", "model": "models/m"}
-
-    signer = Signer(Secrets(tmp_path / "secrets").key("signing.key"))
-    return Chats(run, lambda doc: None, cluster, cluster, signer, "", here=True)
-
-
-async def test_what_to_load_is_said_when_the_process_is_there(tmp_path: Path) -> None:
-    """Its Job may have waited for longer than URLs are good. It is told of the weights and the tokenizer alone."""
-    cluster = Cluster()
-    chats = chats_on(cluster, tmp_path)
-    asked = aiter(chats.generate(question("Why?")))
-    waiting = (await anext(asked)).waiting
-    before = cluster.granted
-    (job,) = cluster.jobs
-    set_principal(Principal("x", "launch", f"{RUN}/chats/{job}"))
-    orders = aiter(chats.converse(aiter(asked_nothing())))
-    spec = (await anext(orders)).spec
-    await chats.close()
-
-    assert (waiting, before) == ("It waits for room.", 0)
-    assert [file.filename for file in spec.files] == [
-        *("adapter_config.json", "adapter_model.safetensors", "tokenizer.json", "tokenizer_config.json"),
-    ]
-    assert len(spec.urls) == len(spec.files)
-
-
-async def asked_nothing() -> AsyncIterator[chat_worker_service_pb2.ConverseRequest]:
-    """A process that says nothing."""
-    for said in ():
-        yield said
-
-
-async def test_what_an_earlier_server_left_is_ended_once_that_is_possible(tmp_path: Path) -> None:
-    """Whatever fails at the start fails for a while only."""
-    cluster = Cluster("chat-old")
-    cluster.away = 1
-    clearing = asyncio.create_task(chats_on(cluster, tmp_path).run())
-    async with asyncio.timeout(20):
-        while cluster.jobs and not clearing.done():  # noqa: ASYNC110  # nothing tells
-            await asyncio.sleep(0.05)
-    clearing.cancel()
-
-    assert cluster.jobs == {}

@@ -71,6 +71,7 @@ class JobSpec:
         resources: what it asks for.
         priority: what goes first where not everything has room; of equal ones the one with the earlier `since`.
         since: when the work was queued, in seconds since 1970; 0 for when the Job is made.
+        restarts: whether a runner that starts programs again when they fail does so.
     """
 
     name: str
@@ -81,6 +82,7 @@ class JobSpec:
     resources: Resources = Resources()
     priority: int = 0
     since: float = 0.0
+    restarts: bool = True
 
 
 @dataclass(frozen=True)

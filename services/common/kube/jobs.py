@@ -48,7 +48,7 @@ class KubernetesJobs:
         template: what all Jobs have in common.
         objects: where the logs of pods go when these end.
         release: tells the Jobs of one installation from those of others in the namespace.
-        kind: of Jobs that this runner looks after, "run" or "export"; "" for all.
+        kinds: of Jobs that this runner looks after: "run", "chat", "export"; none for all.
         namespace: of the Jobs; by default that of this pod.
     """
 
@@ -59,14 +59,14 @@ class KubernetesJobs:
         objects: Objects,
         release: str,
         *,
-        kind: str = "",
+        kinds: Sequence[str] = (),
         namespace: str = "",
     ) -> None:
         self._api = KubeApi(client, namespace)
         self._template = template
         self._maker = JobMaker(self._api, template, release)
         self._logs = PodLogs(self._api, objects)
-        self._mine = selector(release) + (f",{OURS}/kind={kind}" if kind else "")
+        self._mine = selector(release) + (f",{OURS}/kind in ({','.join(kinds)})" if kinds else "")
         self._jobs = Mirror(self._api, JOBS, self._mine, self._job_changed)
         self._pods = Mirror(self._api, "pods", self._mine, self._pod_changed)
         self._places = Places(self._api)

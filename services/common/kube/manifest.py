@@ -87,7 +87,7 @@ def job(spec: JobSpec, template: JobTemplate, release: str, *, suspend: bool = F
     deadline = resources.active_deadline_seconds or template.active_deadline_seconds
     body: dict[str, Any] = {
         # Nodes that train together fail together: each repeat of the training costs one pod on every node.
-        "backoffLimit": template.backoff_limit * resources.nodes,
+        "backoffLimit": template.backoff_limit * resources.nodes if spec.restarts else 0,
         "ttlSecondsAfterFinished": template.ttl_seconds_after_finished,
         "podReplacementPolicy": "Failed",
         "podFailurePolicy": {"rules": _failure_rules()},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +99,9 @@ class JobTemplate:
     exports: Defaults = Defaults()
 
     def defaults(self, kind: str) -> Defaults:
-        """Return the defaults for a kind of Job: "run" or "export"."""
+        """Return the defaults for a kind of Job: "run", "export", or "chat", a run's with one GPU at most."""
+        if kind == "chat":
+            return replace(self.runs, gpus=min(self.runs.gpus, 1))
         return self.exports if kind == "export" else self.runs
 
     def priority(self, wanted: int) -> Priority:

@@ -101,6 +101,14 @@ def test_a_queue_is_a_label_of_the_job() -> None:
     assert made["spec"]["suspend"] is True
 
 
+def test_a_job_may_have_one_pod_alone() -> None:
+    """What is not to be started again when it fails has no repeats, whatever the template allows."""
+    template = JobTemplate("t:1", backoff_limit=3)
+    made = [manifest.job(JobSpec("chat-a", (), restarts=again), template, "ftf") for again in (True, False)]
+
+    assert [job["spec"]["backoffLimit"] for job in made] == [3, 0]
+
+
 def test_a_priority_becomes_the_classes_that_the_settings_list() -> None:
     """Kueue's as a label of a Job in a queue; that of the pods unless the run names one."""
     template = JobTemplate("t:1", priority_class_name="low", priorities=(Priority(5, "urgent", "high"),))

@@ -82,6 +82,14 @@ def test_an_image_is_enough() -> None:
     assert template.defaults("run") == template.defaults("export") == Defaults()
 
 
+def test_a_chat_has_what_a_run_has_with_one_gpu_at_most() -> None:
+    """It is one process."""
+    template = JobTemplate("t:1", runs=Defaults(memory="16Gi", gpus=4))
+
+    assert template.defaults("chat") == Defaults(memory="16Gi", gpus=1)
+    assert JobTemplate("t:1").defaults("chat") == Defaults()
+
+
 def test_a_priority_means_what_the_highest_entry_up_to_it_says() -> None:
     """In whatever order they are listed; below all of them it means nothing."""
     template = JobTemplate("t:1", priorities=(Priority(10, "urgent"), Priority(0, "normal", "p"), Priority(-5, "late")))

@@ -1,0 +1,272 @@
+"""Chats where the service has replicas, and Jobs may find no place: one process for a run, whoever is asked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from finetuneflow.training.v1 import chat_worker_service_pb2, training_service_pb2_grpc
+from finetuneflow.training.v1 import training_service_pb2 as pb
+from services.common.auth import Principal, Signer, set_principal
+from services.common.clock import SystemClock
+from services.common.documents.sqlite import SqliteDocuments
+from services.common.errors import NotReady, Unavailable
+from services.common.jobs.port import JobSpec, JobStatus, Resources, Waiting
+from services.common.natsserver import NatsServer
+from services.common.secretfiles import Secrets
+from services.training.chatclaims import Claims
+from services.training.chatreplicas import SharedChats
+from services.training.chats import ON_ONE_MACHINE, Chats, Limits
+from services.training.compose import compose
+from tests.fakes.running import Served, serving
+from tests.fakes.upstream import usual
+from tests.service.test_training import RUN, ended, fake_jobs, request
+from tests.service.test_training_chat import TUNED, answers, jobs, question
+
+HERE, THERE = "127.0.0.1:1", "127.0.0.1:2"
+
+
+class Cluster:
+    """Jobs and objects of nobody: Jobs wait for ever, every object may be read."""
+
+    def __init__(self, *left: JobSpec, why: str = "UNSCHEDULABLE") -> None:
+        self.jobs = {spec.name: spec for spec in left}
+        self.why = why
+        self.away = 0
+        self.granted = 0
+
+    async def list(self) -> list[JobStatus]:
+        """List the Jobs, once it is not away."""
+        if self.away:
+            self.away -= 1
+            raise Unavailable("Nobody is there. Wait.")
+        return [JobStatus(spec.name, "PENDING", labels=spec.labels) for spec in self.jobs.values()]
+
+    async def get(self, name: str) -> JobStatus | None:
+        """Return a Job that waits."""
+        return JobStatus(name, "PENDING", waiting=Waiting(self.why, "No room. Wait.")) if name in self.jobs else None
+
+    async def ensure(self, spec: JobSpec) -> None:
+        """Take a Job."""
+        self.jobs[spec.name] = spec
+
+    async def delete(self, name: str) -> None:
+        """Forget a Job."""
+        self.jobs.pop(name, None)
+
+    async def grant(self, key: str, mode: str) -> str:
+        """Return a URL."""
+        self.granted += 1
+        return f"https://store/{key}?{self.granted}"
+
+
+class Nobody:
+    """Replicas that do not answer."""
+
+    async def generate(self, address: str, request: pb.GenerateRequest) -> AsyncIterator[pb.GenerateResponse]:
+        """Fail."""
+        raise Unavailable("training does not answer. Wait.")
+        yield
+
+    async def unload(self, address: str, name: str) -> None:
+        """Fail."""
+        raise Unavailable("training does not answer. Wait.")
+
+
+async def run(name: str) -> dict[str, Any]:
+    """A run that has succeeded."""
+    kept = ["adapter_config.json", "adapter_model.safetensors", "tokenizer.json", "tokenizer_config.json"]
+    paper = ["tensorboard/events.out.tfevents.0000000000", "report.md", "evaluation.json"]
+    files = [{"filename": name, "size_bytes": 1, "sha256": "", "key": name} for name in (*kept, *paper)]
+    doc = {"_id": RUN, "uid": "1", "work": {"state": "SUCCEEDED"}, "artifacts": files, "config": {}}
+    return {**doc, "model_location": "/m", "model_revision": "", "model": "models/m"}
+
+
+def chats_on(cluster: Any, tmp_path: Path, limits: Limits = ON_ONE_MACHINE) -> Chats:
+    """Chats about the run that has succeeded."""
+    signer = Signer(Secrets(tmp_path / "secrets").key("signing.key"))
+    return Chats(run, lambda doc: Resources(), cluster, cluster, signer, HERE, limits=limits)
+
+
+@asynccontextmanager
+async def shared_on(cluster: Any, tmp_path: Path, *others: str) -> AsyncIterator[tuple[SharedChats, list[Claims]]]:
+    """The chats of one replica, with the claims of others at the same store; a lease is half a second."""
+    store = SqliteDocuments(tmp_path / "documents.db")
+    claims = [Claims(store.collection("chats"), address, SystemClock(), 0.5) for address in (HERE, *others)]
+    chats = SharedChats(chats_on(cluster, tmp_path), claims[0], run, cluster, Nobody())
+    yield chats, claims[1:]
+    await chats.close()
+    await store.close()
+
+
+async def asked_nothing() -> AsyncIterator[chat_worker_service_pb2.ConverseRequest]:
+    """A process that says nothing."""
+    for said in ():
+        yield said
+
+
+def left_by(address: str, name: str = "chat-old") -> JobSpec:
+    """A chat's Job of a replica."""
+    return JobSpec(name, (), labels={"kind": "chat", "holder": address, "run": "1"})
+
+
+@asynccontextmanager
+async def two_replicas(folder: Path) -> AsyncIterator[tuple[list[Any], Served]]:
+    """Two servers over the same stores and Jobs, and a run that has succeeded."""
+    runner, nats = fake_jobs(folder, steps=2), NatsServer(folder / "nats")
+    await nats.start()
+    composes = {"training": compose, **usual().composes()}
+    async with (
+        serving(folder, composes, jobs=runner, nats=nats) as one,
+        serving(folder, composes, jobs=runner, nats=nats) as two,
+        one.channel() as first,
+        two.channel() as second,
+    ):
+        stubs: list[Any] = [training_service_pb2_grpc.TrainingServiceStub(channel) for channel in (first, second)]
+        await stubs[0].CreateRun(request())
+        await ended(stubs[0])
+        yield stubs, one
+    for job in await runner.list():
+        await runner.stop(job.name, 0)
+    await nats.stop()
+
+
+async def test_a_run_has_one_process_whichever_replica_is_asked(tmp_path: Path) -> None:
+    """The other passes the question on, word by word, and what ends it; refusals come through as they are."""
+    async with two_replicas(tmp_path) as ((one, two), served):
+        first, pieces = await answers(two, question("Why?"))
+        process = await jobs(served)
+        second, more = await answers(one, question("And?", TUNED))
+        same = await jobs(served)
+        with pytest.raises(Exception, match="refuse") as refused:
+            await answers(one, question("refuse"))
+        await one.UnloadRun(pb.UnloadRunRequest(name=RUN))
+        left = await jobs(served)
+
+    assert [a.text for a in first] == ["SIDE_BASE of 2: Why?", "SIDE_TUNED of 2: Why?"]
+    assert [a.text for a in second] == ["SIDE_TUNED of 2: And?"] == [more]
+    assert pieces == "".join(a.text for a in first)
+    assert len(process) == 1
+    assert (process, left) == (same, [])
+    assert "INVALID_FIELD" in str(refused.value.trailing_metadata())  # type: ignore[attr-defined]  # an AioRpcError
+
+
+async def test_a_replica_that_does_not_answer_loses_its_run(tmp_path: Path) -> None:
+    """Whoever is asked next takes it over at once; the Job of the lost one is removed, the new one's stays."""
+    cluster = Cluster(left_by(THERE))
+    async with shared_on(cluster, tmp_path, THERE) as (chats, (there,)):
+        assert await there.take("1") is None
+        asked = aiter(chats.generate(question("Why?"), passed_on=False))
+        waiting = (await anext(asked)).waiting
+        await chats.clear()
+        await chats.keep()
+        (job,) = cluster.jobs.values()
+
+        assert waiting == "No room. Wait."
+        assert job.labels["holder"] == HERE
+        assert (job.restarts, job.args) == (False, ("chat",))
+        assert (await there.find("1")) is not None
+        await asked.aclose()  # type: ignore[attr-defined]  # an async generator
+
+
+async def test_what_was_passed_on_is_not_passed_on_again(tmp_path: Path) -> None:
+    """Two replicas that each take the other for the one that has the models would never end."""
+    async with shared_on(Cluster(), tmp_path, THERE) as (chats, (there,)):
+        assert await there.take("1") is None
+        with pytest.raises(NotReady) as caught:
+            await anext(aiter(chats.generate(question("Why?"), passed_on=True)))
+
+    assert caught.value.reason == "CHAT_ENDED"
+
+
+async def test_jobs_of_a_replica_that_is_gone_are_removed_when_its_lease_is_over(tmp_path: Path) -> None:
+    """Not before; at once those that an earlier process at this address left. A cluster that is away is waited for."""
+    cluster = Cluster(left_by(THERE), left_by(HERE, "chat-mine"))
+    cluster.away = 1
+    async with shared_on(cluster, tmp_path, THERE) as (chats, (there,)):
+        await there.take("1")
+        tidying = asyncio.create_task(chats.run())
+        async with asyncio.timeout(20):
+            while "chat-mine" in cluster.jobs:  # nothing tells
+                await there.take("1")
+                await asyncio.sleep(0.02)
+        before = list(cluster.jobs)
+        async with asyncio.timeout(20):
+            while cluster.jobs:  # noqa: ASYNC110  # nothing tells
+                await asyncio.sleep(0.02)
+        tidying.cancel()
+
+    assert before == ["chat-old"]
+
+
+async def test_models_that_another_replica_took_over_are_let_go(tmp_path: Path) -> None:
+    """As after a pause longer than the lease: the caller is told, and its Job goes."""
+    cluster = Cluster()
+    async with shared_on(cluster, tmp_path, THERE) as (chats, (there,)):
+        asked = aiter(chats.generate(question("Why?", keep=600), passed_on=False))
+        await anext(asked)
+        async with asyncio.timeout(20):
+            while await there.take("1") is not None:  # noqa: ASYNC110  # nothing tells
+                await asyncio.sleep(0.02)
+        await chats.keep()
+        with pytest.raises(NotReady) as caught:
+            await anext(asked)
+
+    assert caught.value.reason == "CHAT_ENDED"
+    assert cluster.jobs == {}
+
+
+async def test_a_job_that_finds_no_place_is_given_up(tmp_path: Path) -> None:
+    """With why and the remedy; it stays in no line."""
+    cluster = Cluster()
+    chats = chats_on(cluster, tmp_path, Limits(give_way=60, place=0.01, most=3600))
+    asked = aiter(chats.generate(question("Why?")))
+    await anext(asked)
+    (job,) = cluster.jobs.values()
+    with pytest.raises(NotReady) as caught:
+        await anext(asked)
+    await chats.sweep()
+
+    assert caught.value.reason == "CHAT_NO_ROOM"
+    assert "No room. Wait." in caught.value.message
+    assert job.resources.active_deadline_seconds == 3600
+    assert cluster.jobs == {}
+
+
+async def test_a_job_whose_container_is_being_made_has_its_place(tmp_path: Path) -> None:
+    """An image may take minutes to be pulled."""
+    cluster = Cluster(why="STARTING")
+    chats = chats_on(cluster, tmp_path, Limits(give_way=60, place=0.01))
+    asked = aiter(chats.generate(question("Why?")))
+    await anext(asked)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(anext(asked), 1.2)
+    left = list(cluster.jobs)
+    await chats.close()
+
+    assert len(left) == 1
+
+
+async def test_what_to_load_is_said_when_the_process_is_there(tmp_path: Path) -> None:
+    """Its Job may have waited for longer than URLs are good. It is told of the weights and the tokenizer alone."""
+    cluster = Cluster()
+    chats = chats_on(cluster, tmp_path)
+    asked = aiter(chats.generate(question("Why?")))
+    waiting = (await anext(asked)).waiting
+    before = cluster.granted
+    (job,) = cluster.jobs
+    set_principal(Principal("x", "launch", f"{RUN}/chats/{job}"))
+    orders = aiter(chats.converse(aiter(asked_nothing())))
+    spec = (await anext(orders)).spec
+    await chats.close()
+
+    assert (waiting, before) == ("No room. Wait.", 0)
+    assert [file.filename for file in spec.files] == [
+        *("adapter_config.json", "adapter_model.safetensors", "tokenizer.json", "tokenizer_config.json"),
+    ]
+    assert len(spec.urls) == len(spec.files)
