@@ -37,7 +37,7 @@ from services.common.chat.encode import Encoded, Encoder
 from services.common.chat.rows import Row
 from services.trainer.config import Launch, Patience
 from services.trainer.logs import quiet_libraries
-from services.trainer.model import Source, chat_of, load_model, load_tokenizer, source_of
+from services.trainer.model import Source, chat_of, load_model, load_tokenizer, local_folder, source_of
 from services.trainer.reporter import Orders, Reporter
 from services.trainer.train import Training, train
 from services.trainer.uploads import CheckpointUploads
@@ -153,13 +153,14 @@ def measure(bench: Bench, pairs: int) -> None:
     step = statistics.median(one.wall for one, _ in found)
     shares = [100 * one.share for one, _ in found]
     print(f"model {bench.source.name}, {bench.config.max_steps} steps a run, {torch.get_num_threads()} threads")
-    print(f"in our callbacks and threads: {_spread(shares, '.3f')} of training; aim 0.5 %")
+    print(f"in our callbacks and threads: {spread(shares, '.3f')} of training; aim 0.5 %")
     print(f"  that is {10 * statistics.median(shares) * step:.3f} ms of a step of {1e3 * step:.1f} ms")
-    print(f"against a bare TRL script, time: {_spread([100 * (a.wall / b.wall - 1) for a, b in found], '+.2f')}")
-    print(f"against a bare TRL script, processors: {_spread([100 * (a.cpu / b.cpu - 1) for a, b in found], '+.2f')}")
+    print(f"against a bare TRL script, time: {spread([100 * (a.wall / b.wall - 1) for a, b in found], '+.2f')}")
+    print(f"against a bare TRL script, processors: {spread([100 * (a.cpu / b.cpu - 1) for a, b in found], '+.2f')}")
 
 
-def _spread(values: list[float], form: str) -> str:
+def spread(values: list[float], form: str) -> str:
+    """Return the median of percentages, with their range."""
     low, middle, high = min(values), statistics.median(values), max(values)
     return f"{middle:{form}} % ({low:{form}} to {high:{form}} %, {len(values)} runs)"
 
@@ -177,7 +178,16 @@ def ours(bench: Bench) -> Cost:
     uploads = CheckpointUploads(worker, patience, reporter.stored)
     uploads.start()
     training = Training(
-        bench.config, folder / "checkpoints", "base", None, reporter, orders, uploads, callbacks=(clock,)
+        config=bench.config,
+        folder=folder / "checkpoints",
+        base_name="base",
+        load_base=lambda: load_model(bench.source, torch.float32),
+        weights_folder=lambda: local_folder(bench.source, loaded=True),
+        resume=None,
+        reporter=reporter,
+        orders=orders,
+        uploads=uploads,
+        callbacks=(clock,),
     )
     model = load_model(bench.source, torch.float32)
     totals = train(training, model, copy.deepcopy(bench.tokenizer), bench.examples).totals
