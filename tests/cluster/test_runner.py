@@ -13,7 +13,7 @@ import pytest
 from kubernetes.aio.client import ApiClient, Configuration
 
 from services.common.errors import Unavailable
-from services.common.jobs.port import JobStatus, Resources
+from services.common.jobs.port import Resources
 from services.common.kube.api import Expired, KubeApi
 from services.common.kube.jobs import KubernetesJobs
 from services.common.kube.manifest import selector
@@ -32,24 +32,6 @@ import pathlib, sys, time
 print("went")
 sys.exit({code})
 """
-KUEUE = {
-    "apiVersion": "apiextensions.k8s.io/v1",
-    "kind": "CustomResourceDefinition",
-    "metadata": {"name": "localqueues.kueue.x-k8s.io", "annotations": {"api-approved.kubernetes.io": "unapproved"}},
-    "spec": {
-        "group": "kueue.x-k8s.io",
-        "scope": "Namespaced",
-        "names": {"plural": "localqueues", "singular": "localqueue", "kind": "LocalQueue"},
-        "versions": [
-            {
-                "name": "v1beta1",
-                "served": True,
-                "storage": True,
-                "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}},
-            }
-        ],
-    },
-}
 
 
 @pytest.fixture
@@ -264,65 +246,6 @@ async def test_a_secret_without_its_owner_is_given_to_its_job(bed: Bed, space: R
     assert [o["uid"] for o in secret["metadata"]["ownerReferences"]] == [
         (await space.job("run-a-1"))["metadata"]["uid"]
     ]
-
-
-async def test_with_kueue_a_job_with_a_queue_waits_for_it(bed: Bed, space: Room) -> None:
-    """It is made suspended; whoever admits it lets it run. One that is stopped before never does."""
-    await bed.raw.call("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", KUEUE)
-    try:
-        async with bed.kubelet():
-            await until(lambda: _served(bed), "the group is served")
-            jobs = await space.runner()
-            for name in ("run-a-1", "run-b-1"):
-                await jobs.ensure(spec(name, "print('done')", resources=Resources(queue="team")))
-            status = await reach(jobs, "run-a-1", lambda status: "place is not known" in told(status))
-            labels = (await space.job("run-a-1"))["metadata"]["labels"]
-            await bed.raw.patch("batch/v1/jobs", space.namespace, "run-a-1", {"spec": {"suspend": False}})
-            done = await reach(jobs, "run-a-1", ended)
-            await jobs.stop("run-b-1", 1)
-            stopped = await reach(jobs, "run-b-1", ended)
-            await bed.raw.patch("batch/v1/jobs", space.namespace, "run-b-1", {"spec": {"suspend": False}})
-            await until(lambda: _failed(space, "run-b-1"), "Kubernetes has done with it")
-            late = await jobs.get("run-b-1")
-            pods = await space.pods("run-b-1")
-    finally:
-        path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/localqueues.kueue.x-k8s.io"
-        await bed.raw.call("DELETE", path)
-
-    assert waits_for("QUEUE")(status)
-    assert "team" in told(status)
-    assert "no visibility API" in told(status)
-    assert labels["kueue.x-k8s.io/queue-name"] == "team"
-    assert done.state == "SUCCEEDED"
-    assert (stopped.state, stopped.exit_code) == ("FAILED", 143)
-    assert late == stopped
-    assert pods == []
-
-
-def told(status: JobStatus) -> str:
-    """Return why a Job waits, in words."""
-    return status.waiting.message if status.waiting else ""
-
-
-async def _failed(space: Room, name: str) -> bool:
-    conditions = (await space.job(name))["status"].get("conditions", [])
-    return any(c["type"] == "Failed" and c["status"] == "True" for c in conditions)
-
-
-async def _served(bed: Bed) -> bool:
-    return bool(await bed.raw.call("GET", "/apis/kueue.x-k8s.io"))
-
-
-async def test_without_kueue_a_job_with_a_queue_simply_runs(bed: Bed, space: Room) -> None:
-    """The label is there all the same."""
-    async with bed.kubelet():
-        jobs = await space.runner()
-        await jobs.ensure(spec("run-a-1", "print('done')", resources=Resources(queue="team")))
-        status = await reach(jobs, "run-a-1", ended)
-        labels = (await space.job("run-a-1"))["metadata"]["labels"]
-
-    assert status.state == "SUCCEEDED"
-    assert labels["kueue.x-k8s.io/queue-name"] == "team"
 
 
 async def test_the_api_server_may_be_away(bed: Bed, space: Room) -> None:

@@ -24,16 +24,21 @@ def _why(ledger: Any, name: str) -> dict[str, int]:
     return {drop["reason"]: int(drop["count"]) for drop in step.get("dropped", ())}
 
 
-async def test_a_document_is_unlearned_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """All that used it is shown and nothing changed; with --yes the file goes, and a version without it is frozen."""
-    docs = tmp_path / "docs"
+def _given(folder: Path) -> tuple[Path, Path]:
+    """Write three documents and a model; return their folders."""
+    docs = folder / "docs"
     docs.mkdir()
     for number in range(3):
         (docs / f"{number}.md").write_text(f"# Manual {number}\n\n{text(number, 6)}\n")
     files = model_files()
     files["tokenizer.json"] = tokenizer_json()
     files["tokenizer_config.json"] = json.dumps({"chat_template": CHATML}).encode()
-    model = write_folder(tmp_path / "model", files)
+    return docs, write_folder(folder / "model", files)
+
+
+async def test_a_document_is_unlearned_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """All that used it is shown and nothing changed; with --yes the file goes, and a version without it is frozen."""
+    docs, model = _given(tmp_path)
     jobs = fake_jobs(tmp_path, steps=1)
     async with llm() as server, serving(tmp_path, COMPOSES, jobs=jobs) as served:
         ftf = Client(tmp_path, served.address, capsys, "-q")

@@ -18,7 +18,7 @@ _DOCUMENT = "word/document.xml"
 
 def archives(secret: str) -> dict[str, tuple[str, bytes]]:
     """Return them: name → file name and bytes. secret: path of a file that they try to read."""
-    words = {**_archives(), **_xml(secret)}
+    words = {**_archives(), **_xml(secret), **_parts()}
     found = {f"docx-{name}": ("a.docx", data) for name, data in words.items()}
     return {**found, **_others(secret)}
 
@@ -83,36 +83,44 @@ def _archives() -> dict[str, bytes]:
     }
 
 
+def _document(body: str, head: str = "") -> bytes:
+    return _repacked({_DOCUMENT: f"{head}<w:document {_W}><w:body>{body}</w:body></w:document>".encode()})
+
+
+def _said(text: str, head: str = "") -> bytes:
+    return _document(f"<w:p><w:r><w:t>{text}</w:t></w:r></w:p>", head)
+
+
 def _xml(secret: str) -> dict[str, bytes]:
     laughs = "".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 10))
     large = "x" * 100_000
-
-    def document(body: str, head: str = "") -> bytes:
-        return _repacked({_DOCUMENT: f"{head}<w:document {_W}><w:body>{body}</w:body></w:document>".encode()})
-
-    def said(text: str, head: str = "") -> bytes:
-        return document(f"<w:p><w:r><w:t>{text}</w:t></w:r></w:p>", head)
-
-    table = "<w:tbl><w:tr><w:tc>"
     return {
-        "xml-laughs": said("&l9;", f'<!DOCTYPE d [<!ENTITY l0 "lol">{laughs}]>'),
-        "xml-quadratic": said("&a;" * 20_000, f'<!DOCTYPE d [<!ENTITY a "{large}">]>'),
-        "xml-entity-loop": said("&a;", '<!DOCTYPE d [<!ENTITY a "&b;"><!ENTITY b "&a;">]>'),
-        "xml-external-entity": said("&a;", f'<!DOCTYPE d [<!ENTITY a SYSTEM "file://{secret}">]>'),
-        "xml-external-dtd": said("x", '<!DOCTYPE d SYSTEM "http://127.0.0.1:9/evil.dtd">'),
-        "xml-parameter-entity": said("x", f'<!DOCTYPE d [<!ENTITY % a SYSTEM "file://{secret}"> %a;]>'),
-        "xml-include": document(f'<x:include xmlns:x="http://www.w3.org/2001/XInclude" parse="text" href="{secret}"/>'),
-        "xml-deep": document("<w:p>" * 60_000),
-        "xml-deep-closed": document("<w:sdt>" * 30_000 + "</w:sdt>" * 30_000),
-        "xml-attributes-many": document("<w:p " + " ".join(f'a{n}="1"' for n in range(60_000)) + "/>"),
-        "xml-attribute-giant": document(f'<w:p a="{large * 30}"/>'),
+        "xml-laughs": _said("&l9;", f'<!DOCTYPE d [<!ENTITY l0 "lol">{laughs}]>'),
+        "xml-quadratic": _said("&a;" * 20_000, f'<!DOCTYPE d [<!ENTITY a "{large}">]>'),
+        "xml-entity-loop": _said("&a;", '<!DOCTYPE d [<!ENTITY a "&b;"><!ENTITY b "&a;">]>'),
+        "xml-external-entity": _said("&a;", f'<!DOCTYPE d [<!ENTITY a SYSTEM "file://{secret}">]>'),
+        "xml-external-dtd": _said("x", '<!DOCTYPE d SYSTEM "http://127.0.0.1:9/evil.dtd">'),
+        "xml-parameter-entity": _said("x", f'<!DOCTYPE d [<!ENTITY % a SYSTEM "file://{secret}"> %a;]>'),
+        "xml-include": _document(
+            f'<x:include xmlns:x="http://www.w3.org/2001/XInclude" parse="text" href="{secret}"/>'
+        ),
+        "xml-deep": _document("<w:p>" * 60_000),
+        "xml-deep-closed": _document("<w:sdt>" * 30_000 + "</w:sdt>" * 30_000),
+        "xml-attributes-many": _document("<w:p " + " ".join(f'a{n}="1"' for n in range(60_000)) + "/>"),
+        "xml-attribute-giant": _document(f'<w:p a="{large * 30}"/>'),
         "xml-nul": _repacked({_DOCUMENT: b"<w:document \0>"}),
         "xml-not-utf8": _repacked({_DOCUMENT: b'<?xml version="1.0" encoding="utf-16"?><a/>'}),
         "xml-encoding-unknown": _repacked({_DOCUMENT: b'<?xml version="1.0" encoding="x-evil"?><a/>'}),
         "xml-cut": _repacked({_DOCUMENT: f"<w:document {_W}><w:body><w:p><w:r><w:t>Half".encode()}),
-        "xml-run-giant": said(large * 60),
-        "tables-deep": document(table * 800 + "<w:p/>" + "</w:tc></w:tr></w:tbl>" * 800),
-        "cells-spanning": document(
+        "xml-run-giant": _said(large * 60),
+    }
+
+
+def _parts() -> dict[str, bytes]:
+    table = "<w:tbl><w:tr><w:tc>"
+    return {
+        "tables-deep": _document(table * 800 + "<w:p/>" + "</w:tc></w:tr></w:tbl>" * 800),
+        "cells-spanning": _document(
             '<w:tbl><w:tr><w:tc><w:tcPr><w:gridSpan w:val="2000000000"/></w:tcPr><w:p/></w:tc></w:tr></w:tbl>'
         ),
         "styles-loop": _repacked(
