@@ -37,7 +37,10 @@ class Front:
 
 
 def run(awaitable: Awaitable[Value]) -> Value:
-    """Wait for something; Ctrl-C breaks it off there too."""
+    """Wait for something; Ctrl-C breaks it off there too.
+
+    Not while the interpreter ends: the loop's thread is gone then, and the connection with it.
+    """
     waiting = asyncio.run_coroutine_threadsafe(_awaited(awaitable), _loop())
     try:
         return waiting.result()
@@ -57,7 +60,6 @@ def iterate(found: AsyncIterator[Value]) -> Iterator[Value]:
             yield value
     finally:
         close = getattr(found, "aclose", None)
-        # At the end of the program the loop's thread is gone, and the connection with it.
         if close and not sys.is_finalizing():
             run(close())
 
@@ -69,7 +71,8 @@ def entered(context: AbstractAsyncContextManager[Value]) -> Iterator[Value]:
     try:
         yield value
     finally:
-        run(context.__aexit__(None, None, None))
+        if not sys.is_finalizing():
+            run(context.__aexit__(None, None, None))
 
 
 async def _awaited(awaitable: Awaitable[Value]) -> Value:
