@@ -59,13 +59,15 @@ class FineTuneFlow(Front):
         token_file: str = "",
         state: str = "",
         tls_ca: str = "",
+        profile: str = "",
         deadline: float = 30,
         wait: float = 3,
         patience: float = 5,
     ) -> Iterator[FineTuneFlow]:
         """Connect to a server, and close the connection at the end of the block.
 
-        Args and errors: as Services.connect(). Without any, it is the server that `ftf up` started on this machine.
+        Args and errors: as Services.connect(). Without any, it is the server of the environment, of the
+        profile in use, or of `ftf up` on this machine.
         """
         with entered(
             resources.FineTuneFlow.connect(
@@ -74,6 +76,7 @@ class FineTuneFlow(Front):
                 token_file=token_file,
                 state=state,
                 tls_ca=tls_ca,
+                profile=profile,
                 deadline=deadline,
                 wait=wait,
                 patience=patience,
