@@ -33,14 +33,29 @@ def test_the_states_of_work_are_those_of_the_contract() -> None:
     assert drawn == states
 
 
-def test_the_start_leads_to_every_page_of_the_site() -> None:
-    """By a link of its own, or by a page that it leads to; nothing is in the site's contents that is not there."""
-    start = (DOCS / "index.md").read_text(encoding="utf-8")
+def test_every_page_is_in_the_contents_of_the_site() -> None:
+    """And the contents have none that is not there."""
     contents = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
-    pages = {path.name for path in DOCS.glob("*.md")} - {"index.md"}
-    reached = set(re.findall(r"\]\(([\w-]+\.md)", start))
-    for page in sorted(reached):
-        reached |= set(re.findall(r"\]\(([\w-]+\.md)", (DOCS / page).read_text(encoding="utf-8")))
+    listed = {page for page in re.findall(r"[\w/-]+\.md", contents) if not page.startswith("reference/")}
 
-    assert pages - reached == set()
-    assert [page for page in pages if f" {page}" not in contents and f"[{page}" not in contents] == []
+    assert listed == {path.name for path in DOCS.glob("*.md")}
+
+
+@pytest.mark.parametrize("path", ["Try it on a laptop", "Deploy it", "Build on it"])
+def test_the_start_has_a_path_for_each_reader(path: str) -> None:
+    """The table leads to it, and it leads on to several pages."""
+    start = (DOCS / "index.md").read_text(encoding="utf-8")
+    sections = dict(re.findall(r"^## (.+)\n((?:(?!^## ).*\n)*)", start, re.MULTILINE))
+    sections["Try it on a laptop"] += sections["Your own documents"]
+
+    assert f"](#{path.lower().replace(' ', '-')})" in start
+    assert len(re.findall(r"\]\([\w/-]+\.md\)", sections[path])) > 3
+
+
+def test_the_files_that_a_contributor_is_sent_to_exist() -> None:
+    """Files and folders, in the code and in the tests."""
+    table = (DOCS / "changing.md").read_text(encoding="utf-8")
+    named = re.findall(r"`((?:services|protos|clients|tests|deploy|docs|mkdocs)[\w/.-]*)`", table)
+
+    assert [name for name in named if not (ROOT / name).exists()] == []
+    assert len(named) > 40
