@@ -10,6 +10,7 @@ import pytest
 
 from finetuneflow.common.v1 import work_pb2
 from finetuneflow.dataset.v1 import dataset_pb2
+from finetuneflow.export.v1 import export_pb2
 from finetuneflow.hardware.v1 import model_pb2
 from finetuneflow.ingest.v1 import file_pb2, project_pb2
 from finetuneflow.training.v1 import run_pb2
@@ -81,6 +82,25 @@ async def test_what_nothing_depends_on_goes_at_once(ftf: Ftf, words: str) -> Non
         result = await ftf(server, words)
 
     assert result[0] == exits.OK
+
+
+async def test_what_is_being_made_with_a_run_or_an_llm_keeps_it(ftf: Ftf) -> None:
+    """An export that is not finished, a run that begins from it, a dataset that asks; what has ended does not."""
+    here = world(used("first", done()), used("second", work_pb2.Work(state=work_pb2.WORK_STATE_QUEUED)))
+    here.runs["projects/p/runs/second"].resume_from_checkpoint = "projects/p/runs/first/checkpoints/2"
+    running = work_pb2.Work(state=work_pb2.WORK_STATE_RUNNING)
+    for name, work in (("projects/p/exports/x", running), ("projects/p/exports/y", done())):
+        here.exports[name] = export_pb2.Export(name=name, run="projects/p/runs/first", work=work)
+    here.datasets[DATASET].work.CopyFrom(running)
+    here.datasets[DATASET].spec.judge.llm_endpoint = "llmEndpoints/l"
+    async with served(here) as server:
+        run, llm = await ftf(server, "runs first --delete"), await ftf(server, "llm delete l")
+
+    assert run[0] == llm[0] == exits.NOT_READY
+    assert "1 export not finished (projects/p/exports/x) fails" in run[1]
+    assert "1 run that begins from it (projects/p/runs/second) may fail" in run[1]
+    assert f"1 dataset not finished ({DATASET}) pauses" in llm[1]
+    assert "`ftf runs first --delete --yes`" in run[1]
 
 
 async def test_a_file_of_a_dataset_is_not_deleted_by_the_way(ftf: Ftf) -> None:

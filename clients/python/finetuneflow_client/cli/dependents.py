@@ -9,7 +9,7 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 
-from finetuneflow.dataset.v1 import versions_pb2
+from finetuneflow.dataset.v1 import dataset_pb2, versions_pb2
 from finetuneflow.ingest.v1 import ingest_service_pb2
 from finetuneflow.training.v1 import run_pb2
 from finetuneflow_client import names
@@ -65,6 +65,29 @@ async def of_dataset(session: Session, dataset: str) -> str:
     return _of_runs(dataset, runs, "cannot start or go on", "cannot be traced to their pages any more")
 
 
+async def of_run(session: Session, run: str) -> str:
+    """Return what depends on a run, in words; empty if nothing does: exports that succeeded have files of their own."""
+    project = names.parent(run)
+    waiting = [x.name async for x in session.flow.exports(project) if x.run == run and x.work.state not in ENDED]
+    begun = [
+        other.name
+        async for other in session.flow.runs(project)
+        if other.resume_from_checkpoint.startswith((run, f"{run}/")) and other.work.state not in ENDED
+    ]
+    return _sum(run, [(waiting, "export", "not finished", "fails"), (begun, "run", "that begins from it", "may fail")])
+
+
+async def of_llm(session: Session, llm: str) -> str:
+    """Return what depends on an LLM endpoint, in words; empty if nothing does."""
+    asking = [
+        dataset.name
+        async for project in session.flow.projects()
+        async for dataset in session.flow.datasets(project.name)
+        if llm in _asked(dataset) and dataset.work.state not in ENDED
+    ]
+    return _sum(llm, [(asking, "dataset", "not finished", "pauses")])
+
+
 async def of_file(session: Session, file: str) -> str:
     """Return what depends on a file, in words; empty if nothing does."""
     request = versions_pb2.ListUsesRequest(file=file)
@@ -81,9 +104,20 @@ async def of_file(session: Session, file: str) -> str:
 def _of_runs(name: str, runs: Sequence[run_pb2.Run], unfinished: str, finished: str) -> str:
     live = [run.name for run in runs if run.work.state not in ENDED]
     ended = [run.name for run in runs if run.work.state in ENDED]
+    return _sum(name, [(live, "run", "not finished", unfinished), (ended, "run", "finished", finished)])
+
+
+def _asked(dataset: dataset_pb2.Dataset) -> tuple[str, ...]:
+    """Return the endpoints that a dataset is made with."""
+    spec = dataset.spec
+    return spec.llm_endpoint, spec.judge.llm_endpoint, spec.semantic_duplicates.llm_endpoint
+
+
+def _sum(name: str, dependents: Sequence[tuple[Sequence[str], str, str, str]]) -> str:
+    """Return dependents in words: the names of some of a kind, the kind, which of it they are, what becomes of them."""
     parts = [
-        f"{wording.many(len(found), 'run')} {what} ({_named(found)}) {then}"
-        for found, what, then in ((live, "not finished", unfinished), (ended, "finished", finished))
+        f"{wording.many(len(found), kind)} {which} ({_named(found)}) {then}"
+        for found, kind, which, then in dependents
         if found
     ]
     return f"{name} is used: without it {', and '.join(parts)}" if parts else ""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from finetuneflow.dataset.v1 import dataset_service_pb2, llm_endpoint_pb2
 from finetuneflow_client import names
-from finetuneflow_client.cli import wording
+from finetuneflow_client.cli import dependents, wording
 from finetuneflow_client.cli.session import Session
 from finetuneflow_client.errors import FtfError
 
@@ -57,8 +57,9 @@ async def list_endpoints(session: Session) -> None:
 
 
 async def delete(session: Session) -> None:
-    """Remove an LLM endpoint and its key."""
+    """Remove an LLM endpoint and its key, once that is confirmed where datasets depend on it."""
     name = names.full("llmEndpoints", session.args.id)
+    await dependents.confirm(session, dependents.of_llm, name, f"ftf llm delete {names.short(name)}")
     await session.flow.dataset.DeleteLlmEndpoint(dataset_service_pb2.DeleteLlmEndpointRequest(name=name))
     session.deleted(name)
 

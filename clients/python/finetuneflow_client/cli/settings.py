@@ -11,7 +11,6 @@ from finetuneflow.dataset.v1 import dataset_pb2
 from finetuneflow.ingest.v1 import file_pb2
 from finetuneflow.training.v1 import config_pb2, resources_pb2
 from finetuneflow_client import names
-from finetuneflow_client.cli import wording
 from finetuneflow_client.cli.grammar.resources import RESOURCES
 from finetuneflow_client.cli.grammar.settings import CHUNK, DATASET, TRAINING, Setting
 from finetuneflow_client.cli.tasks import question_types, read_text, template_name
@@ -93,10 +92,15 @@ def described(config: config_pb2.TrainingConfig) -> list[tuple[str, str]]:
                 value = next(word for word, number in words(owner, field).items() if number == value)
             if setting.kind is list:
                 value = ", ".join(map(str, value))
-            shown = wording.plain(value) if setting.kind is float else str(value)
+            shown = _typed(value) if setting.kind is float else str(value)
             shown = shown.lower() if setting.kind is bool else shown
             found.append((field, shown))
     return found
+
+
+def _typed(value: float) -> str:
+    """Return a number as it may be typed: a whole one without an exponent."""
+    return f"{value:.0f}" if abs(value) < 1e15 and value == int(value) else f"{value:g}"
 
 
 def put(message: Message, settings: tuple[Setting, ...], args: Namespace) -> None:

@@ -8,7 +8,7 @@ from finetuneflow.export.v1 import export_service_pb2
 from finetuneflow.ingest.v1 import ingest_service_pb2
 from finetuneflow.training.v1 import run_pb2, training_service_pb2
 from finetuneflow_client import names
-from finetuneflow_client.cli import during, exits, flow, targets, wording
+from finetuneflow_client.cli import dependents, during, exits, flow, targets, wording
 from finetuneflow_client.cli.drying import asked_settings, show_check
 from finetuneflow_client.cli.judge import judged_after
 from finetuneflow_client.cli.planning import planned
@@ -87,6 +87,7 @@ async def runs(session: Session) -> int | None:
         return None
     name = await targets.run(session, args.run)
     if args.delete:
+        await dependents.confirm(session, dependents.of_run, name, f"ftf runs {names.short(name)} --delete")
         await session.flow.training.DeleteRun(training_service_pb2.DeleteRunRequest(name=name))
         session.deleted(name)
         return None

@@ -26,11 +26,6 @@ def memory(count: float) -> str:
     return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"
 
 
-def plain(value: float) -> str:
-    """Return a number as people write it: 1,048,576, 0.1, 2e-05; no exponent for a whole number."""
-    return f"{value:,.0f}" if abs(value) < 1e15 and value == int(value) else f"{value:g}"
-
-
 def many(count: float, thing: str) -> str:
     """Return a count with its noun: "1 page", "1,204 pages"."""
     return f"{count:,.0f} {thing}" if count == 1 else f"{count:,.0f} {thing}s"

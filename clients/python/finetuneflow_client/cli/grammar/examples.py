@@ -33,6 +33,11 @@ def _llm(parser: ArgumentParser) -> None:
     parser.add_argument("id", metavar="NAME", help="its id")
 
 
+def _llm_delete(parser: ArgumentParser) -> None:
+    _llm(parser)
+    add_yes(parser)
+
+
 def _dataset(parser: ArgumentParser) -> None:
     parser.add_argument("dataset", nargs="?", default="", metavar="DATASET", help="its id; otherwise the newest")
 
@@ -151,7 +156,7 @@ COMMANDS = (
         _llm_create,
     ),
     Command("llm list", "List the LLM endpoints.", "ftf llm list", "llm.list_endpoints"),
-    Command("llm delete", "Remove an LLM endpoint and its key.", "ftf llm delete local", "llm.delete", _llm),
+    Command("llm delete", "Remove an LLM endpoint and its key.", "ftf llm delete local", "llm.delete", _llm_delete),
     Command(
         "dataset preview",
         "Make a few examples at once and keep none of them.",

@@ -6,7 +6,7 @@ import json
 from argparse import Action, ArgumentParser, Namespace
 from typing import Any
 
-from finetuneflow_client.cli.grammar.command import Command
+from finetuneflow_client.cli.grammar.command import Command, add_yes
 from finetuneflow_client.cli.grammar.examples import spec_flags
 from finetuneflow_client.cli.grammar.reruns import add_priority, begin_flags
 from finetuneflow_client.cli.grammar.resources import RESOURCES
@@ -79,6 +79,7 @@ def _run(parser: ArgumentParser) -> None:
 def _runs(parser: ArgumentParser) -> None:
     parser.add_argument("run", nargs="?", default="", metavar="RUN", help=_RUNS_HELP)
     parser.add_argument("--delete", action="store_true", help="delete the run named")
+    add_yes(parser)
 
 
 def _work(parser: ArgumentParser) -> None:
@@ -125,7 +126,7 @@ def _sweep(parser: ArgumentParser) -> None:
 
 
 def _report(parser: ArgumentParser) -> None:
-    _run(parser)
+    parser.add_argument("run", nargs="?", default="", metavar="RUN", help="its id; otherwise the newest that succeeded")
     parser.add_argument(
         "-o", "--output", default="", metavar="DIR", help="save report and plots here; otherwise print it"
     )

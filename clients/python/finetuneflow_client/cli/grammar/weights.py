@@ -24,7 +24,9 @@ def _verify(parser: ArgumentParser) -> None:
 
 
 def _download(parser: ArgumentParser) -> None:
-    parser.add_argument("export", nargs="?", default="", metavar="EXPORT", help="its id; otherwise the newest")
+    parser.add_argument(
+        "export", nargs="?", default="", metavar="EXPORT", help="its id; else the newest that succeeded"
+    )
     parser.add_argument(
         "-o", "--output", default="", metavar="DIR", help="folder to write; otherwise one named after it"
     )
