@@ -17,7 +17,7 @@ export HF_HUB_OFFLINE := 1
 export TOKENIZERS_PARALLELISM := false
 
 .PHONY: help setup demo kind-up kind-demo kind-down test test-model test-wheels
-.PHONY: bed test-cluster test-faults bench docs ci ci-cluster lint format gen wheels lock clean distclean
+.PHONY: bed test-cluster test-faults bench clients docs ci ci-cluster lint format gen wheels lock clean distclean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ test-faults: bed ## Run the tests of faults with outages of a minute instead of 
 BENCHES ?= startup server memory step_overhead packed first_step exports estimates extraction extractors chunking dedup generation capacity dataset_pages transfers
 bench: setup .venv/.peers ## Measure starts, memory, reading, cutting, duplicates, generation, imports, a training step. BENCHES= names some.
 	for bench in $(BENCHES); do echo "# $$bench"; $(BIN)/python -m tests.bench.$$bench; done
+
+clients: setup ## Generate and compile the contract's code in Go and TypeScript, each where its tool is. See docs/languages.md.
+	$(BIN)/python clients/stubs.py
 
 docs: setup .venv/.docs ## Build the site of docs/ into build/docs, the reference made of the contract, every link checked.
 	rm -rf docs/reference build/docs
