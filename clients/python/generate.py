@@ -245,7 +245,16 @@ def mirrors() -> dict[str, str]:
 def formatted(text: str) -> str:
     """Return a module in the project's form."""
     for command in (["check", "--fix", "--exit-zero", "--select", "F401,I,RUF022"], ["format"]):
-        whole = ["ruff", *command, "--quiet", "--stdin-filename", str(PACKAGE / "generated.py"), "-"]
+        whole = [
+            sys.executable,
+            "-m",
+            "ruff",
+            *command,
+            "--quiet",
+            "--stdin-filename",
+            str(PACKAGE / "generated.py"),
+            "-",
+        ]
         text = subprocess.run(whole, input=text, text=True, capture_output=True, check=True).stdout
     return text
 

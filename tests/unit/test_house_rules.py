@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -101,3 +102,17 @@ def test_rules_are_pure(path: Path) -> None:
 def test_every_stored_field_is_described() -> None:
     """Who adds a field to a document, or a collection, says what it is in docs/schema.toml, of which a page is made."""
     schema.check(schema.described(), schema.declared())
+
+
+def test_what_of_the_client_is_generated_is_what_would_be_generated_now() -> None:
+    """After a change of settings in the contract, or of a resource: python clients/python/generate.py"""
+    client = ROOT / "clients" / "python"
+    spec = importlib.util.spec_from_file_location("client_generate", client / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    generate = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(generate)
+    made: dict[str, str] = generate.modules()
+    stale = [name for name, text in made.items() if (client / "finetuneflow_client" / name).read_text() != text]
+
+    assert stale == []

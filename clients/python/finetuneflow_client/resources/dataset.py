@@ -66,15 +66,17 @@ class Dataset(Working):
 
         Args:
             filter: AIP-160, such as 'accepted = false'; "" means the accepted ones, "*" all.
-            sources: fetch the chunk of each too, so that a notebook shows the evidence in it.
+            sources: fetch the chunk of each too, if it is still there, so that a notebook shows the evidence in it.
 
         Raises:
             FtfError: INVALID_ARGUMENT for a bad filter.
         """
+        before = None
         async for message in self._services.examples(self.name, filter):
             example = Example(self._services, message)
             if sources:
-                await example.source()
+                await example._take_source(before)
+            before = example
             yield example
 
     async def example(self, id: str) -> Example:

@@ -9,6 +9,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from finetuneflow.dataset.v1 import dataset_service_pb2, example_pb2, review_pb2
 from finetuneflow.ingest.v1 import ingest_service_pb2
 from finetuneflow_client import names
+from finetuneflow_client.errors import FtfError
 from finetuneflow_client.places import place
 from finetuneflow_client.resources import html
 from finetuneflow_client.resources.resource import Resource
@@ -62,6 +63,16 @@ class Example(Resource):
             request = ingest_service_pb2.GetChunkRequest(name=self.message.chunk)
             self._chunk_text = (await self._services.ingest.GetChunk(request)).text
         return self._chunk_text
+
+    async def _take_source(self, before: Example | None) -> None:
+        """Have the chunk, if it is still there; the example before may have the same."""
+        if before and before.message.chunk == self.message.chunk:
+            self._chunk_text = before._chunk_text
+        try:
+            await self.source()
+        except FtfError as error:
+            if error.code != "NOT_FOUND":
+                raise
 
     async def edit(self, *, prompt: str | None = None, response: str | None = None) -> Example:
         """Change its texts; frozen versions keep the old ones. Raises FtfError as UpdateExample does."""

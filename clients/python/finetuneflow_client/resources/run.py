@@ -19,6 +19,8 @@ from finetuneflow_client.resources.export import Export
 from finetuneflow_client.resources.metric import Metric
 from finetuneflow_client.resources.resource import Working
 
+_MOST_KEPT = 2_000
+
 
 class Run(Working):
     """A training on one frozen dataset version."""
@@ -37,7 +39,7 @@ class Run(Working):
 
     @property
     def curve(self) -> list[Metric]:
-        """Its numbers by step: once it has ended, in at most 1,000 points; before, those that were watched."""
+        """Its numbers by step: once it has ended, in at most 1,000 points; before, some of those that were watched."""
         if self.message.curve:
             return [_metric(0, point) for point in self.message.curve]
         return [self._seen[step] for step in sorted(self._seen)]
@@ -69,7 +71,7 @@ class Run(Working):
                 self.message = update.run
             elif update.report.HasField("metrics"):
                 metric = _metric(update.report.seq, update.report.metrics)
-                self._seen[metric.step] = metric
+                self._keep(metric)
                 yield metric
         # The stream's last word may be older than the result, and has no curve.
         await self.refresh()
@@ -136,6 +138,12 @@ class Run(Working):
     async def delete(self) -> None:
         """Delete it with its checkpoints and artifacts; a live one is stopped first. Raises FtfError NOT_FOUND."""
         await self._services.training.DeleteRun(training_service_pb2.DeleteRunRequest(name=self.name))
+
+    def _keep(self, metric: Metric) -> None:
+        """Remember a number for the curve; of many, every other one is let go."""
+        self._seen[metric.step] = metric
+        if len(self._seen) > _MOST_KEPT:
+            self._seen = dict(list(self._seen.items())[::2])
 
     def _repr_html_(self) -> str:
         """Return it for a notebook: its facts and the curve of its loss."""

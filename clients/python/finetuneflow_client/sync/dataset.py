@@ -59,7 +59,7 @@ class Dataset(Working):
 
         Args:
             filter: AIP-160, such as 'accepted = false'; "" means the accepted ones, "*" all.
-            sources: fetch the chunk of each too, so that a notebook shows the evidence in it.
+            sources: fetch the chunk of each too, if it is still there, so that a notebook shows the evidence in it.
 
         Raises:
             FtfError: INVALID_ARGUMENT for a bad filter.

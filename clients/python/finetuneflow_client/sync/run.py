@@ -35,7 +35,7 @@ class Run(Working):
 
     @property
     def curve(self) -> list[Metric]:
-        """Its numbers by step: once it has ended, in at most 1,000 points; before, those that were watched."""
+        """Its numbers by step: once it has ended, in at most 1,000 points; before, some of those that were watched."""
         return self.of.curve
 
     def refresh(self) -> Run:
