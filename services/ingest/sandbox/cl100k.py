@@ -7,7 +7,6 @@ is left to tiktoken, so that the tokens are always tiktoken's.
 from __future__ import annotations
 
 import os
-import re
 from array import array
 from collections.abc import Sequence
 from functools import cache
@@ -24,12 +23,10 @@ of a piece, goes on from a letter or a digit with nothing but such, and from a l
 
 _PIECE = 262_144
 
-_NEWER = re.compile(
-    "[\u088f\u0c5c\u0cdc\ua7ce\ua7cf\ua7d2\ua7d4\ua7f1\U00010940-\U00010959\U00010ec5-\U00010ec7\U00011db0-\U00011ddb"
-    "\U00011de0-\U00011de9\U00016ea0-\U00016eb8\U00016ebb-\U00016ed3\U00016ff2-\U00016ff6\U000187f8-\U000187ff"
-    "\U00018d09-\U00018d1e\U00018d80-\U00018df2\U0001e6c0-\U0001e6de\U0001e6e0-\U0001e6e2\U0001e6e4\U0001e6e5"
-    "\U0001e6e7-\U0001e6ed\U0001e6f0-\U0001e6f4\U0001e6fe\U0001e6ff\U0002b73a-\U0002b73f\U0002cea2-\U0002cead"
-    "\U000323b0-\U00033479]"
+_NEWER = (
+    "88f c5c cdc a7ce-a7cf a7d2 a7d4 a7f1 10940-10959 10ec5-10ec7 11db0-11ddb 11de0-11de9 16ea0-16eb8 16ebb-16ed3 "
+    "16ff2-16ff6 187f8-187ff 18d09-18d1e 18d80-18df2 1e6c0-1e6de 1e6e0-1e6e2 1e6e4-1e6e5 1e6e7-1e6ed 1e6f0-1e6f4 "
+    "1e6fe-1e6ff 2b73a-2b73f 2cea2-2cead 323b0-33479"
 )
 """Letters and digits of Unicode 17, which tiktoken 0.14 does not know for such."""
 
@@ -70,6 +67,11 @@ class _Encoding:
         self._ranks = ranks
         self._fast = self._loaded()
         self._seen = 0
+        ranges = [[int(end, 16) for end in points.split("-")] for points in _NEWER.split()]
+        self._oldest = ranges[0][0]
+        self._newer = numpy.zeros(0x110000, numpy.bool_)
+        for found in ranges:
+            self._newer[found[0] : found[-1] + 1] = True
         vocabulary = self._fast.vocab
         self._begun = numpy.zeros(max(vocabulary) + 1, numpy.uint8)
         self._inside = numpy.zeros(max(vocabulary) + 1, numpy.uint8)
@@ -84,12 +86,18 @@ class _Encoding:
 
     def _tokens(self, text: str) -> Any:
         """Return the tokens as an array of numpy's."""
-        if not text.isascii() and _NEWER.search(text):
+        if not text.isascii() and self._has_newer(text):
             return self._by_tiktoken(text)
         self._seen += len(text)
         if self._seen > _MOST_REMEMBERED:
             self._fast, self._seen = self._loaded(), len(text)
         return self._fast.encode(text)
+
+    def _has_newer(self, text: str) -> bool:
+        import numpy
+
+        points = numpy.frombuffer(text.encode("utf-32-le", "surrogatepass"), numpy.uint32)
+        return bool(self._newer[points[points >= self._oldest]].any())
 
     @staticmethod
     def _by_tiktoken(text: str) -> Any:

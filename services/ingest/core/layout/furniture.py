@@ -109,11 +109,11 @@ def _reason(row: _Row, beside: _Beside, offset: int | None, pages: int) -> str:
 
 def _margins(page: Page) -> list[_Row]:
     """Return the outermost rows of a page; none of a page that has a single row."""
-    rows = [(joined(row), row) for row in rows_of(page.runs)]
+    rows = rows_of(page.runs)
     if len(rows) < 2:
         return []
-    top = [(*row, True) for row in rows[:_ROWS] if row[0].y1 < MARGIN * page.height]
-    bottom = [(*row, False) for row in rows[-_ROWS:] if row[0].y0 > (1 - MARGIN) * page.height]
+    top = [(run, row, True) for row in rows[:_ROWS] if (run := joined(row)).y1 < MARGIN * page.height]
+    bottom = [(run, row, False) for row in rows[-_ROWS:] if (run := joined(row)).y0 > (1 - MARGIN) * page.height]
     return [
         _Row(page.number, is_top, round(run.middle / page.height * 100), run.text, runs)
         for run, runs, is_top in top + bottom
