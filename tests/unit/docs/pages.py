@@ -21,7 +21,7 @@ _WRITTEN = (page for page in (ROOT / "docs").rglob("*.md") if page.parent.name !
 DOCS = [ROOT / "README.md", *sorted(_WRITTEN)]
 WALK = "tests/pipeline/test_guides.py"
 _FENCE = re.compile(
-    r"(?:^<!-- (?P<mark>(?:not )?run: [^>]+) -->\n)?^```(?P<language>\w*)[^\n]*\n(?P<text>.*?)^```", re.S | re.M
+    r"(?:^ *<!-- (?P<mark>(?:not )?run: [^>]+) -->\n)?^ *```(?P<language>\w*)[^\n]*\n(?P<text>.*?)^ *```", re.S | re.M
 )
 _PROGRAMS = {"ftf", "make", "python", "pip", "buf", "grpcurl", "curl", "export", "cd", "cp", "tar", "git", "npm", "go"}
 _PROGRAMS |= {"helm", "kubectl", "docker", "skaffold", "mongodump", "mongorestore", "nats", "aws", "mc", "sqlite3"}
