@@ -6,7 +6,6 @@ script cannot.
 
 from __future__ import annotations
 
-import asyncio
 import os
 from argparse import Action, ArgumentParser, Namespace, _SubParsersAction
 from collections.abc import Callable, Iterable
@@ -74,6 +73,8 @@ def _completer(action: Action) -> Callable[..., Iterable[str]] | None:
     kind = _KINDS[action.metavar]
 
     def names(prefix: str, parsed_args: Namespace, **_: Any) -> list[str]:
+        import asyncio
+
         try:
             return asyncio.run(_names(kind, parsed_args))
         except FtfError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import getpass
 import os
 from argparse import Namespace
@@ -21,6 +20,8 @@ _DEFAULT = "default"
 
 def login(args: Namespace) -> int:
     """Keep a server and a token under a name, once the server has taken the token."""
+    import asyncio
+
     name = profiles.checked_name(args.profile or os.environ.get("FTF_PROFILE", "") or _DEFAULT)
     before = profiles.load()
     token = getpass.getpass("token: ").strip() if args.ask_token else named_token(args.token_file)
