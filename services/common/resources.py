@@ -26,6 +26,9 @@ Mutate = Callable[[Document], None]
 INDEXES = ("parent,order", "order", "outbox_pending,delete_time", "work.state")
 SCHEMA = 1
 MAX_REQUEST_ID = 128
+PURGE_SECONDS = 5.0
+"""How long the creation of what was just deleted waits for its name."""
+_LOOK_SECONDS = 0.1
 _RACES = 50
 
 
@@ -60,6 +63,8 @@ class Resources:
     ) -> Document:
         """Insert a resource; with the request_id that made an existing one, return that one instead.
 
+        Where one of the name was deleted, wait for a few seconds until it is purged and the name is free.
+
         Args:
             name: the resource name; where the caller gives no id, derive it from request_id, so that a repeat finds it.
             fields: the resource's own fields; may hold parent, display_name, labels, annotations, work.
@@ -75,6 +80,11 @@ class Resources:
         now = self.clock.now()
         doc = _new(name, fields, now, creator, {"id": request_id, "hash": hashlib.sha256(body).hexdigest()})
         add_event(doc, event, now, revision=1)
+        try:
+            return self._written(await self.collection.insert(doc))
+        except AlreadyExists:
+            if not await self._purged(name, request_id):
+                return await self._repeated(name, doc["request"])
         try:
             return self._written(await self.collection.insert(doc))
         except AlreadyExists:
@@ -95,6 +105,17 @@ class Resources:
             return False
         found = await self.collection.get(name)
         return found is not None and found["delete_time"] is None and found["request"]["id"] == request_id
+
+    async def _purged(self, name: str, request_id: str) -> bool:
+        """Whether a resource that another request made was deleted, and is gone within PURGE_SECONDS."""
+        for _ in range(round(PURGE_SECONDS / _LOOK_SECONDS)):
+            found = await self.collection.get(name)
+            if found is None:
+                return True
+            if found["delete_time"] is None or (request_id and found["request"]["id"] == request_id):
+                return False
+            await asyncio.sleep(_LOOK_SECONDS)
+        return False
 
     async def _repeated(self, name: str, request: Document) -> Document:
         found = await self.collection.get(name)

@@ -10,6 +10,7 @@ import re
 import unicodedata
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from finetuneflow.dataset.v1 import dataset_pb2
 from services.common import ids
@@ -132,19 +133,25 @@ class Imports:
                 await asyncio.shield(self._objects.delete(key))
 
     async def _created(self, name: str, fields: Document, request_id: str, body: bytes, creator: str) -> Document:
+        """Make the dataset; one of the name that is left of an import that did not succeed makes room for it."""
+        create = partial(self._datasets.create, name, fields, request_id=request_id, body=body, creator=creator)
         try:
-            return await self._datasets.create(name, fields, request_id=request_id, body=body, creator=creator)
+            return await create()
         except AlreadyExists:
             found = await self._datasets.collection.get(name)
             if not found or not found.get("import") or found["delete_time"] is not None or found["versions"]:
                 raise
             if found["work"]["state"] not in ("FAILED", "CANCELLED"):
                 raise
-            short = name.rpartition("/")[2]
-            raise AlreadyExists(
-                f"dataset {name} is left of an import that did not succeed. Delete it with `ftf dataset delete "
-                f"{short}` and import again, or choose another id."
-            ) from None
+
+        def bury(doc: Document) -> None:
+            if doc["uid"] != found["uid"]:
+                raise AlreadyExists(f"dataset {name} exists already. Choose another id.")
+            doc["delete_time"] = self._datasets.clock.now()
+
+        with contextlib.suppress(NotFound):  # another call was faster
+            await self._datasets.change(name, bury, event="dataset.deleted")
+        return await create()
 
     def _fresh(self, header: Header, stored: Stored) -> Document:
         return {

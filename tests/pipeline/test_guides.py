@@ -49,7 +49,7 @@ BEFORE = {
         "ftf train --dataset handbook --id run-1 --watch",
     ],
     # The page shows two ways to the same dataset.
-    "ftf dataset import texts.jsonl --id texts": ["ftf dataset delete texts"],
+    "ftf dataset import texts.jsonl --id texts": ["ftf dataset delete texts --yes"],
 }
 # The scripted LLM knows English only.
 TOLD = {"--language de": "--language en"}

@@ -198,7 +198,7 @@ def test_an_objective_is_for_a_kind_of_dataset() -> None:
 
     assert followed == ["OBJECTIVE_SFT", "OBJECTIVE_DPO", "OBJECTIVE_KTO"]
     assert caught.value.reason == "DATASET_KIND_NOT_TRAINABLE"
-    assert "Set the objective to DPO" in caught.value.message
+    assert "Set the objective to dpo" in caught.value.message
 
 
 def test_qlora_begins_with_loftq_and_not_with_what_needs_whole_weights() -> None:

@@ -94,6 +94,18 @@ async def test_a_deleted_resource_is_gone_for_readers_until_it_is_purged(things:
     assert await things.page({}, 10, "") == ([], "")
 
 
+async def test_the_name_of_what_was_just_deleted_is_waited_for(things: Resources) -> None:
+    """Deleting and making again is one thing after the other for whoever calls; the purge comes a moment later."""
+    first = await things.create("things/a", {}, request_id="r1")
+    await things.delete("things/a")
+    making = asyncio.create_task(things.create("things/a", {}, request_id="r2"))
+    await asyncio.sleep(0)
+    await things.purge("things/a")
+    second = await making
+
+    assert second["uid"] != first["uid"]
+
+
 async def test_pages_hold_everything_once_in_order_of_creation(things: Resources) -> None:
     """What is added while paging comes later and disturbs nothing."""
     for number in range(5):

@@ -12,7 +12,7 @@ from finetuneflow_client.cli.session import Session
 from finetuneflow_client.cli.view.dataset import stage_rows
 from finetuneflow_client.cli.view.datasetfacts import show_dataset
 from finetuneflow_client.cli.view.files import TransferView
-from finetuneflow_client.errors import FtfError, WorkFailed
+from finetuneflow_client.errors import FtfError
 from finetuneflow_client.exports import export_dataset
 
 
@@ -71,9 +71,7 @@ async def import_dataset(session: Session) -> None:
     if not args.no_watch:
         try:
             dataset = await flow.follow_dataset(session, dataset.name)
-        except FtfError as error:
-            if isinstance(error, WorkFailed):
-                session.screen.warn(f"its id is taken until `ftf dataset delete {names.short(dataset.name)}`")
+        except FtfError:
             request = dataset_service_pb2.GetDatasetRequest(name=dataset.name)
             _tell_problems(session, await session.flow.dataset.GetDataset(request))
             raise
