@@ -15,6 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from docs import recommended
 from services.training import core
 from services.training.core_methods import FULL, QLORA
 from services.training.core_objectives import DPO, KTO, PRETRAIN
@@ -45,9 +46,9 @@ _INTRODUCTION = """# Training defaults
 
 Made by `make docs`. The second column is what the service fills in, the third what TRL {trl}, transformers
 {transformers} and PEFT {peft} would have taken. These are the contract's defaults, which `--no-recommended` keeps;
-`ftf run` and `ftf train` otherwise [recommend](../training.md) values for the model, the dataset and the machine, and
-say so. A value with a name before it holds for that method or objective. "ours" means that nothing but the reason given
-speaks for it: no paper, no library.
+`ftf run` and `ftf train` otherwise [recommend](#what-is-recommended-instead) values for the model, the dataset and the
+machine, and say so. A value with a name before it holds for that method or objective. "ours" means that nothing but
+the reason given speaks for it: no paper, no library.
 
 | setting | default | libraries | why | from |
 |---|---|---|---|---|
@@ -153,4 +154,4 @@ def page() -> str:
     """Return the page."""
     versions = {name: version(name) for name in ("trl", "transformers", "peft")}
     table = (f"| `{row[0]}` | " + " | ".join(cell.replace("|", "\\|") for cell in row[1:]) + " |\n" for row in rows())
-    return _INTRODUCTION.format(**versions) + "".join(table)
+    return _INTRODUCTION.format(**versions) + "".join(table) + recommended.section()

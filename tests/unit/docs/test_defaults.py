@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from docs import defaults, prompts
+from docs import defaults, prompts, recommended
 from services.dataset import templates
 from services.trainer.settings import DEFAULTS, LORA_DEFAULTS
 
@@ -54,6 +54,14 @@ def test_a_default_that_is_said_to_be_a_librarys_is_its(table: dict[str, tuple[s
 
     assert differ == {}
     assert len(said) > 10
+
+
+def test_what_is_recommended_is_told_for_each_case() -> None:
+    """In sentences of the code: each of the settings of a recommendation has one, and memory."""
+    page = defaults.page()
+    told = [page.split(f"### {title}\n")[1].split("\n#")[0] for title in recommended.CASES]
+
+    assert all(text.count("\n- ") >= 10 and "learning_rate = " in text and "Memory: about" in text for text in told)
 
 
 def test_every_template_of_the_service_is_on_its_page() -> None:
