@@ -1,4 +1,7 @@
-"""The programs of clients/python/examples as users run them, against `ftf up` with a tiny model and a scripted LLM."""
+"""The programs of clients/python/examples as users run them, against `ftf up` with a tiny model and a scripted LLM.
+
+sweep.py, which would train for a minute, is run by tests/service/test_client_page.py.
+"""
 
 from __future__ import annotations
 
@@ -113,13 +116,3 @@ async def test_bring_your_own_dataset(machine: Machine, tmp_path: Path) -> None:
 
     assert "row 11 left out" in said
     assert "tokens have a loss" in said
-
-
-async def test_a_sweep(machine: Machine) -> None:
-    """Every combination ends, the best first."""
-    few = ("--rates", "1e-4,1e-3", "--ranks", "4", "--max-steps", "2")
-    said = await run(machine, str(EXAMPLES / "sweep.py"), "own", str(machine.model), *few)
-
-    losses = [float(line.split()[0]) for line in said.splitlines() if "learning rate" in line]
-    assert len(losses) == 2
-    assert losses == sorted(losses)

@@ -85,7 +85,11 @@ class Example(Resource):
         return self
 
     async def approve(self, note: str | None = None, *, tags: Sequence[str] = ()) -> Example:
-        """Say that it is good as it is; one that a check dropped is taken into the dataset."""
+        """Say that it is good as it is; one that a check dropped is taken into the dataset.
+
+        Raises:
+            FtfError: FAILED_PRECONDITION if it has no prompt or no response; NOT_FOUND.
+        """
         return await self._review(review_pb2.REVIEW_ACTION_APPROVE, note, tags)
 
     async def reject(self, note: str | None = None, *, tags: Sequence[str] = ()) -> Example:
@@ -120,5 +124,7 @@ class Example(Resource):
         request = review_pb2.ReviewExamplesRequest(
             parent=parent, names=[self.name], action=action, add_tags=tags, note=note
         )
-        await self._services.dataset.ReviewExamples(request)
+        if (await self._services.dataset.ReviewExamples(request)).skipped:
+            message = f"{self.name} has no prompt or no response"
+            raise FtfError(message, "write them with edit() first", code="FAILED_PRECONDITION")
         return await self.refresh()

@@ -34,8 +34,9 @@ class Run(Working):
 
     @property
     def loss(self) -> float | None:
-        """Training loss at its end, or the newest one; None before the first."""
-        return self.message.result.train_loss or self.message.last_metrics.values.get("loss")
+        """Training loss at its end, or the newest one that was watched or told; None before the first."""
+        watched = next((one.loss for one in reversed(self._seen.values()) if one.loss is not None), None)
+        return self.message.result.train_loss or watched or self.message.last_metrics.values.get("loss")
 
     @property
     def curve(self) -> list[Metric]:

@@ -64,7 +64,11 @@ class Example(Resource):
         return Example(run(self.of.edit(prompt=prompt, response=response)))
 
     def approve(self, note: str | None = None, *, tags: Sequence[str] = ()) -> Example:
-        """Say that it is good as it is; one that a check dropped is taken into the dataset."""
+        """Say that it is good as it is; one that a check dropped is taken into the dataset.
+
+        Raises:
+            FtfError: FAILED_PRECONDITION if it has no prompt or no response; NOT_FOUND.
+        """
         return Example(run(self.of.approve(note, tags=tags)))
 
     def reject(self, note: str | None = None, *, tags: Sequence[str] = ()) -> Example:

@@ -30,7 +30,7 @@ class Run(Working):
 
     @property
     def loss(self) -> float | None:
-        """Training loss at its end, or the newest one; None before the first."""
+        """Training loss at its end, or the newest one that was watched or told; None before the first."""
         return self.of.loss
 
     @property
