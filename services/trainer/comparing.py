@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from finetuneflow.training.v1 import config_pb2, evaluation_pb2
@@ -14,7 +14,7 @@ from services.trainer.attempt import Attempt
 from services.trainer.evaluate import combine, losses
 from services.trainer.general import GENERAL, forgetting, general_rows
 from services.trainer.measuring import begin_stretch
-from services.trainer.rewards import judge_all, reward_score
+from services.trainer.rewards import Judged, judge_all, reward_score
 from services.trainer.settings import is_judged, setting
 from services.trainer.tuned import Tuned
 
@@ -93,7 +93,8 @@ class Comparison:
                 s: losses(tuned, some, pad, step, team.rank, team.size) for s, some in encoded.items()
             }
             for s, some in self._held_out.judged.items():
-                found[_rewards(s)] = judge_all(tuned, some, pad, step, team.rank, team.size)
+                judged = judge_all(tuned, some, pad, step, team.rank, team.size)
+                found[_rewards(s)] = [asdict(one) for one in judged]
             return found
 
         shares = team.each(share)
@@ -114,7 +115,7 @@ class Comparison:
 
     def _combined(self, split: str, scores: dict[str, list[Any]]) -> evaluation_pb2.EvalScore:
         score = combine(self._held_out.encoded[split], scores[split])
-        judged = [one for share in scores[_rewards(split)] for one in share]
+        judged = [Judged(**one) for share in scores[_rewards(split)] for one in share]
         if judged:
             score.rewards.CopyFrom(reward_score(judged, self._beta))
         return score

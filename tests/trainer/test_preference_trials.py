@@ -12,7 +12,7 @@ import pytest
 from finetuneflow.training.v1 import config_pb2, run_pb2
 from services.common.statuses import from_status
 from tests.fakes.worker_host import WorkerHost
-from tests.trainer.runs import config, run_here, train_spec, write_dataset
+from tests.trainer.runs import config, run_here, started, train_spec, write_dataset
 from tests.trainer.test_preferences import DPO, FULL, KTO, judged
 
 WATCHED: dict[str, Any] = {"max_steps": 4, "eval_steps": 2, "load_best_model_at_end": True, "num_eval_answers": 0}
@@ -118,3 +118,24 @@ def test_verdicts_are_evaluated_two_at_a_time_at_least(tmp_path: Path, model: Pa
 
     assert eval_batch(settings) == 2
     assert eval_batch(config_pb2.TrainingConfig(objective=config_pb2.OBJECTIVE_DPO, per_device_train_batch_size=1)) == 1
+
+
+@pytest.mark.model
+@pytest.mark.timeout(200)
+@pytest.mark.parametrize("name", ["dpo", "kto"])
+def test_two_processes_evaluate_together(tmp_path: Path, model: Path, name: str) -> None:
+    """Each a batch, and both keep the same weights; the evaluation at the end finds the same."""
+    dataset = write_dataset(tmp_path / "dataset.jsonl", judged(name.upper(), held_out=4))
+    settings = config(**{**RUNS[name], "gradient_accumulation_steps": 1, "greater_is_better": GREATER[name]})
+    with (
+        WorkerHost(tmp_path / "objects", train_spec(dataset, model, settings)) as host,
+        started(host, tmp_path / "pod", FTF_PROCESSES="2") as process,
+    ):
+        code = process.wait(150)
+    result = result_of(host)
+    kept = next(dict(point.values) for point in result.evaluations if point.step == result.kept_step)
+
+    assert code == 0
+    assert [point.step for point in result.evaluations] == [2, 4]
+    score = result.evaluation.generalise.rewards
+    assert kept["eval_rewards/margins"] == pytest.approx(score.reward_margin, rel=1e-3, abs=1e-4)
