@@ -22,7 +22,7 @@ from services.common.protoform import user_fields
 from services.training.core import complete
 from services.training.core_disk import judge_disk
 from services.training.core_objectives import SFT, objective_for
-from services.training.core_problems import Problems, judge_labels, parted, without_faults
+from services.training.core_problems import Problems, judge_labels, judge_priority, parted, without_faults
 from services.training.core_resources import check_priority, checked
 from services.training.estimating import Estimating
 from services.training.forms import config_to_proto, resources_to_proto
@@ -75,6 +75,7 @@ class Here:
 
     Args:
         check: refuses resources that no Job here can have; see JobRunner.check.
+        heeds: whether a priority changes anything; see JobRunner.heeds.
         check_trackers: refuses trackers that no trainer here can report to; see trackers.require.
         installed: whether a package that the trainer does not bring may be there all the same.
         queue: tells how many Jobs are at work or wait.
@@ -82,6 +83,7 @@ class Here:
     """
 
     check: Callable[[Wanted], None]
+    heeds: Callable[[int], bool]
     check_trackers: Callable[[Sequence[str]], None]
     installed: Callable[[str], bool]
     queue: Queue
@@ -131,6 +133,7 @@ class Checks:
             with problems.collect():
                 require_held_out(dataset.name, version, settings)
         fields = _fields(parent, wanted, dataset, version, model, asked, settings, problems)
+        judge_priority(fields["priority"], self._here.heeds, problems)
         found = Found(fields, problems, whole=bool(model.name and version.version))
         found.disk_free = gpus.disk_free
         if found.whole:

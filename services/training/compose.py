@@ -171,7 +171,9 @@ def _checks(runtime: Runtime, datasets: GrpcDatasets, hardware: GrpcHardware, es
     folder.mkdir(parents=True, mode=0o700)
     labels = Labels(runtime.objects, folder)
     config = runtime.config
-    here = Here(jobs.check, _trackers(runtime), _installed(config.jobs), lambda: _before(jobs), config.allow_hub)
+    here = Here(
+        jobs.check, jobs.heeds, _trackers(runtime), _installed(config.jobs), lambda: _before(jobs), config.allow_hub
+    )
     return Checks(datasets, hardware, estimating, labels, here)
 
 

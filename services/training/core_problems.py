@@ -132,3 +132,16 @@ def judge_evaluation(held_out: int, problems: Problems) -> None:
                 field="run.dataset",
             )
         )
+
+
+def judge_priority(priority: int, heeds: Callable[[int], bool], problems: Problems) -> None:
+    """Add that a priority changes nothing, if so it is."""
+    if priority and not heeds(priority):
+        problems.warn(
+            NotReady(
+                f"priority {priority} changes nothing on this cluster, whose settings list nothing for it. Name a "
+                "priority_class or a queue, or ask whoever keeps the chart to list it in jobs.priorities.",
+                reason="PRIORITY_IGNORED",
+                field="run.priority",
+            )
+        )

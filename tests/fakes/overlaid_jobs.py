@@ -24,6 +24,7 @@ class OverlaidJobs:
         waiting: while set, new Jobs are taken and not started; this is why.
         paused: while set, ensure waits before it does anything.
         specs: every spec that came, in order.
+        heeding: whether priorities change anything.
         unlisted: names of Jobs that list() does not know yet, as when another replica has just made them.
     """
 
@@ -40,6 +41,7 @@ class OverlaidJobs:
         self.paused: asyncio.Event | None = None
         self.specs: list[JobSpec] = []
         self.unlisted: set[str] = set()
+        self.heeding = True
 
     @property
     def restarts(self) -> bool:
@@ -49,6 +51,10 @@ class OverlaidJobs:
     def check(self, resources: Resources) -> None:
         """See port.JobRunner."""
         self._real.check(resources)
+
+    def heeds(self, priority: int) -> bool:
+        """See port.JobRunner."""
+        return self.heeding and self._real.heeds(priority)
 
     def listen(self, changed: Callable[[], None]) -> None:
         """See port.JobRunner."""

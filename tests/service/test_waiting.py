@@ -13,8 +13,8 @@ from typing import Any
 import grpc
 import pytest
 
-from finetuneflow.common.v1 import waiting_pb2, work_pb2
-from finetuneflow.training.v1 import resources_pb2, run_pb2, training_service_pb2_grpc
+from finetuneflow.common.v1 import reasons_pb2, waiting_pb2, work_pb2
+from finetuneflow.training.v1 import check_pb2, resources_pb2, run_pb2, training_service_pb2_grpc
 from finetuneflow.training.v1 import training_service_pb2 as pb
 from services.common.errors import NotReady, Unavailable
 from services.common.jobs.port import Waiting
@@ -26,6 +26,8 @@ from tests.fakes.upstream import usual
 from tests.service.test_training import RUN, at_step, ended, fake_jobs, request, steps
 
 State = work_pb2.WorkState
+
+WARN, IGNORED = check_pb2.Problem.SEVERITY_WARN, reasons_pb2.REASON_PRIORITY_IGNORED
 
 
 @asynccontextmanager
@@ -297,3 +299,17 @@ async def test_the_log_has_every_launch_in_order_live_or_kept(tmp_path: Path) ->
 
 async def _lines(stub: Any, wanted: pb.ReadLogsRequest) -> list[str]:
     return [line.text async for line in stub.ReadLogs(wanted)]
+
+
+async def test_a_priority_that_changes_nothing_is_told_before_the_run(tmp_path: Path) -> None:
+    """As in a cluster whose settings list nothing for it; it forbids nothing, and 0 is not worth a word."""
+    async with training(tmp_path) as (stub, jobs):
+        told = {}
+        for heeding, priority in ((True, 5), (False, 5), (False, 0)):
+            jobs.heeding = heeding
+            wanted = request(priority=priority)
+            wanted.validate_only = True
+            found = (await stub.CreateRun(wanted)).check.problems
+            told[heeding, priority] = [(p.severity, p.field) for p in found if p.reason == IGNORED]
+
+    assert told == {(True, 5): [], (False, 5): [(WARN, "run.priority")], (False, 0): []}

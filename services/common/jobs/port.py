@@ -146,6 +146,10 @@ class JobRunner(Protocol):
         """
         ...
 
+    def heeds(self, priority: int) -> bool:
+        """Return whether a Job of a priority is treated otherwise than one of priority 0."""
+        ...
+
     def listen(self, changed: Callable[[], None]) -> None:
         """Call back, on this event loop, whenever a Job may have changed; never instead of looking now and then."""
         ...

@@ -94,6 +94,10 @@ class ProcessJobs:
             )
         check_quantities(resources)
 
+    def heeds(self, priority: int) -> bool:
+        """See port.JobRunner: they start by priority."""
+        return priority != 0
+
     def listen(self, changed: Callable[[], None]) -> None:
         """See port.JobRunner."""
         self._listeners.append(changed)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from services.common.errors import InvalidArgument
+from services.common.kube.jobs import KubernetesJobs
 from services.common.kube.template import Defaults, JobTemplate, Priority, SecretKey, parse_template, read_template
 
 WHOLE = {
@@ -97,6 +98,16 @@ def test_a_priority_means_what_the_highest_entry_up_to_it_says() -> None:
 
     assert found == ["", "late", "late", "normal", "normal", "urgent", "urgent"]
     assert JobTemplate("t:1").priority(5) == Priority()
+
+
+def test_a_priority_is_heeded_where_it_means_something_else_than_none() -> None:
+    """Where nothing is listed, none is."""
+    nothing: Any = None
+    listed = JobTemplate("t:1", priorities=(Priority(0, "normal"), Priority(10, "urgent")))
+    one, other = (KubernetesJobs(nothing, template, nothing, "r") for template in (listed, JobTemplate("t:1")))
+
+    assert [one.heeds(priority) for priority in (-1, 0, 9, 10)] == [True, False, False, True]
+    assert [other.heeds(priority) for priority in (-1, 10)] == [False, False]
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [

@@ -47,7 +47,7 @@ class WithRuns(WithDatasets):
             only_approved: learn only from what a person approved; without a version one is frozen.
             recommended: whether what the settings leave open is taken from what suits model and machine.
             validate_only: start nothing; `message.check` then has everything that speaks against it.
-            priority: what goes first on one machine, -1,000 to 1,000.
+            priority: what goes first, -1,000 to 1,000; in a cluster as its administrator listed it.
             resources: what it asks of the place where it runs, by the contract's names.
             resume_from_checkpoint: full name of a run or checkpoint to begin from.
             settings: by the contract's names, which are those of TRL and PEFT.
