@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import grpc
 import pytest
 
 from finetuneflow.ingest.v1 import ingest_service_pb2
+from finetuneflow_client.cli import exits
 from finetuneflow_client.client import Services
 from finetuneflow_client.connection import parsed
 from finetuneflow_client.errors import FtfError
@@ -18,6 +20,7 @@ from finetuneflow_client.uploads import upload_file
 from services.hardware.compose import compose as hardware
 from services.ingest.compose import compose as ingest
 from tests.fakes.running import TOKEN, serving
+from tests.service.test_client_processes import subprocess_ftf
 
 TLS = Path(__file__).parents[1] / "fakes" / "tls"
 CERTIFICATE = str(TLS / "server.crt")
@@ -149,3 +152,20 @@ def test_what_is_no_address_is_refused(address: str) -> None:
     """With its form."""
     with pytest.raises(FtfError, match="is not an address"):
         parsed(address)
+
+
+async def test_a_login_keeps_the_certificates_wherever_it_is_used_from(tmp_path: Path) -> None:
+    """They are named by their whole path; without them the same server is refused."""
+    (tmp_path / "token").write_text(TOKEN)
+    names = ("FTF_SERVER", "FTF_TOKEN", "FTF_TLS_CA", "FTF_PROFILE", "FTF_STATE")
+    env = {name: value for name, value in os.environ.items() if name not in names}
+    env["XDG_CONFIG_HOME"] = str(tmp_path / "config")
+    async with gateway(tmp_path) as address:
+        login = ("login", "--server", f"https://{address}", "--token-file", str(tmp_path / "token"))
+        refused = await subprocess_ftf(*login, env=env, cwd=TLS)
+        kept = await subprocess_ftf(*login, "--ca-file", "server.crt", env=env, cwd=TLS)
+        used = await subprocess_ftf("project", "list", "--json", env=env, cwd=tmp_path)
+
+    assert (refused.returncode, kept.returncode, used.returncode) == (exits.AWAY, exits.OK, exits.OK)
+    assert "is not trusted" in refused.stderr
+    assert used.stdout == '{\n  "projects": []\n}\n'

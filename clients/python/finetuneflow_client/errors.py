@@ -132,7 +132,9 @@ def from_rpc(error: grpc.aio.AioRpcError) -> FtfError:
     if code == "DEADLINE_EXCEEDED":
         return FtfError("the server did not answer in time", "look at `ftf status` and repeat the command", code=code)
     if code == "UNAUTHENTICATED":
-        return FtfError("the server does not know this token", "check --token-file or FTF_TOKEN", code=code)
+        return FtfError(
+            "the server does not know this token", "check --token-file or FTF_TOKEN, or `ftf login` again", code=code
+        )
     if code == "UNIMPLEMENTED":
         return FtfError(
             "the server does not know this call", "use the server's version of ftf: `ftf status`", code=code
