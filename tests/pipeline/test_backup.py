@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-import sqlite3
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from services.local import COMPOSES
+from tests.fakes.copies import Kept, OnDisk, OnServers
 from tests.fakes.running import serving
+from tests.fakes.servers import started
+from tests.fakes.stores import ferretdb
 from tests.fakes.terminal import Terminal
 from tests.fakes.tiny_model import hollow_model
 from tests.service.test_training import fake_jobs
@@ -42,11 +44,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @asynccontextmanager
-async def installation(state: Path, capsys: pytest.CaptureFixture[str], **plan: Any) -> AsyncIterator[Terminal]:
-    """All services on a state folder, and a terminal; its trainers end with it."""
+async def installation(
+    state: Path, capsys: pytest.CaptureFixture[str], stores: Mapping[str, Any] | None = None, **plan: Any
+) -> AsyncIterator[Terminal]:
+    """All services on a state folder, or on other stores, and a terminal; its trainers end with it."""
     state.mkdir(exist_ok=True)
     jobs = fake_jobs(state, **plan)
-    async with serving(state, COMPOSES, jobs=jobs) as served:
+    async with serving(state, COMPOSES, jobs=jobs, **(stores or {})) as served:
         yield Terminal(state, served.address, capsys)
     for job in await jobs.list():
         await jobs.stop(job.name, 0)
@@ -77,33 +81,37 @@ async def verified(terminal: Terminal, folder: Path) -> str:
     return await told(terminal, f"verify {folder}") + await told(terminal, "trace exports/made")
 
 
-def copy_documents(state: Path, copy: Path) -> None:
-    """Copy each service's documents as they are at one moment, as mongodump does, while the service works."""
-    (copy / "documents").mkdir(parents=True)
-    for path in (state / "documents").glob("*.db"):
-        with closing(sqlite3.connect(path)) as there, closing(sqlite3.connect(copy / "documents" / path.name)) as here:
-            there.backup(here)
+@pytest.fixture(params=["disk", pytest.param("servers", marks=pytest.mark.cluster)])
+def kept(request: pytest.FixtureRequest, folder: Path) -> Iterator[tuple[Kept, Kept]]:
+    """The stores of an installation, and empty ones of the same kind."""
+    if request.param == "disk":
+        yield OnDisk(folder / "old"), OnDisk(folder / "new")
+        return
+    with started(ferretdb(folder / "one")) as one, started(ferretdb(folder / "two")) as two:
+        s3 = request.getfixturevalue("seaweedfs")
+        yield OnServers(f"mongodb://{one.address}", s3), OnServers(f"mongodb://{two.address}", s3)
 
 
 async def test_a_copy_of_documents_then_objects_is_a_whole_installation(
-    folder: Path, capsys: pytest.CaptureFixture[str]
+    folder: Path, capsys: pytest.CaptureFixture[str], kept: tuple[Kept, Kept]
 ) -> None:
     """Made while a run trains and without a word of events; there the run goes on, and the signature is the same."""
     old, new = folder / "old", folder / "new"
-    async with installation(old, capsys) as terminal:
+    here, there = kept
+    async with installation(old, capsys, here.settings) as terminal:
         for command in BEFORE:
             await told(terminal, command.removeprefix("ftf "))
         (old / "plan.json").write_text(json.dumps({"step_seconds": 0.1, "save_steps": 5, "steps": 1000}))
         await told(terminal, "train --dataset own --id working")
         while not (await shown(terminal, "runs working")).get("checkpoints"):  # noqa: ASYNC110 - nothing tells
             await asyncio.sleep(0.1)
-        copy_documents(old, new)
+        here.copy_documents(there)
         before = await listed(terminal)
         await asyncio.sleep(0.5)  # the run goes on between the two copies
-        shutil.copytree(old / "objects", new / "objects")
+        here.copy_objects(there)
         shutil.copytree(old / "secrets", new / "secrets")
         signed = await verified(terminal, folder / "there")
-    async with installation(new, capsys, steps=12, save_steps=5) as terminal:
+    async with installation(new, capsys, there.settings, steps=12, save_steps=5) as terminal:
         code, said = await terminal.run("ftf watch working")
         after = await listed(terminal)
         again = await verified(terminal, folder / "here")
