@@ -6,6 +6,7 @@ import importlib.util
 
 from finetuneflow.common.v1 import event_pb2
 from finetuneflow.export.v1 import export_pb2, export_service_pb2_grpc
+from services.common import awqpart
 from services.common.callers import own_key
 from services.common.jobs.port import Resources as Wanted
 from services.common.jobwork import reports as report_store
@@ -29,8 +30,8 @@ def compose(runtime: Runtime) -> Service:
     clock, objects, jobs, bus = runtime.clock, runtime.objects, runtime.jobs, runtime.bus
     resources = Resources(runtime.documents.collection("exports", (*INDEXES, *PACKING)), "export", clock)
     reports = ReportStore(runtime.documents.collection("reports", report_store.INDEXES), objects)
-    has_gguf = _has_gguf(runtime)
-    exports = Exports(resources, objects, *_peers(runtime), has_gguf)
+    has_gguf, has_awq = _has_gguf(runtime), runtime.config.jobs != "local" or awqpart.is_here()
+    exports = Exports(resources, objects, *_peers(runtime), has_gguf, has_awq)
     kind = Kind(
         name="export",
         pattern=EXPORT,
@@ -62,7 +63,7 @@ def compose(runtime: Runtime) -> Service:
             Outbox(resources, bus, reconciler.purge).run,
             lambda: bus.consume("export-project-deleted", ["ftf.events.project.deleted"], project_deleted),
         ],
-        capabilities=["export:ADAPTER", "export:MERGED", *(["export:GGUF"] if has_gguf else [])],
+        capabilities=_capabilities(GGUF=has_gguf, AWQ=has_awq),
         worker_host=Host(kind, resources, reports, objects, bus, runtime.signer),
         shutdown=reconciler.drain,
     )
@@ -71,6 +72,11 @@ def compose(runtime: Runtime) -> Service:
 def _has_gguf(runtime: Runtime) -> bool:
     """Whether trainers have llama.cpp: on this machine in this program's own environment; a cluster's image has it."""
     return runtime.config.jobs != "local" or importlib.util.find_spec("xllamacpp") is not None
+
+
+def _capabilities(**more: bool) -> list[str]:
+    """The formats that are made here: two always, and those for which there is what makes them."""
+    return [f"export:{name}" for name in ("ADAPTER", "MERGED", *(name for name, is_here in more.items() if is_here))]
 
 
 def _peers(runtime: Runtime) -> tuple[GrpcRuns, GrpcModels, GrpcDatasets, GrpcDocuments]:

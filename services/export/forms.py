@@ -8,7 +8,7 @@ from services.common.errors import InvalidArgument, NotReady
 from services.common.ggufpart import part_missing
 from services.export import core
 
-_FORMATS = (export_pb2.FORMAT_ADAPTER, export_pb2.FORMAT_MERGED, export_pb2.FORMAT_GGUF)
+_FORMATS = (export_pb2.FORMAT_ADAPTER, export_pb2.FORMAT_MERGED, export_pb2.FORMAT_GGUF, export_pb2.FORMAT_AWQ)
 
 
 def check_form(wanted: export_pb2.Export) -> None:
@@ -18,7 +18,7 @@ def check_form(wanted: export_pb2.Export) -> None:
         InvalidArgument: the message says what does.
     """
     if wanted.format not in _FORMATS:
-        raise InvalidArgument("No format is given. Use adapter, merged or gguf.", field="export.format")
+        raise InvalidArgument("No format is given. Use adapter, merged, gguf or awq.", field="export.format")
     if wanted.quantization not in export_pb2.Quantization.values():
         raise InvalidArgument("The quantization is not one that is made. Use Q8_0.", field="export.quantization")
     if wanted.quantization and wanted.format != export_pb2.FORMAT_GGUF:

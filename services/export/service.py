@@ -9,6 +9,7 @@ from google.protobuf.json_format import MessageToDict
 from finetuneflow.export.v1 import export_pb2
 from finetuneflow.training.v1 import config_pb2, run_pb2
 from services.common import ids
+from services.common.awqpart import require_awq
 from services.common.documents.port import Document
 from services.common.errors import InvalidArgument, NotFound, NotReady
 from services.common.jobwork.basemodels import base_fields, base_of
@@ -38,6 +39,7 @@ class Exports:
         datasets: Datasets,
         documents: Documents,
         has_gguf: bool,
+        has_awq: bool,
     ) -> None:
         self.exports = exports
         self._objects = objects
@@ -46,6 +48,7 @@ class Exports:
         self._datasets = datasets
         self._documents = documents
         self._has_gguf = has_gguf
+        self._has_awq = has_awq
 
     async def create(
         self, parent: str, wanted: export_pb2.Export, export_id: str, request_id: str, creator: str
@@ -57,7 +60,8 @@ class Exports:
             AlreadyExists: export_id is taken.
             InvalidArgument: no format, something that does not go with it, or the request_id was used for another
                 export.
-            NotReady: RUN_NOT_SUCCEEDED, NO_ADAPTER, GGUF_UNSUPPORTED, GGUF_PART_MISSING, FORGOT.
+            NotReady: RUN_NOT_SUCCEEDED, NO_ADAPTER, GGUF_UNSUPPORTED, GGUF_PART_MISSING, PACKAGE_MISSING,
+                FORGOT.
         """
         (project,) = ids.parse_name(parent, "projects/*", "parent")
         ids.parse_name(wanted.run, "projects/*/runs/*", "export.run")
@@ -68,6 +72,8 @@ class Exports:
         body = wanted.SerializeToString(deterministic=True)
         if await self.exports.made(name, request_id):
             return await self.exports.create(name, {}, request_id=request_id, body=body)
+        if wanted.format == export_pb2.FORMAT_AWQ:
+            require_awq(self._has_awq, "export.format")
         fields = {**user_fields(wanted.display_name, wanted.meta, "export"), **await self._fields(wanted)}
         return await self.exports.create(
             name, {**fields, "parent": parent}, request_id=request_id, body=body, creator=creator

@@ -35,6 +35,20 @@ To serve it with vLLM:
 ```sh
 vllm serve . --served-model-name tuned
 ```""",
+    "awq": """To serve it with vLLM:
+
+```sh
+vllm serve . --served-model-name tuned
+```
+
+With transformers, after `pip install compressed-tensors`:
+
+```python
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+model = AutoModelForCausalLM.from_pretrained(".")
+tokenizer = AutoTokenizer.from_pretrained(".")
+```""",
     "gguf": """With llama.cpp, an OpenAI-compatible server on port 8080:
 
 ```sh
@@ -63,7 +77,7 @@ vllm serve {base} --enable-lora --max-lora-rank {rank} --lora-modules tuned=.
 ```"""
 _VLLM_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 """What vLLM takes as the largest rank of the adapters that it serves."""
-_LIBRARIES = {"adapter": "peft", "merged": "transformers", "gguf": "gguf"}
+_LIBRARIES = {"adapter": "peft", "merged": "transformers", "gguf": "gguf", "awq": "transformers"}
 
 
 def proof_of(result: export_pb2.ExportResult) -> str:
@@ -72,6 +86,14 @@ def proof_of(result: export_pb2.ExportResult) -> str:
         f"differ from the tuned model's by at most {result.max_logit_difference:.3g} on {result.prompts} prompts "
         f"({result.logit_bound:.3g} is allowed)."
     )
+    if result.HasField("awq"):
+        rounded = result.awq
+        return (
+            f"The merged weights, loaded again, have logits that {differ} Those in 4 bits made of them (AWQ by "
+            f"{rounded.maker}, groups of {rounded.group_size}), loaded again, have probabilities that differ from the "
+            f"tuned model's by {rounded.divergence:.3g} nats ({rounded.divergence_bound:.3g} is allowed), and the same "
+            f"likeliest token in {rounded.agreement:.0%} of {rounded.tokens} places."
+        )
     if not result.HasField("gguf"):
         return f"Loaded again from these files, its logits {differ}"
     proof = result.gguf
@@ -89,7 +111,7 @@ def write_card(folder: Path, form: str, base: str, is_hub_id: bool, manifest: Ma
 
     Args:
         folder: of the export.
-        form: "adapter", "merged" or "gguf".
+        form: "adapter", "merged", "gguf" or "awq".
         base: name of the base model.
         is_hub_id: whether that is a hub id; only then is it named in the card's header, where hubs read it.
         manifest: where the weights come from.

@@ -79,6 +79,10 @@ def _write_weights(
 
         quantization = export_pb2.Quantization.Name(spec.quantization).removeprefix("QUANTIZATION_")
         return export_gguf(source, adapter, out, attempt.folder / "gguf", quantization, check)
+    if spec.format == export_pb2.FORMAT_AWQ:
+        from services.trainer.awqexport import export_awq
+
+        return export_awq(source, adapter, out, attempt.folder / "awq", check)
     from services.trainer.merge import export_adapter, export_merged
     from services.trainer.shards import DEFAULT_SHARD_BYTES
 
@@ -88,9 +92,9 @@ def _write_weights(
 
 
 def _manifest(spec: export_pb2.ExportSpec) -> dict[str, Any]:
-    if spec.format not in (export_pb2.FORMAT_ADAPTER, export_pb2.FORMAT_MERGED, export_pb2.FORMAT_GGUF):
+    if spec.format not in export_pb2.Format.values() or not spec.format:
         raise InvalidArgument(
-            "The export's format is not one that is made. Ask for adapter, merged or gguf.", field="format"
+            "The export's format is not one that is made. Ask for adapter, merged, gguf or awq.", field="format"
         )
     try:
         manifest = json.loads(spec.manifest_json or "{}")

@@ -53,9 +53,11 @@ def test_the_card_says_whose_licence_holds_and_how_the_model_did(tmp_path: Path)
 
 
 def test_the_proof_is_told_of_what_was_loaded() -> None:
-    """Of the files themselves, or of the merged weights that a GGUF file was made of."""
+    """Of the files themselves, or of the merged weights that a GGUF file or AWQ weights were made of."""
     plain = export_pb2.ExportResult(max_logit_difference=0.001, logit_bound=0.25, prompts=4)
     both = export_pb2.ExportResult(prompts=4, gguf=export_pb2.GgufProof(loader="xllamacpp 1"))
+    awq = export_pb2.ExportResult(prompts=4, awq=export_pb2.AwqProof(maker="auto-round 1", group_size=64))
 
     assert proof_of(plain).startswith("Loaded again from these files, its logits differ from the tuned model's by")
+    assert "in 4 bits made of them (AWQ by auto-round 1, groups of 64), loaded again" in proof_of(awq)
     assert proof_of(both).startswith("The merged weights, loaded again, have logits that differ from the tuned")

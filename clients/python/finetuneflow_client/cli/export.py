@@ -110,6 +110,12 @@ def proof(result: export_pb2.ExportResult) -> str:
         f"logits within {result.max_logit_difference:.2g} of the tuned model's (allowed {result.logit_bound:.2g}) "
         f"on {wording.many(result.prompts, 'prompt')}"
     )
+    if result.HasField("awq"):
+        rounded = result.awq
+        return (
+            f"merged: {logits}\nin 4 bits, loaded again: {rounded.divergence:.2g} nats from the tuned model (allowed "
+            f"{rounded.divergence_bound:.2g}), the same token in {rounded.agreement:.0%} of {rounded.tokens} places"
+        )
     if not result.HasField("gguf"):
         return f"loaded again: {logits}"
     found = result.gguf

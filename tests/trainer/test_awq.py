@@ -1,0 +1,114 @@
+"""AWQ weights: rounded on the CPU, read back by transformers, compared with the tuned model, or refused.
+
+The packages that make them are an extra, awq, of the project: tests that need them are left out where they are missing.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from finetuneflow.export.v1 import export_pb2
+from services.common.awqpart import is_here, require_awq
+from services.common.errors import NotReady
+from services.common.statuses import from_status
+from services.trainer import awqexport
+from services.trainer.acceptance import Behaviour
+from tests.fakes.worker_host import WorkerHost
+from tests.trainer.runs import run_here
+from tests.trainer.test_export import folder_of, spec_of
+from tests.trainer.test_gguf import TUNED
+from tests.trainer.test_merge import adapted
+
+needs_the_part = pytest.mark.skipif(not is_here(), reason='needs pip install "finetuneflow[awq]"')
+lacks_the_part = pytest.mark.skipif(is_here(), reason="the extra awq is installed")
+
+
+@needs_the_part
+def test_an_export_as_awq_is_proven_by_reading_it_back(tmp_path: Path, objects: Path, model: Path) -> None:
+    """From the spec to the uploaded files and their card: 4 bits for the layers, and no path of this machine."""
+    from transformers import AutoModelForCausalLM
+
+    adapted(model, tmp_path / "adapter", **TUNED)
+    spec = spec_of(model, tmp_path / "adapter", "FORMAT_AWQ")
+    with WorkerHost(objects, spec, work="projects/p/exports/x") as host:
+        code = run_here(host, tmp_path / "work", command="export")
+        assert code == 0
+        folder = folder_of(host)
+        result = export_pb2.ExportResult()
+        host.finished[-1].result.Unpack(result)
+        again = AutoModelForCausalLM.from_pretrained(folder)
+    settings = json.loads((folder / "config.json").read_text())
+
+    assert settings["quantization_config"]["quant_method"] == "compressed-tensors"
+    assert settings["quantization_config"]["config_groups"]["group_0"]["weights"]["num_bits"] == 4
+    assert again.config.vocab_size == settings["vocab_size"]
+    assert 0 < result.awq.divergence <= result.awq.divergence_bound
+    assert (result.awq.group_size, result.prompts) == (32, 4)
+    assert result.awq.tokens > 40
+    assert "vllm serve ." in (folder / "README.md").read_text()
+    assert str(tmp_path) not in (folder / "config.json").read_text() + (folder / "README.md").read_text()
+
+
+@lacks_the_part
+def test_an_awq_export_without_its_packages_says_what_to_install(tmp_path: Path, objects: Path, model: Path) -> None:
+    """Before anything heavy is begun."""
+    adapted(model, tmp_path / "adapter", **TUNED)
+    spec = spec_of(model, tmp_path / "adapter", "FORMAT_AWQ")
+    with WorkerHost(objects, spec, work="projects/p/exports/x") as host:
+        run_here(host, tmp_path / "work", command="export")
+        error = from_status(host.finished[-1].error)
+
+    assert error.reason == "PACKAGE_MISSING"
+    assert "pip install auto-round compressed-tensors" in error.message
+
+
+def test_a_service_refuses_awq_where_its_packages_are_missing() -> None:
+    """With the request's field; where they are there it says nothing."""
+    require_awq(True)
+    with pytest.raises(NotReady) as caught:
+        require_awq(False, "export.format")
+
+    assert (caught.value.reason, caught.value.field) == ("PACKAGE_MISSING", "export.format")
+
+
+@needs_the_part
+@pytest.mark.parametrize(("moved", "is_refused"), [(0.1, False), (9.0, True)])
+def test_weights_whose_probabilities_moved_too_far_are_refused(moved: float, is_refused: bool) -> None:
+    """By one logit in each place, where all were equally likely."""
+    import torch
+
+    plain = torch.zeros(5, 8)
+    other = plain.clone()
+    other[:, 0] += moved
+    expected, found = (Behaviour((logits,), "") for logits in (plain, other))
+    if is_refused:
+        with pytest.raises(NotReady) as caught:
+            awqexport.prove(expected, found, 64)
+        assert caught.value.reason == "ACCEPTANCE_FAILED"
+        return
+    proof = awqexport.prove(expected, found, 64)
+
+    assert 0 < proof.divergence < 0.01
+    assert (proof.tokens, proof.group_size) == (5, 64)
+
+
+@pytest.mark.parametrize(
+    ("facts", "size"),
+    [
+        ((4096, 14336, 32, 128), 128),
+        ((576, 1536, 9, None), 64),
+        ((64, 160, 4, None), 32),
+        ((60, 90, 4, 15), 32),
+    ],
+)
+def test_a_group_divides_every_row_of_the_layers(facts: tuple[Any, ...], size: int) -> None:
+    """The largest of 128, 64 and 32 that does."""
+    names = ("hidden_size", "intermediate_size", "num_attention_heads", "head_dim")
+    found = awqexport.group_size(SimpleNamespace(**dict(zip(names, facts, strict=True))))
+
+    assert found == size
