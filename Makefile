@@ -22,7 +22,7 @@ export TOKENIZERS_PARALLELISM := false
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: setup ## Run the whole flow on samples/: documents in, fine-tuned model out. Under 12 minutes on 2 cores.
+demo: setup ## Run the whole flow on samples/: documents in, fine-tuned model out. About ten minutes on 2 cores.
 	$(BIN)/python samples/demo.py
 
 # What trains or starts all services has the machine to itself; the others mostly wait, two beside each other.

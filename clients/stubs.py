@@ -7,6 +7,7 @@ is left out, with a word.
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import subprocess
@@ -88,7 +89,11 @@ def _run(name: str, command: tuple[str, ...]) -> None:
 
 def main() -> None:
     """Make the languages that are named, or all whose tool is there."""
-    for name in sys.argv[1:] or list(LANGUAGES):
+    parser = argparse.ArgumentParser(description="Generate and compile the contract's code.")
+    parser.add_argument("languages", nargs="*", metavar="LANGUAGE", help=f"of {', '.join(LANGUAGES)}; all if none")
+    for name in parser.parse_args().languages or list(LANGUAGES):
+        if name not in LANGUAGES:
+            parser.error(f"{name} is none of {', '.join(LANGUAGES)}")
         language = LANGUAGES[name]
         if shutil.which(language.tool) is None:
             print(f"{name}: left out, since {language.tool} is not installed here", flush=True)

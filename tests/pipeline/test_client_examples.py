@@ -109,10 +109,11 @@ async def test_bring_your_own_dataset(machine: Machine, tmp_path: Path) -> None:
     lines = [*map(json.dumps, rows), '{"question": "", "answer": "x"}']
     (tmp_path / "own.jsonl").write_text("\n".join(lines))
     columns = ("--map", "prompt=question", "--map", "response=answer")
-    said = await run(
-        *(machine, str(EXAMPLES / "own_dataset.py"), str(tmp_path / "own.jsonl"), str(machine.model)),
-        *(*columns, "--check"),
-    )
+    program = (str(EXAMPLES / "own_dataset.py"), str(tmp_path / "own.jsonl"), str(machine.model), *columns)
+    said = await run(machine, *program, "--check")
+    trained = await run(machine, *program, "--project", "trained", "--max-steps", "2")
 
     assert "row 11 left out" in said
     assert "tokens have a loss" in said
+    assert "step 2/2: loss" in trained
+    assert "SUCCEEDED" in trained.upper()

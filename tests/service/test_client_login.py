@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import stat
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -58,6 +59,28 @@ async def test_a_server_is_kept_once_it_takes_the_token(run: Run, tmp_path: Path
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert (listed.returncode, listed.stdout.splitlines()[1].split(), listed.stderr) == (exits.OK, ["p", "P"], "")
     assert TOKEN not in "".join(kept[1:] + again[1:])
+
+
+async def test_certificates_that_the_environment_named_are_kept(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the server was asked with is what later commands ask it with."""
+    monkeypatch.setenv("FTF_TLS_CA", str(tmp_path / "ca.pem"))
+    async with served(world()) as server:
+        login = ("login", "--server", server.address, "--token-file", str(tmp_path / "token"))
+        code, _, messages = await asyncio.to_thread(run, *login)
+
+    assert code == exits.OK, messages
+    assert profiles.load().named("default").ca_file == str(tmp_path / "ca.pem")
+
+
+async def test_the_end_of_input_is_no_token(run: Run) -> None:
+    """It is said as what it is."""
+    login = ("login", "--server", "127.0.0.1:1", "--ask-token")
+    ended = await subprocess_ftf(*login, stdin=subprocess.DEVNULL, start_new_session=True)
+
+    assert ended.returncode == exits.USAGE
+    assert "the input ended" in ended.stderr
 
 
 def test_a_server_that_does_not_answer_is_not_kept(run: Run, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from finetuneflow_client.sync import FineTuneFlow
 
 def flow(args: argparse.Namespace) -> None:
     """Import, look at what was left out, train."""
-    mapping = dict(pair.split("=", 1) for pair in args.map)
+    mapping = dict(args.map)
     with FineTuneFlow.connect() as ftf:
         project = ftf.projects.create(args.project, exist_ok=True)
         dataset = project.import_dataset(args.file, mapping=mapping, eval_fraction=0.2)
@@ -35,12 +35,20 @@ def flow(args: argparse.Namespace) -> None:
         print(f"{run.name}: {run.state}, loss {run.loss:.3f}")
 
 
+def pair(text: str) -> tuple[str, str]:
+    """Return what stands on both sides of an equals sign. Raises ArgumentTypeError if there is none."""
+    column, equals, name = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is not COLUMN=NAME")
+    return column, name
+
+
 def main() -> None:
     """Read the command line, and turn an error into words."""
     parser = argparse.ArgumentParser(description="Train on examples of your own.")
     parser.add_argument("file")
     parser.add_argument("model")
-    parser.add_argument("--map", action="append", default=[], metavar="COLUMN=NAME")
+    parser.add_argument("--map", type=pair, action="append", default=[], metavar="COLUMN=NAME")
     parser.add_argument("--project", default="own")
     parser.add_argument("--max-steps", type=int)
     parser.add_argument("--check", action="store_true", help="say what it would learn from; start nothing")

@@ -35,12 +35,11 @@ async def flow(args: argparse.Namespace) -> None:
     """Start, follow, compare."""
     async with FineTuneFlow.connect() as ftf:
         project = await ftf.projects.get(args.project)
-        rates, ranks = args.rates.split(","), args.ranks.split(",")
         runs = await project.sweep(
             args.name,
             await newest(project),
             model=args.model,
-            vary={"learning_rate": [float(rate) for rate in rates], "lora.r": [int(rank) for rank in ranks]},
+            vary={"learning_rate": args.rates, "lora.r": args.ranks},
             max_steps=args.max_steps,
             num_eval_answers=0,  # the losses decide
         )
@@ -56,8 +55,8 @@ def main() -> None:
     parser.add_argument("project")
     parser.add_argument("model")
     parser.add_argument("--name", default="sweep")
-    parser.add_argument("--rates", default="1e-4,2e-4")
-    parser.add_argument("--ranks", default="8,16")
+    parser.add_argument("--rates", type=float, nargs="+", default=[1e-4, 2e-4])
+    parser.add_argument("--ranks", type=int, nargs="+", default=[8, 16])
     parser.add_argument("--max-steps", type=int)
     try:
         asyncio.run(flow(parser.parse_args()))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ class Server:
     """
 
     address: str
-    token: str
+    token: str = field(repr=False)
     tls_ca: str = ""
 
 
@@ -83,7 +83,8 @@ def find_server(
 
     Raises:
         FtfError: UNAVAILABLE if no server is named and none runs here; NOT_FOUND if there is no such profile;
-            INVALID_ARGUMENT if token or profiles cannot be read, or a profile is named beside a server or state folder.
+            INVALID_ARGUMENT if token or profiles cannot be read, or a profile is named beside a server or state folder;
+            FAILED_PRECONDITION if others may read the file of profiles.
     """
     env = os.environ if env is None else env
     if profile:

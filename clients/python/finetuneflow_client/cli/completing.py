@@ -76,8 +76,8 @@ def _completer(action: Action) -> Callable[..., Iterable[str]] | None:
         import asyncio
 
         try:
-            return asyncio.run(_names(kind, parsed_args))
-        except FtfError:
+            return asyncio.run(asyncio.wait_for(_names(kind, parsed_args), _SECONDS))
+        except (FtfError, TimeoutError):
             return []
 
     return names
@@ -93,7 +93,7 @@ def _profiles(**_: Any) -> list[str]:
 
 
 async def _names(kind: str, args: Namespace) -> list[str]:
-    """Return the ids of all that a server has of a kind. Raises FtfError where none answers at once."""
+    """Return the ids of all that a server has of a kind. Raises FtfError or TimeoutError where none answers at once."""
     from finetuneflow_client import names
     from finetuneflow_client.cli.screen import Screen
     from finetuneflow_client.cli.session import Session

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from finetuneflow.dataset.v1 import dataset_service_pb2, llm_endpoint_pb2
 from finetuneflow_client import names
 from finetuneflow_client.cli import dependents, wording
 from finetuneflow_client.cli.session import Session
+from finetuneflow_client.cli.typed import typed
 from finetuneflow_client.errors import FtfError
 
 
@@ -71,7 +71,7 @@ def api_key(key_file: str, *, ask: bool = False) -> str:
         FtfError: INVALID_ARGUMENT if the file cannot be read or is empty.
     """
     if ask:
-        return getpass.getpass("API key: ").strip()
+        return typed("API key")
     if not key_file:
         return os.environ.get("FTF_LLM_API_KEY", "").strip()
     try:

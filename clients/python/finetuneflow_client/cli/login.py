@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 from argparse import Namespace
 from pathlib import Path
@@ -11,6 +10,7 @@ from finetuneflow_client import profiles
 from finetuneflow_client.cli import exits
 from finetuneflow_client.cli.output import Output
 from finetuneflow_client.cli.screen import Screen
+from finetuneflow_client.cli.typed import typed
 from finetuneflow_client.discovery import named_token
 from finetuneflow_client.errors import FtfError
 
@@ -24,11 +24,12 @@ def login(args: Namespace) -> int:
 
     name = profiles.checked_name(args.profile or os.environ.get("FTF_PROFILE", "") or _DEFAULT)
     before = profiles.load()
-    token = getpass.getpass("token: ").strip() if args.ask_token else named_token(args.token_file)
+    token = typed("token") if args.ask_token else named_token(args.token_file)
     if not token or not token.isascii() or not token.isprintable():
         what = "that is not a token" if token else "a token is needed"
         raise FtfError(what, "give --token-file or --ask-token, or set FTF_TOKEN", code="INVALID_ARGUMENT")
-    ca_file = str(Path(args.tls_ca).expanduser().absolute()) if args.tls_ca else ""
+    trusted = args.tls_ca or os.environ.get("FTF_TLS_CA", "")
+    ca_file = str(Path(trusted).expanduser().absolute()) if trusted else ""
     version = asyncio.run(_version(args.server, token, ca_file))
     path = profiles.save(before.added(profiles.Profile(name, args.server, token, ca_file)))
     output = Output(as_json=args.json)

@@ -142,6 +142,7 @@ class Run(Working):
 
     def _keep(self, metric: Metric) -> None:
         """Remember a number for the curve; of many, every other one is let go."""
+        self._seen.pop(metric.step, None)
         self._seen[metric.step] = metric
         if len(self._seen) > _MOST_KEPT:
             self._seen = dict(list(self._seen.items())[::2])
