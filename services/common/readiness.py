@@ -53,6 +53,11 @@ class Readiness:
         self._away: tuple[str, ...] = ()
         self._left = False
 
+    async def begin(self) -> None:
+        """Say that the program is not ready yet, so that whoever asks before the first look gets an answer."""
+        for name in self._names:
+            await self._checker.set(name, _NOT_SERVING)
+
     async def run(self) -> None:
         """Look every three seconds until cancelled."""
         while True:

@@ -124,6 +124,7 @@ async def running(
         names = [full_name for s in services for full_name in s.full_names]
         readiness = Readiness(checker, names, opened.checks, opened.needed)
         program = Program(address, services, readiness)
+        await readiness.begin()
         await server.start()
         stack.push_async_callback(server.stop, config.drain_seconds)
         await stack.enter_async_context(_tasks(program))

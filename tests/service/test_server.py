@@ -73,6 +73,8 @@ async def test_a_program_is_not_ready_without_its_documents() -> None:
     async def said(name: str) -> int:
         return int((await checker.Check(health_pb2.HealthCheckRequest(service=name), None)).status)
 
+    await readiness.begin()
+    begun = [await said(name) for name in (READINESS, "service")]
     found = []
     for documents_there, nats_there in ((True, False), (False, True), (True, True)):
         there.update(documents=documents_there, NATS=nats_there)
@@ -80,6 +82,7 @@ async def test_a_program_is_not_ready_without_its_documents() -> None:
         found.append([await said(name) for name in (READINESS, "service", "")])
     await readiness.leave()
 
+    assert begun == [NOT_SERVING, NOT_SERVING]
     assert found == [[SERVING] * 3, [NOT_SERVING, NOT_SERVING, SERVING], [SERVING] * 3]
     assert [await said(name) for name in (READINESS, "service", "")] == [NOT_SERVING, NOT_SERVING, SERVING]
 
