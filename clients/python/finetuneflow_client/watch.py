@@ -108,6 +108,30 @@ async def watch_run(
             await limit.wait(error)
 
 
+async def read_logs(
+    flow: Services, name: str, *, follow: bool = False, patience: float = 900, away: Away | None = None
+) -> AsyncIterator[training_service_pb2.ReadLogsResponse]:
+    """Yield a run's log lines, oldest first, each once; with `follow` until the run has ended.
+
+    Errors: as for watch_run; without `follow` a server that is away is not waited for.
+    """
+    request = training_service_pb2.ReadLogsRequest(name=name, follow=follow)
+    limit = _Patience(patience if follow else -1, away)
+    yielded = 0
+    while True:
+        try:
+            number = 0
+            async for line in flow.training.ReadLogs(request):
+                number += 1
+                if number > yielded:
+                    limit.arrived()
+                    yielded = number
+                    yield line
+            return
+        except FtfError as error:
+            await limit.wait(error)
+
+
 def watch_file(
     flow: Services, name: str, *, patience: float = 900, away: Away | None = None
 ) -> AsyncIterator[file_pb2.File]:

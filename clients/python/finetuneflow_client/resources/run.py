@@ -85,9 +85,8 @@ class Run(Working):
         return self
 
     async def logs(self, *, follow: bool = False) -> AsyncIterator[str]:
-        """Yield the trainer's log lines, oldest first; with `follow` until the run has ended."""
-        request = training_service_pb2.ReadLogsRequest(name=self.name, follow=follow)
-        async for line in self._services.training.ReadLogs(request):
+        """Yield the trainer's log lines, oldest first; with `follow` until the run has ended, whatever breaks off."""
+        async for line in watch.read_logs(self._services, self.name, follow=follow):
             yield line.text
 
     async def export(

@@ -65,7 +65,7 @@ class Run(Working):
         return Run(run(self.of.wait()))
 
     def logs(self, *, follow: bool = False) -> Iterator[str]:
-        """Yield the trainer's log lines, oldest first; with `follow` until the run has ended."""
+        """Yield the trainer's log lines, oldest first; with `follow` until the run has ended, whatever breaks off."""
         return iterate(self.of.logs(follow=follow))
 
     def export(
