@@ -10,6 +10,7 @@
     ├── NotReady              FAILED_PRECONDITION   right request, wrong state
     ├── Exhausted             RESOURCE_EXHAUSTED    a quota, a budget or a limit
     └── Unavailable           UNAVAILABLE           a dependency is away; retry later
+        └── Unreachable       UNAVAILABLE           nobody is at its address
 
 Every error carries a reason of protos/finetuneflow/common/v1/reasons.proto and a message that ends with the remedy. The
 codes are those of google.rpc.Code; this module needs neither gRPC nor protobuf, so that pure code can raise its errors.
@@ -109,6 +110,10 @@ class Unavailable(FineTuneFlowError):
 
     code = 14
     default_reason = "DEPENDENCY_UNAVAILABLE"
+
+
+class Unreachable(Unavailable):
+    """Nobody answered at a peer's address, or the connection broke: whoever is there did not say so itself."""
 
 
 class Unauthenticated(FineTuneFlowError):

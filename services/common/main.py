@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -18,6 +19,9 @@ from services.common.server import running
 from services.common.telemetry import set_up_logging
 from services.common.variables import configuration, described, from_environment
 from services.common.waiting import end
+
+_REST_SECONDS = 3.0
+"""For outside work of a service in a cluster; with the calls' time it is less than what its pod has, see the chart."""
 
 
 def main(name: str, compose: Compose) -> None:
@@ -59,9 +63,14 @@ async def _serve_until(stop: asyncio.Event, ready: asyncio.Event, name: str, com
         await wait_for_end(stop, program.failed())
         await program.leave()
         if isinstance(found.jobs, ProcessJobs):
-            # Processes of this machine end with it, saving first. Jobs of a cluster outlive the service.
+            # Processes of this machine end with it, saving first.
             found.jobs.hold()
             await program.shut_down()
+        else:
+            # Jobs of a cluster outlive the service: what is not done in time, its other replicas do.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_REST_SECONDS):
+                    await program.shut_down()
 
 
 def _make(config: Config) -> None:

@@ -18,7 +18,7 @@ from services.common.bus import Bus
 from services.common.callers import authenticator, own_key
 from services.common.channels import MAX_MESSAGE
 from services.common.config import Config
-from services.common.errors import Unavailable
+from services.common.errors import FineTuneFlowError, Unavailable
 from services.common.interceptors import Interceptor
 from services.common.jobs.port import JobRunner
 from services.common.opened import Opened
@@ -79,10 +79,13 @@ class Program:
         await self.readiness.leave()
 
     async def shut_down(self) -> None:
-        """Let each service put its outside work to rest while it can still be reached."""
+        """Let each service put its outside work to rest while it can still be reached; one that cannot says so."""
         for service in self.services:
             if service.shutdown:
-                await service.shutdown()
+                try:
+                    await service.shutdown()
+                except FineTuneFlowError as error:
+                    log.warning("The %s service leaves work behind: %s", service.name, error)
 
 
 @contextlib.asynccontextmanager

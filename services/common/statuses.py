@@ -9,7 +9,7 @@ from google.protobuf import duration_pb2
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
-from services.common.errors import FineTuneFlowError, Unavailable, from_code
+from services.common.errors import FineTuneFlowError, Unavailable, Unreachable, from_code
 
 DOMAIN = "finetuneflow"
 
@@ -40,11 +40,15 @@ def from_status(status: status_pb2.Status) -> FineTuneFlowError:
 
 
 def from_rpc_error(error: grpc.aio.AioRpcError, peer: str) -> FineTuneFlowError:
-    """Return a failed call to a peer as one of our errors; a peer that is away is Unavailable."""
+    """Return a failed call to a peer as one of our errors.
+
+    A peer that is not reached is Unreachable; one that takes too long, or says that something is away, Unavailable.
+    """
     status = rpc_status.from_call(error)
     if status is not None:
         return from_status(status)
     code: Any = error.code()
     if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED):
-        return Unavailable(f"The {peer} service does not answer ({code.name}). Wait and repeat the call.")
+        kind = Unreachable if code == grpc.StatusCode.UNAVAILABLE else Unavailable
+        return kind(f"The {peer} service does not answer ({code.name}). Wait and repeat the call.")
     return from_code(code.value[0], error.details() or code.name)

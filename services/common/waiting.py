@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from typing import Any
 
 
@@ -18,6 +18,13 @@ async def end(tasks: Iterable[asyncio.Future[Any]]) -> None:
         for task in left:
             task.cancel()
         await asyncio.wait(left, timeout=0.3)
+
+
+async def all_of(work: Iterable[Awaitable[Any]]) -> None:
+    """Do several things at once and wait for each, also where another fails; then raise the first failure."""
+    for done in await asyncio.gather(*work, return_exceptions=True):
+        if isinstance(done, BaseException):
+            raise done
 
 
 async def event_or_time(event: asyncio.Event, seconds: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from collections.abc import Collection as Some
 from dataclasses import dataclass
 
@@ -43,6 +44,7 @@ class Claims:
         self.address = address
         self._clock = clock
         self._lease_seconds = lease_seconds
+        self._over: dict[tuple[str, int], float] = {}
         self.renew_seconds = lease_seconds / RENEWALS
 
     async def take(self, run: str) -> Held | None:
@@ -69,17 +71,36 @@ class Claims:
         """End the claim of a replica that does not answer, unless it has just renewed it."""
         await self._removed(held.run, held.revision)
 
-    async def keep(self, wanted: Some[str]) -> set[str]:
-        """Claim some runs and give up this replica's others; return those that are its own now."""
-        for doc in await self._collection.find({"holder": self.address}):
-            if doc["_id"] not in wanted:
+    async def keep(self, wanted: Callable[[], Some[str]]) -> set[str]:
+        """Claim some runs and give up this replica's others; return those of them that others have now.
+
+        Args:
+            wanted: returns the uids; called after the claims were read, so that what is claimed meanwhile stays.
+        """
+        mine = await self._collection.find({"holder": self.address})
+        runs = set(wanted())
+        for doc in mine:
+            if doc["_id"] not in runs:
                 await self._removed(doc["_id"], doc["revision"])
-        return {run for run in wanted if await self.take(run) is None}
+        return {run for run in runs if await self.take(run) is not None}
 
     async def holders(self) -> dict[str, str]:
-        """Return the address of the replica that has each run's models, by the runs' uids, of claims that count."""
-        now = self._clock.now()
-        return {doc["_id"]: doc["holder"] for doc in await self._collection.find({}) if doc["expires"] > now}
+        """Return the address of the replica that has each run's models, by runs' uids; remove what is left of others.
+
+        A claim that is over counts until it has been seen so for a further lease: its replica may live, and could not
+        reach the store for as long as this one could not.
+        """
+        now, over, found = self._clock.now(), dict[tuple[str, int], float](), dict[str, str]()
+        for doc in await self._collection.find({}):
+            run, revision = doc["_id"], doc["revision"]
+            if doc["expires"] <= now:
+                over[run, revision] = since = self._over.get((run, revision), now)
+                if now - since >= self._lease_seconds:
+                    await self._removed(run, revision)
+                    continue
+            found[run] = doc["holder"]
+        self._over = over
+        return found
 
     def _own(self, now: float) -> Document:
         return {"holder": self.address, "expires": now + self._lease_seconds}

@@ -1,7 +1,8 @@
 """Chats where the service has several replicas: one of them has a run's models, and the others pass questions on to it.
 
 Whoever is asked first claims the run and starts the process, a Job whose pod calls that very replica. A replica that is
-gone loses its claims when their lease ends, or when another finds that it does not answer; its Jobs are removed then.
+gone loses its claims when their lease ends, or when another finds nobody at its address. Its Jobs are removed once
+another has claimed the run, or a further lease later.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from finetuneflow.training.v1 import training_service_pb2 as pb
 from services.common import incidents
 from services.common.documents.port import Document
-from services.common.errors import FineTuneFlowError, NotFound, NotReady, Unavailable
+from services.common.errors import FineTuneFlowError, NotFound, NotReady, Unreachable
 from services.common.jobs.port import JobRunner
+from services.common.waiting import all_of
 from services.training.chatclaims import Claims
 from services.training.chatform import check, require_models
 from services.training.chats import HOLDER, KIND, LOOK_SECONDS, RUN_UID, Chats
@@ -49,14 +51,18 @@ class SharedChats:
         self._asked: Counter[str] = Counter()
 
     async def generate(self, request: pb.GenerateRequest, *, passed_on: bool) -> AsyncIterator[pb.GenerateResponse]:
-        """Yield what Chats.generate does, here or where the models are.
+        """Yield what Chats.generate does, and raise what it does, here or where the models are.
 
         Args:
             passed_on: another replica takes this one for the one that has the models; it is not passed on again.
 
         Raises:
-            Unavailable: the replica that has the models went away in the midst of an answer.
+            NotFound: there is no such run.
+            InvalidArgument: what is asked cannot be answered.
+            NotReady: RUN_NOT_SUCCEEDED.
+            Unavailable: the replica that has the models went away in the midst of an answer; or this one is closed.
         """
+        self._chats.require_open()
         check(request)
         run = await self._run(request.name)
         require_models(run)
@@ -72,11 +78,11 @@ class SharedChats:
                         begun = True
                         yield update
                     return
-                except Unavailable:
+                except Unreachable:
                     if begun:
                         raise
                     await self._claims.drop(held)
-            async for update in self._chats.generate(request):
+            async for update in self._chats.generate(run, request):
                 yield update
         finally:
             self._asked[uid] -= 1
@@ -94,7 +100,7 @@ class SharedChats:
             return
         try:
             await self._replicas.unload(held.address, name)
-        except Unavailable:
+        except Unreachable:
             await self._claims.drop(held)
 
     async def run(self) -> None:
@@ -111,26 +117,31 @@ class SharedChats:
     async def keep(self) -> None:
         """Renew the claims of what is loaded here; let go what another replica has taken over."""
         self._asked = +self._asked
-        kept = await self._claims.keep(self._chats.loaded() | set(self._asked))
-        for uid in self._chats.loaded() - kept:
+        for uid in await self._claims.keep(self._wanted):
             await self._chats.lose(uid)
+
+    def _wanted(self) -> set[str]:
+        return set() if self._chats.closed else self._chats.loaded() | set(self._asked)
 
     async def clear(self) -> None:
         """Remove them once: those of replicas that are gone, and what an earlier process at this address left."""
         # Jobs first: a claim is written before its Job is made, so that no Job is seen before its claim.
         jobs = [status for status in await self._jobs.list() if status.labels.get("kind") == KIND]
-        holders = await self._claims.holders() if jobs else {}
+        holders = await self._claims.holders()
         for status in jobs:
+            if self._chats.knows(status.name):
+                continue
             holder = status.labels.get(HOLDER, "")
-            unknown = holder == self._claims.address and not self._chats.knows(status.name)
-            if unknown or holders.get(status.labels.get(RUN_UID, "")) != holder:
+            if holder == self._claims.address or holders.get(status.labels.get(RUN_UID, "")) != holder:
                 log.info("Nobody asks through the chat's Job %s any more; it is removed.", status.name)
                 await self._jobs.delete(status.name)
 
     async def close(self) -> None:
-        """Leave the runs to the other replicas, and end what is loaded here. Repeating it does nothing."""
-        await self._claims.keep(())
-        await self._chats.close()
+        """Leave the runs to the other replicas, and end what is loaded here; either, also if the other fails.
+
+        What is asked afterwards is refused. Repeating it does nothing.
+        """
+        await all_of((self._chats.close(), self._claims.keep(set)))
 
 
 async def _again(what: str, work: Callable[[], Awaitable[None]], seconds: float) -> None:

@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from finetuneflow.training.v1 import chat_worker_service_pb2 as worker
 from finetuneflow.training.v1 import training_service_pb2 as pb
 from services.common.auth import Principal, Signer, current_principal
 from services.common.documents.port import Document
-from services.common.errors import FineTuneFlowError, NotFound, NotReady, PermissionDenied
+from services.common.errors import FineTuneFlowError, NotFound, NotReady, PermissionDenied, Unavailable
 from services.common.ids import new_id
 from services.common.jobs.port import JobRunner, JobSpec, JobStatus
 from services.common.jobs.port import Resources as Wanted
 from services.common.objects.port import Objects
 from services.common.statuses import from_status
-from services.training.chatform import ask, chat_spec, check, require_models
+from services.common.waiting import all_of
+from services.training.chatform import ask, chat_spec
+from services.training.chatlimits import Limits
 from services.training.chatsession import Session
 
 KIND = "chat"
@@ -30,28 +32,6 @@ HOLDER, RUN_UID = "holder", "run"
 LOOK_SECONDS = 1.0
 """Between two looks at the process, while nothing is heard of it; and at those that are idle."""
 _OVER = ("SUCCEEDED", "FAILED")
-_BEING_MADE = ("STARTING", "ROOM")
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How long models may hold what they have, in seconds.
-
-    Args:
-        give_way: without a question, until they make room for a Job that waits.
-        place: that their Job may wait for its place; 0 for ever.
-        most: from the start of their Job to its end; 0 for ever.
-    """
-
-    give_way: float
-    place: float = 0.0
-    most: int = 0
-
-
-ON_ONE_MACHINE = Limits(give_way=5)
-"""Models are loaded again in seconds there, and one Job works at a time."""
-IN_A_CLUSTER = Limits(give_way=60, place=120, most=4 * 3600)
-"""A pod takes longer to start, and something waits more often than not; a GPU is not held for ever."""
 
 
 class Chats:
@@ -82,18 +62,20 @@ class Chats:
         self._address = address
         self._limits = limits
         self._sessions: dict[str, Session] = {}
+        self.closed = False
 
-    async def generate(self, request: pb.GenerateRequest) -> AsyncIterator[pb.GenerateResponse]:
+    async def generate(self, run: Document, request: pb.GenerateRequest) -> AsyncIterator[pb.GenerateResponse]:
         """Yield why an answer waits, its pieces, and each answer.
 
+        Args:
+            run: one that has models.
+            request: a question that was checked.
+
         Raises:
-            NotFound: there is no such run.
-            InvalidArgument: what is asked cannot be answered.
-            NotReady: RUN_NOT_SUCCEEDED, CHAT_NO_ROOM, CHAT_ENDED, or why the models cannot be loaded.
+            InvalidArgument: the models do not take what is asked.
+            NotReady: CHAT_NO_ROOM, CHAT_ENDED, or why the models cannot be loaded.
+            Unavailable: this server is being stopped.
         """
-        check(request)
-        run = await self._run(request.name)
-        require_models(run)
         session = await self._session(run)
         with session.used(request.keep_seconds):
             async with session.asking:
@@ -145,7 +127,7 @@ class Chats:
     def _require_place(self, session: Session, status: JobStatus) -> None:
         """Give up a Job that has waited for its place for too long; one whose container is being made has it."""
         waiting, limit = status.waiting, self._limits.place
-        if not limit or waiting is None or waiting.reason in _BEING_MADE:
+        if not limit or waiting is None or _is_made(status):
             return
         if asyncio.get_running_loop().time() - session.began < limit:
             return
@@ -165,6 +147,7 @@ class Chats:
             session = self._sessions.get(uid)
         if session is not None and session.over is None:
             return session
+        self.require_open()
         chat = new_id(KIND)
         session = Session(run, f"{run['_id']}/chats/{chat}", chat, asyncio.get_running_loop().time())
         # Known before it is started, so that two callers at once share it.
@@ -274,8 +257,14 @@ class Chats:
         return bool(run["uid"] != session.run["uid"])
 
     async def close(self) -> None:
-        """End all. Repeating it does nothing."""
-        await asyncio.gather(*(self._end(session) for session in list(self._sessions.values())))
+        """End all, and start nothing more. Repeating it does nothing."""
+        self.closed = True
+        await all_of(self._end(session) for session in list(self._sessions.values()))
+
+    def require_open(self) -> None:
+        """Raise Unavailable after close."""
+        if self.closed:
+            raise Unavailable("This server is being stopped. Ask again: it comes back, or another one answers.")
 
     async def _end(self, session: Session) -> None:
         session.end(NotReady("The models were let go. Ask again.", reason="CHAT_ENDED"))

@@ -31,8 +31,9 @@ from services.common.trackers import require
 from services.training.api import ChatWorkerApi, TrainingApi
 from services.training.chatclaims import INDEXES as CHAT_INDEXES
 from services.training.chatclaims import Claims
+from services.training.chatlimits import IN_A_CLUSTER, ON_ONE_MACHINE
 from services.training.chatreplicas import SharedChats
-from services.training.chats import IN_A_CLUSTER, ON_ONE_MACHINE, Chats
+from services.training.chats import Chats
 from services.training.checking import Checks, Here
 from services.training.estimating import Estimating
 from services.training.forms import resources_of
@@ -74,8 +75,10 @@ def compose(runtime: Runtime) -> Service:
     api = TrainingApi(training, follower, reports, objects, lambda: find_orphans(kind, runs, jobs), shared, judging)
 
     async def shut_down() -> None:
-        await shared.close()
-        await reconciler.drain()
+        try:
+            await shared.close()
+        finally:
+            await reconciler.drain()
 
     return Service(
         name="training",

@@ -70,11 +70,11 @@ class Replicas(Protocol):
     def generate(
         self, address: str, request: training_service_pb2.GenerateRequest
     ) -> AsyncIterator[training_service_pb2.GenerateResponse]:
-        """Pass a question on to the replica that has the run's models. Raises what it raises; Unavailable."""
+        """Pass a question on to the replica that has the run's models. Raises what it raises; Unreachable."""
         ...
 
     async def unload(self, address: str, name: str) -> None:
-        """Have it let a run's models go. Raises Unavailable."""
+        """Have it let a run's models go. Raises what it raises; Unreachable."""
         ...
 
 

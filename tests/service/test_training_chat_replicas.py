@@ -13,16 +13,18 @@ import pytest
 from finetuneflow.training.v1 import chat_worker_service_pb2, training_service_pb2_grpc
 from finetuneflow.training.v1 import training_service_pb2 as pb
 from services.common.auth import Principal, Signer, set_principal
-from services.common.clock import SystemClock
+from services.common.clock import Clock, SystemClock
 from services.common.documents.sqlite import SqliteDocuments
-from services.common.errors import NotReady, Unavailable
+from services.common.errors import NotReady, Unavailable, Unreachable
 from services.common.jobs.port import JobSpec, JobStatus, Resources, Waiting
 from services.common.natsserver import NatsServer
 from services.common.secretfiles import Secrets
 from services.training.chatclaims import Claims
+from services.training.chatlimits import ON_ONE_MACHINE, Limits
 from services.training.chatreplicas import SharedChats
-from services.training.chats import ON_ONE_MACHINE, Chats, Limits
+from services.training.chats import Chats
 from services.training.compose import compose
+from tests.fakes.clock import FakeClock
 from tests.fakes.running import Served, serving
 from tests.fakes.upstream import usual
 from tests.service.test_training import RUN, ended, fake_jobs, request
@@ -65,17 +67,20 @@ class Cluster:
         return f"https://store/{key}?{self.granted}"
 
 
-class Nobody:
-    """Replicas that do not answer."""
+class Replicas:
+    """Replicas that fail, all in the same way; as if nobody were there, if nothing else is said."""
+
+    def __init__(self, error: type[Unavailable] = Unreachable) -> None:
+        self.error = error
 
     async def generate(self, address: str, request: pb.GenerateRequest) -> AsyncIterator[pb.GenerateResponse]:
         """Fail."""
-        raise Unavailable("training does not answer. Wait.")
+        raise self.error("training does not answer. Wait.")
         yield
 
     async def unload(self, address: str, name: str) -> None:
         """Fail."""
-        raise Unavailable("training does not answer. Wait.")
+        raise self.error("training does not answer. Wait.")
 
 
 async def run(name: str) -> dict[str, Any]:
@@ -94,11 +99,13 @@ def chats_on(cluster: Any, tmp_path: Path, limits: Limits = ON_ONE_MACHINE) -> C
 
 
 @asynccontextmanager
-async def shared_on(cluster: Any, tmp_path: Path, *others: str) -> AsyncIterator[tuple[SharedChats, list[Claims]]]:
+async def shared_on(
+    cluster: Any, tmp_path: Path, *others: str, replicas: Any = None, clock: Clock | None = None
+) -> AsyncIterator[tuple[SharedChats, list[Claims]]]:
     """The chats of one replica, with the claims of others at the same store; a lease is half a second."""
     store = SqliteDocuments(tmp_path / "documents.db")
-    claims = [Claims(store.collection("chats"), address, SystemClock(), 0.5) for address in (HERE, *others)]
-    chats = SharedChats(chats_on(cluster, tmp_path), claims[0], run, cluster, Nobody())
+    claims = [Claims(store.collection("chats"), address, clock or SystemClock(), 0.5) for address in (HERE, *others)]
+    chats = SharedChats(chats_on(cluster, tmp_path), claims[0], run, cluster, replicas or Replicas())
     yield chats, claims[1:]
     await chats.close()
     await store.close()
@@ -221,11 +228,91 @@ async def test_models_that_another_replica_took_over_are_let_go(tmp_path: Path) 
     assert cluster.jobs == {}
 
 
+async def test_a_replica_that_says_what_it_lacks_keeps_its_run(tmp_path: Path) -> None:
+    """It lives: what it says reaches the caller, and its models are not loaded a second time."""
+    cluster, there_says = Cluster(), Replicas(Unavailable)
+    async with shared_on(cluster, tmp_path, THERE, replicas=there_says) as (chats, (there,)):
+        await there.take("1")
+        with pytest.raises(Unavailable, match="Wait"):
+            await anext(aiter(chats.generate(question("Why?"), passed_on=False)))
+        with pytest.raises(Unavailable, match="Wait"):
+            await chats.unload(RUN, passed_on=False)
+
+        assert await there.holders() == {"1": THERE}
+        assert cluster.jobs == {}
+
+
+async def test_models_that_are_asked_while_claims_are_renewed_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever had been read of the store before."""
+    cluster = Cluster()
+    async with shared_on(cluster, tmp_path, THERE) as (chats, (there,)):
+        asked = aiter(chats.generate(question("Why?", keep=600), passed_on=False))
+        take = Claims.take
+
+        async def late(claims: Claims, run: str) -> Any:
+            monkeypatch.undo()
+            await anext(asked)
+            return await take(claims, run)
+
+        await there.take("other")
+        chats._asked["other"] += 1
+        monkeypatch.setattr(Claims, "take", late)
+        await chats.keep()
+
+        assert len(cluster.jobs) == 1
+        assert (await there.find("1")) is not None
+
+
+async def test_a_pause_longer_than_the_lease_costs_no_jobs(tmp_path: Path) -> None:
+    """Of a laptop that slept, or of a store that was away: whoever lives renews its claims, in time after the pause."""
+    cluster, clock = Cluster(left_by(THERE)), FakeClock()
+    async with shared_on(cluster, tmp_path, THERE, clock=clock) as (chats, (there,)):
+        await there.take("1")
+        clock.turn(60)
+        await chats.clear()
+        await there.take("1")
+        clock.turn(60)
+        await chats.clear()
+        before = list(cluster.jobs)
+        clock.turn(0.5)
+        await chats.clear()
+        after, left = list(cluster.jobs), await chats._claims._collection.find({})
+        await anext(aiter(chats.generate(question("Why?", keep=600), passed_on=False)))
+        clock.turn(60)
+        await chats.clear()
+
+        assert (before, after, left) == (["chat-old"], [], [])
+        assert len(cluster.jobs) == 1
+
+
+async def test_a_replica_that_ends_leaves_its_runs_to_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if its Jobs cannot be removed now; what it is asked afterwards it refuses."""
+    cluster = Cluster()
+
+    async def away(name: str) -> None:
+        raise Unavailable("Nobody is there. Wait.")
+
+    async with shared_on(cluster, tmp_path, THERE) as (chats, (there,)):
+        await anext(aiter(chats.generate(question("Why?", keep=600), passed_on=False)))
+        monkeypatch.setattr(cluster, "delete", away)
+        with pytest.raises(Unavailable, match="Nobody is there"):
+            await chats.close()
+        await chats.keep()
+        with pytest.raises(Unavailable, match="being stopped"):
+            await anext(aiter(chats.generate(question("Why?"), passed_on=False)))
+
+        assert await there.holders() == {}
+
+
 async def test_a_job_that_finds_no_place_is_given_up(tmp_path: Path) -> None:
     """With why and the remedy; it stays in no line."""
     cluster = Cluster()
     chats = chats_on(cluster, tmp_path, Limits(give_way=60, place=0.01, most=3600))
-    asked = aiter(chats.generate(question("Why?")))
+    asked = aiter(chats.generate(await run(RUN), question("Why?")))
     await anext(asked)
     (job,) = cluster.jobs.values()
     with pytest.raises(NotReady) as caught:
@@ -242,7 +329,7 @@ async def test_a_job_whose_container_is_being_made_has_its_place(tmp_path: Path)
     """An image may take minutes to be pulled."""
     cluster = Cluster(why="STARTING")
     chats = chats_on(cluster, tmp_path, Limits(give_way=60, place=0.01))
-    asked = aiter(chats.generate(question("Why?")))
+    asked = aiter(chats.generate(await run(RUN), question("Why?")))
     await anext(asked)
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(anext(asked), 1.2)
@@ -256,7 +343,7 @@ async def test_what_to_load_is_said_when_the_process_is_there(tmp_path: Path) ->
     """Its Job may have waited for longer than URLs are good. It is told of the weights and the tokenizer alone."""
     cluster = Cluster()
     chats = chats_on(cluster, tmp_path)
-    asked = aiter(chats.generate(question("Why?")))
+    asked = aiter(chats.generate(await run(RUN), question("Why?")))
     waiting = (await anext(asked)).waiting
     before = cluster.granted
     (job,) = cluster.jobs
