@@ -10,9 +10,35 @@ _PACKAGES = {"auto_round": "auto-round", "compressed_tensors": "compressed-tenso
 """What is imported, and what is installed."""
 
 
+ARCHITECTURES = (
+    *("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM"),
+    *("Gemma2ForCausalLM", "Phi3ForCausalLM"),
+)
+"""Those whose layers auto-round 0.16 lists by name, of those that can be trained with an estimate."""
+
+
 def is_here() -> bool:
     """Whether they are in this program's own environment."""
     return all(importlib.util.find_spec(module) is not None for module in _PACKAGES)
+
+
+def require_architecture(architecture: str, field: str = "") -> None:
+    """Refuse a model whose layers AWQ is not known to fit.
+
+    Args:
+        architecture: of the base model: "LlamaForCausalLM".
+        field: the request's field at fault, if there is one.
+
+    Raises:
+        NotReady: with reason ARCHITECTURE_UNKNOWN.
+    """
+    if architecture not in ARCHITECTURES:
+        raise NotReady(
+            f"A model of the architecture {architecture or 'unknown'} cannot be written as AWQ here; "
+            f"{', '.join(ARCHITECTURES)} can. Export it merged.",
+            reason="ARCHITECTURE_UNKNOWN",
+            field=field,
+        )
 
 
 def require_awq(part_is_here: bool, field: str = "") -> None:

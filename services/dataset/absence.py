@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 from services.common.documents.port import Document
 from services.common.errors import FineTuneFlowError, from_code
 from services.common.waiting import end
-from services.common.work import Cancelled, Claim, Superseded
+from services.common.work import Claim
 
 if TYPE_CHECKING:
     from services.dataset.llm import LlmClient
@@ -62,6 +63,9 @@ async def telling(claim: Claim, clients: Sequence[LlmClient]) -> AsyncIterator[N
         yield
     finally:
         await end([task])
+    # What ends otherwise is held, ended or taken up again, and tells no wait then. The last calls may have been
+    # answered since the last look.
+    await _note(claim, None)
 
 
 def kept(error: FineTuneFlowError) -> FineTuneFlowError:
@@ -77,11 +81,9 @@ async def _tell(claim: Claim, clients: Sequence[LlmClient]) -> None:
         message = away[0].absence.words(away[0].endpoint.base_url) if away else ""
         if message != told:
             waiting = {"reason": "LLM_AWAY", "message": message, "since": away[0].absence.since} if away else None
-            try:
+            with contextlib.suppress(FineTuneFlowError):  # at the next look; the work itself finds out the same
                 await _note(claim, waiting)
-            except (FineTuneFlowError, Superseded, Cancelled):
-                return  # the work itself finds out the same
-            told = message
+                told = message
         await asyncio.sleep(LOOK_SECONDS)
 
 

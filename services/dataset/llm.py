@@ -250,6 +250,8 @@ class LlmClient:
         code = answer.status
         if code in _AGAIN:
             raise _Again(f"status {code}", _retry_after(answer.retry_after), busy=code in _BUSY)
+        if code != 200:
+            self.absence.answered()
         if code in _OF_THE_CALL:
             words = f"status {code}: {_scrubbed(answer.text, key)[:200]}"
             raise CallRefused(self._told(words, "A passage may be longer than the model's context."))

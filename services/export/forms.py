@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from finetuneflow.export.v1 import export_pb2
+from services.common.awqpart import require_architecture
 from services.common.documents.port import Document
 from services.common.errors import InvalidArgument, NotReady
 from services.common.ggufpart import part_missing
@@ -34,6 +35,22 @@ def check_form(wanted: export_pb2.Export) -> None:
             f"max_shard_bytes is {wanted.max_shard_bytes}; use at least {core.FEWEST_SHARD_BYTES:,}, or 0 for 2 GB.",
             field="export.max_shard_bytes",
         )
+
+
+def require_fit(form: export_pb2.Format.ValueType, architecture: str, has_gguf: bool) -> None:
+    """Refuse a format that a model's architecture has not.
+
+    Args:
+        architecture: of the base model: "LlamaForCausalLM".
+        has_gguf: see require_gguf.
+
+    Raises:
+        NotReady: with reason ARCHITECTURE_UNKNOWN for AWQ; for GGUF, see require_gguf.
+    """
+    if form == export_pb2.FORMAT_GGUF:
+        require_gguf(architecture, has_gguf)
+    if form == export_pb2.FORMAT_AWQ:
+        require_architecture(architecture, "export.format")
 
 
 def require_gguf(architecture: str, part_is_here: bool) -> None:

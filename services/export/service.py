@@ -20,7 +20,7 @@ from services.common.resources import Resources
 from services.common.weightfiles import adapter_files, model_files
 from services.common.work import cancel, queued
 from services.export import core
-from services.export.forms import check_form, quantization_of, require_gguf
+from services.export.forms import check_form, quantization_of, require_fit
 from services.export.ports import Datasets, Documents, Models, Runs
 
 EXPORT = "projects/*/exports/*"
@@ -61,7 +61,7 @@ class Exports:
             InvalidArgument: no format, something that does not go with it, or the request_id was used for another
                 export.
             NotReady: RUN_NOT_SUCCEEDED, NO_ADAPTER, GGUF_UNSUPPORTED, GGUF_PART_MISSING, PACKAGE_MISSING,
-                FORGOT.
+                ARCHITECTURE_UNKNOWN, FORGOT.
         """
         (project,) = ids.parse_name(parent, "projects/*", "parent")
         ids.parse_name(wanted.run, "projects/*/runs/*", "export.run")
@@ -98,9 +98,9 @@ class Exports:
             )
         _check_forgetting(run, wanted.accept_forgetting)
         model = await self._models.get(run.model)
+        require_fit(wanted.format, model.architecture, self._has_gguf)
         quantization = wanted.quantization
         if wanted.format == export_pb2.FORMAT_GGUF:
-            require_gguf(model.architecture, self._has_gguf)
             quantization = quantization or export_pb2.QUANTIZATION_Q8_0
         return {
             **new_job_fields(),

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from finetuneflow.export.v1 import export_pb2
-from services.common.awqpart import is_here, require_awq
+from services.common.awqpart import require_architecture
 from services.trainer.acceptance import Behaviour, observe, require_ends, require_same
 from services.trainer.failures import refused
 from services.trainer.general import general_rows
@@ -44,14 +44,15 @@ def export_awq(source: Source, adapter: Path, out: Path, scratch: Path, check: C
         check: called between the parts; raises when it is time to stop. Rounding is one part, of minutes.
 
     Raises:
-        NotReady: with reason PACKAGE_MISSING before anything heavy is begun; else as merge.export_merged.
+        NotReady: with reason ARCHITECTURE_UNKNOWN before anything heavy is begun; else as merge.export_merged.
     """
-    require_awq(is_here())
+    config = load_config(source)
+    require_architecture((config.architectures or [""])[0])
+    group = group_size(config.get_text_config())
     merged, made = scratch / "merged", scratch / "awq"
     merged.mkdir(parents=True)
     result = export_merged(source, adapter, merged, check, DEFAULT_SHARD_BYTES)
     tokenizer = load_tokenizer(source)
-    group = group_size(load_config(source).get_text_config())
     _round(source_of(str(merged), "", source.name), tokenizer, scratch / "half", made, group)
     _take(made, out, source.name)
     shutil.rmtree(scratch)

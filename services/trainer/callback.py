@@ -18,7 +18,7 @@ from services.trainer.reporter import Orders, Reporter, Terminated
 from services.trainer.team import Team
 from services.trainer.totals import Totals
 from services.trainer.trials import Trials
-from services.trainer.trialscores import go_on
+from services.trainer.trialscores import go_on_together
 from services.trainer.uploads import CheckpointUploads, Saved
 
 _MEANS = (
@@ -153,8 +153,8 @@ class Progress(TrainerCallback):
         )
 
     def on_prediction_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Look between the batches of an evaluation of TRL's whether to go on. Raises: see go_on."""
-        go_on(self._orders, self._team)
+        """Look between the batches of an evaluation of TRL's whether to go on. Raises: see go_on_together."""
+        go_on_together(self._orders, self._team)
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Add our totals to the checkpoint and hand it on."""

@@ -13,6 +13,7 @@ from google.protobuf.json_format import MessageToDict
 
 from finetuneflow.common.v1 import artifact_pb2
 from finetuneflow.export.v1 import export_pb2
+from services.common.awqpart import is_here, require_awq
 from services.common.errors import InvalidArgument, NotReady
 from services.trainer.attempt import Attempt
 from services.trainer.basemodel import fetch_base, location_of
@@ -32,11 +33,13 @@ def run_export(
     """Do an export and return its result and its uploaded files.
 
     Raises:
-        NotReady: with reason ACCEPTANCE_FAILED, when nothing was uploaded.
+        NotReady: with reason PACKAGE_MISSING, before anything is fetched; ACCEPTANCE_FAILED, when nothing was uploaded.
         Stopped, Terminated: told to, between two parts of the work.
     """
     began = time.perf_counter()
     manifest = _manifest(spec)
+    if spec.format == export_pb2.FORMAT_AWQ:
+        require_awq(is_here())
     location = location_of(spec, attempt.folder)
     source = source_of(location, spec.model_revision, str(manifest.get("model", {}).get("name", "")))
     fetch_base(spec, attempt.folder, attempt.patience, lambda: attempt.renewed(spec))

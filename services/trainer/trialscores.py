@@ -31,6 +31,21 @@ def go_on(orders: Orders, team: Team) -> None:
         raise Terminated
 
 
+def go_on_together(orders: Orders, team: Team) -> None:
+    """Return, in every process, if an evaluation whose batches are gathered from all is to go on.
+
+    Only the leader hears that the service wants no more. Were it to leave alone, the others would wait for its part of
+    the next batch.
+
+    Raises:
+        Stopped, Terminated: as go_on, in every process after the same batch.
+    """
+    if team.size == 1:
+        go_on(orders, team)
+    elif team.decide(int(orders.stopping)):
+        raise Stopped
+
+
 def of_answers(
     model: Callable[[], Any], examples: Sequence[Encoded], pad: int, orders: Orders, team: Team
 ) -> dict[str, float]:
@@ -51,7 +66,7 @@ def of_judged(trainer: Any, team: Team) -> dict[str, float]:
     """Return what TRL's evaluation of preferences or verdicts comes to: the loss that is trained by, and rewards.
 
     The loss is a mean over examples; rewards are TRL's means over batches. The training's chance is left as it was: a
-    data loader draws from it. Who goes on is asked between batches, by Progress.
+    data loader draws from it. Whether to go on is asked between batches, by Progress.
     """
 
     def share() -> dict[str, float]:

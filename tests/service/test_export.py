@@ -17,6 +17,7 @@ from finetuneflow.common.v1 import artifact_pb2, work_pb2
 from finetuneflow.export.v1 import export_pb2, export_service_pb2_grpc
 from finetuneflow.export.v1 import export_service_pb2 as pb
 from finetuneflow.training.v1 import config_pb2, run_pb2, training_service_pb2_grpc
+from services.common import awqpart
 from services.common.errors import NotFound
 from services.common.runtime import Compose, Runtime, Service
 from services.export.compose import compose
@@ -135,13 +136,15 @@ async def test_only_a_run_that_succeeded_can_be_exported(tmp_path: Path) -> None
         ({"format": export_pb2.FORMAT_GGUF, "max_shard_bytes": 10**9}, "INVALID_FIELD"),
         ({"format": export_pb2.FORMAT_MERGED, "max_shard_bytes": 10}, "INVALID_FIELD"),
         ({"format": export_pb2.FORMAT_GGUF}, "GGUF_UNSUPPORTED"),
+        ({"format": export_pb2.FORMAT_AWQ}, "ARCHITECTURE_UNKNOWN"),
     ],
 )
 async def test_what_does_not_go_together_is_refused_before_a_job_is_made(
-    tmp_path: Path, asked: dict[str, Any], reason: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any], reason: str
 ) -> None:
-    """A quantisation is GGUF's, a size of files is the merged form's, and not every architecture has a GGUF form."""
-    async with exporting(tmp_path, steps=1) as stub:
+    """A quantisation is GGUF's, a size of files is the merged form's; not every architecture has a GGUF or AWQ form."""
+    monkeypatch.setattr(awqpart, "is_here", lambda: True)
+    async with exporting(tmp_path, steps=1, architecture="GPT2LMHeadModel") as stub:
         wanted = export_pb2.Export(run="projects/p/runs/done", **asked)
         refused = await refusal(stub.CreateExport(pb.CreateExportRequest(parent="projects/p", export=wanted)))
 

@@ -18,6 +18,7 @@ from services.common.errors import NotReady
 from services.common.statuses import from_status
 from services.trainer import awqexport
 from services.trainer.acceptance import Behaviour
+from services.trainer.model import source_of
 from tests.fakes.worker_host import WorkerHost
 from tests.trainer.runs import run_here
 from tests.trainer.test_export import folder_of, spec_of
@@ -56,9 +57,11 @@ def test_an_export_as_awq_is_proven_by_reading_it_back(tmp_path: Path, objects: 
 
 @lacks_the_part
 def test_an_awq_export_without_its_packages_says_what_to_install(tmp_path: Path, objects: Path, model: Path) -> None:
-    """Before anything heavy is begun."""
+    """Before anything is fetched: files that cannot be are not missed."""
     adapted(model, tmp_path / "adapter", **TUNED)
     spec = spec_of(model, tmp_path / "adapter", "FORMAT_AWQ")
+    spec.model_files.add(filename="model.safetensors", sha256="0" * 64, size_bytes=1)
+    spec.model_urls.append("http://127.0.0.1:9/gone")
     with WorkerHost(objects, spec, work="projects/p/exports/x") as host:
         run_here(host, tmp_path / "work", command="export")
         error = from_status(host.finished[-1].error)
@@ -95,6 +98,16 @@ def test_weights_whose_probabilities_moved_too_far_are_refused(moved: float, is_
 
     assert 0 < proof.divergence < 0.01
     assert (proof.tokens, proof.group_size) == (5, 64)
+
+
+def test_a_model_that_awq_does_not_fit_is_refused_before_it_is_merged(tmp_path: Path) -> None:
+    """GPT-2 has no gate and no intermediate_size; only its config.json is read."""
+    (tmp_path / "config.json").write_text('{"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"]}')
+    with pytest.raises(NotReady) as caught:
+        awqexport.export_awq(source_of(str(tmp_path), ""), tmp_path, tmp_path, tmp_path / "scratch", lambda: None)
+
+    assert caught.value.reason == "ARCHITECTURE_UNKNOWN"
+    assert not (tmp_path / "scratch").exists()
 
 
 @pytest.mark.parametrize(

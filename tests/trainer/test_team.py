@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from torch.distributed import TCPStore
 
+from finetuneflow.common.v1 import worker_service_pb2
 from services.common.errors import FineTuneFlowError, InvalidArgument, NotReady
 from services.trainer.config import Group, read_group
 from services.trainer.launcher import command
@@ -20,6 +21,7 @@ from services.trainer.places import Place, notes
 from services.trainer.ranks import Ranks, connect
 from services.trainer.reporter import Orders, Stopped, Terminated
 from services.trainer.team import Elsewhere, Team
+from services.trainer.trialscores import go_on_together
 from services.trainer.watch import Watch
 from tests.trainer.runs import QUICK, until
 
@@ -74,6 +76,17 @@ def test_each_and_collect_bring_everything_together_by_rank(ranks: list[Ranks]) 
     assert each == [[0.0, 1.5, 3.0]] * SIZE
     assert collected == [[bytes([r]) * 10_000 for r in range(SIZE)], [], []]
     assert on_node == ["file of 0", "file of 0", "file of 2"]
+
+
+def test_an_evaluation_that_is_gathered_ends_for_all_after_the_same_batch(ranks: list[Ranks]) -> None:
+    """Only the leader hears that the run was cancelled; SIGTERM to several waits for the training's next step."""
+    orders = [Orders() for _ in range(SIZE)]
+    orders[0].terminate()
+    together(ranks, lambda team: go_on_together(orders[team.rank], team))
+    orders[0].obey(worker_service_pb2.COMMAND_STOP)
+    found = together(ranks, lambda team: go_on_together(orders[team.rank], team))
+
+    assert [type(error) for error in found] == [Stopped] * SIZE
 
 
 @pytest.mark.parametrize(
