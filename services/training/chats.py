@@ -31,6 +31,8 @@ HOLDER, RUN_UID = "holder", "run"
 """Labels of a chat's Job: the address that its process calls, and the uid of the run."""
 LOOK_SECONDS = 1.0
 """Between two looks at the process, while nothing is heard of it; and at those that are idle."""
+PARTING_SECONDS = 10.0
+"""For a process that hears us no more to end as its Job tells; then it counts as gone."""
 _OVER = ("SUCCEEDED", "FAILED")
 
 
@@ -117,8 +119,13 @@ class Chats:
         if session.over is None and (status is None or status.state in _OVER):
             lines = [line async for line in self._jobs.logs(session.job)]
             session.end(_ended(status, lines[-1] if lines else ""))
+        gone = session.gone()
+        if gone is not None and gone >= PARTING_SECONDS:
+            session.end(_ended(status, ""))
         if session.over is not None:
             raise session.over
+        if gone is not None:
+            return "The process with the models went away; how it ended is awaited."
         if status and status.state == "PENDING":
             self._require_place(session, status)
             return status.waiting.message if status.waiting else "It waits for room."
@@ -161,6 +168,7 @@ class Chats:
                 secrets={"launch_token": token},
                 labels={"kind": KIND, "work": session.work, "uid": chat, HOLDER: self._address, RUN_UID: uid},
                 resources=replace(self._wanted(run), active_deadline_seconds=self._limits.most),
+                priority=int(run.get("priority", 0)),
                 restarts=False,
             )
             try:
@@ -173,8 +181,8 @@ class Chats:
 
     async def _has_ended(self, session: Session) -> bool:
         """Whether a process that was started has ended by itself, or hears us no more."""
-        if session.left or not session.started:
-            return session.left
+        if session.gone() is not None or not session.started:
+            return session.gone() is not None
         status = await self._jobs.get(session.job)
         return status is None or status.state in _OVER
 
@@ -209,7 +217,7 @@ class Chats:
             async for order in session.orders():
                 yield order
         finally:
-            session.left = True
+            session.leave()
             ears.cancel()
             await asyncio.gather(ears, return_exceptions=True)
 
@@ -279,7 +287,7 @@ def _is_made(status: JobStatus) -> bool:
 
 
 def _ended(status: JobStatus | None, line: str) -> NotReady:
-    how = "is gone" if status is None else f"ended with {status.exit_code}"
+    how = f"ended with {status.exit_code}" if status and status.state in _OVER else "is gone"
     told = f" Its last words: {line[:300]}." if line else ""
     return NotReady(
         f"The process with the run's models {how}.{told} Ask again: another one is started.", reason="CHAT_ENDED"

@@ -36,7 +36,7 @@ class Session:
         self._keep = 0.0
         self.started = False
         self.met = False
-        self.left = False
+        self._left_at: float | None = None
 
     @contextmanager
     def used(self, keep_seconds: float) -> Iterator[None]:
@@ -56,6 +56,14 @@ class Session:
     def is_due(self, now: float) -> bool:
         """Whether it is over, or has stayed long enough after its last answer; never while somebody asks it."""
         return not self._users and (self.over is not None or now - self._idle_since >= self._keep)
+
+    def leave(self) -> None:
+        """Note that its process went away: it hears and says nothing any more."""
+        self._left_at = asyncio.get_running_loop().time()
+
+    def gone(self) -> float | None:
+        """Return for how many seconds its process has been away; None while it is there, or has yet to come."""
+        return None if self._left_at is None else asyncio.get_running_loop().time() - self._left_at
 
     def next_number(self) -> int:
         """Return the number of the next question."""

@@ -19,6 +19,7 @@ from services.common.errors import NotReady, Unavailable, Unreachable
 from services.common.jobs.port import JobSpec, JobStatus, Resources, Waiting
 from services.common.natsserver import NatsServer
 from services.common.secretfiles import Secrets
+from services.training import chats as chats_module
 from services.training.chatclaims import Claims
 from services.training.chatlimits import ON_ONE_MACHINE, Limits
 from services.training.chatreplicas import SharedChats
@@ -67,6 +68,14 @@ class Cluster:
         return f"https://store/{key}?{self.granted}"
 
 
+class Deaf(Cluster):
+    """Jobs run for ever."""
+
+    async def get(self, name: str) -> JobStatus | None:
+        """Return a Job that runs."""
+        return JobStatus(name, "RUNNING")
+
+
 class Replicas:
     """Replicas that fail, all in the same way; as if nobody were there, if nothing else is said."""
 
@@ -88,7 +97,7 @@ async def run(name: str) -> dict[str, Any]:
     kept = ["adapter_config.json", "adapter_model.safetensors", "tokenizer.json", "tokenizer_config.json"]
     paper = ["tensorboard/events.out.tfevents.0000000000", "report.md", "evaluation.json"]
     files = [{"filename": name, "size_bytes": 1, "sha256": "", "key": name} for name in (*kept, *paper)]
-    doc = {"_id": RUN, "uid": "1", "work": {"state": "SUCCEEDED"}, "artifacts": files, "config": {}}
+    doc = {"_id": RUN, "uid": "1", "work": {"state": "SUCCEEDED"}, "artifacts": files, "config": {}, "priority": 7}
     return {**doc, "model_location": "/m", "model_revision": "", "model": "models/m"}
 
 
@@ -176,7 +185,7 @@ async def test_a_replica_that_does_not_answer_loses_its_run(tmp_path: Path) -> N
 
         assert waiting == "No room. Wait."
         assert job.labels["holder"] == HERE
-        assert (job.restarts, job.args) == (False, ("chat",))
+        assert (job.restarts, job.args, job.priority) == (False, ("chat",), 7)
         assert (await there.find("1")) is not None
         await asked.aclose()  # type: ignore[attr-defined]  # an async generator
 
@@ -357,3 +366,25 @@ async def test_what_to_load_is_said_when_the_process_is_there(tmp_path: Path) ->
         *("adapter_config.json", "adapter_model.safetensors", "tokenizer.json", "tokenizer_config.json"),
     ]
     assert len(spec.urls) == len(spec.files)
+
+
+async def test_a_process_that_hears_nothing_any_more_ends_the_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though its Job runs on, as that of a node that is cut off."""
+    monkeypatch.setattr(chats_module, "PARTING_SECONDS", 0.1)
+    cluster = Deaf()
+    chats = chats_on(cluster, tmp_path)
+    asked = aiter(chats.generate(await run(RUN), question("Why?")))
+    waiting = (await anext(asked)).waiting
+    (job,) = cluster.jobs
+    set_principal(Principal("x", "launch", f"{RUN}/chats/{job}"))
+    orders = aiter(chats.converse(aiter(asked_nothing())))
+    await anext(orders)
+    await orders.aclose()  # type: ignore[attr-defined]  # an async generator
+    with pytest.raises(NotReady, match="is gone") as caught:
+        await anext(asked)
+    await chats.close()
+
+    assert waiting == "The models are being loaded."
+    assert caught.value.reason == "CHAT_ENDED"
