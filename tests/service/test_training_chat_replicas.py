@@ -13,6 +13,7 @@ import pytest
 from finetuneflow.training.v1 import chat_worker_service_pb2, training_service_pb2_grpc
 from finetuneflow.training.v1 import training_service_pb2 as pb
 from services.common.auth import Principal, Signer, set_principal
+from services.common.channels import Peers
 from services.common.clock import Clock, SystemClock
 from services.common.documents.sqlite import SqliteDocuments
 from services.common.errors import NotReady, Unavailable, Unreachable
@@ -25,6 +26,7 @@ from services.training.chatlimits import ON_ONE_MACHINE, Limits
 from services.training.chatreplicas import SharedChats
 from services.training.chats import Chats
 from services.training.compose import compose
+from services.training.peers import GrpcReplicas
 from tests.fakes.clock import FakeClock
 from tests.fakes.running import Served, serving
 from tests.fakes.upstream import usual
@@ -249,6 +251,15 @@ async def test_a_replica_that_says_what_it_lacks_keeps_its_run(tmp_path: Path) -
 
         assert await there.holders() == {"1": THERE}
         assert cluster.jobs == {}
+
+
+async def test_nobody_at_an_address_is_told_as_such() -> None:
+    """Whether a question or the end of models was to be passed on."""
+    replicas = GrpcReplicas(Peers({}, lambda: "token"))
+    with pytest.raises(Unreachable):
+        await replicas.unload(HERE, RUN)
+    with pytest.raises(Unreachable):
+        await anext(aiter(replicas.generate(HERE, question("Why?"))))
 
 
 async def test_models_that_are_asked_while_claims_are_renewed_stay(
