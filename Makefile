@@ -143,10 +143,11 @@ UNLOCKED := finetuneflow-client torch triton cuda-bindings cuda-pathfinder cuda-
 UV := .cache/uv/bin/uv pip compile --quiet --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
 	--generate-hashes --no-header --no-annotate
 
+# Without the extra awq, which would put auto-round and what it brings into everybody's environment.
 lock: ## Choose and pin the newest versions that pyproject.toml and requirements/gen.in allow.
 	$(PYTHON) -m venv .cache/uv
 	.cache/uv/bin/python -m pip --disable-pip-version-check install --quiet uv==0.13.9
-	$(UV) --upgrade pyproject.toml --all-extras --group dev $(UNLOCKED:%=--no-emit-package %) -o requirements/dev.txt
+	$(UV) --upgrade pyproject.toml --extra local --extra cluster --extra trainer --group dev $(UNLOCKED:%=--no-emit-package %) -o requirements/dev.txt
 	$(UV) -c requirements/dev.txt --group bench $(UNLOCKED:%=--no-emit-package %) -o requirements/bench.txt
 	$(UV) -c requirements/dev.txt --group docs -o requirements/docs.txt
 	$(UV) --upgrade requirements/gen.in -o requirements/gen.txt

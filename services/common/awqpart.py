@@ -55,7 +55,8 @@ def require_awq(part_is_here: bool, field: str = "") -> None:
         packages = " ".join(_PACKAGES.values())
         raise NotReady(
             "AWQ weights are made by the packages auto-round and compressed-tensors, which are not installed with the "
-            f"trainer. Run `pip install {packages}` there, or export merged.",
+            f"trainer. Run `pip install {packages}` there, or export merged. In a cluster build an image with them, "
+            "and set FTF_AWQ to 1 in the chart's services.export.env: see docs/export.md.",
             reason="PACKAGE_MISSING",
             metadata={"package": packages},
             field=field,

@@ -28,6 +28,7 @@ class Config:
         instance: this replica's name; one process at a time may bear it.
         release: name of the installation; it marks the objects that belong to it.
         allow_hub: whether model hubs may be reached.
+        awq: whether a cluster's trainers have the packages of AWQ; on one machine that is seen.
         max_upload_bytes: largest upload.
         sweep_seconds: longest wait before due work is seen without being woken.
         lease_seconds: after which work of a replica that went silent is taken over.
@@ -60,6 +61,7 @@ class Config:
     instance: str = "local"
     release: str = "finetuneflow"
     allow_hub: bool = False
+    awq: bool = False
     max_upload_bytes: int = 200_000_000
     sweep_seconds: float = 1.0
     lease_seconds: float = 30.0

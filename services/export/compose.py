@@ -30,7 +30,7 @@ def compose(runtime: Runtime) -> Service:
     clock, objects, jobs, bus = runtime.clock, runtime.objects, runtime.jobs, runtime.bus
     resources = Resources(runtime.documents.collection("exports", (*INDEXES, *PACKING)), "export", clock)
     reports = ReportStore(runtime.documents.collection("reports", report_store.INDEXES), objects)
-    has_gguf, has_awq = _has_gguf(runtime), runtime.config.jobs != "local" or awqpart.is_here()
+    has_gguf, has_awq = _has_gguf(runtime), _has_awq(runtime)
     exports = Exports(resources, objects, *_peers(runtime), has_gguf, has_awq)
     kind = Kind(
         name="export",
@@ -72,6 +72,11 @@ def compose(runtime: Runtime) -> Service:
 def _has_gguf(runtime: Runtime) -> bool:
     """Whether trainers have llama.cpp: on this machine in this program's own environment; a cluster's image has it."""
     return runtime.config.jobs != "local" or importlib.util.find_spec("xllamacpp") is not None
+
+
+def _has_awq(runtime: Runtime) -> bool:
+    """Whether trainers have what makes AWQ weights: the image as it is shipped has not, and a setting names another."""
+    return awqpart.is_here() if runtime.config.jobs == "local" else runtime.config.awq
 
 
 def _capabilities(**more: bool) -> list[str]:

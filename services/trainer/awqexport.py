@@ -68,7 +68,7 @@ def export_awq(source: Source, adapter: Path, out: Path, scratch: Path, check: C
     again, tokenizer = load_model(written, torch.float32), load_tokenizer(written)
     found = observe(again, tokenizer)
     require_same(expected, found, math.inf)
-    result.awq.CopyFrom(prove(expected, found, group))
+    result.awq.CopyFrom(prove(expected, found, group, f"auto-round {metadata.version('auto-round')}"))
     require_ends(again, tokenizer)
     return result
 
@@ -84,13 +84,14 @@ def group_size(config: Any) -> int:
     return next((size for size in _GROUPS if not any(width % size for width in widths)), _GROUPS[-1])
 
 
-def prove(expected: Behaviour, found: Behaviour, group: int) -> export_pb2.AwqProof:
+def prove(expected: Behaviour, found: Behaviour, group: int, maker: str) -> export_pb2.AwqProof:
     """Return how far probabilities moved.
 
     Args:
         expected: of the tuned model.
         found: of the files, read back, to the same prompts.
         group: weights that share a scale.
+        maker: what made them, with its version.
 
     Raises:
         NotReady: with reason ACCEPTANCE_FAILED if it is further than is allowed.
@@ -110,7 +111,7 @@ def prove(expected: Behaviour, found: Behaviour, group: int) -> export_pb2.AwqPr
         agreement=agreement / tokens,
         tokens=tokens,
         group_size=group,
-        maker=f"auto-round {metadata.version('auto-round')}",
+        maker=maker,
     )
 
 

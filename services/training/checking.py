@@ -83,7 +83,7 @@ class Here:
     """
 
     check: Callable[[Wanted], None]
-    heeds: Callable[[int], bool]
+    heeds: Callable[[int, Wanted], bool]
     check_trackers: Callable[[Sequence[str]], None]
     installed: Callable[[str], bool]
     queue: Queue
@@ -133,7 +133,7 @@ class Checks:
             with problems.collect():
                 require_held_out(dataset.name, version, settings)
         fields = _fields(parent, wanted, dataset, version, model, asked, settings, problems)
-        judge_priority(fields["priority"], self._here.heeds, problems)
+        judge_priority(fields["priority"], asked, self._here.heeds, problems)
         found = Found(fields, problems, whole=bool(model.name and version.version))
         found.disk_free = gpus.disk_free
         if found.whole:

@@ -9,6 +9,7 @@ from typing import Any
 
 from services.common.chat.encode import Mask, require_supervision, require_whole
 from services.common.errors import FineTuneFlowError, NotReady, together
+from services.common.jobs.port import Resources
 
 # What a call is refused with: INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS, PERMISSION_DENIED, RESOURCE_EXHAUSTED,
 # FAILED_PRECONDITION. Anything else is a failure of the check itself.
@@ -134,13 +135,20 @@ def judge_evaluation(held_out: int, problems: Problems) -> None:
         )
 
 
-def judge_priority(priority: int, heeds: Callable[[int], bool], problems: Problems) -> None:
+def judge_priority(
+    priority: int, asked: Resources, heeds: Callable[[int, Resources], bool], problems: Problems
+) -> None:
     """Add that a priority changes nothing, if so it is."""
-    if priority and not heeds(priority):
+    if priority and not heeds(priority, asked):
+        if asked.priority_class:
+            why = "for the run's own priority_class goes before what its settings list. Leave one of the two out"
+        else:
+            queue = "" if asked.queue else ", or a queue if they list classes of Kueue"
+            why = f"whose settings list no class of its own for such a run. Name a priority_class{queue}"
         problems.warn(
             NotReady(
-                f"priority {priority} changes nothing on this cluster, whose settings list nothing for it. Name a "
-                "priority_class or a queue, or ask whoever keeps the chart to list it in jobs.priorities.",
+                f"priority {priority} changes nothing on this cluster, {why}, or ask whoever keeps the chart to list "
+                f"{'a workloadPriorityClass' if asked.priority_class else 'it'} in jobs.priorities.",
                 reason="PRIORITY_IGNORED",
                 field="run.priority",
             )

@@ -52,9 +52,9 @@ class OverlaidJobs:
         """See port.JobRunner."""
         self._real.check(resources)
 
-    def heeds(self, priority: int) -> bool:
+    def heeds(self, priority: int, resources: Resources) -> bool:
         """See port.JobRunner."""
-        return self.heeding and self._real.heeds(priority)
+        return self.heeding and self._real.heeds(priority, resources)
 
     def listen(self, changed: Callable[[], None]) -> None:
         """See port.JobRunner."""

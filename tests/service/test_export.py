@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +150,21 @@ async def test_what_does_not_go_together_is_refused_before_a_job_is_made(
         refused = await refusal(stub.CreateExport(pb.CreateExportRequest(parent="projects/p", export=wanted)))
 
     assert refused[1] == reason
+
+
+async def test_a_cluster_makes_awq_only_where_it_is_said_that_its_image_can(tmp_path: Path) -> None:
+    """What this program's own environment has says nothing about it."""
+    found = []
+    for has in (False, True):
+
+        def in_a_cluster(runtime: Runtime, has: bool = has) -> Service:
+            return compose(replace(runtime, config=replace(runtime.config, jobs="kubernetes", awq=has)))
+
+        more = {"export": in_a_cluster}
+        async with exporting(tmp_path, "GPT2LMHeadModel", more=more, steps=1) as stub:
+            found.append((await refusal(stub.CreateExport(request(form="FORMAT_AWQ"))))[1])
+
+    assert found == ["PACKAGE_MISSING", "ARCHITECTURE_UNKNOWN"]
 
 
 async def test_a_gguf_export_without_a_quantisation_is_q8_0(tmp_path: Path) -> None:

@@ -79,7 +79,6 @@ def test_a_service_refuses_awq_where_its_packages_are_missing() -> None:
     assert (caught.value.reason, caught.value.field) == ("PACKAGE_MISSING", "export.format")
 
 
-@needs_the_part
 @pytest.mark.parametrize(("moved", "is_refused"), [(0.1, False), (9.0, True)])
 def test_weights_whose_probabilities_moved_too_far_are_refused(moved: float, is_refused: bool) -> None:
     """By one logit in each place, where all were equally likely."""
@@ -91,10 +90,10 @@ def test_weights_whose_probabilities_moved_too_far_are_refused(moved: float, is_
     expected, found = (Behaviour((logits,), "") for logits in (plain, other))
     if is_refused:
         with pytest.raises(NotReady) as caught:
-            awqexport.prove(expected, found, 64)
+            awqexport.prove(expected, found, 64, "auto-round")
         assert caught.value.reason == "ACCEPTANCE_FAILED"
         return
-    proof = awqexport.prove(expected, found, 64)
+    proof = awqexport.prove(expected, found, 64, "auto-round")
 
     assert 0 < proof.divergence < 0.01
     assert (proof.tokens, proof.group_size) == (5, 64)

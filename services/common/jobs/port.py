@@ -146,8 +146,8 @@ class JobRunner(Protocol):
         """
         ...
 
-    def heeds(self, priority: int) -> bool:
-        """Return whether a Job of a priority is treated otherwise than one of priority 0."""
+    def heeds(self, priority: int, resources: Resources) -> bool:
+        """Return whether a Job of a priority, and with these resources, is treated otherwise than one of priority 0."""
         ...
 
     def listen(self, changed: Callable[[], None]) -> None:

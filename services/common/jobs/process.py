@@ -94,7 +94,7 @@ class ProcessJobs:
             )
         check_quantities(resources)
 
-    def heeds(self, priority: int) -> bool:
+    def heeds(self, priority: int, resources: Resources) -> bool:
         """See port.JobRunner: they start by priority."""
         return priority != 0
 

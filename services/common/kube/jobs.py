@@ -113,9 +113,9 @@ class KubernetesJobs:
                 "active_deadline_seconds is negative. Use 0 for the default.", field="resources.active_deadline_seconds"
             )
 
-    def heeds(self, priority: int) -> bool:
-        """See port.JobRunner: as far as the settings of Jobs list classes for it."""
-        return self._template.priority(priority) != self._template.priority(0)
+    def heeds(self, priority: int, resources: Resources) -> bool:
+        """See port.JobRunner: as far as the settings of Jobs list classes for it that such a Job gets."""
+        return self._template.classes(priority, resources) != self._template.classes(0, resources)
 
     def listen(self, changed: Callable[[], None]) -> None:
         """See port.JobRunner."""

@@ -43,7 +43,7 @@ def pod_spec(spec: JobSpec, template: JobTemplate, master: str) -> dict[str, Any
     further = {
         "nodeSelector": nodes,
         "serviceAccountName": template.service_account_name,
-        "priorityClassName": _priority_class(spec, template),
+        "priorityClassName": template.classes(spec.priority, spec.resources)[1],
         "imagePullSecrets": [{"name": name} for name in template.image_pull_secrets],
         "subdomain": spec.name if master else "",
     }
@@ -54,11 +54,6 @@ def gpus(spec: JobSpec, template: JobTemplate) -> int:
     """Return the GPUs of each pod."""
     asked = spec.resources.gpus
     return template.defaults(spec.labels.get("kind", "")).gpus if asked is None else asked
-
-
-def _priority_class(spec: JobSpec, template: JobTemplate) -> str:
-    by_priority = template.priority(spec.priority).priority_class_name
-    return spec.resources.priority_class or by_priority or template.priority_class_name
 
 
 def _container(spec: JobSpec, template: JobTemplate, master: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from services.common.errors import InvalidArgument
+from services.common.jobs.port import Resources
 from services.common.jobs.quantity import parse_quantity
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -108,6 +109,12 @@ class JobTemplate:
         """Return what a run's priority means; nothing where it is below all that are listed."""
         below = [priority for priority in self.priorities if priority.at_least <= wanted]
         return max(below, key=lambda priority: priority.at_least, default=Priority())
+
+    def classes(self, wanted: int, resources: Resources) -> tuple[str, str]:
+        """Return Kueue's class, of a Job in a queue, and its pods', which a run may name itself; "" for none."""
+        listed = self.priority(wanted)
+        pods = resources.priority_class or listed.priority_class_name or self.priority_class_name
+        return (listed.workload_priority_class if resources.queue else "", pods)
 
 
 def read_template(path: Path) -> JobTemplate:

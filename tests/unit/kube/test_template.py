@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from services.common.errors import InvalidArgument
+from services.common.jobs.port import Resources
 from services.common.kube.jobs import KubernetesJobs
 from services.common.kube.template import Defaults, JobTemplate, Priority, SecretKey, parse_template, read_template
 
@@ -103,11 +105,15 @@ def test_a_priority_means_what_the_highest_entry_up_to_it_says() -> None:
 def test_a_priority_is_heeded_where_it_means_something_else_than_none() -> None:
     """Where nothing is listed, none is."""
     nothing: Any = None
-    listed = JobTemplate("t:1", priorities=(Priority(0, "normal"), Priority(10, "urgent")))
+    listed = JobTemplate("t:1", priorities=(Priority(0, "normal"), Priority(5), Priority(10, "urgent", "high")))
     one, other = (KubernetesJobs(nothing, template, nothing, "r") for template in (listed, JobTemplate("t:1")))
+    queued, own = Resources(queue="q"), Resources(priority_class="mine")
 
-    assert [one.heeds(priority) for priority in (-1, 0, 9, 10)] == [True, False, False, True]
-    assert [other.heeds(priority) for priority in (-1, 10)] == [False, False]
+    assert [one.heeds(priority, queued) for priority in (-1, 0, 4, 10)] == [True, False, False, True]
+    assert [other.heeds(priority, queued) for priority in (-1, 10)] == [False, False]
+    # Without a queue Kueue's class says nothing, and without classes an entry does not; a run's own goes before.
+    assert [one.heeds(priority, Resources()) for priority in (-1, 5, 10)] == [False, False, True]
+    assert [one.heeds(10, resources) for resources in (own, replace(own, queue="q"))] == [False, True]
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [
