@@ -10,6 +10,7 @@ import pytest
 from google.protobuf import descriptor_pb2
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
+from finetuneflow_client.answer import Answer
 from services.common.auth import Principal, Signer
 from services.common.secretfiles import Secrets
 from services.local import COMPOSES
@@ -48,16 +49,17 @@ async def code(channel: grpc.aio.Channel, service: str, method: str, sends: bool
         (True, False): channel.stream_unary,
         (True, True): channel.stream_stream,
     }[sends, receives]
-    call = kind(f"/{service}/{method}", request_serializer=bytes, response_deserializer=bytes)
+    begin = kind(f"/{service}/{method}", request_serializer=bytes, response_deserializer=bytes)
 
     async def messages() -> Any:
         yield b""
 
+    call = begin(messages() if sends else b"", timeout=10)
+    answer = Answer(call)
     try:
-        answer = call(messages() if sends else b"", timeout=10)
-        await (anext(aiter(answer)) if receives else answer)
+        await (anext(aiter(call)) if receives else call)
     except grpc.aio.AioRpcError as error:
-        return error.code()
+        return (await answer.instead_of(error)).code()
     except StopAsyncIteration:
         return grpc.StatusCode.OK
     return grpc.StatusCode.OK
