@@ -43,7 +43,7 @@ async def methods(channel: grpc.aio.Channel) -> list[tuple[str, str, bool, bool]
 
 async def code(channel: grpc.aio.Channel, service: str, method: str, sends: bool, receives: bool) -> grpc.StatusCode:
     """Call a method with an empty message and return how it ends; OK for the first answer of a stream."""
-    kind = {
+    kind: Any = {
         (False, False): channel.unary_unary,
         (False, True): channel.unary_stream,
         (True, False): channel.stream_unary,
