@@ -63,7 +63,7 @@ async def test_the_sweep_of_the_examples_runs(tmp_path: Path) -> None:
     async with served(world) as server:
         async with FineTuneFlow.connect(server.address, TOKEN) as ftf:
             await (await ftf.projects.create("p")).generate("m")
-        said = await run(server, tmp_path, str(EXAMPLES / "sweep.py"), "p", "models/m", "--rates", "1e-4,1e-3")
+        said = await run(server, tmp_path, str(EXAMPLES / "sweep.py"), "p", "models/m", "--rates", "1e-4", "1e-3")
 
     ended = [line for line in said.splitlines() if "learning rate" in line]
     assert len(ended) == len(world.runs) == 4
