@@ -92,7 +92,7 @@ async def test_a_chat_whose_replica_was_killed_holds_nothing(release: Release) -
     first = await loaded()
     for pod in await release.pods("training"):
         os.kill(await release.pid(pod), signal.SIGKILL)
-    await until(gone, "the Job is removed", 60)
+    await until(gone, "the Job is removed", 180)
     await release.until_ready("training")
     again = json.loads(await release.ftf(*asked, seconds=200))
 
