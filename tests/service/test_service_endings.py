@@ -17,7 +17,7 @@ from services.common.jobs.process import ProcessJobs
 from services.common.natsserver import NatsServer
 from services.common.outside import Outside
 from services.common.runtime import Runtime, Service
-from tests.service.test_training_chat_replicas import Cluster
+from tests.fakes.chats import Cluster
 
 
 @pytest.mark.parametrize("where", ["machine", "cluster"])

@@ -10,72 +10,26 @@ from typing import Any
 
 import pytest
 
-from finetuneflow.training.v1 import chat_worker_service_pb2, training_service_pb2_grpc
 from finetuneflow.training.v1 import training_service_pb2 as pb
-from services.common.auth import Principal, Signer, set_principal
+from finetuneflow.training.v1 import training_service_pb2_grpc
 from services.common.channels import Peers
 from services.common.clock import Clock, SystemClock
 from services.common.documents.sqlite import SqliteDocuments
 from services.common.errors import NotReady, Unavailable, Unreachable
-from services.common.jobs.port import JobSpec, JobStatus, Resources, Waiting
+from services.common.jobs.port import JobSpec
 from services.common.natsserver import NatsServer
-from services.common.secretfiles import Secrets
-from services.training import chats as chats_module
 from services.training.chatclaims import Claims
-from services.training.chatlimits import ON_ONE_MACHINE, Limits
 from services.training.chatreplicas import SharedChats
-from services.training.chats import Chats
 from services.training.compose import compose
 from services.training.peers import GrpcReplicas
+from tests.fakes.chats import HERE, Cluster, chats_on, run
 from tests.fakes.clock import FakeClock
 from tests.fakes.running import Served, serving
 from tests.fakes.upstream import usual
 from tests.service.test_training import RUN, ended, fake_jobs, request
 from tests.service.test_training_chat import TUNED, answers, jobs, question
 
-HERE, THERE = "127.0.0.1:1", "127.0.0.1:2"
-
-
-class Cluster:
-    """Jobs and objects of nobody: Jobs wait for ever, every object may be read."""
-
-    def __init__(self, *left: JobSpec, why: str = "UNSCHEDULABLE") -> None:
-        self.jobs = {spec.name: spec for spec in left}
-        self.why = why
-        self.away = 0
-        self.granted = 0
-
-    async def list(self) -> list[JobStatus]:
-        """List the Jobs, once it is not away."""
-        if self.away:
-            self.away -= 1
-            raise Unavailable("Nobody is there. Wait.")
-        return [JobStatus(spec.name, "PENDING", labels=spec.labels) for spec in self.jobs.values()]
-
-    async def get(self, name: str) -> JobStatus | None:
-        """Return a Job that waits."""
-        return JobStatus(name, "PENDING", waiting=Waiting(self.why, "No room. Wait.")) if name in self.jobs else None
-
-    async def ensure(self, spec: JobSpec) -> None:
-        """Take a Job."""
-        self.jobs[spec.name] = spec
-
-    async def delete(self, name: str) -> None:
-        """Forget a Job."""
-        self.jobs.pop(name, None)
-
-    async def grant(self, key: str, mode: str) -> str:
-        """Return a URL."""
-        self.granted += 1
-        return f"https://store/{key}?{self.granted}"
-
-
-class Deaf(Cluster):
-    """Jobs run for ever."""
-
-    async def get(self, name: str) -> JobStatus | None:
-        """Return a Job that runs."""
-        return JobStatus(name, "RUNNING")
+THERE = "127.0.0.1:2"
 
 
 class Replicas:
@@ -94,21 +48,6 @@ class Replicas:
         raise self.error("training does not answer. Wait.")
 
 
-async def run(name: str) -> dict[str, Any]:
-    """A run that has succeeded."""
-    kept = ["adapter_config.json", "adapter_model.safetensors", "tokenizer.json", "tokenizer_config.json"]
-    paper = ["tensorboard/events.out.tfevents.0000000000", "report.md", "evaluation.json"]
-    files = [{"filename": name, "size_bytes": 1, "sha256": "", "key": name} for name in (*kept, *paper)]
-    doc = {"_id": RUN, "uid": "1", "work": {"state": "SUCCEEDED"}, "artifacts": files, "config": {}, "priority": 7}
-    return {**doc, "model_location": "/m", "model_revision": "", "model": "models/m"}
-
-
-def chats_on(cluster: Any, tmp_path: Path, limits: Limits = ON_ONE_MACHINE) -> Chats:
-    """Chats about the run that has succeeded."""
-    signer = Signer(Secrets(tmp_path / "secrets").key("signing.key"))
-    return Chats(run, lambda doc: Resources(), cluster, cluster, signer, HERE, limits=limits)
-
-
 @asynccontextmanager
 async def shared_on(
     cluster: Any, tmp_path: Path, *others: str, replicas: Any = None, clock: Clock | None = None
@@ -120,12 +59,6 @@ async def shared_on(
     yield chats, claims[1:]
     await chats.close()
     await store.close()
-
-
-async def asked_nothing() -> AsyncIterator[chat_worker_service_pb2.ConverseRequest]:
-    """A process that says nothing."""
-    for said in ():
-        yield said
 
 
 def left_by(address: str, name: str = "chat-old") -> JobSpec:
@@ -326,76 +259,3 @@ async def test_a_replica_that_ends_leaves_its_runs_to_the_others(
             await anext(aiter(chats.generate(question("Why?"), passed_on=False)))
 
         assert await there.holders() == {}
-
-
-async def test_a_job_that_finds_no_place_is_given_up(tmp_path: Path) -> None:
-    """With why and the remedy; it stays in no line."""
-    cluster = Cluster()
-    chats = chats_on(cluster, tmp_path, Limits(give_way=60, place=0.01, most=3600))
-    asked = aiter(chats.generate(await run(RUN), question("Why?")))
-    await anext(asked)
-    (job,) = cluster.jobs.values()
-    with pytest.raises(NotReady) as caught:
-        await anext(asked)
-    await chats.sweep()
-
-    assert caught.value.reason == "CHAT_NO_ROOM"
-    assert "No room. Wait." in caught.value.message
-    assert job.resources.active_deadline_seconds == 3600
-    assert cluster.jobs == {}
-
-
-async def test_a_job_whose_container_is_being_made_has_its_place(tmp_path: Path) -> None:
-    """An image may take minutes to be pulled."""
-    cluster = Cluster(why="STARTING")
-    chats = chats_on(cluster, tmp_path, Limits(give_way=60, place=0.01))
-    asked = aiter(chats.generate(await run(RUN), question("Why?")))
-    await anext(asked)
-    with pytest.raises(TimeoutError):
-        await asyncio.wait_for(anext(asked), 1.2)
-    left = list(cluster.jobs)
-    await chats.close()
-
-    assert len(left) == 1
-
-
-async def test_what_to_load_is_said_when_the_process_is_there(tmp_path: Path) -> None:
-    """Its Job may have waited for longer than URLs are good. It is told of the weights and the tokenizer alone."""
-    cluster = Cluster()
-    chats = chats_on(cluster, tmp_path)
-    asked = aiter(chats.generate(await run(RUN), question("Why?")))
-    waiting = (await anext(asked)).waiting
-    before = cluster.granted
-    (job,) = cluster.jobs
-    set_principal(Principal("x", "launch", f"{RUN}/chats/{job}"))
-    orders = aiter(chats.converse(aiter(asked_nothing())))
-    spec = (await anext(orders)).spec
-    await chats.close()
-
-    assert (waiting, before) == ("No room. Wait.", 0)
-    assert [file.filename for file in spec.files] == [
-        *("adapter_config.json", "adapter_model.safetensors", "tokenizer.json", "tokenizer_config.json"),
-    ]
-    assert len(spec.urls) == len(spec.files)
-
-
-async def test_a_process_that_hears_nothing_any_more_ends_the_answer(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Though its Job runs on, as that of a node that is cut off."""
-    monkeypatch.setattr(chats_module, "PARTING_SECONDS", 0.1)
-    cluster = Deaf()
-    chats = chats_on(cluster, tmp_path)
-    asked = aiter(chats.generate(await run(RUN), question("Why?")))
-    waiting = (await anext(asked)).waiting
-    (job,) = cluster.jobs
-    set_principal(Principal("x", "launch", f"{RUN}/chats/{job}"))
-    orders = aiter(chats.converse(aiter(asked_nothing())))
-    await anext(orders)
-    await orders.aclose()  # type: ignore[attr-defined]  # an async generator
-    with pytest.raises(NotReady, match="is gone") as caught:
-        await anext(asked)
-    await chats.close()
-
-    assert waiting == "The models are being loaded."
-    assert caught.value.reason == "CHAT_ENDED"

@@ -281,26 +281,6 @@ async def test_a_runner_that_takes_no_more_now_may_say_why(tmp_path: Path) -> No
     assert run.work.state == State.WORK_STATE_SUCCEEDED
 
 
-async def test_the_log_has_every_launch_in_order_live_or_kept(tmp_path: Path) -> None:
-    """Followed from the first to the last, or read when all is over: the same lines once each."""
-    plan = {"steps": 30, "step_seconds": 0.05, "save_steps": 5, "exit_at": 7, "exit_code": 1, "faulty": 2}
-    async with training(tmp_path, **plan) as (stub, jobs):
-        await stub.CreateRun(request())
-        follow = pb.ReadLogsRequest(name=RUN, follow=True)
-        followed = asyncio.create_task(_lines(stub, follow))
-        await ended(stub)
-        live = await followed
-        await until(partial(none_left, jobs))
-        kept = await _lines(stub, pb.ReadLogsRequest(name=RUN))
-
-    assert live == ["attempt 1", "exit at step 7", "attempt 2 from step 5", "exit at step 7", "attempt 3 from step 5"]
-    assert kept == live
-
-
-async def _lines(stub: Any, wanted: pb.ReadLogsRequest) -> list[str]:
-    return [line.text async for line in stub.ReadLogs(wanted)]
-
-
 async def test_a_priority_that_changes_nothing_is_told_before_the_run(tmp_path: Path) -> None:
     """As in a cluster whose settings list nothing for it; it forbids nothing, and 0 is not worth a word."""
     async with training(tmp_path) as (stub, jobs):
