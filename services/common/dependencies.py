@@ -11,6 +11,7 @@ from typing import Literal
 
 import httpx
 
+from services.common import connecting
 from services.common.errors import FineTuneFlowError
 
 PATIENCE_SECONDS = 5.0
@@ -71,10 +72,11 @@ def of_url(what: str, url: str) -> Dependency:
 
     async def probe() -> str:
         try:
-            async with httpx.AsyncClient(timeout=PATIENCE_SECONDS) as client:
+            trusted = await asyncio.to_thread(connecting.certificates)
+            async with httpx.AsyncClient(timeout=PATIENCE_SECONDS, verify=trusted) as client:
                 answer = await client.head(url)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise OSError(0, type(error).__name__) from error
+            raise OSError(0, connecting.why(error)) from error
         return f"HTTP {answer.status_code}"
 
     return Dependency(what, url, probe)

@@ -10,7 +10,6 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 from services.common.errors import FineTuneFlowError, Unavailable
 from services.dataset.absence import Absence
@@ -112,8 +111,7 @@ class LlmClient:
         self._share = share
         self._backoff_seconds = backoff_seconds
         self._key = key
-        url = endpoint.base_url.rstrip("/")
-        self._http = Transport(url, proxies=not _is_loopback(url))
+        self._http = Transport(endpoint.base_url.rstrip("/"))
 
     @property
     def json_mode(self) -> str:
@@ -281,7 +279,3 @@ def _retry_after(text: str) -> float:
     with contextlib.suppress(TypeError, ValueError):
         return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
     return 0.0
-
-
-def _is_loopback(url: str) -> bool:
-    return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 
 import httpx
 
+from services.common import connecting
 from services.common.dependencies import PATIENCE_SECONDS, Dependency
 from services.common.errors import FineTuneFlowError, Unavailable
+from services.dataset.transport import proxied
 
 _MOST_BYTES = 4 * 1024 * 1024
 _KEY_REFUSED = (401, 403)
@@ -40,8 +43,9 @@ async def _models(url: str, key: str) -> tuple[int, bytes]:
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     content = bytearray()
     try:
+        trusted = await asyncio.to_thread(connecting.certificates)
         async with (
-            httpx.AsyncClient(timeout=PATIENCE_SECONDS) as client,
+            httpx.AsyncClient(timeout=PATIENCE_SECONDS, verify=trusted, trust_env=proxied(url)) as client,
             client.stream("GET", f"{url.rstrip('/')}/models", headers=headers) as answer,
         ):
             async for part in answer.aiter_bytes():
@@ -49,7 +53,7 @@ async def _models(url: str, key: str) -> tuple[int, bytes]:
                 if len(content) > _MOST_BYTES:
                     break
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise OSError(0, type(error).__name__) from error
+        raise OSError(0, connecting.why(error)) from error
     return answer.status_code, bytes(content)
 
 

@@ -11,12 +11,19 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
-import httpx
+
+from services.common import connecting
 
 MAX_REPLY_BYTES = 4 * 1024 * 1024
 """Of an answer, unless its caller says otherwise."""
+
+
+def proxied(url: str) -> bool:
+    """Whether the environment's proxies are for calls to a URL: not those to this machine."""
+    return urlsplit(url).hostname not in ("127.0.0.1", "localhost", "::1")
 
 
 class NoAnswer(Exception):
@@ -46,15 +53,10 @@ class Answer:
 
 
 class Transport:
-    """Connections to one server, kept open between calls. Redirects are not followed. Close it at the end.
+    """Connections to one server, kept open between calls. Redirects are not followed. Close it at the end."""
 
-    Args:
-        proxies: whether the environment's proxies are used.
-    """
-
-    def __init__(self, base_url: str, proxies: bool) -> None:
+    def __init__(self, base_url: str) -> None:
         self._base_url = base_url
-        self._proxies = proxies
         self._session: aiohttp.ClientSession | None = None
         self.closed = False
 
@@ -80,15 +82,19 @@ class Transport:
                 return Answer(answer.status, answer.headers.get("retry-after", ""), bytes(content))
         except TimeoutError as error:
             raise NoAnswer(f"no answer within {seconds:g} s", late=True) from error
+        except aiohttp.ClientHttpProxyError as error:
+            raise NoAnswer(f"no connection (status {error.status}: {connecting.PROXY_REFUSES})") from error
+        except aiohttp.ClientProxyConnectionError as error:
+            words = "the proxy of HTTPS_PROXY does not answer: correct it, or name the LLM's host in NO_PROXY"
+            raise NoAnswer(f"no connection ({words})") from error
         except (aiohttp.ClientError, OSError, asyncio.IncompleteReadError, RuntimeError) as error:
-            raise NoAnswer(f"no connection ({type(error).__name__})") from error
+            raise NoAnswer(f"no connection ({connecting.why(error)})") from error
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
-            # httpx brings certificates along, where the system has none, and knows the variables that name others.
-            secure = httpx.create_ssl_context() if self._base_url.startswith("https:") else False
+            secure = connecting.certificates() if self._base_url.startswith("https:") else False
             connector = aiohttp.TCPConnector(limit=0, ssl=secure)
-            self._session = aiohttp.ClientSession(connector=connector, trust_env=self._proxies)
+            self._session = aiohttp.ClientSession(connector=connector, trust_env=proxied(self._base_url))
         return self._session
 
     async def close(self) -> None:

@@ -30,6 +30,7 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]  # public, but
     hf_raise_for_status,
 )
 
+from services.common import connecting
 from services.common.chat.document import chat_document
 from services.common.dependencies import Dependency, of_url
 from services.common.errors import InvalidArgument, NotFound, NotReady, PermissionDenied, Unavailable
@@ -132,7 +133,9 @@ class HubSource:
         except (HTTPError, OSError) as error:
             log.warning("%s: %s", hub_id, error)
             status = getattr(getattr(error, "response", None), "status_code", None)
-            raise self._away(f"answered with HTTP {status}" if status else "cannot be reached") from None
+            raise self._away(
+                f"answered with HTTP {status}" if status else f"cannot be reached ({connecting.why(error)})"
+            ) from None
 
     def _away(self, what: str) -> Unavailable:
         return Unavailable(

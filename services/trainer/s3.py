@@ -13,6 +13,8 @@ from pathlib import Path
 
 import httpx
 
+from services.common import connecting
+
 _BLOCK = 1024 * 1024
 _TIMEOUT = httpx.Timeout(30.0, read=120.0, write=120.0)
 _AWAY = (408, 425, 429)
@@ -59,7 +61,7 @@ def get(url: str, target: Path) -> None:
                 for block in answer.iter_raw():
                     file.write(block)
     except httpx.TransportError as error:
-        raise Away(type(error).__name__) from error
+        raise Away(connecting.why(error)) from error
 
 
 def put(path: Path, url: str) -> None:
@@ -73,7 +75,7 @@ def put(path: Path, url: str) -> None:
             headers = {"Content-Length": str(path.stat().st_size)}
             answer = httpx.put(url, content=_blocks(file), headers=headers, timeout=_TIMEOUT)
     except httpx.TransportError as error:
-        raise Away(type(error).__name__) from error
+        raise Away(connecting.why(error)) from error
     if answer.status_code == 412 or _code(answer) in _WRITTEN:
         return
     _check(answer)

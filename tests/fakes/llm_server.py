@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import json
 import re
+import ssl
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -192,16 +193,17 @@ def first(*scripts: Script, then: Script = good) -> Script:
 
 
 class LlmServer:
-    """The server. `script` may be changed while it runs."""
+    """The server. `script` may be changed while it runs. With `tls` it speaks TLS alone."""
 
-    def __init__(self, script: Script = good) -> None:
+    def __init__(self, script: Script = good, tls: ssl.SSLContext | None = None) -> None:
         self.script = script
+        self._tls = tls
         self.requests: list[Request] = []
         self.at_once = 0
         self.most_at_once = 0
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
-        self._port = 0
+        self.port = 0
         self.embeddings: list[Request] = []
         self.embedding_script = embed
 
@@ -213,7 +215,7 @@ class LlmServer:
     @property
     def url(self) -> str:
         """The base URL, also while the server is down."""
-        return f"http://127.0.0.1:{self._port}/v1"
+        return f"http://127.0.0.1:{self.port}/v1"
 
     @property
     def prompts(self) -> list[str]:
@@ -222,8 +224,8 @@ class LlmServer:
 
     async def start(self) -> None:
         """Listen; again on the same port after a stop."""
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self._port)
-        self._port = self._server.sockets[0].getsockname()[1]
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port, ssl=self._tls)
+        self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
         """Close the port and every connection."""
@@ -284,9 +286,9 @@ async def _send(writer: asyncio.StreamWriter, answer: Answer, asked: dict[str, A
 
 
 @contextlib.asynccontextmanager
-async def llm(script: Script = good) -> AsyncIterator[LlmServer]:
+async def llm(script: Script = good, tls: ssl.SSLContext | None = None) -> AsyncIterator[LlmServer]:
     """Serve until the block ends."""
-    server = LlmServer(script)
+    server = LlmServer(script, tls)
     await server.start()
     try:
         yield server
