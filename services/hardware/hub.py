@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from huggingface_hub import HfApi, get_session, hf_hub_url
+from huggingface_hub import HfApi, constants, get_session, hf_hub_url
 from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError: that of the HTTP client it uses
     EntryNotFoundError,
     GatedRepoError,
@@ -64,6 +64,8 @@ class HubSource:
         timeout: float = 10,
         patience: float = 120,
     ) -> None:
+        # The library would ask huggingface.co which program of an AI agent it may run in, whatever the endpoint.
+        constants.HF_HUB_DISABLE_TELEMETRY = True
         self._allowed = allowed
         self._endpoint = endpoint.rstrip("/")
         self._token = token

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -98,6 +99,25 @@ async def test_an_upgrade_keeps_what_was_generated_and_what_was_revoked(bed: Bed
 
     assert set(before["finetuneflow-tokens"]) == {"admin"}
     assert after["finetuneflow-tokens"] == {"ci": token}
+    assert after["finetuneflow-signing"] == before["finetuneflow-signing"]
+    assert after["finetuneflow-stores"] == before["finetuneflow-stores"]
+    await bed.helm("uninstall", "finetuneflow", "--namespace", namespace)
+
+
+async def test_a_rollback_keeps_keys_and_brings_generated_tokens_back(bed: Bed, tmp_path: Path) -> None:
+    """helm puts back what it once installed; the values of before are known to `--reset-then-reuse-values`."""
+    namespace = await bed.namespace()
+    await install(bed, "install", namespace, tmp_path, TRIAL, settings={"sweepSeconds": 9})
+    before = await secrets(bed, namespace)
+    token = base64.b64encode(b"another-token-of-more-than-32-characters").decode()
+    await bed.raw.patch("secrets", namespace, "finetuneflow-tokens", {"data": {"admin": None, "ci": token}})
+    await bed.helm("upgrade", "finetuneflow", str(CHART), "--namespace", namespace, "--reset-then-reuse-values")
+    kept = json.loads(await bed.helm("get", "values", "finetuneflow", "--namespace", namespace, "--output", "json"))
+    await bed.helm("rollback", "finetuneflow", "1", "--namespace", namespace)
+    after = await secrets(bed, namespace)
+
+    assert kept["settings"] == {"sweepSeconds": 9}
+    assert after["finetuneflow-tokens"] == {"ci": token, **before["finetuneflow-tokens"]}
     assert after["finetuneflow-signing"] == before["finetuneflow-signing"]
     assert after["finetuneflow-stores"] == before["finetuneflow-stores"]
     await bed.helm("uninstall", "finetuneflow", "--namespace", namespace)

@@ -88,6 +88,16 @@ def test_every_alert_says_how_bad_it_is_and_where_to_read_on() -> None:
     assert wrong == []
 
 
+def test_every_alert_has_a_case_in_which_it_fires() -> None:
+    """In the file that promtool runs, with the words that people read then."""
+    file = yaml.safe_load((CHART / "alerts.test.yaml").read_text(encoding="utf-8"))
+    cases = [case for group in file["tests"] for case in group["alert_rule_test"]]
+    fires = {case["alertname"] for case in cases if case["exp_alerts"]}
+
+    assert fires == {rule["alert"] for rule in RULES}
+    assert all(alert["exp_annotations"]["summary"] for case in cases for alert in case["exp_alerts"])
+
+
 def test_what_is_no_promql_is_found() -> None:
     """The tests above look at something."""
     with pytest.raises(ValueError, match="unclosed"):

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from huggingface_hub import close_session, constants
 
 from finetuneflow.common.v1 import server_service_pb2 as pb
 from services.common.errors import Unavailable
 from services.dataset.compose import compose
 from services.dataset.llm import Endpoint, LlmClient
+from services.hardware.hub import HubSource
 from services.trainer.s3 import Away, Refused, get
 from tests.fakes.connect_proxy import ConnectProxy, proxy
 from tests.fakes.llm_server import MODEL, LlmServer, llm
@@ -144,3 +146,19 @@ async def test_a_job_goes_through_the_proxy_and_says_which_certificate_it_misses
         await asyncio.to_thread(get, url, target)
 
     assert way.asked == [f"{HOST}:443"] * 2
+
+
+@pytest.mark.parametrize(("file", "said"), [("llm.crt", "answered with HTTP 404"), ("other.crt", "SSL_CERT_FILE")])
+async def test_a_hub_of_ones_own_is_asked_through_the_proxy_and_no_other(
+    way: ConnectProxy, monkeypatch: pytest.MonkeyPatch, file: str, said: str
+) -> None:
+    """It has no such model here; where its certificate is not trusted, the remedy is told."""
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setenv("SSL_CERT_FILE", str(TLS / file))
+    close_session()
+    hub = HubSource(True, f"https://{HOST}", lambda: None)
+    with pytest.raises(Unavailable, match=said):
+        await hub.read("some/model", "")
+    close_session()
+
+    assert set(way.asked) == {f"{HOST}:443"}
