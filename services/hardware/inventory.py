@@ -10,9 +10,9 @@ from pathlib import Path
 import psutil
 import pynvml
 
+from services.common.controlgroup import ControlGroup, whole_cores
 from services.common.processor import processor_name
 from services.hardware.core_inventory import Machine
-from services.hardware.limits import ControlGroup, whole_cores
 from services.hardware.nvml import Nvml, read_driver
 
 

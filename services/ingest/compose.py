@@ -6,6 +6,7 @@ import os
 import shutil
 
 from finetuneflow.ingest.v1 import ingest_service_pb2_grpc
+from services.common.controlgroup import usable_cores
 from services.common.outbox import Outbox
 from services.common.ranks import RankFiles
 from services.common.resources import INDEXES, Resources
@@ -20,7 +21,7 @@ from services.ingest.languages import LangidLanguages
 from services.ingest.peers import GrpcModels
 from services.ingest.previewing import Previews
 from services.ingest.projects import Projects
-from services.ingest.reading import Reading
+from services.ingest.reading import Means, Reading
 from services.ingest.store import CHUNK_INDEXES, FILE_INDEXES, ChunkStore
 from services.ingest.sweeping import Sweeper
 from services.ingest.uploads import Uploads
@@ -32,7 +33,7 @@ CAPABILITIES = tuple(f"documents:{kind}" for kind in _KINDS.split())
 
 def compose(runtime: Runtime) -> Service:
     """Return the ingest service on what it is given."""
-    config = ingest_config(runtime.config, os.environ, os.cpu_count() or 1)
+    config = ingest_config(runtime.config, os.environ, usable_cores())
     # What an earlier process left there belongs to nobody: its children died with it.
     shutil.rmtree(config.scratch, ignore_errors=True)
     config.scratch.mkdir(parents=True, mode=0o700)
@@ -45,7 +46,8 @@ def compose(runtime: Runtime) -> Service:
     files = Files(file_docs, projects, chunks, objects, GrpcModels(runtime.peers), ranks)
     uploads = Uploads(file_docs, projects, objects, config.max_upload_bytes)
     room, sandbox = Workroom(objects, ranks, config.scratch), Sandbox(config.environment)
-    reading = Reading(objects, chunks, sandbox, room, config.limits, LangidLanguages(), config.ocr)
+    means = Means(config.limits, config.ocr, config.processes)
+    reading = Reading(objects, chunks, sandbox, room, means, LangidLanguages())
     previews = Previews(files, sandbox, room, config.limits)
     archives = Archives(uploads, sandbox, room, config.limits, config.max_upload_bytes)
     loop = WorkLoop(

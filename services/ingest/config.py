@@ -15,7 +15,8 @@ from services.common.confined.limits import Limits
 from services.common.errors import InvalidArgument
 from services.ingest.sandbox.job import Ocr
 
-_MOST_PARALLEL = 4
+_MOST_PROCESSES = 4
+"""That read at once unless a setting says otherwise, where there are as many processors."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,8 @@ class IngestConfig:
         max_upload_bytes: largest upload.
         limits: what one child process may use.
         ocr: how pictures of pages are read.
-        parallel: child processes at once.
+        parallel: documents that are read at once, each by a child process.
+        processes: how many may read one long document at once.
         environment: what child processes see of the environment.
     """
 
@@ -40,6 +42,7 @@ class IngestConfig:
     limits: Limits
     ocr: Ocr
     parallel: int
+    processes: int
     environment: Mapping[str, str]
 
 
@@ -47,8 +50,11 @@ def ingest_config(config: Config, environ: Mapping[str, str], cores: int) -> Ing
     """Return the settings.
 
     Config.settings may hold ingest.memory_bytes, ingest.cpu_seconds, ingest.wall_seconds, ingest.ocr,
-    ingest.ocr_languages, ingest.ocr_pages and ingest.ocr_page_seconds; FTF_OCR and FTF_OCR_LANGUAGES of the environment
-    stand for those of the same name.
+    ingest.ocr_languages, ingest.ocr_pages, ingest.ocr_page_seconds and ingest.processes; FTF_OCR, FTF_OCR_LANGUAGES and
+    FTF_INGEST_PROCESSES of the environment stand for those of the same name.
+
+    Args:
+        cores: that this process may use; without ingest.processes as many processes read at once, but at most four.
 
     Raises:
         InvalidArgument: one of them is not a whole number over 0, or not one of its words.
@@ -58,6 +64,8 @@ def ingest_config(config: Config, environ: Mapping[str, str], cores: int) -> Ing
         text = config.settings.get(f"ingest.{name}", "")
         if text:
             limits = replace(limits, **{name: _whole(text, f"ingest.{name}")})
+    wanted = config.settings.get("ingest.processes", "") or environ.get("FTF_INGEST_PROCESSES", "")
+    processes = _whole(wanted, "FTF_INGEST_PROCESSES") if wanted else min(cores, _MOST_PROCESSES)
     return IngestConfig(
         scratch=config.state / "ingest" / "scratch",
         ranks=config.state / "ingest" / "tiktoken",
@@ -65,7 +73,8 @@ def ingest_config(config: Config, environ: Mapping[str, str], cores: int) -> Ing
         max_upload_bytes=config.max_upload_bytes,
         limits=limits,
         ocr=_ocr(config.settings, environ),
-        parallel=max(2, min(cores, _MOST_PARALLEL)),
+        parallel=max(2, processes),  # a small document need not wait for a large one
+        processes=processes,
         environment=child_environment(environ),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from services.common.confined.limits import Limits
@@ -22,6 +23,21 @@ from services.ingest.workroom import FULL, Workroom, disk_full
 _MOST_COUNT = 1 << 53
 
 
+@dataclass(frozen=True)
+class Means:
+    """With what a document is read.
+
+    Args:
+        limits: what one child process may use.
+        ocr: how pictures of pages are read.
+        processes: how many may read one long document at once.
+    """
+
+    limits: Limits
+    ocr: Ocr
+    processes: int
+
+
 class Reading:
     """Does the work on one file: extraction if it has no text yet, then each cutting that somebody wishes.
 
@@ -35,17 +51,15 @@ class Reading:
         chunks: ChunkStore,
         worker: Worker,
         room: Workroom,
-        limits: Limits,
+        means: Means,
         languages: Languages,
-        ocr: Ocr,
     ) -> None:
         self._objects = objects
         self._chunks = chunks
         self._worker = worker
         self._room = room
-        self._limits = limits
+        self._means = means
         self._languages = languages
-        self._ocr = ocr
 
     async def handle(self, claim: Claim) -> Mutate:
         """Work until nothing is wished any more; see workloop.WorkLoop."""
@@ -76,10 +90,11 @@ class Reading:
                 task="extract",
                 source=str(source),
                 target=str(target),
-                limits=self._limits,
+                limits=self._means.limits,
                 filename=file["display_name"],
                 mime_type=file["mime_type"],
-                ocr=self._ocr,
+                ocr=self._means.ocr,
+                processes=self._means.processes,
             )
             found = await self._worker.run(job, _told(claim))
             artifact = await self._keep(file, target, str(found["sha256"]))
@@ -118,7 +133,7 @@ class Reading:
             source, target = folder / "text", folder / "chunks"
             await self._room.fetch(file["text"]["artifact"]["key"], source)
             variables, path = await self._room.tokenizer(tokenizer, folder)
-            job = cut_job(source, target, settings, path, self._limits)
+            job = cut_job(source, target, settings, path, self._means.limits)
             made = await self._worker.run(job, _told(claim), variables)
             await self._chunks.add(file, lines(target))
         edition = file["edition"]

@@ -13,6 +13,7 @@ from finetuneflow.common.v1 import work_pb2
 from finetuneflow.ingest.v1 import ingest_service_pb2 as pb
 from services.ingest.core.layout.furniture import furniture
 from services.ingest.core.layout.page import Page, Run
+from services.ingest.core.layout.sketch import sketched
 from tests.fakes.big_pdf import big_pdf
 from tests.fakes.documents import PROSE
 from tests.fakes.ingesting import child_at_work, children, ended, ingest, read, uploaded
@@ -88,7 +89,7 @@ def test_running_heads_of_many_pages_are_found_in_linear_time() -> None:
             for n in range(1, count + 1)
         ]
         begun = time.process_time()
-        found = furniture(pages)
+        found = furniture(list(map(sketched, pages)))
         assert len(found) == count
         return time.process_time() - begun
 

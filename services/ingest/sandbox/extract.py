@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,9 +32,6 @@ if TYPE_CHECKING:
 
 _OCR_SHARE = 0.6
 """Of the time that a job has, OCR may take so much."""
-
-_MOST_PROCESSES = 4
-"""That read one long PDF at once, where there are as many processors."""
 
 MOST_LISTED = 2_000
 """Page numbers that are listed at most, so that an answer stays short."""
@@ -81,7 +77,7 @@ def _read(job: Job, progress: Progress) -> Extraction:
     if job.mime_type == PDF:
         from services.ingest.sandbox.pdf import read_pdf
 
-        return read_pdf(source, job.reader, progress, _scans(job), min(len(os.sched_getaffinity(0)), _MOST_PROCESSES))
+        return read_pdf(source, job.reader, progress, _scans(job), job.processes)
     if expected(job.filename) in OFFICE:
         return _office(source, job, progress)
     if job.mime_type == HTML:

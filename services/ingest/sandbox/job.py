@@ -59,6 +59,7 @@ class Job:
         left: extract: the reader that was left out, with its version.
         left_because: extract: why.
         ocr: extract: how pictures of pages are read.
+        processes: extract: how many may read a long PDF at once.
         most_bytes: unpack: largest member.
         tokenizer: cut: path of a tokenizer.json; "" for cl100k_base out of TIKTOKEN_CACHE_DIR.
         max_tokens: cut: most tokens in a chunk.
@@ -78,6 +79,7 @@ class Job:
     left: str = ""
     left_because: str = ""
     ocr: Ocr = Ocr()
+    processes: int = 1
     most_bytes: int = 0
     tokenizer: str = ""
     max_tokens: int = 0

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import mmap
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +16,16 @@ import pypdfium2
 
 from services.ingest.core.document import ExtractedDocument
 from services.ingest.core.extraction import Extraction, corrupt, encrypted, no_text, ranges
-from services.ingest.core.layout.assemble import assemble
+from services.ingest.core.layout.assemble import composed
 from services.ingest.core.layout.loose import from_texts
 from services.ingest.core.layout.page import Page
+from services.ingest.core.layout.sketch import Sketch
 from services.ingest.sandbox import pdfium
 from services.ingest.sandbox.fallback import first_or_second
 from services.ingest.sandbox.job import Progress
 from services.ingest.sandbox.ocr import DPI, OcrBudget, Recogniser, recognised
 from services.ingest.sandbox.pdfpages import PdfPages
-from services.ingest.sandbox.pdfshares import read_pages
+from services.ingest.sandbox.pdfshares import Shares
 
 # What pypdf raises on damaged files besides its own errors.
 _BROKEN = (pypdf.errors.PyPdfError, ValueError, KeyError, TypeError, AttributeError, IndexError, OSError)
@@ -59,27 +62,33 @@ def _by_pdfium(path: Path, progress: Progress, scans: Scans | None, processes: i
         raise corrupt("is damaged") from error
     if ends_early(path):
         raise corrupt("ends in the middle: a part of it is missing")
-    pages: list[Page] = []
     tally = _Tally(len(document), progress)
-    for index, found in enumerate(read_pages(document, path, processes)):
+    with contextlib.closing(document), contextlib.closing(Shares(document, path, processes)) as shares:
+        pages = list(_sketches(document, shares, scans, tally))
+        name = document.name + (f" + {scans.name}" if scans and scans.used else "")
+        numbers = [page.number for page in pages]
+        return tally.extraction(lambda found: composed(found, partial(shares.parts, numbers)), pages, name)
+
+
+def _sketches(document: PdfPages, shares: Shares, scans: Scans | None, tally: _Tally) -> Iterator[Sketch]:
+    """Yield the pages with text, and count all of them."""
+    for index, found in enumerate(shares.sketches()):
         if found is None:
             tally.without(index + 1, "UNREADABLE")
             continue
-        page, picture = found
-        if page.runs or page.turned:
-            pages.append(page)
+        sketch, picture = found
+        if sketch.written:
+            yield sketch
             tally.done(index + 1)
         elif picture and scans is not None:
             seen, why = scans.read(document, index)
             if seen is not None:
-                pages.append(seen)
+                yield shares.keep(seen)
                 tally.recognised(index + 1)
             else:
                 tally.without(index + 1, why)
         else:
             tally.without(index + 1, "IMAGE_ONLY" if picture else "BLANK")
-    document.close()
-    return tally.extraction(assemble, pages, document.name + (f" + {scans.name}" if scans and scans.used else ""))
 
 
 class Scans:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pynvml
 import pytest
 
+from services.common.controlgroup import ControlGroup, whole_cores
 from services.hardware.core_inventory import Driver, Gpu, summary, visible
 from services.hardware.inventory import Inventory
-from services.hardware.limits import ControlGroup, whole_cores
 from tests.fakes.nvml import GB10, H100, T4, FakeNvml
 
 MIB = 1 << 20

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 
 from services.ingest.core.document import ExtractedDocument
@@ -10,47 +10,59 @@ from services.ingest.core.layout.cells import aligned_tables, with_marks
 from services.ingest.core.layout.columns import Element, flows
 from services.ingest.core.layout.furniture import Edge, furniture
 from services.ingest.core.layout.grids import ruled_tables
-from services.ingest.core.layout.page import Page, Run, Table, body_size, rows_of
+from services.ingest.core.layout.page import Page, Run, Table, rows_of
 from services.ingest.core.layout.paragraphs import Passage, item_text, passages, unfinished
+from services.ingest.core.layout.sketch import Sketch, sketched
 from services.ingest.core.layout.titles import Titles
 from services.ingest.core.layout.wording import SOFT, Vocabulary, flowed
 from services.ingest.core.normal import fenced, markdown_table
 from services.ingest.core.writer import DocumentWriter, Segment
 
 Part = Passage | Table | str
+Parts = list[tuple[Part, bool]]
+"""The parts of a page, each with whether it is the first of its column."""
+
+Furniture = dict[int, list[int]]
+"""Which runs of a page are running heads, running feet and page numbers: their places, by the page's number."""
 
 
 def assemble(pages: Sequence[Page]) -> ExtractedDocument:
+    """Return the pages' text in reading order; see composed."""
+    return composed(
+        list(map(sketched, pages)), lambda outer: [parts_of(page, outer.get(page.number, ())) for page in pages]
+    )
+
+
+def composed(pages: Sequence[Sketch], divided: Callable[[Furniture], Iterable[Parts]]) -> ExtractedDocument:
     """Return the pages' text in reading order, with headings, lists, tables and code as Markdown.
 
     Running heads, running feet and page numbers stay in the text where they stood and are marked as removed. A
     paragraph that goes on over a page's end is one block.
+
+    Args:
+        pages: in order.
+        divided: gives the parts of each page, in order, as parts_of does, when it is told what is furniture.
     """
     outer = furniture(pages)
-    parts = {page.number: _parts(page, outer.get(page.number, ())) for page in pages}
-    titles = Titles(
-        pages, body_size(pages), (part for found in parts.values() for part, _ in found if isinstance(part, Passage))
-    )
-    vocabulary = Vocabulary(run.text for page in pages for run in page.runs)
-    assembly = _Assembly(titles, vocabulary)
-    for page in pages:
+    places = {number: [place for edge in edges for place in edge.places] for number, edges in outer.items()}
+    parts = list(divided(places))
+    titles = Titles(pages, (part for found in parts for part, _ in found if isinstance(part, Passage)))
+    assembly = _Assembly(titles, Vocabulary(text for page in pages for text in page.texts))
+    for page, found in zip(pages, parts, strict=True):
         edges = outer.get(page.number, ())
         assembly.remove([edge for edge in edges if edge.top], page.number)
-        for part, fresh in parts.pop(page.number):
+        for part, fresh in found:
             assembly.add(part, page.number, fresh)
         assembly.remove([edge for edge in edges if not edge.top], page.number)
     return assembly.document()
 
 
-def _parts(page: Page, edges: Sequence[Edge]) -> list[tuple[Part, bool]]:
-    """Return the parts of one page in reading order, each with whether it is the first of its column.
-
-    Turned texts come last.
-    """
-    outer = {id(run) for edge in edges for run in edge.runs}
-    tables, runs = ruled_tables(page.rules, [run for run in page.runs if id(run) not in outer])
+def parts_of(page: Page, outer: Collection[int]) -> Parts:
+    """Return the parts of one page in reading order, turned texts last; outer: which of its runs are left out."""
+    left = [run for place, run in enumerate(page.runs) if place not in outer] if outer else page.runs
+    tables, runs = ruled_tables(page.rules, left)
     elements: list[Element] = [*runs, *tables]
-    found: list[tuple[Part, bool]] = []
+    found: Parts = []
     for flow in flows(elements):
         found.extend((part, index == 0) for index, part in enumerate(passages(_lines(flow))))
     found.extend((text, False) for text in page.turned)

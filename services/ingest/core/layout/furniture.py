@@ -6,11 +6,9 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
-from services.ingest.core.layout.page import Page, Run, joined, rows_of
-
-MARGIN = 0.12
-"""Part of the page's height at its top and bottom in which furniture stands."""
+from services.ingest.core.layout.sketch import MarginRow, Sketch
 
 _DIGITS = re.compile(r"\d+")
 _EDGE_NUMBER = re.compile(r"^(\d{1,5})\b|\b(\d{1,5})$")
@@ -20,7 +18,6 @@ _NUMBER = re.compile(
 )
 _LEAST_PAGES = 3
 _LEAST_SHARE = 0.4
-_ROWS = 2
 
 
 @dataclass(frozen=True)
@@ -31,57 +28,58 @@ class Edge:
         text: what it says.
         reason: PAGE_HEADER, PAGE_FOOTER or PAGE_NUMBER.
         top: whether it stands at the top of the page.
-        runs: those that it is made of.
+        places: which of the page's runs it is made of, from 0.
     """
 
     text: str
     reason: str
     top: bool
-    runs: Sequence[Run]
+    places: Sequence[int]
 
 
 @dataclass(frozen=True)
 class _Row:
     page: int
-    top: bool
-    height: int
-    text: str
-    runs: Sequence[Run]
+    row: MarginRow
 
     @property
+    def place(self) -> tuple[bool, int]:
+        """On which edge, and at what height."""
+        return self.row.top, self.row.height
+
+    @cached_property
     def words(self) -> str:
         """The text without its digits; the same for all rows that are nothing but a page number."""
-        text = self.text.strip()
+        text = self.row.text.strip()
         return "#" if _NUMBER.fullmatch(text) else _DIGITS.sub("#", text.casefold())
 
+    @cached_property
     def numbers(self) -> list[int]:
-        """Return by how much a number at either end is ahead of the page's own."""
-        found = _EDGE_NUMBER.finditer(self.text.strip())
+        """By how much a number at either end is ahead of the page's own."""
+        found = _EDGE_NUMBER.finditer(self.row.text.strip())
         return [int(match[1] or match[2]) - self.page for match in found]
 
 
-def furniture(pages: Sequence[Page]) -> dict[int, list[Edge]]:
+def furniture(pages: Sequence[Sketch]) -> dict[int, list[Edge]]:
     """Return for each page number the rows that are furniture.
 
     A row counts if it stands among the outermost two rows within a margin, at a height at which at least three pages
     and two in five have one, and if either its words repeat at that height or it bears the page's number.
     """
-    rows = [row for page in pages for row in _margins(page)]
+    rows = [_Row(page.number, row) for page in pages for row in page.margins]
     places: dict[tuple[bool, int], list[_Row]] = defaultdict(list)
     for row in rows:
-        places[row.top, row.height].append(row)
+        places[row.place].append(row)
     offset = _offset(rows, len(pages))
     found: dict[int, list[Edge]] = defaultdict(list)
     known: dict[tuple[bool, int], _Beside] = {}
     for row in rows:
-        place = (row.top, row.height)
-        if place not in known:
-            known[place] = _Beside(
-                other for step in (-1, 0, 1) for other in places.get((row.top, row.height + step), ())
-            )
-        reason = _reason(row, known[place], offset, len(pages))
+        top, height = row.place
+        if row.place not in known:
+            known[row.place] = _Beside(other for step in (-1, 0, 1) for other in places.get((top, height + step), ()))
+        reason = _reason(row, known[row.place], offset, len(pages))
         if reason:
-            found[row.page].append(Edge(row.text, reason, row.top, row.runs))
+            found[row.page].append(Edge(row.row.text, reason, top, row.row.places))
     return dict(found)
 
 
@@ -95,8 +93,8 @@ class _Beside:
 
 
 def _reason(row: _Row, beside: _Beside, offset: int | None, pages: int) -> str:
-    bears_number = offset is not None and offset in row.numbers()
-    if row.words == "#" and (bears_number or not _DIGITS.search(row.text)):
+    bears_number = offset is not None and offset in row.numbers
+    if row.words == "#" and (bears_number or not _DIGITS.search(row.row.text)):
         return "PAGE_NUMBER"
     usual = beside.pages
     if usual < _LEAST_PAGES or usual < _LEAST_SHARE * pages:
@@ -104,25 +102,12 @@ def _reason(row: _Row, beside: _Beside, offset: int | None, pages: int) -> str:
     repeats = beside.words[row.words] >= (2 if usual >= 2 * _LEAST_PAGES else _LEAST_PAGES)
     if not repeats and not bears_number:
         return ""
-    return "PAGE_HEADER" if row.top else "PAGE_FOOTER"
-
-
-def _margins(page: Page) -> list[_Row]:
-    """Return the outermost rows of a page; none of a page that has a single row."""
-    rows = rows_of(page.runs)
-    if len(rows) < 2:
-        return []
-    top = [(run, row, True) for row in rows[:_ROWS] if (run := joined(row)).y1 < MARGIN * page.height]
-    bottom = [(run, row, False) for row in rows[-_ROWS:] if (run := joined(row)).y0 > (1 - MARGIN) * page.height]
-    return [
-        _Row(page.number, is_top, round(run.middle / page.height * 100), run.text, runs)
-        for run, runs, is_top in top + bottom
-    ]
+    return "PAGE_HEADER" if row.row.top else "PAGE_FOOTER"
 
 
 def _offset(rows: Sequence[_Row], pages: int) -> int | None:
     """Return by how much printed page numbers are ahead of the real ones, or None if there are none."""
-    counts = Counter(offset for row in rows for offset in set(row.numbers()))
+    counts = Counter(offset for row in rows for offset in set(row.numbers))
     if not counts:
         return None
     offset, count = counts.most_common(1)[0]

@@ -144,19 +144,6 @@ def _spaced(runs: Sequence[Run]) -> Run:
     return Run(text, first.x0, min(r.y0 for r in runs), last.x1, max(r.y1 for r in runs), first.size, first.bold, True)
 
 
-def body_size(pages: Iterable[Page]) -> float:
-    """Return the font size of most characters, to half a point; 10 if there are none."""
-    counts: dict[float, int] = {}
-    letters: dict[float, int] = {}
-    for page in pages:
-        for run in page.runs:
-            letters[run.size] = letters.get(run.size, 0) + len(run.text)
-    for exact, count in letters.items():
-        size = round(exact * 2) / 2
-        counts[size] = counts.get(size, 0) + count
-    return max(counts, key=lambda size: counts[size]) if counts else 10.0
-
-
 class Leading:
     """The usual distance from line to line in one column, for each size of type.
 

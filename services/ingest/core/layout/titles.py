@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from services.ingest.core.layout.page import Page
 from services.ingest.core.layout.paragraphs import Passage
+from services.ingest.core.layout.sketch import Sketch, body_size
 
 _LARGER = 1.12
 _MOST_CHARACTERS = 200
@@ -23,14 +23,10 @@ class Titles:
     The larger the font, the higher the level; bold ones of the body's size stand below all larger ones.
     """
 
-    def __init__(self, pages: Sequence[Page], body: float, found: Iterable[Passage]) -> None:
-        self._body = body
-        letters = bold = 0
-        for page in pages:
-            for run in page.runs:
-                letters += len(run.text)
-                bold += len(run.text) if run.bold else 0
-        self._bold_tells = bold < 0.4 * letters
+    def __init__(self, pages: Sequence[Sketch], found: Iterable[Passage]) -> None:
+        self._body = body_size(pages)
+        letters = sum(sum(page.letters.values()) for page in pages)
+        self._bold_tells = sum(page.bold for page in pages) < 0.4 * letters
         sizes = {_rounded(passage.size) for passage in found if self._large(passage)}
         self._sizes = sorted(sizes, reverse=True)
 

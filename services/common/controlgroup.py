@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -96,3 +97,8 @@ def _read(path: Path) -> str:
 def whole_cores(affinity: int, quota: float | None) -> int:
     """Return the cores that a process may use: its affinity, cut to the quota rounded up, at least 1."""
     return max(1, affinity if quota is None else min(affinity, math.ceil(quota)))
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may use."""
+    return whole_cores(len(os.sched_getaffinity(0)), ControlGroup().cpus())

@@ -1,0 +1,93 @@
+"""What is needed of all pages of a document before one of them can be divided into its parts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from services.ingest.core.layout.page import Page, Run, joined, rows_of
+
+MARGIN = 0.12
+"""Part of the page's height at its top and bottom in which running heads, running feet and page numbers stand."""
+
+_ROWS = 2
+
+
+class MarginRow(NamedTuple):
+    """A row that stands in a page's margin.
+
+    Args:
+        top: whether at the top of the page.
+        height: where, in hundredths of the page's height.
+        text: what it says.
+        places: which of the page's runs it is made of, from 0.
+    """
+
+    top: bool
+    height: int
+    text: str
+    places: Sequence[int]
+
+
+class Sketch(NamedTuple):
+    """A page in short.
+
+    Args:
+        number: from 1.
+        written: whether there is text on it.
+        texts: those of its runs, in the order of the file.
+        letters: how many there are of each font size, in the order in which the sizes occur.
+        bold: how many are bold.
+        margins: its outermost two rows at the top and at the bottom, as far as they stand in the margins; none if it
+            has but one row.
+    """
+
+    number: int
+    written: bool
+    texts: Sequence[str]
+    letters: Mapping[float, int]
+    bold: int
+    margins: Sequence[MarginRow]
+
+
+def sketched(page: Page) -> Sketch:
+    """Return a page in short."""
+    letters: dict[float, int] = {}
+    bold = 0
+    for run in page.runs:
+        letters[run.size] = letters.get(run.size, 0) + len(run.text)
+        if run.bold:
+            bold += len(run.text)
+    written = bool(page.runs or page.turned)
+    return Sketch(page.number, written, [run.text for run in page.runs], letters, bold, _margins(page))
+
+
+def _margins(page: Page) -> list[MarginRow]:
+    rows = rows_of(page.runs)
+    if len(rows) < 2:
+        return []
+    top = [(run, row, True) for row in rows[:_ROWS] if (run := joined(row)).y1 < MARGIN * page.height]
+    bottom = [(run, row, False) for row in rows[-_ROWS:] if (run := joined(row)).y0 > (1 - MARGIN) * page.height]
+    return [
+        MarginRow(is_top, round(run.middle / page.height * 100), run.text, _places(page.runs, row))
+        for run, row, is_top in top + bottom
+    ]
+
+
+def _places(runs: Sequence[Run], row: Sequence[Run]) -> list[int]:
+    """Return where the runs of a row stand among those of their page; two runs may be alike."""
+    wanted = set(map(id, row))
+    return [place for place, run in enumerate(runs) if id(run) in wanted]
+
+
+def body_size(pages: Sequence[Sketch]) -> float:
+    """Return the font size of most characters, to half a point; 10 if there are none."""
+    letters: dict[float, int] = {}
+    for page in pages:
+        for size, count in page.letters.items():
+            letters[size] = letters.get(size, 0) + count
+    counts: dict[float, int] = {}
+    for exact, count in letters.items():
+        size = round(exact * 2) / 2
+        counts[size] = counts.get(size, 0) + count
+    return max(counts, key=lambda size: counts[size]) if counts else 10.0
