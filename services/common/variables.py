@@ -210,6 +210,7 @@ def configuration(message: str) -> InvalidArgument:
 
 
 OF_INGEST = {
+    "FTF_INGEST_PROCESSES": "ingest: documents read at once, and processes that read a long PDF (its cores, at most 4)",
     "FTF_OCR": "ingest: off leaves scans unread though tesseract is installed (auto)",
     "FTF_OCR_LANGUAGES": "ingest: languages of scans as tesseract names them, eng+deu (its default)",
 }

@@ -65,7 +65,7 @@ def ingest_config(config: Config, environ: Mapping[str, str], cores: int) -> Ing
         if text:
             limits = replace(limits, **{name: _whole(text, f"ingest.{name}")})
     wanted = config.settings.get("ingest.processes", "") or environ.get("FTF_INGEST_PROCESSES", "")
-    processes = _whole(wanted, "FTF_INGEST_PROCESSES") if wanted else min(cores, _MOST_PROCESSES)
+    processes = _whole(wanted, "ingest.processes") if wanted else min(cores, _MOST_PROCESSES)
     return IngestConfig(
         scratch=config.state / "ingest" / "scratch",
         ranks=config.state / "ingest" / "tiktoken",

@@ -1,9 +1,10 @@
 """What reading a PDF costs: python -m tests.bench.extraction [--rounds N] [--pages N] [PDF …]
 
 Reads sets of PDFs by all readers in turn, round after round: by a bare loop over pypdfium2 (open, get_textpage,
-get_text_range, page after page), by pypdf, by our reader in one process, and by our sandbox as the service uses it:
-limited processes forked for each document. Prints pages/s on the clock, the medians over the rounds of the ratios
-within a round, and the largest memory of the processes. Without files there are two sets: a generated PDF of full
+get_text_range, page after page), by pypdf, by our reader in one process, and by our sandbox, whose limited processes
+are forked for each document: by one process at a time, and as the service uses it, with several documents and several
+processes for a long one at once. Prints pages/s on the clock, the medians over the rounds of the ratios within a round,
+and the largest memory of the processes. Without files there are two sets: a generated PDF of full
 pages, and a mixed set of the samples and of generated manuals of 2 to 60 pages.
 """
 
@@ -16,15 +17,19 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import psutil
 import pypdf
 import pypdfium2
 
+from services.common.config import Config
 from services.common.confined.cold import child_environment
 from services.common.confined.limits import Limits
+from services.common.controlgroup import usable_cores
 from services.ingest.child import Sandbox
+from services.ingest.config import ingest_config
 from services.ingest.core.filenames import PDF
 from services.ingest.sandbox.job import Job
 from services.ingest.sandbox.pdf import read_pdf
@@ -33,7 +38,7 @@ from tests.fakes.documents import PROSE, pdf
 
 _LINES = 45
 _SAMPLES = Path("samples/documents")
-BARE, PYPDF, READER, SANDBOX = "bare pypdfium2", "pypdf", "our reader", "our sandbox"
+BARE, PYPDF, READER, ALONE, SERVICE = "bare pypdfium2", "pypdf", "our reader", "sandbox, 1", "sandbox"
 
 
 def bare(path: Path) -> int:
@@ -64,7 +69,7 @@ def by_reader(path: Path) -> int:
 
 
 class InSandbox:
-    """Reads in processes of its own; notes the most memory that those of one document took together.
+    """Reads in processes of its own; notes the most memory that they took together.
 
     Looking takes longer than reading a short document, so it is done where no time is taken.
     """
@@ -75,11 +80,23 @@ class InSandbox:
         self.peak = 0
         self.looks = True
 
-    def __call__(self, path: Path) -> int:
-        """Read and return how many pages there were."""
-        job = Job("extract", str(path), str(self._folder / "target"), Limits(), path.name, PDF)
-        pages: int = asyncio.run(self._sandbox.run(job, self._look))["pages"]
-        return pages
+    def __call__(self, paths: Sequence[Path], parallel: int, processes: int) -> int:
+        """Read so many documents at once, long ones by so many processes; return how many pages there were."""
+        return asyncio.run(self._read(paths, parallel, processes))
+
+    async def _read(self, paths: Sequence[Path], parallel: int, processes: int) -> int:
+        left = list(enumerate(paths))[::-1]
+
+        async def reader() -> int:
+            pages = 0
+            while left:
+                number, path = left.pop()
+                target = str(self._folder / f"target-{number}")
+                job = Job("extract", str(path), target, Limits(), path.name, PDF, processes=processes)
+                pages += (await self._sandbox.run(job, self._look))["pages"]
+            return pages
+
+        return sum(await asyncio.gather(*(reader() for _ in range(parallel))))
 
     async def _look(self, phase: str, done: int, total: int, unit: str) -> None:
         if not self.looks:
@@ -99,6 +116,11 @@ def memory(process: psutil.Process) -> int:
         return int(process.memory_full_info().uss)
     except psutil.NoSuchProcess:
         return 0
+
+
+def one_by_one(read: Callable[[Path], int], paths: Sequence[Path]) -> int:
+    """Read in this process, one document after the other; return how many pages there were."""
+    return sum(map(read, paths))
 
 
 def main() -> None:
@@ -129,21 +151,33 @@ def made(folder: Path, pages: int) -> dict[str, list[Path]]:
 def measure(sets: dict[str, list[Path]], folder: Path, rounds: int) -> None:
     """Read each set by all, round after round; print one table."""
     sandbox = InSandbox(folder)
-    readers: dict[str, Callable[[Path], int]] = {BARE: bare, PYPDF: by_pypdf, READER: by_reader, SANDBOX: sandbox}
+    config = ingest_config(Config(folder, "", "", ""), {}, usable_cores())
+    service = f"{SERVICE}, {config.parallel}"
+    readers: dict[str, Callable[[Sequence[Path]], int]] = {
+        BARE: partial(one_by_one, bare),
+        PYPDF: partial(one_by_one, by_pypdf),
+        READER: partial(one_by_one, by_reader),
+        ALONE: partial(sandbox, parallel=1, processes=1),
+        service: partial(sandbox, parallel=config.parallel, processes=config.processes),
+    }
     for paths in sets.values():  # the nursery starts with the first document
-        sandbox(paths[0])
+        readers[service](paths)
     sandbox.looks = False
-    print(f"{'pages/s':<24}" + "".join(f"{name:>16}" for name in readers) + f"{'to bare':>10}{'to pypdf':>10}")
+    names = "".join(f"{name:>16}" for name in (*readers, "to bare", "to pypdf"))
+    print(f"{'pages/s, by processes':<24}{names}")
     for name, paths in sets.items():
         seconds: dict[str, list[float]] = {reader: [] for reader in readers}
         pages = 0
         for _ in range(rounds):
             for reader, read in readers.items():
                 begun = time.perf_counter()
-                pages = sum(read(path) for path in paths)
+                pages = read(paths)
                 seconds[reader].append(time.perf_counter() - begun)
-        row = "".join(f"{pages / statistics.median(seconds[reader]):>16.0f}" for reader in readers)
-        ratios = "".join(f"{_ratio(seconds[peer], seconds[SANDBOX]):>10.2f}" for peer in (BARE, PYPDF))
+        row = "".join(f"{pages / statistics.median(seconds[reader]):>15.0f}" for reader in readers)
+        ratios = "".join(
+            f"{'; '.join(f'{_ratio(seconds[peer], seconds[ours]):.2f}' for ours in (ALONE, service)):>16}"
+            for peer in (BARE, PYPDF)
+        )
         print(f"{name[:23]:<24}{row}{ratios}", flush=True)
     own, nursery = psutil.Process().memory_info().rss, sum(map(memory, nurseries()))
     print(

@@ -44,7 +44,9 @@ async def test_a_wall_clock_limit_ends_a_child_that_hangs(tmp_path: Path) -> Non
     assert not child.is_running()
 
 
-@pytest.mark.parametrize("settings", [{"ingest.memory_bytes": "much"}, {"ingest.cpu_seconds": "0"}])
+@pytest.mark.parametrize(
+    "settings", [{"ingest.memory_bytes": "much"}, {"ingest.cpu_seconds": "0"}, {"ingest.processes": "all"}]
+)
 async def test_a_setting_that_is_no_number_is_refused_at_the_start(tmp_path: Path, settings: dict[str, str]) -> None:
     """The program says which one."""
     with pytest.raises(InvalidArgument, match=next(iter(settings))):

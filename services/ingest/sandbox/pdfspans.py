@@ -6,6 +6,7 @@ import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ _WIDEST_MEAN = 0.72
 _STRAIGHT = frozenset(("move_to", "line_to", "rectangle", "close_path"))
 
 pdf_oxide.disable_logging()
+
+_order = attrgetter("sequence")
 
 FaceKey = tuple[str, float, bool, bool]
 """A font's name, its size, and whether pdf_oxide takes it for bold and for one of fixed width."""
@@ -79,7 +82,8 @@ class SpanDocument:
             spans = self._document.extract_spans(index)
         found: list[Piece] = []
         apart = False
-        for span in sorted(spans, key=_order):
+        spans.sort(key=_order)
+        for span in spans:
             text: str = span.text
             shown = text.strip(" ")
             if not shown:
@@ -113,25 +117,21 @@ class SpanDocument:
         return found
 
 
-def _order(span: Any) -> int:
-    order: int = span.sequence
-    return order
-
-
 def _piece(span: Any, text: str, shown: str, apart: bool) -> Piece | None:
     """Return a piece, or None for one that may not read as PDFium would have it."""
     box = span.bbox
     x, base, width, _ = box
     size: float = span.font_size
     widths: list[float] = span.char_widths
+    letters = len(text)
     if (
         size <= 0
         or width <= 0
         or span.page_bbox != box
-        or len(widths) != len(text)
+        or len(widths) != letters
         or min(widths) < 0
         or "  " in shown
-        or width > _WIDEST_MEAN * size * max(len(text), 4)
+        or width > _WIDEST_MEAN * size * (letters if letters > 4 else 4)
         or not shown.isprintable()
         or (max(widths) > _WIDE * size and _has_wide_space(text, widths, _WIDEST_SPACE * size))
     ):

@@ -60,11 +60,13 @@ def composed(pages: Sequence[Sketch], divided: Callable[[Furniture], Iterable[Pa
 def parts_of(page: Page, outer: Collection[int]) -> Parts:
     """Return the parts of one page in reading order, turned texts last; outer: which of its runs are left out."""
     left = [run for place, run in enumerate(page.runs) if place not in outer] if outer else page.runs
-    tables, runs = ruled_tables(page.rules, left)
+    tables, runs = ruled_tables(page.rules, left) if page.rules else ([], left)
     elements: list[Element] = [*runs, *tables]
     found: Parts = []
     for flow in flows(elements):
-        found.extend((part, index == 0) for index, part in enumerate(passages(_lines(flow))))
+        whole = not tables and flow == elements
+        lines = _texts(page.rows_without(outer)) if whole else _lines(flow)
+        found.extend((part, index == 0) for index, part in enumerate(passages(lines)))
     found.extend((text, False) for text in page.turned)
     return found
 
@@ -72,13 +74,18 @@ def parts_of(page: Page, outer: Collection[int]) -> Parts:
 def _lines(flow: Sequence[Element]) -> list[Run | Table]:
     """Return a column's lines and tables from top to bottom."""
     tables = sorted((e for e in flow if isinstance(e, Table)), key=lambda t: t.y0)
-    rows = [with_marks(row) for row in rows_of(e for e in flow if isinstance(e, Run))]
+    rows = rows_of(e for e in flow if isinstance(e, Run))
     found: list[Run | Table] = []
     for table in tables:
         above = [row for row in rows if row[0].middle < table.y0]
         rows = rows[len(above) :]
-        found.extend([*aligned_tables(above), table])
-    return [*found, *aligned_tables(rows)]
+        found.extend([*_texts(above), table])
+    return [*found, *_texts(rows)]
+
+
+def _texts(rows: Sequence[list[Run]]) -> list[Run | Table]:
+    """Return rows as lines and tables."""
+    return [*aligned_tables([with_marks(row) for row in rows])]
 
 
 class _Assembly:

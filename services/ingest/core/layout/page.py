@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -87,6 +88,26 @@ class Page:
     rules: Sequence[Rule] = ()
     turned: Sequence[str] = ()
 
+    @cached_property
+    def rows(self) -> list[list[Run]]:
+        """Its runs as rows; see rows_of."""
+        return rows_of(self.runs)
+
+    def rows_without(self, outer: Collection[int]) -> list[list[Run]]:
+        """Return as rows what is left without some runs, which are named by their places."""
+        without = {id(self.runs[place]) for place in outer}
+        first, last = 0, len(self.rows)
+        taken = 0
+        while first < last and all(id(run) in without for run in self.rows[first]):
+            taken += len(self.rows[first])
+            first += 1
+        while first < last and all(id(run) in without for run in self.rows[last - 1]):
+            last -= 1
+            taken += len(self.rows[last])
+        if taken == len(without):  # whole rows at the edges: the others are what they are without them
+            return self.rows[first:last]
+        return rows_of(run for run in self.runs if id(run) not in without)
+
 
 def rows_of(runs: Iterable[Run]) -> list[list[Run]]:
     """Return runs as rows from top to bottom, each from left to right: runs whose middles lie within each other."""
@@ -96,7 +117,8 @@ def rows_of(runs: Iterable[Run]) -> list[list[Run]]:
         y0, y1 = run.y0, run.y1
         # Smaller ones, such as raised notes, may be a bit off.
         overlap = (y1 if y1 < bottom else bottom) - (y0 if y0 > top else top)
-        if rows and overlap > 0.5 * min(bottom - top, y1 - y0):
+        height, other = bottom - top, y1 - y0
+        if rows and overlap > 0.5 * (height if height < other else other):
             rows[-1].append(run)
         else:
             rows.append([run])
@@ -154,10 +176,11 @@ class Leading:
     def __init__(self, lines: Sequence[Run]) -> None:
         steps: dict[tuple[int, bool], list[float]] = {}
         for above, below in pairwise(lines):
-            step = below.middle - above.middle
-            if 0.8 * above.size < step < 2.2 * above.size:
+            step = (below.y0 + below.y1 - (above.y0 + above.y1)) / 2
+            size = above.size
+            if 0.8 * size < step < 2.2 * size:
                 style = _style(above)
-                if (above.size == below.size and above.mono == below.mono) or style == _style(below):
+                if (size == below.size and above.mono == below.mono) or style == _style(below):
                     steps.setdefault(style, []).append(step)
         # The lower quartile: distances between paragraphs are larger and must not count.
         self._usual = {style: sorted(found)[len(found) // 4] for style, found in steps.items() if len(found) >= 3}

@@ -78,7 +78,7 @@ def _goes_on(passage: Passage, line: Run, kind: Kind, usual: float, right: float
     """Whether a line of a kind belongs to the passage above it; deliberate: see _deliberate."""
     above = passage.lines[-1]
     size = above.size
-    step = line.middle - above.middle
+    step = (line.y0 + line.y1 - (above.y0 + above.y1)) / 2
     if abs(line.size - size) > 0.07 * size or step < 0.3 * size:
         return False
     if passage.kind == "code" or line.mono:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from services.ingest.core.layout.page import Page, Run, joined, rows_of
+from services.ingest.core.layout.page import Page, Run, joined
 
 MARGIN = 0.12
 """Part of the page's height at its top and bottom in which running heads, running feet and page numbers stand."""
@@ -54,16 +54,17 @@ def sketched(page: Page) -> Sketch:
     """Return a page in short."""
     letters: dict[float, int] = {}
     bold = 0
-    for run in page.runs:
-        letters[run.size] = letters.get(run.size, 0) + len(run.text)
-        if run.bold:
-            bold += len(run.text)
-    written = bool(page.runs or page.turned)
-    return Sketch(page.number, written, [run.text for run in page.runs], letters, bold, _margins(page))
+    texts: list[str] = []
+    for text, _, _, _, _, size, is_bold, _ in page.runs:
+        letters[size] = letters.get(size, 0) + len(text)
+        if is_bold:
+            bold += len(text)
+        texts.append(text)
+    return Sketch(page.number, bool(page.runs or page.turned), texts, letters, bold, _margins(page))
 
 
 def _margins(page: Page) -> list[MarginRow]:
-    rows = rows_of(page.runs)
+    rows = page.rows
     if len(rows) < 2:
         return []
     top = [(run, row, True) for row in rows[:_ROWS] if (run := joined(row)).y1 < MARGIN * page.height]
