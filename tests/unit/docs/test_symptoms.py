@@ -13,7 +13,7 @@ SYMPTOMS = (ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8")
 SECURITY = (ROOT / "docs/security.md").read_text(encoding="utf-8")
 QUOTES = re.findall(r"^> (.+)$", SYMPTOMS, re.MULTILINE)
 # Words in capitals that are no reasons: states of work and variables.
-OTHERS = {"PAUSED", "QUEUED", "UNIMPLEMENTED", "FTF_TOKEN", "FTF_SERVER", "GGUF", "JSON"}
+OTHERS = {"PAUSED", "QUEUED", "UNIMPLEMENTED", "FTF_TOKEN", "FTF_SERVER", "GGUF", "JSON", "SSL_CERT_FILE", "NO_PROXY"}
 
 
 @cache
