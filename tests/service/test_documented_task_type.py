@@ -18,17 +18,22 @@ SECTION = PAGE[PAGE.index("## A task type of your own") :]
 TEXT, SCHEMA, COMMANDS, ASKED, REPLY, EXAMPLE = re.findall(r"^```\w*\n(.*?)^```", SECTION, re.MULTILINE | re.DOTALL)[:6]
 
 
+WORDS = shlex.split(COMMANDS.splitlines()[0])
+MAPPING = dict(pair.split("=") for pair in WORDS[WORDS.index("--map") + 1].split(","))
+
+
+def request() -> pb.CreatePromptTemplateRequest:
+    """What the page's command asks for."""
+    mapping = prompt_template_pb2.ReplyMapping(**MAPPING)
+    template = prompt_template_pb2.PromptTemplate(text=TEXT, reply_schema=SCHEMA, mapping=mapping)
+    return pb.CreatePromptTemplateRequest(prompt_template=template, prompt_template_id=WORDS[3])
+
+
 async def test_the_example_of_the_page_becomes_a_dataset(tmp_path: Path) -> None:
     """The LLM is asked what the page says; its reply becomes the example that the page shows."""
-    words = shlex.split(COMMANDS.splitlines()[0])
-    mapping = dict(pair.split("=") for pair in words[words.index("--map") + 1].split(","))
     library = Ingest({"projects/p/files/f": [json.loads(REPLY)["quote"]]}, language="en")
     async with llm(lambda _: Answer(REPLY)) as server, dataset_service(tmp_path, server, library) as (stub, _):
-        template = prompt_template_pb2.PromptTemplate(
-            text=TEXT, reply_schema=SCHEMA, mapping=prompt_template_pb2.ReplyMapping(**mapping)
-        )
-        request = pb.CreatePromptTemplateRequest(prompt_template=template, prompt_template_id=words[3])
-        made = await stub.CreatePromptTemplate(request)
+        made = await stub.CreatePromptTemplate(request())
         dataset = await generated(stub, template=made.name)
         (found,) = await examples(stub, "accepted = true")
         (line,) = await rows(stub)
@@ -40,3 +45,15 @@ async def test_the_example_of_the_page_becomes_a_dataset(tmp_path: Path) -> None
     assert "For:" not in server.prompts[0]
     assert {name: getattr(found, name) for name in wanted} == wanted
     assert [message["content"] for message in line["messages"]] == [wanted["prompt"], wanted["response"]]
+
+
+async def test_a_reply_whose_meaning_is_the_term_again_is_dropped(tmp_path: Path) -> None:
+    """It teaches nothing, although every word of it stands in the text."""
+    said = json.loads(REPLY)
+    library = Ingest({"projects/p/files/f": [said["quote"]]}, language="en")
+    echo = Answer(json.dumps({**said, "meaning": said["term"].upper() + "."}))
+    async with llm(lambda _: echo) as server, dataset_service(tmp_path, server, library) as (stub, _):
+        made = await stub.CreatePromptTemplate(request())
+        dataset = await generated(stub, template=made.name)
+
+    assert (state(dataset), drops(dataset)) == ("FAILED", {"ANSWER_IN_QUESTION": 1})

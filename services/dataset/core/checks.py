@@ -210,8 +210,15 @@ def _near(place: tuple[int, int], text: str) -> str:
     return text[begins[-2:][0] : next(end for end in ends if end >= place[1])]
 
 
+def repeated(prompt: str, response: str) -> tuple[str, str]:
+    """Whether the response is the prompt again, and says nothing."""
+    return ("ANSWER_IN_QUESTION", response[:200]) if response and _key(prompt) == _key(response) else ("", "")
+
+
 def _told(prompt: str, response: str, fact: str) -> tuple[str, str]:
-    """Whether the prompt gives away what it asks for."""
+    """Whether the prompt gives away what it asks for, or the response repeats it."""
+    if (objection := repeated(prompt, response))[0]:
+        return objection
     asked, answered = stems(prompt), stems(response)
     wanted = stems(fact)
     if wanted and wanted <= asked:

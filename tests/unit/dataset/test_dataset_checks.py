@@ -155,6 +155,14 @@ DROPPED = {
         },
         "ANSWER_IN_QUESTION",
     ),
+    "says the question again": (
+        {
+            "question": "When is the filter of the Kestrel 40 changed?",
+            "answer": "When is the filter of the Kestrel 40 changed?",
+            "evidence": "The filter is changed every 600 hours",
+        },
+        "ANSWER_IN_QUESTION",
+    ),
     "tells all": (
         {"question": "Why does the Kestrel 40 work at 4.5 bar pressure?", "answer": "The Kestrel 40 works at 4.5 bar."},
         "ANSWER_IN_QUESTION",

@@ -34,6 +34,7 @@ def check(found: dict[str, Any], asked: Asked) -> Verdict:
         (
             _lengths(prompt, response),
             checks.of_wording(prompt if fields.prompt else "", response),
+            checks.repeated(prompt if fields.prompt else "", response),
             objection,
             ("", "") if free or label else parts.grounded(response, asked, also=reasoning),
         )

@@ -39,6 +39,7 @@ def _foreign(found: dict[str, Any], asked: Asked) -> Verdict:
     reason, detail = parts.first(
         (
             checks.of_texts(prompt, response),
+            checks.repeated(prompt, response),
             ("", "") if ends else ("NOT_A_QUESTION", prompt[:200]),
             objection,
             parts.grounded(f"{prompt} {response}", asked),

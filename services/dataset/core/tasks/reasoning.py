@@ -26,6 +26,7 @@ def check(found: dict[str, Any], asked: Asked) -> Verdict:
     reason, detail = parts.first(
         (
             checks.of_texts(prompt, response),
+            checks.repeated(prompt, response),
             ("", "") if not asked.template.asks or asked.foreign else checks.of_question(prompt, response),
             _thought(reasoning, asked),
             objection,
