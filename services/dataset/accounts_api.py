@@ -68,4 +68,6 @@ class AccountsApi(dataset_service_pb2_grpc.DatasetServiceServicer):
         done = await self._reviews.review(
             request.parent, list(request.names), request.filter, word, request.validate_only
         )
-        return review_pb2.ReviewExamplesResponse(matched=done.matched, changed=done.changed, skipped=done.skipped)
+        return review_pb2.ReviewExamplesResponse(
+            matched=done.matched, changed=done.changed, taken_in=done.taken_in, skipped=done.skipped
+        )

@@ -24,6 +24,8 @@ DEFAULT_TIMEOUT_SECONDS = 120
 MOST_AT_ONCE = 256
 MAX_PRICE = 1e6
 _ALIVE = {"delete_time": None}
+_NAMED = 20
+"""Endpoints that a message names at most."""
 
 
 class Endpoints:
@@ -95,11 +97,12 @@ class Endpoints:
             ids.parse_name(name, "llmEndpoints/*", "llm_endpoint")
             await self.resources.get(name)
             return name
-        docs = await self.resources.collection.find(_ALIVE, limit=2)
+        docs = await self.resources.collection.find(_ALIVE, limit=_NAMED)
         if len(docs) == 1:
             return str(docs[0]["_id"])
+        known = ", ".join(str(doc["_id"]).removeprefix("llmEndpoints/") for doc in docs)
         words = (
-            "There are several LLM endpoints. Name one, as with `--llm NAME`."
+            f"There are several LLM endpoints: {known}. Name one, as with `--llm NAME`."
             if docs
             else "There is no LLM endpoint. Run `ftf llm create`."
         )

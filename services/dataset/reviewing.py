@@ -26,10 +26,18 @@ MAX_SCANNED = 5000
 
 @dataclass
 class Reviewed:
-    """What a review did: how many examples were meant, how many changed, which could not be approved."""
+    """What a review did.
+
+    Args:
+        matched: examples that were meant.
+        changed: those of them that changed.
+        taken_in: those of these that a check or a person had dropped, and that are in the dataset again.
+        skipped: names of those that could not be approved.
+    """
 
     matched: int = 0
     changed: int = 0
+    taken_in: int = 0
     skipped: list[str] = dataclasses.field(default_factory=list)
 
 
@@ -143,6 +151,7 @@ class Reviewing:
             if trial == example:
                 continue
             done.changed += 1
+            done.taken_in += bool(trial["accepted"] and not example["accepted"] and word.action == "APPROVE")
             if not validate_only:
                 await self._say(example["_id"], word)
         return done

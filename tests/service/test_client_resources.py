@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from finetuneflow.dataset.v1 import dataset_service_pb2, llm_endpoint_pb2
 from finetuneflow.ingest.v1 import project_pb2
 from finetuneflow.training.v1 import config_pb2
 from finetuneflow_client import DocumentsRefused, FineTuneFlow, FtfError, WorkFailed, WorkPaused
@@ -46,6 +47,20 @@ async def test_ten_lines_lead_from_documents_to_weights(tmp_path: Path) -> None:
     assert (run.state, export.state) == ("succeeded", "succeeded")
     assert {path.name for path in paths} >= {"model.safetensors", "attestation.json"}
     assert server.world.runs[run.name].config.num_train_epochs == 4
+
+
+async def test_the_endpoint_of_a_url_and_a_model_is_used_whatever_its_id() -> None:
+    """One that `ftf llm create` made is found by its id, and not made a second time under another; with a key it is."""
+    url = "http://127.0.0.1:1/v1"
+    async with served(world()) as server, connect(server) as ftf:
+        endpoint = llm_endpoint_pb2.LlmEndpoint(base_url=url, model="m")
+        request = dataset_service_pb2.CreateLlmEndpointRequest(llm_endpoint=endpoint, llm_endpoint_id="teacher")
+        await ftf.services.dataset.CreateLlmEndpoint(request)
+        found = [await ftf.llms.get("teacher"), await ftf.llms.add(url + "/", "m"), await ftf.llms.add(url, "m")]
+        others = [await ftf.llms.add(url, "other"), await ftf.llms.add(url, "m", api_key="secret")]
+
+    assert {llm.id for llm in found} == {"teacher"}
+    assert "teacher" not in {llm.id for llm in others}
 
 
 async def test_a_watch_has_no_gap_and_no_double_when_the_stream_is_cut(tmp_path: Path) -> None:
@@ -160,7 +175,7 @@ async def test_settings_take_the_words_of_the_contract() -> None:
 
 @pytest.mark.parametrize(
     ("settings", "words"),
-    [({"epochs": 3}, "epochs is no setting"), ({"objective": "x"}, "sft"), ({"loss_type": "ipo"}, "a list")],
+    [({"epochs": 3}, 'did you mean "num_train_epochs"'), ({"objective": "x"}, "sft"), ({"loss_type": "ipo"}, "a list")],
 )
 def test_a_setting_that_is_none_is_named(settings: dict[str, object], words: str) -> None:
     """With what is taken instead."""

@@ -109,6 +109,7 @@ async def test_an_approval_is_lost_with_its_texts_and_rejection_leaves_the_datas
         done = await review(stub, "APPROVE", filter="accepted = true", add_tags=["b", "a"], note="read")
         again = await review(stub, "APPROVE", filter="accepted = true", add_tags=["b", "a"], note="read")
         await review(stub, "REJECT", names=[good[0].name])
+        back = await review(stub, "APPROVE", filter="*", validate_only=True)
         edited = example_pb2.Example(name=good[1].name, response="Something else")
         await stub.UpdateExample(pb.UpdateExampleRequest(example=edited))
         states = {e.name: e.review for e in await examples(stub, "*")}
@@ -119,6 +120,7 @@ async def test_an_approval_is_lost_with_its_texts_and_rejection_leaves_the_datas
 
     assert (done.matched, done.changed, done.skipped, again.changed) == (len(good), len(good), [], 0)
     assert tried.matched > tried.changed == len(good)
+    assert (tried.taken_in, done.taken_in, back.taken_in) == (0, 0, 1)
     assert not unchanged
     assert states[good[0].name].state == review_pb2.REVIEW_STATE_REJECTED
     assert states[good[1].name].state == review_pb2.REVIEW_STATE_UNSPECIFIED

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from google.protobuf.message import Message
@@ -11,6 +12,8 @@ from finetuneflow_client.enums import words
 from finetuneflow_client.errors import FtfError
 
 Filled = TypeVar("Filled", bound=Message)
+_ALIKE = 0.5
+"""difflib's ratio from which a name may be meant: "map" for "mapping", which have 0.6."""
 
 
 def filled(message: Filled, settings: Mapping[str, Any]) -> Filled:
@@ -30,8 +33,10 @@ def filled(message: Filled, settings: Mapping[str, Any]) -> Filled:
         outer, dot, inner = name.partition(".")
         field = message.DESCRIPTOR.fields_by_name.get(outer)
         if field is None:
-            known = ", ".join(sorted(message.DESCRIPTOR.fields_by_name))
-            raise FtfError(f"{name} is no setting", f"these are: {known}", code="INVALID_ARGUMENT")
+            known = sorted(message.DESCRIPTOR.fields_by_name)
+            meant = "".join(f'did you mean "{near}"? ' for near in get_close_matches(outer, known, 1, _ALIKE))
+            remedy = f"{meant}these are: {', '.join(known)}"
+            raise FtfError(f"{name} is no setting", remedy, code="INVALID_ARGUMENT")
         if dot and field.message_type:
             filled(getattr(message, outer), {inner: value})
             continue

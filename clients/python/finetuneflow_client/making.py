@@ -45,10 +45,18 @@ async def project(flow: Services, id: str, wanted: project_pb2.Project) -> proje
 
 
 async def llm_endpoint(flow: Services, base_url: str, model: str, key: str) -> llm_endpoint_pb2.LlmEndpoint:
-    """Return the LLM endpoint for a URL and a model; it is made if it is not there."""
+    """Return the LLM endpoint for a URL and a model; it is made if there is none.
+
+    One of the id that follows from both goes first, then the oldest one of that URL and model, whatever its id; with a
+    key only one that has a key.
+    """
     id = names.derived("llm", base_url, model)
 
     async def make() -> llm_endpoint_pb2.LlmEndpoint:
+        async for other in flow.llm_endpoints():
+            same = (other.base_url.rstrip("/"), other.model) == (base_url.rstrip("/"), model)
+            if same and (other.has_api_key or other.api_key_secret or not key):
+                return other
         endpoint = llm_endpoint_pb2.LlmEndpoint(display_name=model, base_url=base_url, model=model)
         return await flow.dataset.CreateLlmEndpoint(
             dataset_service_pb2.CreateLlmEndpointRequest(llm_endpoint=endpoint, llm_endpoint_id=id, api_key=key)

@@ -70,6 +70,13 @@ async def review(session: Session) -> None:
         return
     verb = "would change" if args.dry_run else "changed"
     session.output.line(f"{wording.many(done.matched, 'example')} meant, {done.changed:,} {verb}")
+    if done.taken_in:
+        session.screen.warn(
+            f"of these {done.taken_in:,} had been dropped before and {'would be' if args.dry_run else 'are'} in the dataset "
+            "again; a filter with `accepted = true` leaves them out"
+        )
+    if done.changed and request.action and not args.dry_run:
+        session.screen.say("what is trained on changes with the next version: `ftf dataset freeze`")
     for name in done.skipped:
         session.output.line(f"skipped {names.short(name)}: write its prompt and response with `ftf dataset edit`")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from finetuneflow.dataset.v1 import dataset_service_pb2, llm_endpoint_pb2
-from finetuneflow_client import making
+from finetuneflow_client import making, names
 from finetuneflow_client.client import Services
 from finetuneflow_client.resources.resource import Resource
 
@@ -28,7 +28,7 @@ class Llms:
         self._services = services
 
     async def add(self, base_url: str, model: str, *, api_key: str = "") -> Llm:
-        """Return the endpoint for a URL and a model; it is made if it is not there, and its id follows from both.
+        """Return the endpoint for a URL and a model, whatever its id; without one it is made, with an id of both.
 
         Args:
             base_url: up to and without /chat/completions: "http://127.0.0.1:11434/v1".
@@ -39,6 +39,11 @@ class Llms:
             FtfError: INVALID_ARGUMENT for a bad URL, with reason LLM_NOT_ALLOWED for one that may not be called.
         """
         return Llm(self._services, await making.llm_endpoint(self._services, base_url, model, api_key))
+
+    async def get(self, id: str) -> Llm:
+        """Return the endpoint of an id or name, as `ftf llm create` made it. Raises FtfError NOT_FOUND."""
+        request = dataset_service_pb2.GetLlmEndpointRequest(name=names.full("llmEndpoints", id))
+        return Llm(self._services, await self._services.dataset.GetLlmEndpoint(request))
 
     async def list(self) -> AsyncIterator[Llm]:
         """Yield every endpoint."""

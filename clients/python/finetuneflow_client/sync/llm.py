@@ -34,7 +34,7 @@ class Llms(Front):
     of: resources.llm.Llms
 
     def add(self, base_url: str, model: str, *, api_key: str = "") -> Llm:
-        """Return the endpoint for a URL and a model; it is made if it is not there, and its id follows from both.
+        """Return the endpoint for a URL and a model, whatever its id; without one it is made, with an id of both.
 
         Args:
             base_url: up to and without /chat/completions: "http://127.0.0.1:11434/v1".
@@ -45,6 +45,10 @@ class Llms(Front):
             FtfError: INVALID_ARGUMENT for a bad URL, with reason LLM_NOT_ALLOWED for one that may not be called.
         """
         return Llm(run(self.of.add(base_url, model, api_key=api_key)))
+
+    def get(self, id: str) -> Llm:
+        """Return the endpoint of an id or name, as `ftf llm create` made it. Raises FtfError NOT_FOUND."""
+        return Llm(run(self.of.get(id)))
 
     def list(self) -> Iterator[Llm]:
         """Yield every endpoint."""
