@@ -22,7 +22,7 @@ from services.common.protoform import user_fields
 from services.training.core import complete
 from services.training.core_disk import judge_disk
 from services.training.core_objectives import SFT, objective_for
-from services.training.core_problems import Problems, judge_labels, judge_priority, parted, without_faults
+from services.training.core_problems import Problems, judge_labels, judge_priority, judge_steps, parted, without_faults
 from services.training.core_resources import check_priority, checked
 from services.training.estimating import Estimating
 from services.training.forms import config_to_proto, resources_to_proto
@@ -142,6 +142,7 @@ class Checks:
             found.fields["estimate"] = await self._expected(wanted, settings, asked, version, found.labels, problems)
             problems.found += of_labels.found
             disk = (found.fields["estimate"] or {}).get("disk_bytes", {})
+            judge_steps(float((found.fields["estimate"] or {}).get("steps", {}).get("high", 0)), problems)
             judge_disk(disk.get("low", 0), disk.get("high", 0), gpus.disk_free, problems)
         found.jobs_before = await self._here.queue() if gpus.most is not None else 0
         return found

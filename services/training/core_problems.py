@@ -16,6 +16,8 @@ from services.common.jobs.port import Resources
 _REFUSALS = (3, 5, 6, 7, 8, 9)
 _WARNINGS = ("LABELS_UNCHECKED",)
 _SENTENCE = re.compile(r"(?<=[^\s.])\. (?=[A-Z`])")
+FEW_STEPS = 10
+"""Optimizer steps below which the warm-up, a step at least, is more than a tenth of a run: the default warmup_ratio."""
 FEW_EVAL_EXAMPLES = 24
 """Held-out examples from which on the mean of a score between 0 and 1 is known to within 0.1: 0.5 / √24."""
 
@@ -131,6 +133,24 @@ def judge_evaluation(held_out: int, problems: Problems) -> None:
                 "fraction.",
                 reason="FEW_EVAL_EXAMPLES",
                 field="run.dataset",
+            )
+        )
+
+
+def judge_steps(steps: float, problems: Problems) -> None:
+    """Add that a run is too short to learn much, if so it is.
+
+    Args:
+        steps: optimizer steps that are expected at most; 0 where nobody knows.
+    """
+    if 0 < steps < FEW_STEPS:
+        problems.warn(
+            NotReady(
+                f"The run has only {steps:.0f} optimizer step{'s' if steps > 1 else ''}, and at the first one of a "
+                "warm-up the learning rate is 0: the model will hardly change. Generate more examples, raise "
+                "num_train_epochs, or lower gradient_accumulation_steps.",
+                reason="FEW_STEPS",
+                field="config.num_train_epochs",
             )
         )
 

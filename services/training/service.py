@@ -54,7 +54,8 @@ class Training:
 
         Args:
             shown: examples whose labels are shown with validate_only; what speaks against the run is then told in
-                the "check" of what is returned. Otherwise it is raised, all of it as one error.
+                the "check" of what is returned. Otherwise it is raised, all of it as one error, and the "check" of
+                the first answer has what only warns.
 
         Raises:
             NotFound: the dataset, the model or the checkpoint does not exist.
@@ -81,7 +82,8 @@ class Training:
         # nothing is made, and nothing is kept.
         if fields["start"] and await self.runs.collection.get(name) is None:
             await keep_start(self.runs, fields["start"])
-        return await self.runs.create(name, fields, request_id=request_id, body=body, creator=creator)
+        made = await self.runs.create(name, fields, request_id=request_id, body=body, creator=creator)
+        return {**made, "check": found.to_proto()}
 
     async def _look(self, parent: str, wanted: run_pb2.Run, shown: int) -> Found:
         found = await self._checks.look(parent, wanted, shown)

@@ -15,7 +15,7 @@ TOKENS = (
 
 
 def checked(request: training_service_pb2.CreateRunRequest) -> check_pb2.RunCheck:
-    """Return the labels of one example, and two problems if r is above 64."""
+    """Return the labels of one example, two problems if r is above 64, and a warning if it is 1."""
     tokens = [check_pb2.LabelledToken(id=n, text=text, trained=trained) for n, (text, trained) in enumerate(TOKENS)]
     labels = check_pb2.LabelPreview(
         train_examples=1200,
@@ -39,6 +39,7 @@ def checked(request: training_service_pb2.CreateRunRequest) -> check_pb2.RunChec
             message="r is too large.",
             remedy="Choose a smaller one.",
         )
+    if request.run.config.lora.r in (1, *range(65, 5000)):
         check.problems.add(
             severity=check_pb2.Problem.SEVERITY_WARN,
             reason=reasons_pb2.REASON_FEW_EVAL_EXAMPLES,

@@ -35,6 +35,10 @@ class Training(training_service_pb2_grpc.TrainingServiceServicer):
             run.check.CopyFrom(checked(request))
         else:
             self.world.runs[name] = run
+            answer = run_pb2.Run()
+            answer.CopyFrom(run)
+            answer.check.problems.extend(checked(request).problems)
+            return answer
         return run
 
     async def GetRun(self, request: Any, context: Any) -> Any:

@@ -67,6 +67,16 @@ async def test_a_dry_run_that_would_be_refused_says_all_of_it_and_fails(ftf: Ftf
     assert [token["trained"] for token in found["labels"]["examples"][0]["tokens"]] == [False] * 3 + [True] * 2
 
 
+async def test_what_warns_is_said_of_a_run_that_is_started_too(ftf: Ftf, tmp_path: Path) -> None:
+    """With --quiet too, on stderr; a run without warnings says nothing of the kind."""
+    async with served(world()) as server:
+        await filled(server, ftf, tmp_path)
+        thin = await ftf(server, "train", "--r", "1", "--id", "a", "--quiet")
+        usual = await ftf(server, "train", "--id", "b", "--quiet")
+
+    assert (thin.code, thin.err, usual.err) == (exits.OK, "warning  Few are held out.\n", "")
+
+
 class Terminal(io.StringIO):
     """A stream that says it is a terminal."""
 

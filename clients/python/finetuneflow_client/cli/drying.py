@@ -36,6 +36,12 @@ def show_check(session: Session, run: run_pb2.Run) -> int:
     return exits.FAILED
 
 
+def tell_warnings(session: Session, run: run_pb2.Run) -> None:
+    """Say what was found about a run that was started all the same; nothing of one that was there already."""
+    for line in problem_lines(run.check):
+        session.screen.warn(line)
+
+
 def asked_settings(run: run_pb2.Run, asked: config_pb2.TrainingConfig) -> str:
     """Return a checked run's settings in one line: what was asked for as it was given, and which of it is refused.
 

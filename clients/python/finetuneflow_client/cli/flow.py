@@ -19,7 +19,7 @@ from finetuneflow_client import names, watch
 from finetuneflow_client.cli import during, wording
 from finetuneflow_client.cli.session import Session
 from finetuneflow_client.cli.settings import described
-from finetuneflow_client.cli.view.dataset import DatasetView
+from finetuneflow_client.cli.view.dataset import DatasetView, accepted
 from finetuneflow_client.cli.view.export import ExportView
 from finetuneflow_client.cli.view.files import FilesView, TransferView, chunk_line, failure, read_line
 from finetuneflow_client.cli.view.hardware import recommendation_line, recommendation_panel
@@ -99,7 +99,19 @@ async def follow_dataset(session: Session, name: str) -> dataset_pb2.Dataset:
         async for dataset in found:
             view.update(dataset)
             changed()
-    return _succeeded(dataset, "dataset")
+    found_dataset = _succeeded(dataset, "dataset")
+    _tell_few(session, found_dataset)
+    return found_dataset
+
+
+def _tell_few(session: Session, dataset: dataset_pb2.Dataset) -> None:
+    """Say why there are fewer examples than were wanted, if every call that was planned has been made."""
+    wanted, came = dataset.spec.max_examples, accepted(dataset)
+    if came < wanted and not dataset.stop_reason:
+        session.screen.warn(
+            f"{came:,} of {wanted:,} examples that were wanted: nothing is left to ask. For more, ask more of "
+            f"each chunk (`--accepted-examples {wanted}`), cut smaller chunks, or add documents"
+        )
 
 
 async def freeze(session: Session, name: str, *, approved_only: bool = False) -> dataset_pb2.Dataset:

@@ -72,8 +72,8 @@ async def review(session: Session) -> None:
     session.output.line(f"{wording.many(done.matched, 'example')} meant, {done.changed:,} {verb}")
     if done.taken_in:
         session.screen.warn(
-            f"of these {done.taken_in:,} had been dropped before and {'would be' if args.dry_run else 'are'} in the dataset "
-            "again; a filter with `accepted = true` leaves them out"
+            f"{done.taken_in:,} of them had been dropped; to approve is to take them in again. "
+            "A filter with `accepted = true` leaves them out"
         )
     if done.changed and request.action and not args.dry_run:
         session.screen.say("what is trained on changes with the next version: `ftf dataset freeze`")

@@ -14,6 +14,7 @@ from finetuneflow.dataset.v1 import dataset_pb2, dataset_service_pb2
 from finetuneflow.export.v1 import export_pb2, export_service_pb2
 from finetuneflow.training.v1 import run_pb2, training_service_pb2
 from finetuneflow_client import names
+from finetuneflow_client.cli.drying import tell_warnings
 from finetuneflow_client.cli.session import Session
 from finetuneflow_client.errors import FtfError
 from finetuneflow_client.making import got_or_made
@@ -59,7 +60,9 @@ async def run(session: Session, parent: str, id: str, make_run: Callable[[], Awa
 
     async def make(id: str) -> run_pb2.Run:
         request = training_service_pb2.CreateRunRequest(parent=parent, run=await make_run(), run_id=id)
-        return await flow.CreateRun(request)
+        made = await flow.CreateRun(request)
+        tell_warnings(session, made)
+        return made
 
     async def get(id: str) -> run_pb2.Run:
         return await flow.GetRun(training_service_pb2.GetRunRequest(name=f"{parent}/runs/{id}"))

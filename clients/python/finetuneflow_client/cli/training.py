@@ -9,7 +9,7 @@ from finetuneflow.ingest.v1 import ingest_service_pb2
 from finetuneflow.training.v1 import run_pb2, training_service_pb2
 from finetuneflow_client import names
 from finetuneflow_client.cli import dependents, during, exits, flow, targets, wording
-from finetuneflow_client.cli.drying import asked_settings, show_check
+from finetuneflow_client.cli.drying import asked_settings, show_check, tell_warnings
 from finetuneflow_client.cli.judge import judged_after
 from finetuneflow_client.cli.planning import planned
 from finetuneflow_client.cli.resumable import PAUSED
@@ -62,6 +62,7 @@ async def start(session: Session, request: training_service_pb2.CreateRunRequest
     if args.dry_run:
         show_run(session, made, settings=asked_settings(made, request.run.config), started=False)
         return show_check(session, made)
+    tell_warnings(session, made)
     if args.watch:
         session.screen.say(f"started {made.name}")
         made = await flow.follow_run(session, made.name)
