@@ -45,6 +45,19 @@ async def test_a_review_names_its_dataset_as_other_commands_do(
     assert by_id == with_dataset == "1 example meant, 1 changed\n"
 
 
+async def test_fewer_examples_than_were_wanted_are_said_with_what_to_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where all that was planned has been asked; not where as many came as were wanted."""
+    async with llm() as server, dataset_service(tmp_path, server, library(2)) as (_, served):
+        session = Client(tmp_path, served.address, capsys, "--project", "p")
+        few = await session.told("dataset", "generate", "--max-examples", "500")
+        enough = await session.told("dataset", "generate", "--max-examples", "2")
+
+    assert " of 500 examples that were wanted: nothing is left to ask." in few[1]
+    assert "wanted" not in enough[1]
+
+
 async def test_freezing_says_what_is_in_the_version_and_cancelling_that_nothing_goes_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
