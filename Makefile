@@ -33,7 +33,7 @@ test: setup ## Run the tests: unit, service, contract, pipeline, trainer.
 	$(PYTEST) $(ALONE)
 	$(PYTEST) $(ALONE:%=--ignore %) --numprocesses 2 --dist loadfile
 
-test-model: setup ## Run the tests that need the real 135M model.
+test-model: setup .venv/.awq ## Run the tests that need the real 135M model: each method and format. About 25 minutes on 2 cores.
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m model
 
 test-wheels: wheels ## Install each wheel alone in a fresh environment and try it.
@@ -110,6 +110,11 @@ gen: protos/gen/.generated ## Generate the Python code of the contract.
 	$(PIP) install --quiet --require-hashes --no-deps -r requirements/bench.txt
 	touch $@
 
+# The extra awq, whose tests the others do without.
+.venv/.awq: .venv/.locked requirements/awq.txt
+	$(PIP) install --quiet --require-hashes --no-deps -r requirements/awq.txt
+	touch $@
+
 .venv/.docs: .venv/.locked requirements/docs.txt
 	$(PIP) install --quiet --require-hashes --no-deps -r requirements/docs.txt
 	touch $@
@@ -138,17 +143,18 @@ wheels: setup ## Build the sdists and wheels of finetuneflow and finetuneflow-cl
 
 # Versions of parts that torch brings are left to torch, see requirements/torch.txt.
 UNLOCKED := finetuneflow-client torch triton cuda-bindings cuda-pathfinder cuda-toolkit setuptools nvidia-cublas \
-	nvidia-cuda-cupti nvidia-cuda-nvrtc nvidia-cuda-runtime nvidia-cudnn-cu13 nvidia-cufft nvidia-cufile nvidia-curand \
+	nvidia-cuda-cccl nvidia-cuda-cupti nvidia-cuda-nvrtc nvidia-cuda-runtime nvidia-cudnn-cu13 nvidia-cufft nvidia-cufile nvidia-curand \
 	nvidia-cusolver nvidia-cusparse nvidia-cusparselt-cu13 nvidia-nccl-cu13 nvidia-nvjitlink nvidia-nvshmem-cu13 nvidia-nvtx
 UV := .cache/uv/bin/uv pip compile --quiet --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
 	--generate-hashes --no-header --no-annotate
 
-# Without the extra awq, which would put auto-round and what it brings into everybody's environment.
+# dev.txt is without the extra awq, which would put auto-round and what it brings into everybody's environment.
 lock: ## Choose and pin the newest versions that pyproject.toml and requirements/gen.in allow.
 	$(PYTHON) -m venv .cache/uv
 	.cache/uv/bin/python -m pip --disable-pip-version-check install --quiet uv==0.13.9
 	$(UV) --upgrade pyproject.toml --extra local --extra cluster --extra trainer --group dev $(UNLOCKED:%=--no-emit-package %) -o requirements/dev.txt
 	$(UV) -c requirements/dev.txt --group bench $(UNLOCKED:%=--no-emit-package %) -o requirements/bench.txt
+	$(UV) -c requirements/dev.txt pyproject.toml --extra awq $(UNLOCKED:%=--no-emit-package %) -o requirements/awq.txt
 	$(UV) -c requirements/dev.txt --group docs -o requirements/docs.txt
 	$(UV) --upgrade requirements/gen.in -o requirements/gen.txt
 	$(UV) --upgrade requirements/build.in -o requirements/build.txt

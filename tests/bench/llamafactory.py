@@ -1,7 +1,9 @@
 """A training step here and in LLaMA-Factory: python -m tests.bench.llamafactory --python PYTHON [--pairs N]
 
 The same LoRA fine-tuning of the same model on the same conversations, interleaved (ours, theirs, theirs, ours, …), as
-the ratio of each pair, median and range: seconds a step, and processor time a step. Both train on the answers alone, in
+the ratio of each pair, median and range: seconds a step, and processor time a step. Beside each pair a bare script of
+TRL's trainer, which is what ours trains with, shows how much of a difference is the trainer's. Evaluation, reports and
+start-up lie outside of what is timed; the last checkpoint is timed apart. Both train on the answers alone, in
 float32 on a CPU, without gradient checkpointing; ours tells a service in another process what it does. Lengths may
 differ by LLaMA-Factory's own chat template and padding, so tokens a step are printed.
 
@@ -28,7 +30,7 @@ from typing import Any
 import torch
 
 from services.trainer.logs import quiet_libraries
-from tests.bench.step_overhead import Bench, Cost, ours, prepare, spread
+from tests.bench.step_overhead import Bench, Cost, bare, ours, prepare, spread
 from tests.fakes.tiny_model import tiny_model
 
 SIDE = Path(__file__).with_name("llamafactory_side.py")
@@ -149,15 +151,27 @@ def measure(bench: Bench, other: subprocess.Popen[str], pairs: int) -> None:
     batch = 2 * bench.config.per_device_train_batch_size
     tokens = batch * statistics.mean(len(example.input_ids) for example in bench.examples)
     print(f"tokens a step: ours {tokens:.0f} before padding, theirs with it {first['tokens']:.0f}")
-    found: list[tuple[Cost, Cost]] = []
+    bare(bench)
+    found: list[tuple[Cost, Cost, Cost]] = []
     for pair in range(pairs):
         one = ours(bench) if pair % 2 == 0 else None
         facts = theirs(other, bench)
         one = one or ours(bench)
-        found.append((one, Cost(facts["wall"], facts["cpu"])))
+        found.append((one, Cost(facts["wall"], facts["cpu"], saving=facts["saving"]), bare(bench)))
         print(f"pair {pair + 1}: {1e3 * one.wall:.2f} ms a step, theirs {1e3 * facts['wall']:.2f} ms", flush=True)
-    print(f"against LLaMA-Factory, time: {spread([100 * (a.wall / b.wall - 1) for a, b in found], '+.2f')}")
-    print(f"against LLaMA-Factory, processors: {spread([100 * (a.cpu / b.cpu - 1) for a, b in found], '+.2f')}")
+    steps = bench.config.max_steps
+    for who, place in (("ours", 0), ("a bare TRL script", 2)):
+        pairs_of = [(three[place], three[1]) for three in found]
+        times = [100 * (a.wall / b.wall - 1) for a, b in pairs_of]
+        processors = [100 * (a.cpu / b.cpu - 1) for a, b in pairs_of]
+        stepping = [100 * ((a.cpu - a.saving / steps) / (b.cpu - b.saving / steps) - 1) for a, b in pairs_of]
+        print(f"{who} against LLaMA-Factory, time: {spread(times, '+.2f')}")
+        print(f"{who} against LLaMA-Factory, processors: {spread(processors, '+.2f')}")
+        print(f"{who} against LLaMA-Factory, processors, without the last checkpoint: {spread(stepping, '+.2f')}")
+    saving = [statistics.median(1e3 * three[place].saving for three in found) for place in (0, 1, 2)]
+    print("last checkpoint, ms of processors: ours {:.0f}, theirs {:.0f}, bare {:.0f}".format(*saving))
+    shares = [100 * three[0].share for three in found]
+    print(f"in our callbacks and threads: {spread(shares, '.2f')} of training")
 
 
 if __name__ == "__main__":

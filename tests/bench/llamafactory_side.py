@@ -1,7 +1,8 @@
 """LLaMA-Factory's side of tests.bench.llamafactory: run by the Python that has it, which has nothing of this project.
 
 The first argument is a folder with `settings.json`, LLaMA-Factory's own settings. Each line of standard input asks for
-one training; each is answered by a line of JSON: wall and cpu, seconds a step; tokens of a step, padding among them.
+one training; each is answered by a line of JSON: wall and cpu, seconds a step; saving, the processor's
+seconds after the last step; tokens of a step, padding among them.
 The first line written names the versions.
 """
 
@@ -32,11 +33,16 @@ def main() -> None:
             """Start."""
             self.began = time.perf_counter(), time.process_time()
 
+        def on_step_end(self, *facts: Any, **kwargs: Any) -> None:
+            """Remember the last step's end."""
+            self.stepped = time.process_time()
+
         def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             """Stop."""
             self.found = {
                 "wall": (time.perf_counter() - self.began[0]) / state.max_steps,
                 "cpu": (time.process_time() - self.began[1]) / state.max_steps,
+                "saving": time.process_time() - self.stepped,
                 "tokens": state.num_input_tokens_seen / state.max_steps,
             }
 

@@ -118,11 +118,13 @@ def prepare(model: Path, steps: int, batch: int, address: str, folder: Path) -> 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a step took, in seconds: on the clock, of the processors; and our share of the clock's."""
+    """What a step took, in seconds: on the clock, of the processors; our share of the clock's; and of a whole run,
+    the processors' seconds after its last step, which are the last checkpoint's."""
 
     wall: float
     cpu: float
     share: float = 0.0
+    saving: float = 0.0
 
 
 class Clock(TrainerCallback):
@@ -132,10 +134,15 @@ class Clock(TrainerCallback):
         """Start."""
         self.began = time.perf_counter(), time.process_time()
 
+    def on_step_end(self, *args: Any, **kwargs: Any) -> None:
+        """Remember the last step's end."""
+        self.stepped = time.process_time()
+
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Stop."""
         self.wall = (time.perf_counter() - self.began[0]) / state.max_steps
         self.cpu = (time.process_time() - self.began[1]) / state.max_steps
+        self.saving = time.process_time() - self.stepped
 
 
 def measure(bench: Bench, pairs: int) -> None:
@@ -196,7 +203,7 @@ def ours(bench: Bench) -> Cost:
     uploads.close()
     reporter.close()
     worker.close()
-    return Cost(clock.wall, clock.cpu, totals.platform_seconds / totals.train_seconds)
+    return Cost(clock.wall, clock.cpu, totals.platform_seconds / totals.train_seconds, clock.saving)
 
 
 def bare(bench: Bench) -> Cost:
@@ -235,7 +242,7 @@ def bare(bench: Bench) -> Cost:
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(clock)
     trainer.train()
-    return Cost(clock.wall, clock.cpu)
+    return Cost(clock.wall, clock.cpu, saving=clock.saving)
 
 
 if __name__ == "__main__":

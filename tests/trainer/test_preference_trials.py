@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from finetuneflow.common.v1 import worker_service_pb2
 from finetuneflow.training.v1 import config_pb2, run_pb2
 from services.common.statuses import from_status
 from tests.fakes.worker_host import WorkerHost
-from tests.trainer.runs import config, run_here, started, train_spec, write_dataset
+from tests.trainer.runs import config, run_here, started, train_spec, until, write_dataset
 from tests.trainer.test_preferences import DPO, FULL, KTO, judged
 
 WATCHED: dict[str, Any] = {"max_steps": 4, "eval_steps": 2, "load_best_model_at_end": True, "num_eval_answers": 0}
@@ -139,3 +141,29 @@ def test_two_processes_evaluate_together(tmp_path: Path, model: Path, name: str)
     assert [point.step for point in result.evaluations] == [2, 4]
     score = result.evaluation.generalise.rewards
     assert kept["eval_rewards/margins"] == pytest.approx(score.reward_margin, rel=1e-3, abs=1e-4)
+
+
+@pytest.mark.model
+@pytest.mark.timeout(200)
+@pytest.mark.parametrize("order", ["STOP", "SIGTERM"])
+def test_two_processes_of_dpo_end_when_they_are_told(tmp_path: Path, model: Path, order: str) -> None:
+    """Launched by accelerate, evaluating every other step: STOP ends both with 0 and leaves nothing, SIGTERM saves."""
+    dataset = write_dataset(tmp_path / "dataset.jsonl", judged("DPO", held_out=4))
+    endless = {"max_steps": 100_000, "save_steps": 10_000, "eval_steps": 2, "num_eval_answers": 0}
+    settings = config(**{**DPO, **endless, "learning_rate": 1e-6, "gradient_accumulation_steps": 1})
+    with (
+        WorkerHost(tmp_path / "objects", train_spec(dataset, model, settings)) as host,
+        started(host, tmp_path / "pod", FTF_PROCESSES="2") as launcher,
+    ):
+        until(lambda: len(host.curve()) >= 5, 120)
+        if order == "STOP":
+            host.command(worker_service_pb2.COMMAND_STOP)
+        else:
+            launcher.send_signal(signal.SIGTERM)
+        code = launcher.wait(60)
+    last = host.curve()[-1][1]
+
+    assert code == (0 if order == "STOP" else 143)
+    assert [saved.step for saved in host.checkpoints] == ([] if order == "STOP" else [last])
+    assert host.finished == []
+    assert "Traceback" not in (tmp_path / "pod" / "log-pod-1.txt").read_text()
