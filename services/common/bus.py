@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ import nats.errors
 import nats.js.api
 import nats.js.errors
 
+from services.common import connecting
 from services.common.busdelivery import ACK_SECONDS, Handler, take
 from services.common.buserrors import AWAY, explain
 from services.common.errors import InvalidArgument, Unavailable
@@ -59,6 +61,7 @@ class Bus:
         self._tails: set[asyncio.Queue[bytes | None]] = set()
         self._closed = False
         self._refused = False
+        self._untrusted = ""
 
     @classmethod
     async def connect(cls, url: str, *, user: str = "", password: str = "", token: str = "", replicas: int = 1) -> Bus:
@@ -82,13 +85,18 @@ class Bus:
         if done and bus._connecting.exception():  # for a server that is away, the driver goes on trying
             raise malformed()
         if not bus.connected:
-            log.warning("NATS does not answer; events wait until it does.")
+            log.warning("%s; events wait until it does.", bus.silence)
         return bus
 
     @property
     def connected(self) -> bool:
         """Whether the server is there at the moment."""
         return self._up.is_set()
+
+    @property
+    def silence(self) -> str:
+        """That the server does not answer, with the remedy where it is its certificate."""
+        return f"NATS does not answer ({self._untrusted})" if self._untrusted else "NATS does not answer"
 
     async def publish(self, subject: str, data: bytes, msg_id: str = "") -> None:
         """Publish a message; one under ftf.events. is stored when this returns.
@@ -255,15 +263,17 @@ class Bus:
         options |= {"max_reconnect_attempts": -1, "reconnect_time_wait": _RETRY_SECONDS, "ping_interval": 20}
         options |= {"error_cb": self._note, "disconnected_cb": self._lost, "reconnected_cb": self._found}
         await self._client.connect(servers, name="finetuneflow", **options)
-        self._refused = False
+        self._refused, self._untrusted = False, ""
         self._up.set()
 
     async def _note(self, error: Exception) -> None:
         self._refused = self._refused or "authorization" in str(error).lower()
+        if isinstance(error, ssl.SSLCertVerificationError):
+            self._untrusted = connecting.why(error)
         log.debug("NATS: %s", error)
 
     async def _found(self) -> None:
-        self._refused = False
+        self._refused, self._untrusted = False, ""
         self._up.set()
         log.info("The connection to NATS is back.")
 

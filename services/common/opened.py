@@ -101,7 +101,7 @@ class Opened:
         async def nats() -> str:
             await self._bus.check()
             if not self._bus.connected:
-                raise Unavailable("NATS does not answer. Start it; events wait for it meanwhile.")
+                raise Unavailable(f"{self._bus.silence}. Start it, or correct its URL; events wait for it meanwhile.")
             return "keeps events"
 
         jobs: list[Dependency] = []

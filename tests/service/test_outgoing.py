@@ -12,6 +12,7 @@ import pytest
 from huggingface_hub import close_session, constants
 
 from finetuneflow.common.v1 import server_service_pb2 as pb
+from services.common.bus import Bus
 from services.common.errors import Unavailable
 from services.dataset.compose import compose
 from services.dataset.llm import Endpoint, LlmClient
@@ -20,6 +21,8 @@ from services.trainer.s3 import Away, Refused, get
 from tests.fakes.connect_proxy import ConnectProxy, proxy
 from tests.fakes.llm_server import MODEL, LlmServer, llm
 from tests.fakes.running import serving
+from tests.fakes.servers import Server, free_ports, started
+from tests.fakes.stores import nats_server
 from tests.service.test_dataset_llm import MESSAGES, SCHEMA
 from tests.service.test_doctor import dependencies, endpoint
 
@@ -162,3 +165,27 @@ async def test_a_hub_of_ones_own_is_asked_through_the_proxy_and_no_other(
     close_session()
 
     assert set(way.asked) == {f"{HOST}:443"}
+
+
+async def test_nats_of_a_private_authority_is_reached_or_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By SSL_CERT_FILE; without it the service works on, and says what to do."""
+    (port,) = free_ports(1)
+    command = [nats_server(), "-a", "127.0.0.1", "-p", str(port), "-js", "-sd", str(tmp_path / "kept")]
+    command += ["--tls", "--tlscert", str(TLS / "server.crt"), "--tlskey", str(TLS / "server.key")]
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    with started(Server(command, port, tmp_path / "nats", {})):
+        stranger = await Bus.connect(f"tls://localhost:{port}")
+        async with asyncio.timeout(60):
+            while "its certificate is not trusted" not in stranger.silence:  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(0.05)
+            met = stranger.connected
+            await stranger.close()
+            monkeypatch.setenv("SSL_CERT_FILE", str(TLS / "server.crt"))
+            friend = await Bus.connect(f"tls://localhost:{port}")
+            while not friend.connected:  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(0.05)
+        await friend.close()
+
+    assert not met
+    assert "name its authority's certificates in SSL_CERT_FILE" in stranger.silence
+    assert friend.silence == "NATS does not answer"
