@@ -83,7 +83,7 @@ def _length_reason(plan: Plan, wish: Plan, dataset: Dataset, decided: Decided) -
         return f"{name}: the model's context.{cut}"
     if longest:
         return f"{name}: the longest example has {longest:,} tokens; rounded up."
-    return f"{name}: how long the examples are is not known."
+    return f"{name}: enough for most; how long the examples are is counted by a dry run, not here."
 
 
 def _batch_reason(plan: Plan, wish: Plan, device: Device, decided: Decided, later: str) -> str:

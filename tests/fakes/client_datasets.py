@@ -90,7 +90,8 @@ class Dataset(dataset_service_pb2_grpc.DatasetServiceServicer):
     async def FreezeDataset(self, request: Any, context: Any) -> Any:
         dataset = await found(context, self.world.datasets, request.name)
         if not dataset.versions:
-            artifact = self.world.artifact("dataset.jsonl", b'{"id": "e1"}\n')
+            row = b'{"id": "e1", "source": {"file": "projects/p/files/f-1", "file_name": "a.md"}}\n'
+            artifact = self.world.artifact("dataset.jsonl", row)
             version = dataset_pb2.DatasetVersion(version=1, artifact=artifact, train_examples=6, eval_examples=2)
             dataset.versions.append(version)
         return dataset

@@ -147,6 +147,18 @@ async def filled(server: Serving, ftf: Ftf, tmp_path: Path) -> None:
     )
 
 
+async def test_a_trace_counts_what_the_run_learnt_from(ftf: Ftf, tmp_path: Path) -> None:
+    """Of a version its rows are counted, not the dataset's examples as they are now, unless the rows are gone."""
+    async with served(world()) as server:
+        await filled(server, ftf, tmp_path)
+        kept = await ftf(server, "trace", "exports/x1")
+        server.world.datasets["projects/p/datasets/d1"].versions[0].erased = True
+        erased = await ftf(server, "trace", "exports/x1")
+
+    assert kept.out.splitlines()[-1] == "file     a.md (f-1), 1 example"
+    assert erased.out.splitlines()[-1] == "file     a.md, 9 examples, as they are now"
+
+
 async def test_the_flow_by_hand_needs_no_names_typed_twice(ftf: Ftf, tmp_path: Path) -> None:
     """Each step takes up the newest of the step before; results can be JSON at each."""
     async with served(world()) as server:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import tempfile
+from collections import Counter
+from pathlib import Path
+
 from finetuneflow.dataset.v1 import dataset_service_pb2
 from finetuneflow.export.v1 import export_service_pb2
 from finetuneflow.ingest.v1 import ingest_service_pb2
 from finetuneflow.training.v1 import training_service_pb2
 from finetuneflow_client import names
-from finetuneflow_client.cli import targets
+from finetuneflow_client.cli import targets, wording
 from finetuneflow_client.cli.output import to_json
 from finetuneflow_client.cli.session import Session
+from finetuneflow_client.downloads import download_dataset
 from finetuneflow_client.errors import FtfError
 from finetuneflow_client.places import place
 
@@ -60,10 +66,29 @@ async def _dataset(session: Session, name: str, found: Found, version: int = 0, 
     found["dataset"] = {"name": name, "version": version, "statistics": to_json(statistics)}
     frozen = f", version {version}, sha256 {sha256}" if version else ""
     session.output.line(f"dataset  {name}{frozen}")
-    for file in statistics.files:
-        examples = f"{file.accepted} examples"
-        short = f" ({names.short(file.file)})" if file.file else ""
-        session.output.line(f"file     {file.display_name}{short}, {examples}")
+    counted = await _rows(session, name, version) if version else None
+    now = ", as they are now" if version and counted is None else ""
+    if counted is None:
+        counted = {(file.display_name, file.file): file.accepted for file in statistics.files}
+    for (title, file), count in counted.items():
+        short = f" ({names.short(file)})" if file else ""
+        session.output.line(f"file     {title}{short}, {wording.many(count, 'example')}{now}")
+
+
+async def _rows(session: Session, name: str, version: int) -> dict[tuple[str, str], int] | None:
+    """Return how many rows of a frozen version each file has, by its title and name; None if they are gone.
+
+    Examples may have been edited, reviewed or added since, so the version's own bytes are counted.
+    """
+    dataset = await session.flow.dataset.GetDataset(dataset_service_pb2.GetDatasetRequest(name=name))
+    frozen = next((v for v in dataset.versions if v.version == version), None)
+    if frozen is None or frozen.erased:
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        path = await download_dataset(session.flow, name, frozen, Path(folder) / "rows")
+        with path.open(encoding="utf-8") as lines:
+            sources = [json.loads(line).get("source") or {} for line in lines]
+    return dict(sorted(Counter((s["file_name"], s.get("file", "")) for s in sources if s.get("file_name")).items()))
 
 
 async def _example(session: Session, name: str, found: Found) -> None:
