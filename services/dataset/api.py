@@ -10,6 +10,7 @@ from services.common import ids
 from services.common.auth import current_principal
 from services.common.interceptors import Context
 from services.common.objects.port import Objects
+from services.common.objects.served import sent
 from services.common.work import watch
 from services.dataset import form
 from services.dataset.accounts import Accounts
@@ -168,7 +169,8 @@ class DatasetApi(AccountsApi, StatisticsApi, VersionsApi, TransfersApi, PromptTe
         """Send a frozen version."""
         ids.parse_name(request.name, DATASET)
         version = await self._datasets.version(request.name, request.version)
-        async for data in self._objects.get(version["artifact"]["key"]):
+        what = f"version {version['version']} of {request.name}"
+        async for data in sent(self._objects, what, version["artifact"], request.offset, request.sha256):
             yield pb.DownloadDatasetResponse(data=data)
 
     async def GetExample(self, request: pb.GetExampleRequest, context: Context) -> example_pb2.Example:

@@ -11,6 +11,7 @@ from finetuneflow.common.v1 import event_pb2
 from finetuneflow.dataset.v1 import dataset_service_pb2_grpc
 from services.common.bus import Bus
 from services.common.confined.limits import Limits
+from services.common.objects.unfinished import Unfinished
 from services.common.outbox import Outbox
 from services.common.ranks import RankFiles
 from services.common.resources import INDEXES, Resources
@@ -66,7 +67,8 @@ def compose(runtime: Runtime) -> Service:
     patience = float(runtime.config.settings.get("llm_patience_seconds", PATIENCE_SECONDS))
     generator = Generator(ingest, endpoints, calls, examples, freezer, estimator, patience)
     importer = Importer(datasets, examples, objects, freezer, scratch, Limits())
-    imports = Imports(datasets, examples, ingest, objects, runtime.config.max_upload_bytes)
+    unfinished = Unfinished(objects, "dataset", clock)
+    imports = Imports(datasets, examples, ingest, objects, unfinished, runtime.config.max_upload_bytes)
     exporter = Exporter(objects, scratch)
     texts = DocumentTexts(datasets, ingest, examples, freezer)
     loop = _loop(runtime, datasets, by_origin(generator, importer, texts))
@@ -80,18 +82,20 @@ def compose(runtime: Runtime) -> Service:
         name="dataset",
         register=lambda server: dataset_service_pb2_grpc.add_DatasetServiceServicer_to_server(api, server),
         full_names=["finetuneflow.dataset.v1.DatasetService"],
-        tasks=[*tasks, _follower(bus, service)],
+        tasks=[*tasks, _follower(bus, service, unfinished)],
         capabilities=[task.replace("TASK_TYPE_", "task:") for task in CURRENT] + ["task:TEMPLATE", "task:TEXT"],
         close=endpoints.close,
         dependencies=endpoints.dependencies,
     )
 
 
-def _follower(bus: Bus, service: Datasets) -> Callable[[], Awaitable[None]]:
-    """Return the task that deletes the datasets of deleted projects."""
+def _follower(bus: Bus, service: Datasets, unfinished: Unfinished) -> Callable[[], Awaitable[None]]:
+    """Return the task that deletes the datasets of deleted projects, and what came of their unfinished imports."""
 
     async def project_deleted(data: bytes) -> None:
-        await service.delete_project(event_pb2.Event.FromString(data).resource)
+        project = event_pb2.Event.FromString(data).resource
+        await service.delete_project(project)
+        await unfinished.forget(project.rpartition("/")[2])
 
     return lambda: bus.consume("dataset-project-deleted", ["ftf.events.project.deleted"], project_deleted)
 

@@ -6,10 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 import logging
-import re
-import unicodedata
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
 from functools import partial
 
 from finetuneflow.dataset.v1 import dataset_pb2
@@ -17,82 +14,46 @@ from services.common import ids
 from services.common.documents.port import Document
 from services.common.errors import AlreadyExists, InvalidArgument, NotFound, NotReady
 from services.common.objects.port import Objects, Stored
+from services.common.objects.unfinished import Unfinished
 from services.common.protoform import user_fields
 from services.common.resources import Resources
 from services.common.sweeping import keep_sweeping
 from services.common.work import queued
-from services.dataset.core.formats.incoming import TARGETS
+from services.dataset.importheader import Header
 from services.dataset.ports import Documents
 from services.dataset.spec import complete
 from services.dataset.store import Examples
 
 log = logging.getLogger(__name__)
 
-MAX_NAME_BYTES = 255
-MAX_COLUMN = 200
 AGE_SECONDS = 86_400.0
 SWEEP_SECONDS = 3_600.0
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 # What an imported dataset has no use for, and shows as 0.
 _UNUSED = ("examples_per_chunk", "max_examples", "temperature", "max_tokens", "seed")
-
-
-@dataclass(frozen=True)
-class Header:
-    """What an import is going to be; see ImportHeader of the contract."""
-
-    parent: str
-    filename: str
-    dataset: dataset_pb2.Dataset
-    dataset_id: str = ""
-    request_id: str = ""
-    sha256: str = ""
-    size_bytes: int = 0
-    format: str = ""
-    encoding: str = ""
-    mapping: Mapping[str, str] = field(default_factory=dict)
-    split_column: str = ""
-    strict: bool = False
-    body: bytes = b""
-
-    def check(self) -> None:
-        """Raises InvalidArgument for what cannot be meant."""
-        bad = any(unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") or c in "/\\" for c in self.filename)
-        if not self.filename.strip() or bad or len(self.filename.encode()) > MAX_NAME_BYTES:
-            raise InvalidArgument(
-                f"The file name {self.filename[:100]!r} is empty, a path, too long, or has invisible characters. "
-                "Rename the file.",
-                reason="BAD_FILE_NAME",
-                field="header.filename",
-            )
-        if self.sha256 and not _SHA256.fullmatch(self.sha256):
-            raise InvalidArgument("sha256 is not 64 lower-case hexadecimal digits.", field="header.sha256")
-        for target, source in self.mapping.items():
-            if target not in TARGETS:
-                raise InvalidArgument(
-                    f'"{target[:80]}" is no column of a format. Map one of {", ".join(TARGETS)}.',
-                    field="header.mapping",
-                )
-            if not 0 < len(source) <= MAX_COLUMN:
-                raise InvalidArgument(f"{target} is mapped to no column. Name one.", field="header.mapping")
-        if len(self.split_column) > MAX_COLUMN:
-            raise InvalidArgument("split_column is too long. Name one of the file's.", field="header.split_column")
 
 
 class Imports:
     """Takes in files of examples.
 
     Args:
+        unfinished: imports that broke off.
         limit: largest file in bytes.
     """
 
     def __init__(
-        self, datasets: Resources, examples: Examples, documents: Documents, objects: Objects, limit: int
+        self,
+        datasets: Resources,
+        examples: Examples,
+        documents: Documents,
+        objects: Objects,
+        unfinished: Unfinished,
+        limit: int,
     ) -> None:
         self._datasets = datasets
         self._examples = examples
         self._documents = documents
         self._objects = objects
+        self._unfinished = unfinished
         self._limit = limit
         self._awake = asyncio.Event()
         datasets.listen(self._written)
@@ -104,15 +65,14 @@ class Imports:
             NotFound: the project does not exist.
             AlreadyExists: the id is taken.
             InvalidArgument: BAD_FILE_NAME, FILE_TOO_LARGE, EMPTY_FILE, HASH_MISMATCH, or a setting is out of range.
+            NotReady: fewer bytes than the header's offset are here (UPLOAD_OFFSET).
             Exhausted: DISK_FULL.
         """
-        (project,) = ids.parse_name(header.parent, "projects/*", "header.parent")
+        project, chosen = header.place()
         header.check()
-        chosen = ids.check_id(header.dataset_id, "header.dataset_id") if header.dataset_id else ""
-        if not chosen:
-            made = ids.derived_id("dataset", project, header.request_id) if header.request_id else ""
-            chosen = made or ids.new_id("dataset")
         name = f"{header.parent}/datasets/{chosen}"
+        if header.offset and header.offset == header.size_bytes and (made := await self._made(name, header)):
+            return made
         fields = {
             **user_fields(header.dataset.display_name, header.dataset.meta, "header.dataset"),
             "parent": header.parent,
@@ -120,17 +80,37 @@ class Imports:
         }
         await self._documents.project(header.parent)
         key = f"imports/{project}/{chosen}/{ids.sortable(self._datasets.clock.now())}"
-        stored = await self._objects.put(key, self._counted(header, data))
         kept = False
-        try:
-            fields.update(self._fresh(header, stored))
-            body = header.body + stored.sha256.encode()
-            doc = await self._created(name, fields, header.request_id, body, creator)
-            kept = doc["import"]["key"] == key
-            return doc
-        finally:
-            if not kept:
-                await asyncio.shield(self._objects.delete(key))
+        async with self._unfinished.receiving(header.upload, data) as every:
+            stored = await self._objects.put(key, self._counted(header, every))
+            try:
+                fields.update(self._fresh(header, stored))
+                doc = await self._created(name, fields, header.request_id, header.request(stored.sha256), creator)
+                kept = doc["import"]["key"] == key
+                return doc
+            finally:
+                if not kept:
+                    await asyncio.shield(self._objects.delete(key))
+
+    async def received(self, header: Header) -> int:
+        """Return how many bytes of a file need not be sent.
+
+        Raises:
+            InvalidArgument: the header has no length or SHA-256, or is wrong in itself.
+        """
+        header.check()
+        header.upload.check()
+        if await self._made(f"{header.parent}/datasets/{header.place()[1]}", header):
+            return header.size_bytes
+        return await self._unfinished.have(header.upload)
+
+    async def _made(self, name: str, header: Header) -> Document | None:
+        """Return the dataset that this request has made of these bytes before; None if it has not."""
+        if not await self._datasets.made(name, header.request_id):
+            return None
+        found = await self._datasets.get(name)
+        same = found["request"]["hash"] == hashlib.sha256(header.request(header.sha256)).hexdigest()
+        return found if same else None
 
     async def _created(self, name: str, fields: Document, request_id: str, body: bytes, creator: str) -> Document:
         """Make the dataset; one of the name that is left of an import that did not succeed makes room for it."""
@@ -217,6 +197,7 @@ class Imports:
             await self._examples.delete(halfway["uid"])
             with contextlib.suppress(NotFound):
                 await self._datasets.change(halfway["_id"], _cleared)
+        await self._unfinished.sweep()
         before = ids.sortable(self._datasets.clock.now() - AGE_SECONDS)
         old = [key async for key in self._objects.list("imports/") if key.rpartition("/")[2] < before]
         for key in old:

@@ -54,9 +54,10 @@ class Lines:
         return path, size, digest.hexdigest()
 
 
-async def blocks(path: Path) -> AsyncIterator[bytes]:
-    """Yield a file's bytes, at most 1 MiB at a time."""
+async def blocks(path: Path, offset: int = 0) -> AsyncIterator[bytes]:
+    """Yield a file's bytes from an offset on, at most 1 MiB at a time."""
     with path.open("rb") as file:
+        file.seek(offset)
         while block := await asyncio.to_thread(file.read, BLOCK):
             yield block
 

@@ -11,7 +11,7 @@ from finetuneflow.dataset.v1 import transfer_pb2 as pb
 from services.common.documents.port import Document
 from services.common.protoform import artifact_to_proto, count_to_proto
 from services.dataset.exporting import Exported, Wish
-from services.dataset.importing import Header
+from services.dataset.importheader import Header
 
 _FORMAT, _ENCODING = "DATASET_FORMAT_", "DATASET_ENCODING_"
 
@@ -61,7 +61,10 @@ def exported(name: str, version: int, wish: Wish, made: Exported) -> pb.Exported
 
 
 def header(asked: pb.ImportHeader) -> Header:
-    """Return what an import is going to be."""
+    """Return what an import is going to be; where it goes on is no part of what it asks for."""
+    body = pb.ImportHeader()
+    body.CopyFrom(asked)
+    body.ClearField("offset")
     return Header(
         parent=asked.parent,
         filename=asked.filename,
@@ -75,7 +78,8 @@ def header(asked: pb.ImportHeader) -> Header:
         mapping=dict(asked.mapping),
         split_column=asked.split_column,
         strict=asked.strict,
-        body=asked.SerializeToString(deterministic=True),
+        body=body.SerializeToString(deterministic=True),
+        offset=asked.offset,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from finetuneflow.common.v1 import upload_pb2
 from finetuneflow.dataset.v1 import dataset_pb2
 from finetuneflow.dataset.v1 import transfer_pb2 as pb
 from services.common import ids
@@ -12,6 +13,7 @@ from services.common.auth import current_principal
 from services.common.errors import InvalidArgument
 from services.common.interceptors import Context
 from services.common.objects.port import Objects
+from services.common.objects.served import check_range
 from services.dataset import form, transferform
 from services.dataset.exporting import Exporter
 from services.dataset.importing import Imports, report_of
@@ -40,12 +42,13 @@ class TransfersApi:
             doc = await self.__datasets.resources.get(request.name)
             examples = await self.__datasets.examples.all(doc)
             async with self.__exporter.export_reviews(examples, doc["spec"]["system_prompt"], wish) as made:
-                async for part in _sent(transferform.exported(request.name, 0, wish, made), made.path):
+                async for part in _sent(request, transferform.exported(request.name, 0, wish, made), made.path):
                     yield part
             return
         version = await self.__datasets.version(request.name, request.version)
         async with self.__exporter.export(version["artifact"]["key"], wish) as made:
-            async for part in _sent(transferform.exported(request.name, version["version"], wish, made), made.path):
+            file = transferform.exported(request.name, version["version"], wish, made)
+            async for part in _sent(request, file, made.path):
                 yield part
 
     async def ImportDataset(
@@ -59,6 +62,11 @@ class TransfersApi:
         header = transferform.header(first.header)
         return form.dataset(await self.__imports.begin(header, _bytes(parts), current_principal().name))
 
+    async def GetUpload(self, request: pb.GetUploadRequest, context: Context) -> upload_pb2.Upload:
+        """Return what there is of an import's file."""
+        received = await self.__imports.received(transferform.header(request.header))
+        return upload_pb2.Upload(received_bytes=received)
+
     async def DownloadImportReport(
         self, request: pb.DownloadImportReportRequest, context: Context
     ) -> AsyncIterator[pb.DownloadImportReportResponse]:
@@ -70,9 +78,12 @@ class TransfersApi:
                 yield pb.DownloadImportReportResponse(data=data)
 
 
-async def _sent(file: pb.ExportedFile, path: Path) -> AsyncIterator[pb.ExportDatasetResponse]:
+async def _sent(
+    request: pb.ExportDatasetRequest, file: pb.ExportedFile, path: Path
+) -> AsyncIterator[pb.ExportDatasetResponse]:
+    check_range(file.filename, file.size_bytes, file.sha256, request.offset, request.sha256)
     yield pb.ExportDatasetResponse(file=file)
-    async for data in blocks(path):
+    async for data in blocks(path, request.offset):
         yield pb.ExportDatasetResponse(data=data)
 
 

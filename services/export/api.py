@@ -11,10 +11,11 @@ from finetuneflow.export.v1 import export_service_pb2 as pb
 from services.common import ids
 from services.common.auth import current_principal
 from services.common.documents.port import Document
-from services.common.errors import InvalidArgument, NotFound
+from services.common.errors import NotFound
 from services.common.interceptors import Context
 from services.common.jobwork.orphans import Orphan
 from services.common.objects.port import Objects
+from services.common.objects.served import sent
 from services.common.protoform import artifact_to_proto, meta_to_proto, work_to_proto
 from services.common.work import watch
 from services.export.attestation import Attester
@@ -98,9 +99,8 @@ class ExportApi(export_service_pb2_grpc.ExportServiceServicer):
         if artifact is None:
             names = ", ".join(a["filename"] for a in doc["artifacts"]) or "none yet"
             raise NotFound(f'{request.name} has no file "{request.filename[:200]}". It has: {names}.')
-        if not 0 <= request.offset <= artifact["size_bytes"]:
-            raise InvalidArgument(f"offset is {request.offset}; use 0 to {artifact['size_bytes']}.", field="offset")
-        async for data in self._objects.get(artifact["key"], offset=request.offset):
+        what = f"{request.filename} of {request.name}"
+        async for data in sent(self._objects, what, artifact, request.offset, request.sha256):
             yield pb.DownloadExportArtifactResponse(data=data)
 
 

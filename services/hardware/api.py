@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from finetuneflow.common.v1 import artifact_pb2
+from finetuneflow.common.v1 import artifact_pb2, upload_pb2
 from finetuneflow.hardware.v1 import device_pb2, hardware_service_pb2_grpc, model_pb2, plan_pb2
 from finetuneflow.hardware.v1 import hardware_service_pb2 as pb
 from services.common import ids
@@ -67,8 +67,12 @@ class HardwareApi(hardware_service_pb2_grpc.HardwareServiceServicer):
             async for part in parts:
                 yield part.data
 
-        await self._models.uploads.take(File(header.filename, header.size_bytes, header.sha256), data())
+        await self._models.uploads.take(_file(header), data(), header.offset)
         return pb.UploadModelFileResponse()
+
+    async def GetUpload(self, request: pb.GetUploadRequest, context: Context) -> upload_pb2.Upload:
+        """Return what there is of a model's file."""
+        return upload_pb2.Upload(received_bytes=await self._models.uploads.received(_file(request.header)))
 
     async def GetModel(self, request: pb.GetModelRequest, context: Context) -> model_pb2.Model:
         """Return a model."""
@@ -142,6 +146,10 @@ class HardwareApi(hardware_service_pb2_grpc.HardwareServiceServicer):
     async def _model(self, name: str, field: str) -> Document:
         ids.parse_name(name, MODEL, field)
         return await self._models.resources.get(name)
+
+
+def _file(header: pb.ModelFileHeader) -> File:
+    return File(header.filename, header.size_bytes, header.sha256)
 
 
 def to_proto(doc: Document) -> model_pb2.Model:

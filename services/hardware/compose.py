@@ -6,6 +6,7 @@ import os
 from collections.abc import Awaitable, Callable
 
 from finetuneflow.hardware.v1 import hardware_service_pb2_grpc
+from services.common.objects.unfinished import Unfinished
 from services.common.outbox import Outbox
 from services.common.resources import Resources
 from services.common.runtime import Runtime, Service
@@ -22,6 +23,9 @@ from services.hardware.service import Models
 from services.hardware.store import MODEL_INDEXES, ModelStore
 from services.hardware.uploaded import Uploaded, UploadSweeper
 
+MODELS_BYTES = 64 << 30
+"""Of unfinished uploads of models: room for a few of the largest files that weights are divided into."""
+
 
 def compose(runtime: Runtime) -> Service:
     """Return the hardware service on what it is given."""
@@ -31,8 +35,9 @@ def compose(runtime: Runtime) -> Service:
     hub = _hub(runtime, config)
     scratch = config.state / "hardware" / "uploads"
     scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
-    sweeper = UploadSweeper(resources, runtime.objects)
-    uploaded = Uploaded(runtime.objects, scratch, sweeper.keep)
+    unfinished = Unfinished(runtime.objects, "hardware", runtime.clock, most_bytes=MODELS_BYTES)
+    sweeper = UploadSweeper(resources, runtime.objects, unfinished)
+    uploaded = Uploaded(runtime.objects, scratch, unfinished, sweeper.keep)
     models = Models(ModelStore(resources), runtime.objects, folder, hub, uploaded)
     ground, close_ground = _ground(runtime, config)
     measured = Calibrations(runtime.documents.collection("measurements", INDEXES), runtime.clock)

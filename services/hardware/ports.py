@@ -34,13 +34,18 @@ class ModelSource(Protocol):
 class Uploads(Protocol):
     """Files of models that were uploaded."""
 
-    async def take(self, file: File, data: AsyncIterator[bytes]) -> None:
-        """Store a file's bytes; the same again change nothing.
+    async def take(self, file: File, data: AsyncIterator[bytes], offset: int = 0) -> None:
+        """Store a file's bytes, those before the offset from an upload that broke off; the same again change nothing.
 
         Raises:
             InvalidArgument: it is no file of a model (PICKLE_WEIGHTS, MODEL_INVALID), or damaged (HASH_MISMATCH).
+            NotReady: fewer bytes than the offset are here (UPLOAD_OFFSET).
             Exhausted: DISK_FULL.
         """
+        ...
+
+    async def received(self, file: File) -> int:
+        """Return how many bytes of a file need not be sent. Raises InvalidArgument if it is no file of a model."""
         ...
 
     async def read(self, files: Sequence[File]) -> Description:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from services.common.errors import FineTuneFlowError, InvalidArgument, NotReady
 from services.common.objects.port import Objects
+from services.common.objects.unfinished import Announced, Unfinished
 from services.common.resources import Resources
 from services.hardware import core_model
 from services.hardware.core_model import Description, File, invalid
@@ -52,26 +53,42 @@ class Uploaded:
     Args:
         objects: where the files are kept.
         scratch: an own folder.
+        unfinished: uploads that broke off.
         taken: told the key of every file before it is stored; see UploadSweeper.keep.
     """
 
-    def __init__(self, objects: Objects, scratch: Path, taken: Callable[[str], None]) -> None:
+    def __init__(self, objects: Objects, scratch: Path, unfinished: Unfinished, taken: Callable[[str], None]) -> None:
         self._objects = objects
+        self._unfinished = unfinished
         self._scratch = scratch
         self._taken = taken
 
-    async def take(self, file: File, data: AsyncIterator[bytes]) -> None:
+    async def take(self, file: File, data: AsyncIterator[bytes], offset: int = 0) -> None:
         """Store a file's bytes; the same again change nothing but that the file's day begins anew.
+
+        Args:
+            offset: bytes that are not sent, since they have come before.
 
         Raises:
             InvalidArgument: as check_file; or the bytes are not the announced ones (HASH_MISMATCH).
+            NotReady: fewer bytes than the offset are here (UPLOAD_OFFSET).
             Exhausted: DISK_FULL.
         """
         check_file(file)
-        self._taken(upload_key(file.sha256))
-        await self._objects.put(upload_key(file.sha256), _checked(file, data))
+        key = upload_key(file.sha256)
+        self._taken(key)
+        if await self._objects.size(key) is None:
+            async with self._unfinished.receiving(_announced(file, offset), data) as every:
+                await self._objects.put(key, _checked(file, every))
         async for _ in data:  # of one that was there already; a client that is still sending is not cut off
             pass
+
+    async def received(self, file: File) -> int:
+        """Return how many bytes of a file need not be sent. Raises InvalidArgument as check_file."""
+        check_file(file)
+        if await self._objects.size(upload_key(file.sha256)) is not None:
+            return file.size_bytes
+        return await self._unfinished.have(_announced(file))
 
     async def read(self, files: Sequence[File]) -> Description:
         """Return what uploaded files say together.
@@ -131,6 +148,10 @@ class Uploaded:
         return b"".join([block async for block in self._objects.get(key, 0, length)])
 
 
+def _announced(file: File, offset: int = 0) -> Announced:
+    return Announced(file.sha256, file.size_bytes, offset)
+
+
 async def _checked(file: File, data: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     digest, size = hashlib.sha256(), 0
     async for block in data:
@@ -147,11 +168,14 @@ async def _checked(file: File, data: AsyncIterator[bytes]) -> AsyncIterator[byte
 
 
 class UploadSweeper:
-    """Removes uploaded files that no model has named for a day; runs at the start and every hour."""
+    """Removes uploaded files that no model has named for a day, and old unfinished ones: at the start and hourly."""
 
-    def __init__(self, models: Resources, objects: Objects, age_seconds: float = AGE_SECONDS) -> None:
+    def __init__(
+        self, models: Resources, objects: Objects, unfinished: Unfinished, age_seconds: float = AGE_SECONDS
+    ) -> None:
         self._models = models
         self._objects = objects
+        self._unfinished = unfinished
         self._age_seconds = age_seconds
         self._unnamed: dict[str, float] = {}
 
@@ -166,6 +190,7 @@ class UploadSweeper:
 
     async def sweep(self) -> None:
         """Remove what has been without a model since long enough."""
+        await self._unfinished.sweep()
         now = self._models.clock.now()
         named = await self._named()
         keys = [key async for key in self._objects.list(UPLOADS)]

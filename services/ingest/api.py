@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+from finetuneflow.common.v1 import upload_pb2
 from finetuneflow.ingest.v1 import chunk_pb2, file_pb2, ingest_service_pb2_grpc, project_pb2
 from finetuneflow.ingest.v1 import ingest_service_pb2 as pb
 from services.common import ids
@@ -98,6 +99,11 @@ class IngestApi(ingest_service_pb2_grpc.IngestServiceServicer):
         header = await _header(parts)
         return unpacked_to_proto(await self._archives.upload(header, _bytes(parts), current_principal().name))
 
+    async def GetUpload(self, request: pb.GetUploadRequest, context: Context) -> upload_pb2.Upload:
+        """Return what there is of an upload."""
+        received = await self._uploads.received(_header_of(request.header))
+        return upload_pb2.Upload(received_bytes=received)
+
     async def GetFile(self, request: pb.GetFileRequest, context: Context) -> file_pb2.File:
         """Return a file."""
         return file_to_proto(await self._files.get(request.name))
@@ -158,8 +164,11 @@ async def _header(parts: _Parts) -> Header:
     first = await anext(parts, None)
     if first is None or first.WhichOneof("part") != "header":
         raise InvalidArgument("An upload begins with a header. Send it before the bytes.", field="header")
-    head = first.header
-    return Header(head.parent, head.filename, head.sha256, head.size_bytes, head.path)
+    return _header_of(first.header)
+
+
+def _header_of(head: pb.UploadHeader) -> Header:
+    return Header(head.parent, head.filename, head.sha256, head.size_bytes, head.path, head.offset)
 
 
 async def _bytes(parts: _Parts) -> AsyncIterator[bytes]:

@@ -79,10 +79,15 @@ class Archives:
             NotFound: the project does not exist.
             InvalidArgument: BAD_FILE_NAME, UNSUPPORTED_FILE_TYPE, FILE_TOO_LARGE, EMPTY_FILE or HASH_MISMATCH of the
                 archive itself; CORRUPT_DOCUMENT if it is none.
+            NotReady: fewer bytes than the header's offset are here (UPLOAD_OFFSET).
             Exhausted: EXTRACTION_LIMIT: it would unpack to too much; DISK_FULL.
         """
         _check(header)
         await self._uploads.check(header)
+        async with self._uploads.unfinished.receiving(header.upload, data) as every:
+            return await self._unpack(header, every, creator)
+
+    async def _unpack(self, header: Header, data: AsyncIterator[bytes], creator: str) -> Unpacked:
         async with self._room.folder() as folder:
             source, target = folder / "archive", folder / "members"
             received = Received(header, self._limit)
@@ -117,6 +122,7 @@ class Archives:
             sha256=member["sha256"],
             size_bytes=member["size"],
             path=f"{header.filename}/{member['path']}",
+            offset=0,
         )
         try:
             doc = await self._uploads.upload(one, _blocks(path), creator)

@@ -7,6 +7,7 @@ import shutil
 
 from finetuneflow.ingest.v1 import ingest_service_pb2_grpc
 from services.common.controlgroup import usable_cores
+from services.common.objects.unfinished import Unfinished
 from services.common.outbox import Outbox
 from services.common.ranks import RankFiles
 from services.common.resources import INDEXES, Resources
@@ -42,9 +43,10 @@ def compose(runtime: Runtime) -> Service:
     file_docs = Resources(documents.collection("files", FILE_INDEXES), "file", runtime.clock)
     chunks = ChunkStore(documents.collection("chunks", CHUNK_INDEXES))
     ranks = RankFiles(config.given_ranks, config.ranks)
-    projects = Projects(project_docs, file_docs)
+    unfinished = Unfinished(objects, "ingest", runtime.clock)
+    projects = Projects(project_docs, file_docs, unfinished)
     files = Files(file_docs, projects, chunks, objects, GrpcModels(runtime.peers), ranks)
-    uploads = Uploads(file_docs, projects, objects, config.max_upload_bytes)
+    uploads = Uploads(file_docs, projects, objects, unfinished, config.max_upload_bytes)
     room, sandbox = Workroom(objects, ranks, config.scratch), Sandbox(config.environment)
     means = Means(config.limits, config.ocr, config.processes)
     reading = Reading(objects, chunks, sandbox, room, means, LangidLanguages())
@@ -67,7 +69,7 @@ def compose(runtime: Runtime) -> Service:
             Outbox(project_docs, runtime.bus, projects.purge).run,
             Outbox(file_docs, runtime.bus, files.purge).run,
             loop.run,
-            Sweeper(file_docs, chunks, objects).run,
+            Sweeper(file_docs, chunks, objects, unfinished).run,
         ],
         capabilities=CAPABILITIES,
         close=sandbox.close,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from services.common import ids
 from services.common.documents.port import Document
 from services.common.errors import AlreadyExists, InvalidArgument, NotFound, Unavailable
+from services.common.objects.unfinished import Unfinished
 from services.common.resources import Resources
 from services.ingest.store import PROJECT
 
@@ -55,11 +56,13 @@ class Projects:
     Args:
         projects: the projects.
         files: their files.
+        unfinished: uploads of theirs that broke off.
     """
 
-    def __init__(self, projects: Resources, files: Resources) -> None:
+    def __init__(self, projects: Resources, files: Resources, unfinished: Unfinished) -> None:
         self._projects = projects
         self._files = files
+        self._unfinished = unfinished
 
     async def create(self, wanted: NewProject) -> Document:
         """Make a project; the same request_id returns the one that the first call made.
@@ -144,11 +147,12 @@ class Projects:
         return len(left)
 
     async def purge(self, doc: Document) -> None:
-        """Wait until a deleted project's files are gone. Repeating it does nothing.
+        """Wait until a deleted project's files are gone, and drop its unfinished uploads. Repeating it does nothing.
 
         Raises:
             Unavailable: some are not gone after ten seconds; it is tried again.
         """
+        await self._unfinished.forget(doc["_id"].rpartition("/")[2])
         for _ in range(round(_PURGE_SECONDS / _PURGE_STEP)):
             if not await self._delete_files(doc["_id"]):
                 return

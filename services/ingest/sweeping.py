@@ -8,6 +8,7 @@ import logging
 from services.common.documents.port import Document
 from services.common.errors import FineTuneFlowError
 from services.common.objects.port import Objects
+from services.common.objects.unfinished import Unfinished
 from services.common.resources import Resources
 from services.ingest.store import ChunkStore, folder_time
 
@@ -25,11 +26,17 @@ class Sweeper:
     """
 
     def __init__(
-        self, files: Resources, chunks: ChunkStore, objects: Objects, age_seconds: float = AGE_SECONDS
+        self,
+        files: Resources,
+        chunks: ChunkStore,
+        objects: Objects,
+        unfinished: Unfinished,
+        age_seconds: float = AGE_SECONDS,
     ) -> None:
         self._files = files
         self._chunks = chunks
         self._objects = objects
+        self._unfinished = unfinished
         self._age_seconds = age_seconds
 
     async def run(self) -> None:
@@ -50,6 +57,7 @@ class Sweeper:
             elif doc["chunking"]:
                 await self._chunks.drop(file, before_edition=doc["chunking"]["edition"])
         await self._objects_of_nobody()
+        await self._unfinished.sweep()
 
     async def _objects_of_nobody(self) -> None:
         before = self._files.clock.now() - self._age_seconds

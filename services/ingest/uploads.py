@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from services.common.documents.port import Document
 from services.common.errors import AlreadyExists, InvalidArgument, NotFound
 from services.common.objects.port import Objects, Stored
+from services.common.objects.unfinished import Announced, Unfinished
 from services.common.resources import Resources
 from services.common.work import ended
 from services.ingest.core.filenames import SNIFF_BYTES, check_filename, name_problem, sniff
@@ -33,6 +34,7 @@ class Header:
         sha256: of all bytes, or "".
         size_bytes: of all bytes, or 0 if not announced.
         path: where it lay in the folder or archive that it comes from, or "".
+        offset: bytes that are not sent, since they have come before.
     """
 
     parent: str
@@ -40,6 +42,12 @@ class Header:
     sha256: str = ""
     size_bytes: int = 0
     path: str = ""
+    offset: int = 0
+
+    @property
+    def upload(self) -> Announced:
+        """It as an upload that may break off."""
+        return Announced(self.sha256, self.size_bytes, self.offset, self.parent.rpartition("/")[2])
 
 
 class Received:
@@ -88,13 +96,17 @@ class Uploads:
     """Takes in documents.
 
     Args:
+        unfinished: uploads that broke off.
         limit: largest upload in bytes.
     """
 
-    def __init__(self, files: Resources, projects: Projects, objects: Objects, limit: int) -> None:
+    def __init__(
+        self, files: Resources, projects: Projects, objects: Objects, unfinished: Unfinished, limit: int
+    ) -> None:
         self._files = files
         self._projects = projects
         self._objects = objects
+        self.unfinished = unfinished
         self._limit = limit
 
     async def upload(self, header: Header, data: AsyncIterator[bytes], creator: str) -> Document:
@@ -105,10 +117,33 @@ class Uploads:
         Raises:
             NotFound: the project does not exist.
             InvalidArgument: BAD_FILE_NAME, UNSUPPORTED_FILE_TYPE, FILE_TOO_LARGE, EMPTY_FILE or HASH_MISMATCH.
+            NotReady: fewer bytes than the header's offset are here (UPLOAD_OFFSET).
             Exhausted: DISK_FULL.
         """
         check_filename(header.filename)
         await self.check(header)
+        if header.offset and header.offset == header.size_bytes and await self._has(header):
+            return await self._again(_name(header))
+        async with self.unfinished.receiving(header.upload, data) as every:
+            return await self._take(header, every, creator)
+
+    async def received(self, header: Header) -> int:
+        """Return how many bytes of a document or archive need not be sent.
+
+        Raises:
+            NotFound: the project does not exist.
+            InvalidArgument: as for upload, and without length or SHA-256.
+        """
+        await self.check(header)
+        header.upload.check()
+        return header.size_bytes if await self._has(header) else await self.unfinished.have(header.upload)
+
+    async def _has(self, header: Header) -> bool:
+        """Whether the file is there that a header leads to."""
+        found = await self._files.collection.get(_name(header))
+        return found is not None and found["delete_time"] is None
+
+    async def _take(self, header: Header, data: AsyncIterator[bytes], creator: str) -> Document:
         counted = Received(header, self._limit)
         folder = upload_folder(header.parent, self._files.clock.now())
         stored = await self._objects.put(content_key(folder), counted.passed(data))
@@ -183,6 +218,10 @@ class Uploads:
         except NotFound:
             await self._files.delete(doc["_id"], event="file.deleted")
             raise
+
+
+def _name(header: Header) -> str:
+    return file_name(header.parent, header.sha256, header.filename)
 
 
 def too_large(filename: str, limit: int) -> InvalidArgument:

@@ -26,6 +26,7 @@ from services.common.jobwork.follow import Follower
 from services.common.jobwork.orphans import Orphan
 from services.common.jobwork.reports import ReportStore
 from services.common.objects.port import Objects
+from services.common.objects.served import sent
 from services.common.protoform import artifact_to_proto, meta_to_proto, timestamp, work_to_proto
 from services.training.chatreplicas import SharedChats
 from services.training.chats import Chats
@@ -142,11 +143,12 @@ class TrainingApi(training_service_pb2_grpc.TrainingServiceServicer):
         """Send an artifact's bytes."""
         ids.parse_name(request.name, RUN)
         doc = await self._training.runs.get(request.name)
-        key = next((a["key"] for a in doc["artifacts"] if a["filename"] == request.filename), None)
-        if key is None:
+        artifact = next((a for a in doc["artifacts"] if a["filename"] == request.filename), None)
+        if artifact is None:
             names = ", ".join(a["filename"] for a in doc["artifacts"]) or "none yet"
             raise NotFound(f'{request.name} has no artifact "{request.filename[:200]}". It has: {names}.')
-        async for data in self._objects.get(key):
+        what = f"{request.filename} of {request.name}"
+        async for data in sent(self._objects, what, artifact, request.offset, request.sha256):
             yield pb.DownloadRunArtifactResponse(data=data)
 
     async def Generate(self, request: pb.GenerateRequest, context: Context) -> AsyncIterator[pb.GenerateResponse]:

@@ -12,6 +12,7 @@ from services.common.bus import Bus
 from services.common.clock import SystemClock
 from services.common.natsserver import NatsServer
 from services.common.objects.folder import FolderObjects
+from services.common.objects.unfinished import Unfinished
 from services.common.resources import Resources
 from services.common.stores import open_documents
 from services.ingest.store import CHUNK_INDEXES, FILE_INDEXES, ChunkStore
@@ -87,7 +88,7 @@ async def test_what_no_document_names_is_swept(tmp_path: Path) -> None:
             {"_id": f"{file}/{uid}{edition}", "file": file, "uid": uid, "edition": edition, "order": "0"}
         )
 
-    await Sweeper(files, chunks, objects).sweep()
+    await Sweeper(files, chunks, objects, Unfinished(objects, "ingest", SystemClock())).sweep()
 
     assert [key async for key in objects.list("")] == sorted([*keys[1:], named])
     assert [doc["_id"] for doc in await collection.find({})] == [f"projects/p/files/f/{kept['uid']}2"]

@@ -20,6 +20,7 @@ from finetuneflow_client.models import import_model, opened
 from services.common.clock import SystemClock
 from services.common.documents.sqlite import SqliteDocuments
 from services.common.objects.folder import FolderObjects
+from services.common.objects.unfinished import Unfinished
 from services.common.resources import Resources
 from services.hardware.core_model import File
 from services.hardware.store import MODEL_INDEXES, upload_key
@@ -57,6 +58,11 @@ def pack(folder: Path, target: Path) -> Path:
         with tarfile.open(target, "w:gz") as archive:
             archive.add(folder, folder.name)
     return target
+
+
+def unfinished(objects: FolderObjects) -> Unfinished:
+    """Where what came of broken uploads is."""
+    return Unfinished(objects, "hardware", SystemClock())
 
 
 async def refused(call: Awaitable[Any]) -> FtfError:
@@ -146,9 +152,9 @@ async def test_a_sweep_removes_what_no_model_names(tmp_path: Path) -> None:
         objects = FolderObjects(state / "objects")
         documents = SqliteDocuments(state / "documents/hardware.db")
         models = Resources(documents.collection("models", MODEL_INDEXES), "model", SystemClock())
-        await UploadSweeper(models, objects, age_seconds=60).sweep()
+        await UploadSweeper(models, objects, unfinished(objects), age_seconds=60).sweep()
         kept = [key async for key in objects.list("modelUploads/")]
-        sweeper = UploadSweeper(models, objects, age_seconds=0)
+        sweeper = UploadSweeper(models, objects, unfinished(objects), age_seconds=0)
         await sweeper.sweep()
         left = [key async for key in objects.list("modelUploads/")]
         await stub.DeleteModel(pb.DeleteModelRequest(name="models/tiny"))
@@ -187,7 +193,7 @@ async def test_a_sweep_takes_nothing_that_is_wanted_again_while_it_looks(tmp_pat
             await imported(served, folder, "again", [])
 
         objects.meanwhile = again
-        await UploadSweeper(models, objects, age_seconds=0).sweep()
+        await UploadSweeper(models, objects, unfinished(objects), age_seconds=0).sweep()
         kept = [key async for key in FolderObjects(state / "objects").list("modelUploads/")]
         await documents.close()
 
@@ -199,8 +205,9 @@ async def test_an_upload_begins_the_day_of_its_file_anew(tmp_path: Path) -> None
     clock = FakeClock()
     objects = FolderObjects(tmp_path / "objects")
     documents = SqliteDocuments(tmp_path / "hardware.db")
-    sweeper = UploadSweeper(Resources(documents.collection("models", MODEL_INDEXES), "model", clock), objects, 100)
-    uploaded = Uploaded(objects, tmp_path, sweeper.keep)
+    models = Resources(documents.collection("models", MODEL_INDEXES), "model", clock)
+    sweeper = UploadSweeper(models, objects, unfinished(objects), 100)
+    uploaded = Uploaded(objects, tmp_path, unfinished(objects), sweeper.keep)
     file = File("config.json", 2, hashlib.sha256(b"{}").hexdigest())
 
     async def data() -> AsyncIterator[bytes]:

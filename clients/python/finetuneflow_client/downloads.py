@@ -1,7 +1,8 @@
 """Artifacts down: into a file beside the final one, checked against the SHA-256, then renamed.
 
 A file with the final name is therefore whole. A transfer that broke off leaves a hidden ".part" file whose name holds
-the hash that it is going to have; where the server can send from an offset, the next try goes on from its end.
+the hash that it is going to have, and the next try goes on from its end, also in a later program. A server refuses to
+go on with a file that was made anew meanwhile.
 """
 
 from __future__ import annotations
@@ -51,10 +52,12 @@ async def download_export_artifact(
 
     def source(offset: int) -> AsyncIterator[_Part]:
         return flow.export.DownloadExportArtifact(
-            export_service_pb2.DownloadExportArtifactRequest(name=export, filename=artifact.filename, offset=offset)
+            export_service_pb2.DownloadExportArtifactRequest(
+                name=export, filename=artifact.filename, offset=offset, sha256=artifact.sha256
+            )
         ).__aiter__()
 
-    return await fetch(source, artifact, place(folder, artifact.filename), progress, resumes=True)
+    return await fetch(source, artifact, place(folder, artifact.filename), progress)
 
 
 async def download_attestation(flow: Services, export: str, folder: Path) -> tuple[Path, Path]:
@@ -101,7 +104,9 @@ async def save_run_artifact(
     """Fetch one of a run's artifacts as `path`. Errors: as for fetch."""
 
     def source(offset: int) -> AsyncIterator[_Part]:
-        request = training_service_pb2.DownloadRunArtifactRequest(name=run, filename=artifact.filename)
+        request = training_service_pb2.DownloadRunArtifactRequest(
+            name=run, filename=artifact.filename, offset=offset, sha256=artifact.sha256
+        )
         return flow.training.DownloadRunArtifact(request).__aiter__()
 
     return await fetch(source, artifact, path, progress)
@@ -113,20 +118,15 @@ async def download_dataset(
     """Fetch a frozen dataset version's JSON Lines as `path`. Errors: as for fetch."""
 
     def source(offset: int) -> AsyncIterator[_Part]:
-        request = dataset_service_pb2.DownloadDatasetRequest(name=dataset, version=version.version)
+        request = dataset_service_pb2.DownloadDatasetRequest(
+            name=dataset, version=version.version, offset=offset, sha256=version.artifact.sha256
+        )
         return flow.dataset.DownloadDataset(request).__aiter__()
 
     return await fetch(source, version.artifact, path, progress)
 
 
-async def fetch(
-    source: Source,
-    artifact: artifact_pb2.Artifact,
-    path: Path,
-    progress: Progress | None = None,
-    *,
-    resumes: bool = False,
-) -> Path:
+async def fetch(source: Source, artifact: artifact_pb2.Artifact, path: Path, progress: Progress | None = None) -> Path:
     """Write what a source sends as `path`; a file with the right hash that is there already is left as it is.
 
     Args:
@@ -134,7 +134,6 @@ async def fetch(
         artifact: the size and hash that are expected.
         path: the final file; folders above it are made.
         progress: called with bytes there and bytes in all.
-        resumes: whether the source can begin at an offset over 0.
 
     Raises:
         FtfError: DATA_LOSS if the bytes do not have the announced hash; RESOURCE_EXHAUSTED if they cannot be written;
@@ -147,7 +146,7 @@ async def fetch(
             if progress:
                 progress(artifact.size_bytes, artifact.size_bytes)
             return path
-        await _fill(source, artifact, part, progress, resumes)
+        await _fill(source, artifact, part, progress)
         if await asyncio.to_thread(_sha256, part) != artifact.sha256:
             part.unlink()
             message = f"{path.name} arrived damaged: its SHA-256 is not the announced one"
@@ -181,21 +180,25 @@ def place(folder: Path, filename: str) -> Path:
     return folder / relative
 
 
-async def _fill(
-    source: Source, artifact: artifact_pb2.Artifact, part: Path, progress: Progress | None, resumes: bool
-) -> None:
+async def _fill(source: Source, artifact: artifact_pb2.Artifact, part: Path, progress: Progress | None) -> None:
     """Append to the part file until it is complete, over as many connections as it takes up to _TRIES."""
     for left in range(_TRIES, 0, -1):
-        have = part.stat().st_size if resumes and part.exists() else 0
+        have = part.stat().st_size if part.exists() else 0
         if have > artifact.size_bytes:
             have = 0
         try:
             with part.open("ab" if have else "wb") as file:
                 async for message in source(have):
+                    if not message.data:
+                        continue
                     await asyncio.to_thread(file.write, message.data)
                     have += len(message.data)
                     if progress:
                         progress(have, artifact.size_bytes)
+            # A server from before it could go on sends all again, so that too much came.
+            if have > artifact.size_bytes:
+                part.unlink()
+                continue
             return
         except FtfError as error:
             if not error.away or left == 1:

@@ -37,17 +37,12 @@ async def export_dataset(
     begun_parts = [parts]
 
     def source(offset: int) -> AsyncIterator[transfer_pb2.ExportDatasetResponse]:
-        if begun_parts:
+        if begun_parts and not offset:
             return begun_parts.pop()
-        return _bytes(flow.dataset.ExportDataset(request).__aiter__())
+        going_on = transfer_pb2.ExportDatasetRequest()
+        going_on.CopyFrom(request)
+        going_on.offset, going_on.sha256 = offset, file.sha256
+        return flow.dataset.ExportDataset(going_on).__aiter__()
 
     await fetch(source, artifact, path, progress)
     return file, path
-
-
-async def _bytes(
-    parts: AsyncIterator[transfer_pb2.ExportDatasetResponse],
-) -> AsyncIterator[transfer_pb2.ExportDatasetResponse]:
-    async for part in parts:
-        if part.data:
-            yield part

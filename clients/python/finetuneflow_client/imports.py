@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from finetuneflow.dataset.v1 import transfer_pb2
-from finetuneflow_client.errors import FtfError
-from finetuneflow_client.uploads import PART_BYTES, Progress, measure
+from finetuneflow_client.uploads import PART_BYTES, Progress, measure, sent
 
 if TYPE_CHECKING:
+    from finetuneflow.common.v1 import upload_pb2
     from finetuneflow.dataset.v1 import dataset_pb2
     from finetuneflow_client.client import Services
-
-_TRIES = 3
-# A link slower than this is taken for one that hangs.
-_SLOWEST_BYTES_PER_SECOND = 64 << 10
 
 
 async def import_dataset(
@@ -26,7 +22,8 @@ async def import_dataset(
 ) -> dataset_pb2.Dataset:
     """Send a file of examples and return the dataset, whose reading is queued.
 
-    A transfer that breaks off is begun again up to twice, and makes one dataset.
+    A transfer that breaks off goes on where it was, in this call or with the same request_id in a later program, and
+    makes one dataset.
 
     Args:
         flow: the connection.
@@ -43,25 +40,27 @@ async def import_dataset(
     wanted.CopyFrom(header)
     wanted.filename, wanted.sha256, wanted.size_bytes = path.name, sha256, size
     wanted.request_id = header.request_id or str(uuid.uuid4())
-    timeout = 60 + size / _SLOWEST_BYTES_PER_SECOND
-    for last in [False] * (_TRIES - 1) + [True]:
-        try:
-            return await flow.dataset.ImportDataset(_parts(path, wanted, progress), timeout=timeout)
-        except FtfError as error:
-            if last or not error.away:
-                raise
-        await asyncio.sleep(0.5)
-    raise AssertionError("the last try returns or raises")
+
+    def there() -> Awaitable[upload_pb2.Upload]:
+        return flow.dataset.GetUpload(transfer_pb2.GetUploadRequest(header=wanted))
+
+    def call(offset: int, timeout: float) -> Awaitable[dataset_pb2.Dataset]:
+        return flow.dataset.ImportDataset(_parts(path, wanted, offset, progress), timeout=timeout)
+
+    return await sent(there, call, size)
 
 
 async def _parts(
-    path: Path, header: transfer_pb2.ImportHeader, progress: Progress | None
+    path: Path, header: transfer_pb2.ImportHeader, offset: int, progress: Progress | None
 ) -> AsyncIterator[transfer_pb2.ImportDatasetRequest]:
-    yield transfer_pb2.ImportDatasetRequest(header=header)
-    sent = 0
+    first = transfer_pb2.ImportDatasetRequest(header=header)
+    first.header.offset = offset
+    yield first
+    done = offset
     with path.open("rb") as file:
+        file.seek(offset)
         while data := await asyncio.to_thread(file.read, PART_BYTES):
             yield transfer_pb2.ImportDatasetRequest(data=data)
-            sent += len(data)
+            done += len(data)
             if progress:
-                progress(sent, header.size_bytes)
+                progress(done, header.size_bytes)

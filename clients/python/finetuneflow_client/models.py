@@ -96,17 +96,24 @@ def _source(value: str) -> model_pb2.Model | None:
 async def _upload(flow: Services, file: artifact_pb2.Artifact, open_: Open, progress: Progress | None) -> None:
     header = pb.ModelFileHeader(filename=file.filename, size_bytes=file.size_bytes, sha256=file.sha256)
 
-    async def parts() -> AsyncIterator[pb.UploadModelFileRequest]:
-        yield pb.UploadModelFileRequest(header=header)
-        done = 0
+    async def parts(offset: int) -> AsyncIterator[pb.UploadModelFileRequest]:
+        first = pb.UploadModelFileRequest(header=header)
+        first.header.offset = done = offset
+        yield first
         with open_() as stream:
+            # In an archive that is reading up to there.
+            await asyncio.to_thread(stream.seek, offset)
             while data := await asyncio.to_thread(stream.read, PART_BYTES):
                 yield pb.UploadModelFileRequest(data=data)
                 done += len(data)
                 if progress:
                     progress(file.filename, done, file.size_bytes)
 
-    await sent(lambda timeout: flow.hardware.UploadModelFile(parts(), timeout=timeout), file.size_bytes)
+    await sent(
+        lambda: flow.hardware.GetUpload(pb.GetUploadRequest(header=header)),
+        lambda offset, timeout: flow.hardware.UploadModelFile(parts(offset), timeout=timeout),
+        file.size_bytes,
+    )
 
 
 def _measured(name: str, open_: Open) -> artifact_pb2.Artifact:

@@ -1,4 +1,8 @@
-"""Documents up: hashed first, then streamed, so that the server can tell a damaged transfer from a whole one."""
+"""Documents up: hashed first, then streamed, so that the server can tell a damaged transfer from a whole one.
+
+What the server has of an upload is not sent again: all of a file that is there, and what is kept of one that broke off,
+in this call or in an earlier program.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,7 @@ from finetuneflow.ingest.v1 import ingest_service_pb2
 from finetuneflow_client.errors import FtfError
 
 if TYPE_CHECKING:
+    from finetuneflow.common.v1 import upload_pb2
     from finetuneflow.ingest.v1 import file_pb2
     from finetuneflow_client.client import Services
 
@@ -32,8 +37,8 @@ async def upload_file(
 ) -> file_pb2.File:
     """Send one document and return its file, whose extraction is queued.
 
-    The same bytes under the same file name return the file that is there, so a repeat is harmless; a transfer that
-    breaks off is begun again up to twice.
+    The same bytes under the same file name return the file that is there, so a repeat is harmless, and sends nothing; a
+    transfer that breaks off goes on where it was.
 
     Args:
         flow: the connection.
@@ -48,11 +53,11 @@ async def upload_file(
     """
     header = await _header(project, path, inside)
 
-    def call(timeout: float) -> Awaitable[file_pb2.File]:
-        parts = _parts(path, header, ingest_service_pb2.UploadFileRequest, progress)
+    def call(offset: int, timeout: float) -> Awaitable[file_pb2.File]:
+        parts = _parts(path, _from(header, offset), ingest_service_pb2.UploadFileRequest, progress)
         return flow.ingest.UploadFile(parts, timeout=timeout)
 
-    return await sent(call, header.size_bytes)
+    return await sent(lambda: _there(flow, header), call, header.size_bytes)
 
 
 async def upload_archive(
@@ -65,11 +70,11 @@ async def upload_archive(
     """
     header = await _header(project, path, "")
 
-    def call(timeout: float) -> Awaitable[ingest_service_pb2.UploadArchiveResponse]:
-        parts = _parts(path, header, ingest_service_pb2.UploadArchiveRequest, progress)
+    def call(offset: int, timeout: float) -> Awaitable[ingest_service_pb2.UploadArchiveResponse]:
+        parts = _parts(path, _from(header, offset), ingest_service_pb2.UploadArchiveRequest, progress)
         return flow.ingest.UploadArchive(parts, timeout=timeout + _UNPACK_SECONDS)
 
-    return await sent(call, header.size_bytes)
+    return await sent(lambda: _there(flow, header), call, header.size_bytes)
 
 
 async def _header(project: str, path: Path, inside: str) -> ingest_service_pb2.UploadHeader:
@@ -79,26 +84,68 @@ async def _header(project: str, path: Path, inside: str) -> ingest_service_pb2.U
     )
 
 
-async def sent(call: Callable[[float], Awaitable[Answer]], size: int) -> Answer:
-    """Call, and call again if the transfer breaks off."""
+async def _there(flow: Services, header: ingest_service_pb2.UploadHeader) -> upload_pb2.Upload:
+    return await flow.ingest.GetUpload(ingest_service_pb2.GetUploadRequest(header=header))
+
+
+def _from(header: ingest_service_pb2.UploadHeader, offset: int) -> ingest_service_pb2.UploadHeader:
+    copied = ingest_service_pb2.UploadHeader()
+    copied.CopyFrom(header)
+    copied.offset = offset
+    return copied
+
+
+async def sent(
+    there: Callable[[], Awaitable[upload_pb2.Upload]], call: Callable[[int, float], Awaitable[Answer]], size: int
+) -> Answer:
+    """Send what the server lacks, and what it then still lacks if the transfer breaks off.
+
+    What fits into one message is sent without asking. After three tries in a row that brought the server no further
+    byte, the error is raised; so is one that a repeat cannot mend.
+
+    Args:
+        there: asks what the server has.
+        call: sends the bytes from an offset on, within some seconds.
+        size: bytes in all.
+    """
     timeout = 60 + size / _SLOWEST_BYTES_PER_SECOND
-    for last in [False] * (_TRIES - 1) + [True]:
+    offset = await _received(there) if size > PART_BYTES else 0
+    tries = _TRIES
+    while True:
         try:
-            return await call(timeout)
+            return await call(offset, timeout)
         except FtfError as error:
-            if last or not error.away:
+            tries -= 1
+            # Somebody completed or spoiled meanwhile what was to go on: the server says where to begin now.
+            moved = error.reason == "UPLOAD_OFFSET" or (error.reason == "HASH_MISMATCH" and offset > 0)
+            if not tries or not (error.away or moved):
                 raise
         await asyncio.sleep(0.5)
-    raise AssertionError("the last try returns or raises")
+        now = await _received(there)
+        tries = _TRIES if now > offset else tries
+        offset = now
+
+
+async def _received(there: Callable[[], Awaitable[upload_pb2.Upload]]) -> int:
+    """Return how many bytes a server has; one from before it kept any has none."""
+    try:
+        return (await there()).received_bytes
+    except FtfError as error:
+        if error.code != "UNIMPLEMENTED":
+            raise
+        return 0
 
 
 async def _parts(
     path: Path, header: ingest_service_pb2.UploadHeader, request: type[Request], progress: Progress | None
 ) -> AsyncIterator[Request]:
-    """Yield the header, then the bytes; gRPC asks for the next part when there is room for it."""
+    """Yield the header, then the bytes from its offset on; gRPC asks for the next part when there is room for it."""
     yield request(header=header)
-    sent = 0
+    sent = header.offset
+    if progress and sent:
+        progress(sent, header.size_bytes)
     with _opened(path) as file:
+        file.seek(sent)
         while data := await asyncio.to_thread(file.read, PART_BYTES):
             yield request(data=data)
             sent += len(data)

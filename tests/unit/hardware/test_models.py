@@ -12,6 +12,7 @@ from services.common.clock import SystemClock
 from services.common.documents.port import Collection, Document, Where
 from services.common.documents.sqlite import SqliteDocuments
 from services.common.objects.folder import FolderObjects
+from services.common.objects.unfinished import Unfinished
 from services.common.resources import Resources
 from services.hardware.folder import FolderSource
 from services.hardware.hub import HubSource
@@ -49,9 +50,9 @@ class Setting:
         self.objects = FolderObjects(state / "objects")
         resources = Resources(self.collection, "model", SystemClock())
         hub = HubSource(False, "http://127.0.0.1:9", lambda: None)
-        self.models = Models(
-            ModelStore(resources), self.objects, self.source, hub, Uploaded(self.objects, state, lambda key: None)
-        )
+        unfinished = Unfinished(self.objects, "hardware", SystemClock())
+        uploaded = Uploaded(self.objects, state, unfinished, lambda key: None)
+        self.models = Models(ModelStore(resources), self.objects, self.source, hub, uploaded)
 
     async def create(self, folder: Path, request_id: str = "") -> Document:
         """Record a folder's model."""

@@ -1,0 +1,251 @@
+"""Uploads that may break off: what has come is kept beside, so that the next try sends the rest alone.
+
+Bytes are kept as objects of about 8 MiB below `unfinished/`, under what the sender announced: SHA-256 and length. An
+upload that breaks off leaves all that came; a killed process loses the last 8 MiB at most. Any replica goes on with
+them. Whether they are the announced ones is known at the end: the caller checks the hash of the whole, and if it is
+wrong they are dropped, so that a repeat begins anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from services.common import ids
+from services.common.clock import Clock
+from services.common.errors import FineTuneFlowError, InvalidArgument, NotFound, NotReady, Unavailable
+from services.common.objects.port import Objects
+
+PART_BYTES = 8 << 20
+KEEP_SECONDS = 86_400.0
+MOST_BYTES = 4 << 30
+_ROOT = "unfinished"
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Announced:
+    """What a sender says before the bytes.
+
+    Args:
+        sha256: of all bytes, or "": nothing is kept then.
+        size: of all bytes, or 0: likewise.
+        offset: bytes that are not sent, since they have come before.
+        owner: one segment of a key, such as a project's id; what is kept is found by the same owner only.
+    """
+
+    sha256: str
+    size: int
+    offset: int = 0
+    owner: str = "all"
+
+    def check(self) -> None:
+        """Raises InvalidArgument if nothing can be found by it, or if the offset is out of range."""
+        if not _SHA256.fullmatch(self.sha256) or self.size < 1:
+            raise InvalidArgument("An upload goes on by its length and SHA-256. Send both.", field="header.sha256")
+        if not 0 <= self.offset <= self.size:
+            raise InvalidArgument(f"offset is {self.offset:,}. Use 0 to {self.size:,}.", field="header.offset")
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Some bytes of an upload.
+
+    Args:
+        key: the object with them.
+        start: the first one's place in the upload.
+        length: how many.
+        time: when they came.
+    """
+
+    key: str
+    start: int
+    length: int
+    time: float
+
+
+class Unfinished:
+    """One service's unfinished uploads, for any number of its replicas.
+
+    Args:
+        service: its name.
+        most_bytes: kept of all uploads together; beyond it the ones that have waited longest are dropped. Looked at
+            when an upload has its first part kept, so that several at once may pass it by their own lengths.
+        keep_seconds: for which an upload is kept after its last part came.
+        part_bytes: of one object.
+    """
+
+    def __init__(
+        self,
+        objects: Objects,
+        service: str,
+        clock: Clock,
+        *,
+        most_bytes: int = MOST_BYTES,
+        keep_seconds: float = KEEP_SECONDS,
+        part_bytes: int = PART_BYTES,
+    ) -> None:
+        self._objects = objects
+        self._root = f"{_ROOT}/{service}/"
+        self._clock = clock
+        self._most_bytes = most_bytes
+        self._keep_seconds = keep_seconds
+        self.part_bytes = part_bytes
+
+    async def have(self, upload: Announced) -> int:
+        """Return how many bytes of an upload, from the first on, need not be sent again.
+
+        Raises:
+            InvalidArgument: the upload has no length or SHA-256.
+        """
+        upload.check()
+        return sum(part.length for part in await self._chain(upload))
+
+    @asynccontextmanager
+    async def receiving(self, upload: Announced, data: AsyncIterator[bytes]) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Give all bytes of an upload, to be stored for good in the block: those kept before, then those that come.
+
+        What comes is kept on the way; after the block it is dropped, or stays if the upload broke off. An upload that
+        is not longer than a part is kept only when it breaks off.
+
+        Raises:
+            InvalidArgument: the offset is out of range.
+            NotReady: fewer bytes than the offset are there (UPLOAD_OFFSET); metadata "received" says how many.
+        """
+        if not upload.offset and not (upload.size and upload.sha256):
+            yield data
+            return
+        upload.check()
+        coming = _Coming(self, upload, await self._before(upload), data)
+        try:
+            yield coming.all()
+        except BaseException as error:
+            # Refused: it is not what it was to be, or has no place. The same bytes again would end the same way.
+            refused = isinstance(error, FineTuneFlowError) and not isinstance(error, Unavailable)
+            await asyncio.shield(self._drop(upload) if refused else coming.keep())
+            raise
+        await asyncio.shield(self._drop(upload))
+
+    async def sweep(self) -> None:
+        """Drop the uploads that nobody went on with. Repeating it does nothing."""
+        before = self._clock.now() - self._keep_seconds
+        for parts in (await self._uploads()).values():
+            if max(part.time for part in parts) < before:
+                await self._delete(parts)
+
+    async def forget(self, owner: str) -> None:
+        """Drop all uploads of an owner. Repeating it does nothing."""
+        for key in [key async for key in self._objects.list(f"{self._root}{owner}/")]:
+            await self._objects.delete(key)
+
+    async def add(self, upload: Announced, start: int, data: bytes) -> None:
+        """Keep some bytes; they are durable when this returns."""
+        key = f"{self._folder(upload)}{start:015d}-{len(data)}-{ids.sortable(self._clock.now())}"
+        await self._objects.put(key, data)
+
+    async def make_room(self, upload: Announced) -> bool:
+        """Drop what has waited longest until an upload has room; return whether it then has."""
+        if upload.size > self._most_bytes:
+            return False
+        uploads = await self._uploads()
+        uploads.pop(self._folder(upload), None)
+        kept = {folder: sum(part.length for part in parts) for folder, parts in uploads.items()}
+        for folder in sorted(uploads, key=lambda folder: max(part.time for part in uploads[folder])):
+            if sum(kept.values()) + upload.size <= self._most_bytes:
+                break
+            await self._delete(uploads[folder])
+            del kept[folder]
+        return True
+
+    async def read(self, part: _Part, length: int) -> AsyncIterator[bytes]:
+        """Yield the first bytes of a part. Raises Unavailable if it was dropped meanwhile."""
+        try:
+            async for block in self._objects.get(part.key, 0, length):
+                yield block
+        except NotFound:
+            raise Unavailable("What was kept of this upload is gone, or has been completed. Repeat it.") from None
+
+    async def _before(self, upload: Announced) -> list[_Part]:
+        if not upload.offset:
+            return []
+        chain = await self._chain(upload)
+        received = sum(part.length for part in chain)
+        if received < upload.offset:
+            raise NotReady(
+                f"{received:,} bytes of this upload are here, not {upload.offset:,}. Ask by GetUpload; send the rest.",
+                reason="UPLOAD_OFFSET",
+                metadata={"received": str(received)},
+                field="header.offset",
+            )
+        return chain
+
+    async def _chain(self, upload: Announced) -> list[_Part]:
+        """Return parts that follow each other without a gap, from the first byte on."""
+        parts = [_part(key) async for key in self._objects.list(self._folder(upload))]
+        chain: list[_Part] = []
+        end = 0
+        while found := [part for part in parts if part.start == end and part.length]:
+            chain.append(max(found, key=lambda part: part.length))
+            end += chain[-1].length
+        return chain if end <= upload.size else []
+
+    async def _uploads(self) -> dict[str, list[_Part]]:
+        uploads: dict[str, list[_Part]] = {}
+        async for key in self._objects.list(self._root):
+            uploads.setdefault(key.rpartition("/")[0] + "/", []).append(_part(key))
+        return uploads
+
+    async def _drop(self, upload: Announced) -> None:
+        await self._delete([_part(key) async for key in self._objects.list(self._folder(upload))])
+
+    async def _delete(self, parts: list[_Part]) -> None:
+        # The last ones first: what a killed process leaves begins with the first byte.
+        for part in sorted(parts, key=lambda part: part.start, reverse=True):
+            await self._objects.delete(part.key)
+
+    def _folder(self, upload: Announced) -> str:
+        return f"{self._root}{upload.owner}/{upload.sha256}-{upload.size}/"
+
+
+class _Coming:
+    """One upload on its way."""
+
+    def __init__(
+        self, unfinished: Unfinished, upload: Announced, before: list[_Part], data: AsyncIterator[bytes]
+    ) -> None:
+        self._unfinished = unfinished
+        self._upload = upload
+        self._before = before
+        self._data = data
+        self._buffer = bytearray()
+        self._room: bool | None = None
+        self.received = upload.offset
+
+    async def all(self) -> AsyncIterator[bytes]:
+        """Yield every byte in order."""
+        for part in self._before:
+            if wanted := min(part.length, self._upload.offset - part.start):
+                async for block in self._unfinished.read(part, wanted):
+                    yield block
+        async for block in self._data:
+            self.received += len(block)
+            self._buffer += block
+            if len(self._buffer) >= self._unfinished.part_bytes:
+                await self.keep()
+            yield block
+
+    async def keep(self) -> None:
+        """Keep what is not kept yet, if there is room for this upload."""
+        data, self._buffer = bytes(self._buffer), bytearray()
+        if self._room is None and data:
+            self._room = await self._unfinished.make_room(self._upload)
+        if self._room and data:
+            await self._unfinished.add(self._upload, self.received - len(data), data)
+
+
+def _part(key: str) -> _Part:
+    start, length, time = key.rpartition("/")[2].split("-")
+    return _Part(key, int(start), int(length), int(time[:13], 16) / 1000)
