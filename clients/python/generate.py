@@ -30,7 +30,7 @@ SETTINGS: dict[str, tuple[list[Any], frozenset[str]]] = {
     "GenerationSettings": ([dataset_pb2.DatasetSpec], frozenset({"files", "llm_endpoint", "template"})),
     "ImportSettings": (
         [transfer_pb2.ImportHeader],
-        frozenset({"parent", "dataset_id", "request_id", "dataset", "filename", "sha256", "size_bytes"}),
+        frozenset({"parent", "dataset_id", "request_id", "dataset", "filename", "sha256", "size_bytes", "offset"}),
     ),
     "ResourceSettings": ([resources_pb2.Resources], frozenset()),
     "LoraConfigSettings": ([config_pb2.LoraConfig], frozenset()),

@@ -14,7 +14,9 @@ import pytest
 
 from finetuneflow_client import profiles
 from finetuneflow_client.cli import exits
+from finetuneflow_client.cli.login import warn_of_open
 from finetuneflow_client.cli.main import main
+from finetuneflow_client.cli.screen import Screen
 from finetuneflow_client.discovery import Server, find_server
 from finetuneflow_client.errors import FtfError
 from finetuneflow_client.profiles import Profile, Profiles
@@ -169,3 +171,24 @@ def test_what_is_kept_is_read_again_as_it_was(tmp_path: Path) -> None:
     for name in ("", "a.b", "a b", "a]", "x" * 64):
         with pytest.raises(FtfError, match="cannot name a profile"):
             profiles.checked_name(name)
+
+
+@pytest.mark.parametrize(
+    ("server", "is_open"),
+    [
+        ("127.0.0.1:7400", False),
+        ("http://localhost:7400", False),
+        ("[::1]:7400", False),
+        ("https://lab.example.com", False),
+        ("lab.example.com:9000", True),
+        ("http://10.0.0.4:7400", True),
+        ("[fd00::4]:7400", True),
+    ],
+)
+def test_a_token_that_would_go_unencrypted_is_warned_of(
+    server: str, is_open: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On stderr, also of a quiet login; not for this machine, nor where TLS is spoken."""
+    warn_of_open(server, Screen(quiet=True))
+
+    assert ("unencrypted" in capsys.readouterr().err) == is_open

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from finetuneflow_client.client import Services
 
 Progress = Callable[[int, int], None]
+NamedProgress = Callable[[str, int, int], None]
 _TRIES = 5
 
 
@@ -43,6 +44,11 @@ class _Whole:
     """All of a small file at once."""
 
     data: bytes
+
+
+def of_file(progress: NamedProgress | None, name: str) -> Progress | None:
+    """Return what one file's transfer tells, where a callback of several files is given its name, too."""
+    return None if progress is None else lambda done, of: progress(name, done, of)
 
 
 async def download_export_artifact(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from argparse import Namespace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from finetuneflow_client import profiles
 from finetuneflow_client.cli import exits
@@ -30,6 +32,7 @@ def login(args: Namespace) -> int:
         raise FtfError(what, "give --token-file or --ask-token, or set FTF_TOKEN", code="INVALID_ARGUMENT")
     trusted = args.tls_ca or os.environ.get("FTF_TLS_CA", "")
     ca_file = str(Path(trusted).expanduser().absolute()) if trusted else ""
+    warn_of_open(args.server, Screen(quiet=args.quiet))
     version = asyncio.run(_version(args.server, token, ca_file))
     path = profiles.save(before.added(profiles.Profile(name, args.server, token, ca_file)))
     output = Output(as_json=args.json)
@@ -38,6 +41,19 @@ def login(args: Namespace) -> int:
     output.line(f"{name}: {args.server}, version {version}")
     Screen(quiet=args.quiet).say(f"kept in {path}, and used from now on; `ftf profiles use` chooses another")
     return exits.OK
+
+
+def warn_of_open(server: str, screen: Screen) -> None:
+    """Say that a token goes over a network without TLS: to another host than this one, by another scheme than https."""
+    if server.startswith("https://"):
+        return
+    host = urlsplit(server if "://" in server else f"//{server}").hostname or ""
+    try:
+        here = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        here = host == "localhost"
+    if not here:
+        screen.warn(f"ftf: the token goes to {server} unencrypted — serve it by TLS, and log in to https://…")
 
 
 async def _version(server: str, token: str, tls_ca: str) -> str:

@@ -117,12 +117,13 @@ class Dataset(Working):
         split: Literal["train", "eval", "recall"] | None = None,
         with_source: bool = False,
         from_reviews: bool = False,
+        progress: Callable[[int, int], None] | None = None,
     ) -> Path:
         """Fetch a frozen version in the form of another program. Args and errors: as ExportDataset and download()."""
         request = transfer_pb2.ExportDatasetRequest(name=self.name, version=version)
         filled(request, {"format": format, "encoding": encoding, "split": split})
         filled(request, {"with_source": with_source, "from_reviews": from_reviews})
-        return (await export_dataset(self._services, request, lambda _: Path(path)))[1]
+        return (await export_dataset(self._services, request, lambda _: Path(path), progress))[1]
 
     async def problems(self) -> AsyncIterator[Mapping[str, Any]]:
         """Yield what an import left out: "row", "column", "reason" and "message" of each."""

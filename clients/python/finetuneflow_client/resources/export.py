@@ -7,7 +7,7 @@ from pathlib import Path
 
 from finetuneflow.export.v1 import export_pb2, export_service_pb2
 from finetuneflow_client import watch
-from finetuneflow_client.downloads import download_attestation, download_export_artifact
+from finetuneflow_client.downloads import download_attestation, download_export_artifact, of_file
 from finetuneflow_client.resources.resource import Working
 
 
@@ -58,11 +58,7 @@ class Export(Working):
         await self.wait()
         paths = []
         for artifact in self.message.artifacts:
-
-            def told(done: int, of: int, name: str = artifact.filename) -> None:
-                if progress:
-                    progress(name, done, of)
-
+            told = of_file(progress, artifact.filename)
             paths.append(await download_export_artifact(self._services, self.name, artifact, Path(folder), told))
         return [*paths, *await download_attestation(self._services, self.name, Path(folder))]
 

@@ -11,7 +11,7 @@ from finetuneflow.export.v1 import export_pb2, export_service_pb2
 from finetuneflow.training.v1 import run_pb2, training_service_pb2
 from finetuneflow_client import names, watch
 from finetuneflow_client.client import Services
-from finetuneflow_client.downloads import download_run_artifact
+from finetuneflow_client.downloads import download_run_artifact, of_file
 from finetuneflow_client.errors import FtfError
 from finetuneflow_client.filling import filled
 from finetuneflow_client.resources import html
@@ -115,10 +115,17 @@ class Run(Working):
         request = export_service_pb2.CreateExportRequest(parent=names.parent(self.name), export=wanted, export_id=id)
         return Export(self._services, await self._services.export.CreateExport(request))
 
-    async def download(self, folder: str | Path) -> list[Path]:
-        """Fetch its artifacts (report, plots, adapter), each checked by its hash. Errors: as Export.download."""
-        artifacts = self.message.artifacts
-        return [await download_run_artifact(self._services, self.name, one, Path(folder)) for one in artifacts]
+    async def download(
+        self, folder: str | Path, *, progress: Callable[[str, int, int], None] | None = None
+    ) -> list[Path]:
+        """Fetch its artifacts (report, plots, adapter), each checked by its hash.
+
+        Args and errors: as Export.download; FAILED_PRECONDITION (ARTIFACT_CHANGED) for one made anew: refresh() then.
+        """
+        return [
+            await download_run_artifact(self._services, self.name, one, Path(folder), of_file(progress, one.filename))
+            for one in self.message.artifacts
+        ]
 
     async def cancel(self) -> None:
         """Stop it; if it has ended, nothing changes. Raises FtfError NOT_FOUND."""

@@ -99,6 +99,7 @@ class Dataset(Working):
         split: Literal["train", "eval", "recall"] | None = None,
         with_source: bool = False,
         from_reviews: bool = False,
+        progress: Callable[[int, int], None] | None = None,
     ) -> Path:
         """Fetch a frozen version in the form of another program. Args and errors: as ExportDataset and download()."""
         return run(
@@ -110,6 +111,7 @@ class Dataset(Working):
                 split=split,
                 with_source=with_source,
                 from_reviews=from_reviews,
+                progress=progress,
             )
         )
 

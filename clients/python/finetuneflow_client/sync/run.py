@@ -101,9 +101,12 @@ class Run(Working):
             )
         )
 
-    def download(self, folder: str | Path) -> list[Path]:
-        """Fetch its artifacts (report, plots, adapter), each checked by its hash. Errors: as Export.download."""
-        return run(self.of.download(folder))
+    def download(self, folder: str | Path, *, progress: Callable[[str, int, int], None] | None = None) -> list[Path]:
+        """Fetch its artifacts (report, plots, adapter), each checked by its hash.
+
+        Args and errors: as Export.download; FAILED_PRECONDITION (ARTIFACT_CHANGED) for one made anew: refresh() then.
+        """
+        return run(self.of.download(folder, progress=progress))
 
     def cancel(self) -> None:
         """Stop it; if it has ended, nothing changes. Raises FtfError NOT_FOUND."""
