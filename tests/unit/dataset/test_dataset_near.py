@@ -55,6 +55,46 @@ def by_comparing_all(found: dict[str, str], threshold: float) -> Groups:
     return groups
 
 
+def slots(count: int, seed: int) -> list[str]:
+    """Return texts of one pattern with six words in it, each out of ten: all share pairs, few are near duplicates."""
+    chosen = random.Random(seed)
+    kinds = ("pump", "hall", "gate", "oil", "tool", "day")
+    return [
+        "The {} stands in {} near {} and takes {} with {} on {}".format(*(f"{k}{chosen.randrange(10)}" for k in kinds))
+        for _ in range(count)
+    ]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_where_many_texts_share_a_pair_few_comparisons_find_nearly_all_near_ones(seed: int) -> None:
+    """What they find belongs together, and 99 of 100 links are found, though each is compared with few."""
+    found = slots(3_000, seed)
+    exactly = WordPairs()
+    loosely = WordPairs()
+    for text in found:
+        exactly.add(text)
+        loosely.add(text)
+    names = [f"{place:04}" for place in range(len(found))]
+    groups = clusters(exactly, names)
+    links = list(loosely.links(NEAR, large=20))
+    every = len(found) - len({groups.of(name) for name in names})
+
+    assert every > 100
+    assert len(links) >= 0.99 * every
+    assert all(groups.of(names[a]) == groups.of(names[b]) for a, b in links)
+
+
+def test_texts_nearly_the_same_without_number_are_one_group() -> None:
+    """A group grows by what joins it; see docs/dataset-formats.md for what a million takes."""
+    texts = WordPairs()
+    for place in range(30_000):
+        texts.add(
+            f"How is pump {place} oiled in the workshop of the old mill by the river before the shift begins today?"
+        )
+
+    assert sum(1 for _ in texts.links(NEAR)) == 29_999
+
+
 @given(st.lists(texts, max_size=24), st.sampled_from([0.3, 0.5, NEAR, 0.9, 1.0]))
 @settings(max_examples=300, deadline=None)
 def test_the_clusters_are_those_of_comparing_all_with_all(found: list[str], threshold: float) -> None:
