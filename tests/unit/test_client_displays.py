@@ -6,10 +6,12 @@ from typing import cast
 from xml.etree import ElementTree
 
 from finetuneflow.common.v1 import work_pb2, worker_service_pb2
-from finetuneflow.dataset.v1 import example_pb2
+from finetuneflow.dataset.v1 import dataset_pb2, example_pb2
+from finetuneflow.export.v1 import export_pb2
+from finetuneflow.ingest.v1 import file_pb2, project_pb2
 from finetuneflow.training.v1 import run_pb2
 from finetuneflow_client.client import Services
-from finetuneflow_client.resources import Example, Run
+from finetuneflow_client.resources import Dataset, Example, Export, File, Project, Run
 from finetuneflow_client.resources.html import curves
 
 NOBODY = cast("Services", None)
@@ -70,3 +72,24 @@ def test_an_example_shows_its_evidence_marked_in_its_chunk() -> None:
     assert [mark.text for mark in shown.findall(".//mark")] == ["opens at 4 bar & closes at 3"]
     assert "The valve opens at 4 bar & closes at 3, <b>always</b>." in "".join(shown.itertext())
     assert shown.findall(".//script") == shown.findall(".//b") == []
+
+
+def test_what_else_a_notebook_holds_shows_its_facts() -> None:
+    """What strangers wrote is text, never markup: names, paths, what was dropped."""
+    planted = "<script>alert(1)</script>"
+    count = work_pb2.StageCount(stage="examples", out=9, dropped=[work_pb2.Drop(reason=planted, count=3)])
+    version = dataset_pb2.DatasetVersion(version=2, train_examples=8, eval_examples=1)
+    work = work_pb2.Work(state=work_pb2.WORK_STATE_SUCCEEDED)
+    held = [
+        Project(NOBODY, project_pb2.Project(name="projects/p", display_name=planted)),
+        File(NOBODY, file_pb2.File(name="projects/p/files/f", display_name=planted, work=work)),
+        Dataset(NOBODY, dataset_pb2.Dataset(name="d", work=work, counts=[count], versions=[version])),
+        Export(NOBODY, export_pb2.Export(name="x", run=planted, format=export_pb2.FORMAT_GGUF, work=work)),
+    ]
+    shown = [parsed(one._repr_html_()) for one in held]
+    words = ["".join(one.itertext()) for one in shown]
+
+    assert all(planted in text for text in words)
+    assert all(one.find(".//script") is None for one in shown)
+    assert "8 train, 1 eval" in words[2]
+    assert "gguf" in words[3]

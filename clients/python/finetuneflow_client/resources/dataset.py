@@ -14,6 +14,7 @@ from finetuneflow_client.errors import FtfError
 from finetuneflow_client.exports import export_dataset
 from finetuneflow_client.filling import filled
 from finetuneflow_client.resources.example import Example
+from finetuneflow_client.resources.html import facts
 from finetuneflow_client.resources.resource import Working
 
 _FREEZE_SECONDS = 600
@@ -150,3 +151,17 @@ class Dataset(Working):
     async def delete(self) -> None:
         """Delete it and its examples; runs that used it keep their record. Raises FtfError NOT_FOUND."""
         await self._services.dataset.DeleteDataset(dataset_service_pb2.DeleteDatasetRequest(name=self.name))
+
+    def _repr_html_(self) -> str:
+        """Return it for a notebook: its stages, each with what it dropped and why, and its newest version's sides."""
+        known: dict[str, object] = {"dataset": self.name, "state": self.state, "error": self.error or ""}
+        for count in self.message.counts:
+            dropped = ", ".join(f"{drop.count:,} {drop.reason}" for drop in count.dropped)
+            known[count.stage] = f"{getattr(count, 'in'):,} in, {count.out:,} out" + (
+                dropped and f"; dropped {dropped}"
+            )
+        for version in self.message.versions[-1:]:
+            sides = f"{version.train_examples:,} train, {version.eval_examples:,} eval"
+            recalled = f", {version.recall_examples:,} recall" if version.recall_examples else ""
+            known[f"version {version.version}"] = sides + recalled
+        return facts(known)

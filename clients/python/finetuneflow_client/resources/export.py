@@ -8,6 +8,7 @@ from pathlib import Path
 from finetuneflow.export.v1 import export_pb2, export_service_pb2
 from finetuneflow_client import watch
 from finetuneflow_client.downloads import download_attestation, download_export_artifact, of_file
+from finetuneflow_client.resources.html import facts
 from finetuneflow_client.resources.resource import Working
 
 
@@ -70,3 +71,23 @@ class Export(Working):
     async def delete(self) -> None:
         """Delete it with its files. Raises FtfError NOT_FOUND."""
         await self._services.export.DeleteExport(export_service_pb2.DeleteExportRequest(name=self.name))
+
+    def _repr_html_(self) -> str:
+        """Return it for a notebook: its form, how it was proven, its files and their size."""
+        message = self.message
+        kind = export_pb2.Format.Name(message.format).removeprefix("FORMAT_").lower()
+        size = sum(artifact.size_bytes for artifact in message.artifacts)
+        result = message.result
+        known = {
+            "export": self.name,
+            "state": self.state,
+            "error": self.error or "",
+            "run": message.run,
+            "format": f"{kind} {message.quantization}".strip(),
+            "proof": f"logits differ by {result.max_logit_difference:.3g} at most, on {result.prompts} prompts"
+            if result.prompts
+            else "",
+            "files": ", ".join(self.files),
+            "size": f"{size:,} bytes" if size else "",
+        }
+        return facts(known)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from finetuneflow.ingest.v1 import chunk_pb2, file_pb2, ingest_service_pb2
 from finetuneflow_client import watch
 from finetuneflow_client.errors import FtfError, from_work
+from finetuneflow_client.resources.html import facts
 from finetuneflow_client.resources.resource import Working
 
 
@@ -55,3 +56,19 @@ class File(Working):
     async def delete(self) -> None:
         """Delete it and its chunks; datasets keep the examples made of it. Raises FtfError NOT_FOUND."""
         await self._services.ingest.DeleteFile(ingest_service_pb2.DeleteFileRequest(name=self.name))
+
+    def _repr_html_(self) -> str:
+        """Return it for a notebook: what it is, how far it is read and cut, and what could not be read."""
+        cut, text = self.message.chunking, self.message.text
+        known = {
+            "file": self.name,
+            "name": self.message.path or self.display_name,
+            "state": self.state,
+            "error": self.error or "",
+            "size": f"{self.message.content.size_bytes:,} bytes",
+            "type": self.message.mime_type,
+            "language": self.message.language,
+            "text": f"{text.characters:,} characters" + (f", {text.pages:,} pages" if text.pages else ""),
+            "chunks": f"{cut.chunks:,} with {cut.tokens:,} tokens" if cut.chunks else "",
+        }
+        return facts(known)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from finetuneflow.ingest.v1 import ingest_service_pb2, project_pb2
 from finetuneflow_client import making, names
 from finetuneflow_client.client import Services
+from finetuneflow_client.resources.html import facts
 from finetuneflow_client.resources.training import WithRuns
 
 
@@ -23,6 +24,11 @@ class Project(WithRuns):
     async def delete(self) -> None:
         """Delete it with all that is in it. Raises FtfError NOT_FOUND."""
         await self._services.ingest.DeleteProject(ingest_service_pb2.DeleteProjectRequest(name=self.name))
+
+    def _repr_html_(self) -> str:
+        """Return it for a notebook."""
+        known = {"project": self.name, "name": self.message.display_name, "about": self.message.description}
+        return facts(known)
 
 
 class Projects:

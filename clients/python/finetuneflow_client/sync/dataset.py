@@ -134,3 +134,7 @@ class Dataset(Working):
     def delete(self) -> None:
         """Delete it and its examples; runs that used it keep their record. Raises FtfError NOT_FOUND."""
         return run(self.of.delete())
+
+    def _repr_html_(self) -> str:
+        """Return it for a notebook: its stages, each with what it dropped and why, and its newest version's sides."""
+        return self.of._repr_html_()

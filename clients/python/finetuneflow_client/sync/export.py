@@ -63,3 +63,7 @@ class Export(Working):
     def delete(self) -> None:
         """Delete it with its files. Raises FtfError NOT_FOUND."""
         return run(self.of.delete())
+
+    def _repr_html_(self) -> str:
+        """Return it for a notebook: its form, how it was proven, its files and their size."""
+        return self.of._repr_html_()

@@ -57,3 +57,7 @@ class File(Working):
     def delete(self) -> None:
         """Delete it and its chunks; datasets keep the examples made of it. Raises FtfError NOT_FOUND."""
         return run(self.of.delete())
+
+    def _repr_html_(self) -> str:
+        """Return it for a notebook: what it is, how far it is read and cut, and what could not be read."""
+        return self.of._repr_html_()

@@ -31,6 +31,10 @@ class Project(WithRuns):
         """Delete it with all that is in it. Raises FtfError NOT_FOUND."""
         return run(self.of.delete())
 
+    def _repr_html_(self) -> str:
+        """Return it for a notebook."""
+        return self.of._repr_html_()
+
 
 class Projects(Front):
     """The projects of a server."""
