@@ -84,7 +84,9 @@ def test_what_else_a_notebook_holds_shows_its_facts() -> None:
         Project(NOBODY, project_pb2.Project(name="projects/p", display_name=planted)),
         File(NOBODY, file_pb2.File(name="projects/p/files/f", display_name=planted, work=work)),
         Dataset(NOBODY, dataset_pb2.Dataset(name="d", work=work, counts=[count], versions=[version])),
-        Export(NOBODY, export_pb2.Export(name="x", run=planted, format=export_pb2.FORMAT_GGUF, work=work)),
+        Export(
+            NOBODY, export_pb2.Export(name="x", run=planted, format=export_pb2.FORMAT_GGUF, quantization=1, work=work)
+        ),
     ]
     shown = [parsed(one._repr_html_()) for one in held]
     words = ["".join(one.itertext()) for one in shown]
@@ -92,4 +94,4 @@ def test_what_else_a_notebook_holds_shows_its_facts() -> None:
     assert all(planted in text for text in words)
     assert all(one.find(".//script") is None for one in shown)
     assert "8 train, 1 eval" in words[2]
-    assert "gguf" in words[3]
+    assert f"gguf {export_pb2.Quantization.Name(1).removeprefix('QUANTIZATION_')}" in words[3]

@@ -76,6 +76,7 @@ class Export(Working):
         """Return it for a notebook: its form, how it was proven, its files and their size."""
         message = self.message
         kind = export_pb2.Format.Name(message.format).removeprefix("FORMAT_").lower()
+        quantised = export_pb2.Quantization.Name(message.quantization).removeprefix("QUANTIZATION_")
         size = sum(artifact.size_bytes for artifact in message.artifacts)
         result = message.result
         known = {
@@ -83,7 +84,7 @@ class Export(Working):
             "state": self.state,
             "error": self.error or "",
             "run": message.run,
-            "format": f"{kind} {message.quantization}".strip(),
+            "format": f"{kind} {quantised}" if message.quantization else kind,
             "proof": f"logits differ by {result.max_logit_difference:.3g} at most, on {result.prompts} prompts"
             if result.prompts
             else "",
