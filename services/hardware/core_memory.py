@@ -5,10 +5,11 @@ Exact: weights, adapter, gradients and optimizer state (core_trained.py). Estima
 Activations are counted per token and layer as the tensors that autograd keeps, after Korthikanti et al. 2022
 (arXiv:2205.05198, section 4.1), written out for layers with and without a gate; attention is the fused kind that
 keeps no square matrix. Logits: TRL projects onto the vocabulary in tiles of at most 4,096 tokens by 32,768 entries, so
-that is all that exists at once. On a CPU both, and the overhead, are fitted to the peak resident memory of this
-trainer's step in float32 (torch 2.13, TRL 1.16): models of 0.1M to 137M parameters of seven families, 16 to 4,096
-tokens a batch, all methods, with and without gradient checkpointing and packing (tests/bench/estimates.py). On a GPU
-the factors are the published ones; they have not been fitted.
+that is all that exists at once; on a CPU answers and texts have theirs whole where that takes less (head.py of the
+trainer), here as if every token were learnt. On a CPU all three, and the overhead, are fitted to the peak resident
+memory of this trainer's step in float32 (torch 2.13, TRL 1.16): 32 trainings of small models of seven families, with
+every method, with and without gradient checkpointing and packing (tests/bench/estimates.py); the tiles to models of up
+to 137M parameters and 4,096 tokens a batch. On a GPU the factors are the published ones; they have not been fitted.
 
 The optimizer's state outlives the step, so it is there together with the activations; gradients are not, for they come
 as the activations go. Hence peak = overhead + weights + adapter + optimizer + max(activations + logits, gradients).
@@ -97,6 +98,7 @@ class _Factors:
     """Fitted numbers of one kind of device.
 
     `kept`: bytes really held over the bytes of the tensors that autograd keeps. `logit_copies`: tiles alive at once.
+    `whole_copies`: of logits that are no tiles, 0 where there are none.
     `checkpointed`: hidden states held per layer under gradient checkpointing. `recomputed`: layers' worth of
     activations alive while one is computed again. `overhead`: bytes of the framework itself.
     """
@@ -106,11 +108,17 @@ class _Factors:
     checkpointed: float
     recomputed: float
     overhead: int
+    whole_copies: float = 0
 
 
 _FACTORS = {
     "cpu": _Factors(
-        kept=1.77, logit_copies=8.4, checkpointed=12.8, recomputed=1.7, overhead=LIBRARIES["cpu"] + 16_000_000
+        kept=1.77,
+        logit_copies=8.4,
+        checkpointed=10,
+        recomputed=1,
+        overhead=LIBRARIES["cpu"] + 16_000_000,
+        whole_copies=3.3,
     ),
     # TRL's CUDA kernels turn the logits into their gradient in place.
     "cuda": _Factors(kept=1.1, logit_copies=2, checkpointed=1, recomputed=2, overhead=LIBRARIES["cuda"]),
@@ -139,7 +147,7 @@ def estimate(shape: Shape, parameters: int, plan: Plan, device: Device) -> Estim
     width = 2 if plan.bf16 and device.kind == "cuda" else FLOAT32
     held = kept(shape, parameters, plan.target, width)
     activations = _activations(shape, plan, factors, width)
-    logits = int(factors.logit_copies * min(plan.tokens, TILE_TOKENS) * min(shape.vocab, TILE_VOCABULARY) * width)
+    logits = _logits(shape, plan, factors, width)
     # Gradients are freed before the next forward pass, unless steps accumulate: then they wait through it.
     passing = activations + logits + held.gradients if plan.gradient_accumulation_steps > 1 else activations + logits
     overhead = factors.overhead + (held.passing if device.kind == "cpu" else 0)
@@ -158,6 +166,12 @@ def estimate(shape: Shape, parameters: int, plan: Plan, device: Device) -> Estim
         available=device.available,
         note=_note(peak, device),
     )
+
+
+def _logits(shape: Shape, plan: Plan, factors: _Factors, width: int) -> int:
+    tiles = factors.logit_copies * min(plan.tokens, TILE_TOKENS) * min(shape.vocab, TILE_VOCABULARY) * width
+    whole = factors.whole_copies * plan.tokens * shape.vocab * width
+    return int(min(tiles, whole) if whole and plan.sequences == 1 else tiles)
 
 
 def _activations(shape: Shape, plan: Plan, factors: _Factors, width: int) -> int:

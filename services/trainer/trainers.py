@@ -9,12 +9,14 @@ from typing import Any
 
 import torch
 from datasets import Dataset
+from peft import PeftModel
 from trl.trainer.dpo_trainer import DPOTrainer
 from trl.trainer.kto_trainer import KTOTrainer
 from trl.trainer.sft_trainer import SFTTrainer
 
 from finetuneflow.training.v1 import config_pb2
 from services.common.chat.encode import Encoded, begin
+from services.trainer.head import project_learnt_only
 from services.trainer.settings import eval_batch, is_full, is_judged, objective, setting, sft_config
 
 Columns = dict[str, list[Any]]
@@ -36,6 +38,11 @@ class _Sft(_Scheduled, SFTTrainer):
     """SFTTrainer that remembers over how many supervised tokens the step's loss is a mean."""
 
     supervised = 1.0
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        """See SFTTrainer."""
+        super().__init__(*args, **settings)
+        project_learnt_only(self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model)
 
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None

@@ -36,41 +36,38 @@ SMOL_HALF = llama(49152, 576, 1536, 15, 9, 3)
 WIDE = llama(32000, 1024, 2816, 8, 16, 16)
 TINY = llama(512, 64, 160, 2, 4, 2)
 
-# Peak resident memory in MB of three steps of TRL's SFTTrainer in float32 on a CPU: torch 2.13, TRL 1.16, one thread.
+# Peak resident memory in MB of two steps of this trainer in float32 on a CPU, libraries included: torch 2.13, TRL 1.16,
+# every token learnt, two examples a batch of `max_length` tokens (tests/bench/estimate_grid.py with these models).
 MEASURED = [
-    (SMOL, {"per_device_train_batch_size": 1, "max_length": 16}, 1556),
-    (SMOL, {"max_length": 128}, 2477),
-    (SMOL, {"max_length": 256}, 3217),
-    (SMOL, {"max_length": 512}, 5034),
-    (SMOL, {"per_device_train_batch_size": 4, "max_length": 128}, 3196),
-    (SMOL, {"per_device_train_batch_size": 1, "max_length": 1024}, 4948),
-    (SMOL, {"max_length": 256, "r": 64}, 3518),
-    (SMOL, {"max_length": 256, "gradient_checkpointing": True}, 2657),
-    (SMOL, {"max_length": 512, "gradient_checkpointing": True}, 3664),
-    (SMOL_SMALL_VOCABULARY, {"max_length": 256}, 2693),
-    (SMOL_SMALL_VOCABULARY, {"max_length": 512}, 4010),
-    (SMOL_SMALL_VOCABULARY, {"max_length": 512, "gradient_checkpointing": True}, 2703),
-    (SMOL_HALF, {"max_length": 256}, 2396),
-    (WIDE, {"max_length": 256}, 2652),
-    (TINY, {"max_length": 256}, 932),
-    (TINY, {"per_device_train_batch_size": 8, "max_length": 512}, 1090),
-    # Another day, through a longer program: 240, 512 and 1,024 tokens a batch.
-    (SMOL, {"max_length": 120}, 2300),
-    (SMOL, {"max_length": 256}, 3200),
-    (SMOL, {"max_length": 512}, 5300),
+    (SMOL, {"per_device_train_batch_size": 1, "max_length": 16}, 1562),
+    (SMOL, {"max_length": 110}, 2212),
+    (SMOL, {"max_length": 221}, 2887),
+    (SMOL, {"max_length": 437}, 4488),
+    (SMOL, {"per_device_train_batch_size": 4, "max_length": 110}, 2897),
+    (SMOL, {"per_device_train_batch_size": 1, "max_length": 868}, 4256),
+    (SMOL, {"max_length": 221, "r": 64}, 3031),
+    (SMOL, {"max_length": 221, "gradient_checkpointing": True}, 2222),
+    (SMOL, {"max_length": 437, "gradient_checkpointing": True}, 2940),
+    (SMOL_SMALL_VOCABULARY, {"max_length": 221}, 2552),
+    (SMOL_SMALL_VOCABULARY, {"max_length": 437}, 3655),
+    (SMOL_SMALL_VOCABULARY, {"max_length": 437, "gradient_checkpointing": True}, 2478),
+    (SMOL_HALF, {"max_length": 221}, 2246),
+    (WIDE, {"max_length": 221}, 2344),
+    (TINY, {"max_length": 221}, 944),
+    (TINY, {"per_device_train_batch_size": 8, "max_length": 438}, 1038),
 ]
 
 
-# Likewise, by method: batch size 2, at a length, in MB.
+# Likewise, by method.
 BY_METHOD = [
-    (SMOL, "LORA", 128, 2519),
-    (SMOL, "FULL", 128, 3682),
-    (SMOL_HALF, "FULL", 256, 3214),
-    (WIDE, "FULL", 128, 3736),
-    (SMOL, "QLORA", 128, 2442),
-    (SMOL, "QLORA", 256, 3392),
-    (SMOL_HALF, "QLORA", 256, 2474),
-    (WIDE, "QLORA", 128, 2249),
+    (SMOL, "LORA", 110, 2212),
+    (SMOL, "FULL", 110, 3620),
+    (SMOL_HALF, "FULL", 221, 2859),
+    (WIDE, "FULL", 110, 3568),
+    (SMOL, "QLORA", 110, 2356),
+    (SMOL, "QLORA", 221, 3106),
+    (SMOL_HALF, "QLORA", 221, 2245),
+    (WIDE, "QLORA", 110, 2020),
 ]
 
 

@@ -87,7 +87,9 @@ def odd_lines() -> bytes:
     return pages_of(*[line for kind in LINES.values() for line in (plain, kind, "")] * 3, *[plain] * 30)
 
 
-@pytest.mark.parametrize("made", [partial(big_pdf, 150, 5), samples, manual, odd_lines], ids=str)
+@pytest.mark.parametrize(
+    "made", [partial(big_pdf, 150, 5), samples, manual, odd_lines], ids=["full pages", "samples", "manual", "odd lines"]
+)
 def test_several_processes_read_what_one_reads(tmp_path: Path, made: Callable[[], bytes]) -> None:
     """Pages come in order and whole, with their headings and running heads, and with progress up to the last."""
     (tmp_path / "a.pdf").write_bytes(made())
