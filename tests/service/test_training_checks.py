@@ -22,7 +22,7 @@ from services.common.objects.folder import FolderObjects
 from services.training.compose import _installed
 from services.training.core import complete
 from services.training.core_disk import judge_disk
-from services.training.core_problems import Problems, judge_steps, without_faults
+from services.training.core_problems import Problems, without_faults
 from services.training.labels import Labels
 from tests.fakes.chat_model import chat_json, lines, stored, tokenizer_json
 from tests.fakes.running import refusal
@@ -102,19 +102,6 @@ async def test_what_only_warns_is_told_once_of_a_run_that_is_made(tmp_path: Path
     assert told(made) == [("FEW_EVAL_EXAMPLES", "run.dataset", False)]
     assert not made.check.labels.examples
     assert not later.HasField("check")
-
-
-@pytest.mark.parametrize(
-    ("steps", "words"), [(0, []), (1, ["1 optimizer step, "]), (9, ["9 optimizer steps"]), (10, [])]
-)
-def test_a_run_of_few_steps_is_told_to_change_little(steps: float, words: list[str]) -> None:
-    """0 where nobody knows how many it will have. It warns and refuses nothing."""
-    problems = Problems()
-    judge_steps(steps, problems)
-
-    assert len(problems.found) == len(words)
-    assert all(word in str(error) for word, (_, error) in zip(words, problems.found, strict=True))
-    assert not [refused for refused, _ in problems.found if refused]
 
 
 @pytest.mark.parametrize(

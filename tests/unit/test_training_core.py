@@ -11,6 +11,7 @@ from finetuneflow.training.v1 import config_pb2
 from services.common.errors import InvalidArgument, NotReady
 from services.training.core import OPEN, complete
 from services.training.core_objectives import objective_for
+from services.training.core_problems import Problems, judge_steps
 
 DPO: dict[str, Any] = {"objective": "OBJECTIVE_DPO", "loss_type": ["sigmoid", "sft"], "loss_weights": [1, 0.5]}
 KTO: dict[str, Any] = {"objective": "OBJECTIVE_KTO"}
@@ -209,3 +210,16 @@ def test_qlora_begins_with_loftq_and_not_with_what_needs_whole_weights() -> None
 
     assert chosen["lora"]["init_lora_weights"] == "loftq"
     assert caught.value.field == "config.lora.init_lora_weights"
+
+
+@pytest.mark.parametrize(
+    ("steps", "words"), [(0, []), (1, ["1 optimizer step, "]), (9, ["9 optimizer steps"]), (10, [])]
+)
+def test_a_run_of_few_steps_is_told_to_change_little(steps: float, words: list[str]) -> None:
+    """0 where nobody knows how many it will have. It warns and refuses nothing."""
+    problems = Problems()
+    judge_steps(steps, problems)
+
+    assert len(problems.found) == len(words)
+    assert all(word in str(error) for word, (_, error) in zip(words, problems.found, strict=True))
+    assert not [refused for refused, _ in problems.found if refused]
