@@ -62,6 +62,8 @@ def seaweedfs(folder: Path) -> Server:
     command += ["-ip.bind=127.0.0.1", f"-dir={folder / 'data'}", f"-admin.dataDir={folder / 'admin'}"]
     command += [f"-{name}.port={port}" for name, port in zip(names, ports[::2], strict=False)]
     command += [f"-{name}.port.grpc={port}" for name, port in zip(names, ports[1::2], strict=False)]
+    # A bucket takes a volume at least, and there are as many as the free disk holds: of 1 GiB each unless told.
+    command += ["-master.volumeSizeLimitMB=16"]
     command += ["-master.telemetry=false", "-webdav=false", "-admin.ui=false", f"-metricsPort={ports[-1]}"]
     command += ["-s3.autoCreateBucket=false", "-s3.port.iceberg=0", "-s3.port.lance=0", f"-s3.localSocket={folder}/s3"]
     command += [f"-filer.localSocket={folder}/filer"]
