@@ -15,6 +15,7 @@ from services.common.protoform import count_to_document
 from services.common.resources import Mutate, Resources
 from services.common.work import Cancelled, Claim, Superseded
 from services.dataset.core.example import Source, Verdict
+from services.dataset.core.ledger import NO_SIDE
 from services.dataset.core.masking import WITHHELD
 from services.dataset.core.rawtext import OVERLAP, Judging, pages, texts
 from services.dataset.freezing import Freezer
@@ -123,7 +124,7 @@ def _entry(dataset: Document, index: int, source: Source, verdict: Verdict) -> E
         "drop_detail": verdict.detail,
         "task_type": "text",
         "language": source.language,
-        "split": "SPLIT_UNSPECIFIED",
+        "split": NO_SIDE,
         "edited": False,
         "flags": list(verdict.flags),
         "flagged": dict.fromkeys(verdict.flags, True),

@@ -8,6 +8,7 @@ from services.common.objects.port import Objects
 from services.common.resources import Resources
 from services.common.work import at_rest
 from services.dataset.core import balance
+from services.dataset.core.ledger import NO_SIDE
 from services.dataset.freezing import Freezer
 from services.dataset.service import Datasets
 from services.dataset.versions import Versions
@@ -63,7 +64,7 @@ class Forgetting:
         def drop(doc: Document) -> None:
             doc.update({key: value for key, value in empty.items() if key in doc})
             doc.update(accepted=False, drop_reason=REASON, drop_detail="its document was deleted")
-            doc.update(split="SPLIT_UNSPECIFIED", evidence_span={"start": 0, "end": 0})
+            doc.update(split=NO_SIDE, evidence_span={"start": 0, "end": 0})
             if doc.get("review"):
                 doc["review"] = {**doc["review"], "state": "", "note": "", "content_sha256": ""}
                 doc["review"].pop("before", None)  # it quotes what the check saw

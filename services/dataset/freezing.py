@@ -14,7 +14,7 @@ from services.common.objects.port import Objects
 from services.common.resources import Mutate, Resources
 from services.dataset.accounts import Accounts
 from services.dataset.core import frozen, review
-from services.dataset.core.ledger import unnamed
+from services.dataset.core.ledger import NO_SIDE, unnamed
 from services.dataset.core.sides import Sides
 from services.dataset.lines import Lines, blocks, scratch
 from services.dataset.store import Examples
@@ -23,7 +23,6 @@ from services.dataset.textspec import is_text
 
 MOST_VERSIONS = 200
 """Versions of one dataset at most: their records stand in its document."""
-_NO_SIDE = "SPLIT_UNSPECIFIED"
 
 
 class Freezer:
@@ -160,9 +159,10 @@ class Freezer:
         """Write each example's side; those that the version leaves out have none. Return them as they are now."""
 
         def put(doc: Document) -> None:
-            doc["split"] = sides.get(_short(doc), _NO_SIDE)
+            # It may have been rejected since it was read.
+            doc["split"] = sides.get(_short(doc), NO_SIDE) if doc["accepted"] else NO_SIDE
 
-        others = [e for e in examples if sides.get(_short(e), _NO_SIDE) != e["split"]]
+        others = [e for e in examples if sides.get(_short(e), NO_SIDE) != e["split"]]
         moved = {e["_id"]: e for e in await self._examples.resources.change_many(others, put)}
         gone = {e["_id"] for e in others} - set(moved)
         return [moved.get(e["_id"], e) for e in examples if e["_id"] not in gone]

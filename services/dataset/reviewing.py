@@ -13,6 +13,7 @@ from services.common.pages import DEFAULT_PAGE
 from services.common.resources import Resources
 from services.common.work import at_rest
 from services.dataset.core import filters, review
+from services.dataset.core.ledger import NO_SIDE
 from services.dataset.core.review import Word
 from services.dataset.core.tasks.custom import MAX_TEXT
 from services.dataset.store import Examples
@@ -123,7 +124,7 @@ class Reviewing:
                         field="example.accepted",
                     )
                 # Its side comes with the next version.
-                doc["split"] = "SPLIT_UNSPECIFIED"
+                doc["split"] = NO_SIDE
                 doc["accepted"] = wanted.accepted
                 doc["drop_reason"] = "" if wanted.accepted else REVIEWED
                 doc["edited"] = True

@@ -26,6 +26,7 @@ _JUDGED = (("replies", "replies"), ("checks", "examples"), ("judge", "examples")
 OF_EXAMPLES = (*(name for name, _ in _JUDGED), "split")
 """Steps that are made of examples; those before are made of the plan, or of an imported file's rows."""
 SIDES = ("TRAIN", "EVAL", "RECALL")
+NO_SIDE = "SPLIT_UNSPECIFIED"
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from services.dataset.core.ledger import NO_SIDE
+
 APPROVED, REJECTED = "APPROVED", "REJECTED"
 REASON = "REJECTED_BY_REVIEW"
 MAX_TAGS, MAX_TAG, MAX_NOTE = 32, 63, 4096
@@ -86,7 +88,7 @@ class Word:
 def _move(doc: dict[str, Any], accepted: bool, reason: str, detail: str | None = None) -> None:
     """Take an example into the dataset or out of it; its side comes with the next version."""
     if bool(doc["accepted"]) != accepted:
-        doc["split"] = "SPLIT_UNSPECIFIED"
+        doc["split"] = NO_SIDE
     doc["accepted"], doc["drop_reason"] = accepted, reason
     doc["drop_detail"] = doc["drop_detail"] if detail is None else detail
 
