@@ -61,7 +61,6 @@ class Attester:
 
 def statement(export: Document) -> dict[str, Any]:
     """Return what is said about an export."""
-    hashes = export.get("document_hashes", {})
     manifest = core.manifest(export)
     chain = {name: manifest[name] for name in ("export", "format", "run", "dataset", "model", "config", "versions")}
     return {
@@ -72,10 +71,17 @@ def statement(export: Document) -> dict[str, Any]:
             **chain,
             # Of an export from before this was asked, nobody knows.
             "documents_complete": export.get("documents_complete", False),
-            "documents": [{"name": name, "sha256": hashes.get(name, "")} for name in export["documents"]],
+            "documents": [_document(export, name) for name in export["documents"]],
             "trained_weights": [
                 {"name": file["filename"], "sha256": file["sha256"]} for file in export["adapter_files"]
             ],
             "proof": export["result"] or {},
         },
     }
+
+
+def _document(export: Document, name: str) -> dict[str, str]:
+    """Return what is said of a document; of exports from before file names were kept, what was signed then."""
+    titles = export.get("document_titles")
+    found = {"name": name, "sha256": export.get("document_hashes", {}).get(name, "")}
+    return found if titles is None else {**found, "file_name": titles.get(name, "")}

@@ -57,15 +57,15 @@ class GrpcDocuments:
             ingest_service_pb2_grpc.IngestServiceStub(peers.ingest)  # type: ignore[assignment]  # async by its channel
         )
 
-    async def hashes(self, names: Sequence[str]) -> dict[str, str]:
-        """Return the SHA-256 of files by name; a file that was deleted is left out."""
+    async def known(self, names: Sequence[str]) -> dict[str, tuple[str, str]]:
+        """Return SHA-256 and file name of files by name; a file that was deleted is left out."""
         gate, found = asyncio.Semaphore(_AT_A_TIME), {}
 
         async def ask(name: str) -> None:
             async with gate:
                 with contextlib.suppress(NotFound):
                     file = await self._stub.GetFile(ingest_service_pb2.GetFileRequest(name=name))
-                    found[name] = file.content.sha256
+                    found[name] = (file.content.sha256, file.display_name)
 
         await asyncio.gather(*map(ask, names))
         return found

@@ -32,8 +32,8 @@ class Datasets(Protocol):
 class Documents(Protocol):
     """The ingest service."""
 
-    async def hashes(self, names: Sequence[str]) -> dict[str, str]:
-        """Return the SHA-256 of files by name; a file that was deleted is left out. Raises Unavailable."""
+    async def known(self, names: Sequence[str]) -> dict[str, tuple[str, str]]:
+        """Return SHA-256 and file name of files by name; a file that was deleted is left out. Raises Unavailable."""
         ...
 
 

@@ -123,8 +123,13 @@ class Exports:
     async def _origin(self, dataset: str) -> Document:
         files, complete = await self._datasets.documents(dataset)
         hashes = {name: sha256 for name, sha256 in files.items() if sha256}
-        hashes |= await self._documents.hashes([name for name in files if name not in hashes])
-        return {"documents": list(files), "documents_complete": complete, "document_hashes": hashes}
+        known = await self._documents.known([name for name in files if name not in hashes])
+        return {
+            "documents": list(files),
+            "documents_complete": complete,
+            "document_hashes": hashes | {name: sha256 for name, (sha256, _) in known.items()},
+            "document_titles": {name: title for name, (_, title) in known.items()},
+        }
 
     async def finished(self, name: str) -> Document:
         """Return an export that has succeeded. Raises NotFound; NotReady (EXPORT_NOT_READY)."""

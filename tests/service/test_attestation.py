@@ -102,6 +102,20 @@ def test_without_an_attestation_or_a_key_there_is_nothing_to_say(folder: Path) -
     assert caught.value.code == "INVALID_ARGUMENT"
 
 
+def test_a_folder_that_is_no_download_is_told_apart_from_a_bad_one(folder: Path) -> None:
+    """With the folders below it that can be verified, as `ftf run -o` leaves them; else with what writes one."""
+    with pytest.raises(FtfError) as outer:
+        verify(folder.parent)
+    (folder / "attestation.json").unlink()
+    with pytest.raises(FtfError) as other:
+        verify(folder.parent)
+
+    assert outer.value.code == "NOT_FOUND"
+    assert "was not written by `ftf download`" in str(outer.value)
+    assert f"`ftf verify {folder}`" in str(outer.value)
+    assert "`ftf download EXPORT -o FOLDER`" in str(other.value)
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -159,6 +159,22 @@ async def test_a_trace_counts_what_the_run_learnt_from(ftf: Ftf, tmp_path: Path)
     assert erased.out.splitlines()[-1] == "file     a.md, 9 examples, as they are now"
 
 
+async def test_an_id_alone_is_traced_whatever_it_is_of(ftf: Ftf, tmp_path: Path) -> None:
+    """As lists show it: a run's, an export's, a dataset's, an example's; nobody's id says where to look."""
+    async with served(world()) as server:
+        await filled(server, ftf, tmp_path)
+        await ftf(server, *["dataset", "generate", "--id", "d2"])
+        found = {value: await ftf(server, "trace", value) for value in ("r1", "x1", "d1", "e1", "d1/e1", "datasets/d1")}
+        nobody = await ftf(server, "trace", "e-none")
+
+    assert {value: result.code for value, result in found.items()} == dict.fromkeys(found, 0)
+    assert found["x1"].out.startswith("export   projects/p/exports/x1")
+    assert found["d1"].out == found["datasets/d1"].out
+    assert found["e1"].out == found["d1/e1"].out
+    assert "projects/p/datasets/d1/examples/e1" in found["e1"].out
+    assert (nobody.code, "`ftf dataset examples DATASET`" in nobody.err) == (exits.NOT_FOUND, True)
+
+
 async def test_the_flow_by_hand_needs_no_names_typed_twice(ftf: Ftf, tmp_path: Path) -> None:
     """Each step takes up the newest of the step before; results can be JSON at each."""
     async with served(world()) as server:

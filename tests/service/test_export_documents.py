@@ -39,7 +39,8 @@ class Ingest(ingest_service_pb2_grpc.IngestServiceServicer):
         self.now -= 1
         if request.name == FILES[-1]:
             raise NotFound(f"{request.name} does not exist.")
-        return file_pb2.File(name=request.name, content=artifact_pb2.Artifact(sha256=request.name))
+        content = artifact_pb2.Artifact(sha256=request.name)
+        return file_pb2.File(name=request.name, display_name="handbook.pdf", content=content)
 
     def compose(self, runtime: Runtime) -> Service:
         """Return the service."""
@@ -63,6 +64,7 @@ async def test_the_hashes_of_documents_are_asked_for_a_few_at_a_time(tmp_path: P
     assert [d["sha256"] for d in found["predicate"]["documents"]] == [*FILES[:-1], ""]
     assert found["predicate"]["documents_complete"]
     assert chain(found)[-1] == ("document", f"{FILES[-1]}  deleted; hash not known")
+    assert chain(found)[4] == ("document", f"handbook.pdf ({FILES[0]})  {FILES[0]}")
 
 
 class Stub:
@@ -122,7 +124,9 @@ def test_a_chain_that_may_lack_documents_says_so() -> None:
         "result": None,
     }
     made = statement(export)
+    before = statement({**export, "documents": ["f"], "document_hashes": {"f": "35"}})["predicate"]["documents"]
 
     assert made["predicate"]["format"] == form_of(export) == "gguf Q8_0"
     assert made["predicate"]["documents_complete"] is False
+    assert before == [{"name": "f", "sha256": "35"}]  # signed so before file names were kept
     assert chain(made)[-1][1].startswith("there may have been more")

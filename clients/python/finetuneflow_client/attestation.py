@@ -20,6 +20,10 @@ ATTESTATION, SIGNER = "attestation.json", "signer.pem"
 _PAYLOAD = "application/vnd.in-toto+json"
 _STATEMENT, _PREDICATE = "https://in-toto.io/Statement/v1", "urn:finetuneflow:weights:v1"
 
+_VERIFIABLE = (
+    "name a folder that `ftf download EXPORT -o FOLDER` wrote, or that of a format below the folder of `ftf run -o`"
+)
+
 Kind = Literal["changed", "missing", "extra", "unreadable", "signature", "key", "attestation"]
 
 
@@ -62,10 +66,14 @@ def verify(folder: Path, key: Path | None = None) -> Verdict:
         key: PEM file of the public key to trust; None takes the one in the folder.
 
     Raises:
-        FtfError: NOT_FOUND if there is no such folder or key; INVALID_ARGUMENT if the key is none.
+        FtfError: NOT_FOUND if there is no such folder or key, or nothing in it says what was signed; INVALID_ARGUMENT
+            if the key is none.
     """
     if not folder.is_dir():
-        raise FtfError(f"{folder} is no folder", "name the folder that `ftf download` wrote", code="NOT_FOUND")
+        raise FtfError(f"{folder} is no folder", _VERIFIABLE, code="NOT_FOUND")
+    if not (folder / ATTESTATION).exists():
+        why = f"{folder} was not written by `ftf download`: there is no {ATTESTATION} in it"
+        raise FtfError(why, _elsewhere(folder) or _VERIFIABLE, code="NOT_FOUND")
     public, key_id = _public_key(key or folder / SIGNER)
     try:
         envelope = json.loads((folder / ATTESTATION).read_bytes())
@@ -85,6 +93,12 @@ def verify(folder: Path, key: Path | None = None) -> Verdict:
     return Verdict(problems, key_id, statement, len(signed) - wrong)
 
 
+def _elsewhere(folder: Path) -> str:
+    """Return which folders below can be verified, in words; "" if there is none."""
+    found = sorted({path.parent for path in [*folder.glob(f"*/{ATTESTATION}"), *folder.glob(f"*/*/{ATTESTATION}")]})
+    return "these below it were: " + ", ".join(f"`ftf verify {path}`" for path in found[:5]) if found else ""
+
+
 def chain(statement: dict[str, Any]) -> list[tuple[str, str]]:
     """Return where weights come from, by a statement that verify found good: what it is, and its name and hash."""
     found = statement["predicate"]
@@ -95,9 +109,16 @@ def chain(statement: dict[str, Any]) -> list[tuple[str, str]]:
         ("run", found["run"]),
         ("model", f"{model['name']} at {model['revision']}"),
         ("dataset", f"{dataset['name']} version {dataset['version']}  {dataset['sha256']}"),
-        *(("document", f"{d['name']}  {d['sha256'] or 'deleted; hash not known'}") for d in found["documents"]),
+        *(("document", _document(d)) for d in found["documents"]),
         *([("document", more)] if found.get("documents_complete") is False else []),
     ]
+
+
+def _document(found: dict[str, Any]) -> str:
+    """Return a document in words: its file name where that was signed, its resource name, its hash."""
+    title = found.get("file_name", "")
+    named = f"{title} ({found['name']})" if title else found["name"]
+    return f"{named}  {found['sha256'] or 'deleted; hash not known'}"
 
 
 def _public_key(path: Path) -> tuple[Any, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from finetuneflow.common.v1 import server_service_pb2
 from finetuneflow.dataset.v1 import dataset_service_pb2, llm_endpoint_pb2
 from finetuneflow_client import names
 from finetuneflow_client.cli import dependents, wording
@@ -14,7 +15,7 @@ from finetuneflow_client.errors import FtfError
 
 
 async def create(session: Session) -> None:
-    """Record an LLM server."""
+    """Record an LLM server, and say whether anybody answers there."""
     args = session.args
     endpoint = llm_endpoint_pb2.LlmEndpoint(
         display_name=args.id,
@@ -36,6 +37,27 @@ async def create(session: Session) -> None:
         session.output.message(made)
     else:
         session.output.line(made.name)
+    await _tell_answer(session, made)
+
+
+async def _tell_answer(session: Session, made: llm_endpoint_pb2.LlmEndpoint) -> None:
+    """Say what a new endpoint's server answers; that it does not is a warning, for it may be started later."""
+    try:
+        found = await session.flow.server.CheckDependencies(server_service_pb2.CheckDependenciesRequest())
+    except FtfError as error:
+        session.screen.say(f"whether {made.base_url} answers was not asked: {error.message}; `ftf doctor` asks again")
+        return
+    for one in found.dependencies:
+        if one.what != made.name:
+            continue
+        if one.state == server_service_pb2.Dependency.STATE_FAILS:
+            undo = f"`ftf llm delete {names.short(made.name)}`, then create it again"
+            session.screen.warn(
+                f"warning: nothing can be asked at {made.base_url}: {one.message} It is kept. "
+                f"Ask again with `ftf doctor`; if the address is wrong: {undo}"
+            )
+        else:
+            session.screen.say(f"{made.base_url}: {one.message}")
 
 
 async def list_endpoints(session: Session) -> None:

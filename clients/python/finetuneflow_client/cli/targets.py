@@ -6,10 +6,13 @@ the flow goes from one step to the next without a name being typed.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from typing import Protocol
 
 from finetuneflow.common.v1 import work_pb2
+from finetuneflow.dataset.v1 import dataset_service_pb2
+from finetuneflow.export.v1 import export_service_pb2
+from finetuneflow.training.v1 import training_service_pb2
 from finetuneflow_client import names
 from finetuneflow_client.cli.session import Session
 from finetuneflow_client.errors import FtfError
@@ -88,6 +91,47 @@ async def example(session: Session, value: str, in_dataset: str = "") -> str:
         return value
     outer, _, last = value.removeprefix("datasets/").replace("/examples/", "/").rpartition("/")
     return names.full("examples", last, await dataset(session, outer or in_dataset))
+
+
+async def traceable(session: Session, value: str) -> str:
+    """Return the name of a run, export, dataset or example: a full one, "runs/r1", "d1/e1", or an id by itself.
+
+    An id is looked for among the project's runs, exports, datasets and, the newest dataset first, their examples.
+
+    Raises:
+        FtfError: NOT_FOUND if nothing of the project has such an id.
+    """
+    first = value.partition("/")[0]
+    if first in ("projects", "runs", "exports"):
+        return await work(session, value)
+    if "/" in value:
+        whole = first == "datasets" and value.count("/") == 1
+        return await work(session, value) if whole else await example(session, value)
+    project = await session.project()
+    run_name, export_name = f"{project}/runs/{value}", f"{project}/exports/{value}"
+    if name := await _there(session.flow.training.GetRun(training_service_pb2.GetRunRequest(name=run_name))):
+        return name
+    if name := await _there(session.flow.export.GetExport(export_service_pb2.GetExportRequest(name=export_name))):
+        return name
+    every = [found.name async for found in session.flow.datasets(project)]
+    if (name := f"{project}/datasets/{value}") in every:
+        return name
+    for outer in reversed(every):
+        request = dataset_service_pb2.GetExampleRequest(name=f"{outer}/examples/{value}")
+        if name := await _there(session.flow.dataset.GetExample(request)):
+            return name
+    message = f'no run, export, dataset or example of {project} has the id "{value}"'
+    raise FtfError(message, "see `ftf runs`, `ftf exports`, `ftf dataset examples DATASET`", code="NOT_FOUND")
+
+
+async def _there(look: Awaitable[_Named]) -> str:
+    """Return the name of what a call finds; "" if it finds nothing."""
+    try:
+        return (await look).name
+    except FtfError as error:
+        if error.code != "NOT_FOUND":
+            raise
+        return ""
 
 
 async def file(session: Session, value: str) -> str:

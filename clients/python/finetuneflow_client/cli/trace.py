@@ -24,8 +24,7 @@ Found = dict[str, object]
 
 async def trace(session: Session) -> None:
     """Show the way from a result back to the documents; as JSON, every resource on it."""
-    value = session.args.name
-    name = await targets.example(session, value) if "examples/" in value else await targets.work(session, value)
+    name = await targets.traceable(session, session.args.name)
     kind = names.kind(name)
     steps = {"exports": _export, "runs": _run, "datasets": _dataset, "examples": _example}
     if kind not in steps:

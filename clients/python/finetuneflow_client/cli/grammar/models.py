@@ -158,7 +158,9 @@ def _exports(parser: ArgumentParser) -> None:
 
 
 def _trace(parser: ArgumentParser) -> None:
-    parser.add_argument("name", metavar="NAME", help="exports/ID, runs/ID, datasets/ID, or an example's name")
+    parser.add_argument(
+        "name", metavar="NAME", help="exports/ID, runs/ID, datasets/ID, DATASET/EXAMPLE, or an id alone"
+    )
 
 
 def _everything(parser: ArgumentParser) -> None:
