@@ -19,6 +19,7 @@ from services.common.protoform import user_fields
 from services.common.resources import Resources
 from services.common.sweeping import keep_sweeping
 from services.common.work import queued
+from services.dataset.core.formats.kinds import ENOUGH, PARQUET, other_than_text, refused
 from services.dataset.importheader import Header
 from services.dataset.ports import Documents
 from services.dataset.spec import complete
@@ -64,7 +65,8 @@ class Imports:
         Raises:
             NotFound: the project does not exist.
             AlreadyExists: the id is taken.
-            InvalidArgument: BAD_FILE_NAME, FILE_TOO_LARGE, EMPTY_FILE, HASH_MISMATCH, or a setting is out of range.
+            InvalidArgument: BAD_FILE_NAME, FILE_TOO_LARGE, EMPTY_FILE, HASH_MISMATCH, IMPORT_NOT_TEXT, or a setting is
+                out of range.
             NotReady: fewer bytes than the header's offset are here (UPLOAD_OFFSET).
             Exhausted: DISK_FULL.
         """
@@ -161,8 +163,11 @@ class Imports:
 
     async def _counted(self, header: Header, data: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         """Yield the bytes as they come; raising here leaves nothing in the store."""
-        digest, size = hashlib.sha256(), 0
+        digest, size, first = hashlib.sha256(), 0, b""
         async for block in data:
+            if size < ENOUGH:
+                first += block[: ENOUGH - size]
+                _check_rows(header, first)
             size += len(block)
             if max(size, header.size_bytes) > self._limit:
                 raise InvalidArgument(
@@ -205,6 +210,12 @@ class Imports:
             doc = await self._datasets.collection.get(f"projects/{project}/datasets/{dataset}")
             if doc is None or (doc.get("import") or {}).get("key") != key:
                 await self._objects.delete(key)
+
+
+def _check_rows(header: Header, first: bytes) -> None:
+    """Refuse a file that its first bytes tell to be something else, so that no dataset is made of it."""
+    if header.encoding != "parquet" and not first.startswith(PARQUET) and (other := other_than_text(first)):
+        raise refused(header.filename, other)
 
 
 def _halfway(doc: Document) -> bool:

@@ -75,11 +75,28 @@ async def test_a_refused_file_says_why(ftf: Ftf, tmp_path: Path) -> None:
         mapped = await ftf(served, "dataset", "import", "rows.jsonl", "--map", "prompt")
 
     assert unknown[0] == strict[0] == exits.FAILED
+    assert "s is listed as failed: import the corrected file with `--id s`, which takes its place" in strict[2]
     assert "--map" in unknown[2]
     assert "row 1, instruction: MISSING_FIELD" in strict[2]
     assert "ftf dataset problems s" in strict[2]
     assert "cannot read none.jsonl" in none[2]
     assert "--map prompt=question,response=answer" in mapped[2]
+
+
+async def test_a_document_is_no_file_of_examples(ftf: Ftf, tmp_path: Path) -> None:
+    """It is refused as what it is, with the forms that are imported and the command for documents; nothing is made."""
+    (tmp_path / "page.html").write_text("\n <!DOCTYPE html>\n<p>One, two</p>\n")
+    (tmp_path / "notes.md").write_text("# Notes\n\nOne, two\n")
+    async with dataset_service(tmp_path / "state") as (_, served):
+        page = await ftf(served, "dataset", "import", "page.html", "--id", "own")
+        notes = await ftf(served, "dataset", "import", "notes.md", "--id", "notes")
+        listed = json.loads((await ftf(served, "dataset", "list", "--json"))[1])
+
+    assert page[0] == exits.USAGE
+    assert "'page.html' is a web page — imported are files of examples: JSON Lines," in page[2]
+    assert "`ftf upload`" in page[2]
+    assert "`ftf upload`" in notes[2]
+    assert [dataset["name"] for dataset in listed["datasets"]] == ["projects/p/datasets/notes"]
 
 
 async def test_parquet_goes_out_and_in(ftf: Ftf, tmp_path: Path) -> None:

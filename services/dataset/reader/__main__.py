@@ -17,7 +17,7 @@ from services.common.errors import Exhausted, FineTuneFlowError, InvalidArgument
 from services.dataset import parquet
 from services.dataset.core.formats import decoding
 from services.dataset.core.formats.incoming import Incoming, Problem, Terms, fields
-from services.dataset.core.formats.kinds import ENOUGH, other_than_text
+from services.dataset.core.formats.kinds import ENOUGH, other_than_text, refused
 from services.dataset.core.sides import Sides
 
 FAILED = 3
@@ -58,7 +58,7 @@ def read(job: dict[str, Any]) -> dict[str, Any]:
     source = Path(job["source"])
     encoding = job["encoding"] or _encoding(source, job["filename"])
     if encoding != PARQUET:
-        _check_text(source)
+        _check_text(source, job["filename"])
     terms = Terms(job["format"], job["mapping"], job["split_column"], in_cells=encoding in (CSV, PARQUET))
     incoming = Incoming(terms)
     shown: list[dict[str, Any]] = []
@@ -112,13 +112,11 @@ def _rows(source: Path, encoding: str) -> Iterator[decoding.Numbered]:
             yield from decoding.json_lines(file)
 
 
-def _check_text(source: Path) -> None:
+def _check_text(source: Path, filename: str) -> None:
     with source.open("rb") as file:
         other = other_than_text(file.read(ENOUGH))
     if other:
-        raise InvalidArgument(
-            f"The file is {other}, not text in UTF-8. Save it as JSON Lines, CSV or Parquet.", reason="IMPORT_NOT_TEXT"
-        )
+        raise refused(filename, other)
 
 
 def _encoding(source: Path, filename: str) -> str:

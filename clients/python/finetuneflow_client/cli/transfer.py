@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from finetuneflow.common.v1 import work_pb2
 from finetuneflow.dataset.v1 import dataset_pb2, dataset_service_pb2, example_pb2, transfer_pb2
 from finetuneflow_client import imports, names
 from finetuneflow_client.cli import flow, targets, wording
@@ -73,7 +74,12 @@ async def import_dataset(session: Session) -> None:
             dataset = await flow.follow_dataset(session, dataset.name)
         except FtfError:
             request = dataset_service_pb2.GetDatasetRequest(name=dataset.name)
-            _tell_problems(session, await session.flow.dataset.GetDataset(request))
+            failed = await session.flow.dataset.GetDataset(request)
+            _tell_problems(session, failed)
+            if failed.work.state == work_pb2.WORK_STATE_FAILED:
+                short = names.short(dataset.name)
+                again = f"import the corrected file with `--id {short}`, which takes its place"
+                session.screen.say(f"{short} is listed as failed: {again}, or `ftf dataset delete {short}`")
             raise
     elif not session.output.as_json:
         session.output.line(dataset.name)

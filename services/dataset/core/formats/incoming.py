@@ -22,6 +22,7 @@ from services.dataset.core.formats.columns import (
     shown,
 )
 from services.dataset.core.formats.decoding import Numbered, listed, nested
+from services.dataset.core.formats.kinds import FORMS
 from services.dataset.core.formats.record import Record, Refused, Row
 
 MAX_ROWS = 1_000_000
@@ -169,10 +170,13 @@ class Incoming:
         found = detect(columns)
         if not found:
             check_there(self._terms.mapping.values() if rows else (), {name for row in rows for name in row})
-            there = ", ".join(sorted(shown(name) for row in rows[:1] for name in row)[:20]) or "none"
+            there = ", ".join(sorted(shown(name) for row in rows[:1] for name in row)[:20])
             raise InvalidArgument(
                 f"The columns ({there}) are those of no format. Name the format, or map columns, such as "
-                "`--map prompt=question,response=answer`.",
+                "`--map prompt=question,response=answer`."
+                if there
+                else f"No row of the file can be read as columns. Imported are files of examples: {FORMS}; a document "
+                "to learn from is sent with `ftf upload`.",
                 reason="IMPORT_FORMAT_UNKNOWN",
                 field="header.format",
             )
