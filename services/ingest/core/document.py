@@ -12,13 +12,17 @@ Positions are Unicode code points of the text, ranges half-open. As JSON it is o
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
 SCHEMA = 1
+
+_ROWS = 1_000
+"""So many rows of a list are written at once."""
 
 Kind = Literal["paragraph", "heading", "item", "table", "code"]
 
@@ -178,7 +182,7 @@ def to_json(document: ExtractedDocument) -> Iterable[str]:
     blocks = ([b.start, b.end, b.kind, b.heading, b.number, b.head] for b in document.blocks)
     pages = ([p.start, p.end, p.page] for p in document.pages)
     removed = ([r.start, r.end, r.reason] for r in document.removed)
-    members: list[tuple[str, Iterable[list[Any]]]] = [
+    members: list[tuple[str, Iterator[list[Any]]]] = [
         ("headings", headings),
         ("blocks", blocks),
         ("pages", pages),
@@ -186,10 +190,13 @@ def to_json(document: ExtractedDocument) -> Iterable[str]:
     ]
     if document.origins:
         members.append(("origins", (_origin_row(origin) for origin in document.origins)))
+    encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
     for name, rows in members:
         yield f',"{name}":['
-        for index, row in enumerate(rows):
-            yield ("," if index else "") + json.dumps(row, ensure_ascii=False, separators=(",", ":"))
+        between = ""
+        while some := list(itertools.islice(rows, _ROWS)):
+            yield between + encode(some)[1:-1]
+            between = ","
         yield "]"
     yield "}"
 

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, NoReturn
 
 from services.common.confined.limits import die_with
 from services.ingest.core.layout.assemble import Furniture, Part, Parts
-from services.ingest.core.layout.page import Run, Table
+from services.ingest.core.layout.page import Table
 from services.ingest.core.layout.paragraphs import Passage
 from services.ingest.core.layout.sketch import MarginRow, Sketch
 from services.ingest.sandbox.pdfpages import PdfPages
@@ -197,7 +197,7 @@ def _packed_parts(parts: Parts) -> list[Any]:
 
 def _packed_part(part: Part) -> Any:
     if isinstance(part, Passage):
-        return part.kind, list(map(tuple, part.lines)), part.breaks
+        return tuple(part)
     if isinstance(part, Table):
         return part.rows, part.x0, part.y0, part.x1, part.y1
     return part
@@ -206,7 +206,4 @@ def _packed_part(part: Part) -> Any:
 def _part(packed: Any) -> Part:
     if isinstance(packed, str):
         return packed
-    if len(packed) > 3:
-        return Table(*packed)
-    kind, lines, breaks = packed
-    return Passage(kind, list(map(Run._make, lines)), breaks)
+    return Passage._make(packed) if isinstance(packed[0], str) else Table(*packed)

@@ -133,11 +133,12 @@ class PlainPages:
                 self._note(line, run, area)
 
     def _known(self) -> bool:
-        return all(self._knows(piece) for line in self._lines or () for piece in line)
-
-    def _knows(self, piece: Piece) -> bool:
-        face = self._faces.get(piece.key)
-        return face is not None and (piece.text.isascii() or face.chars.issuperset(_beyond_ascii(piece.text)))
+        for line in self._lines or ():
+            for piece in line:
+                face = self._faces.get(piece.key)
+                if face is None or not (piece.text.isascii() or face.chars.issuperset(_beyond_ascii(piece.text))):
+                    return False
+        return True
 
     def _note(self, line: Sequence[Piece], run: Run, area: Box) -> None:
         """Learn what the face of a line is like that is set in one; of others, which characters occur."""
@@ -166,10 +167,14 @@ class PlainPages:
             if text[-1] == "-" and following and _divided(text, following[0].text):
                 text = text[:-1] + SOFT
                 run = run._replace(text=text)
-            others = alike.setdefault(text, [])
-            if not (others and any(_covers(other, run) for other in others)):
+            others = alike.get(text)
+            if others is None:
+                alike[text] = [run]
+            elif any(_covers(other, run) for other in others):
+                continue
+            else:
                 others.append(run)
-                found.append(run)
+            found.append(run)
         frame = Frame()
         box = frame.box(*area)
         rules = [frame.rule(rule, box) for rule in self._rules or ()]
@@ -178,11 +183,13 @@ class PlainPages:
     def _run(self, line: Sequence[Piece], area: Box) -> Run:
         """Return a line as one run; it is bold or of fixed width only if all of it is."""
         piece = line[0]
+        text = piece.text
         face = self._faces.get(piece.key) or _guess(piece)
-        base = area[3] - piece.base
+        left, _, _, top = area
+        base = top - piece.base
         _, size, bold, mono = face.style
-        end = piece.x1 + face.ends.get(piece.text[-1], 0.0)
-        run = Run(piece.text, piece.x0 - area[0], base + face.above, end - area[0], base + face.below, size, bold, mono)
+        end = piece.x1 + face.ends.get(text[-1], 0.0)
+        run = Run(text, piece.x0 - left, base + face.above, end - left, base + face.below, size, bold, mono)
         for piece in line[1:]:
             other = self._run([piece], area)
             run = Run(

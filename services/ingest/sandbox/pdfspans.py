@@ -81,6 +81,7 @@ class SpanDocument:
         with guarded():
             spans = self._document.extract_spans(index)
         found: list[Piece] = []
+        keys: dict[FaceKey, FaceKey] = {}
         apart = False
         spans.sort(key=_order)
         for span in spans:
@@ -89,7 +90,7 @@ class SpanDocument:
             if not shown:
                 apart = True
                 continue
-            piece = _piece(span, text, shown, apart or text[0] == " ")
+            piece = _piece(span, text, shown, apart or text[0] == " ", keys)
             if piece is None:
                 return None
             found.append(piece)
@@ -117,8 +118,12 @@ class SpanDocument:
         return found
 
 
-def _piece(span: Any, text: str, shown: str, apart: bool) -> Piece | None:
-    """Return a piece, or None for one that may not read as PDFium would have it."""
+def _piece(span: Any, text: str, shown: str, apart: bool, keys: dict[FaceKey, FaceKey]) -> Piece | None:
+    """Return a piece, or None for one that may not read as PDFium would have it.
+
+    Args:
+        keys: those of the page's faces, by what they are before their size is rounded.
+    """
     box = span.bbox
     x, base, width, _ = box
     size: float = span.font_size
@@ -141,7 +146,10 @@ def _piece(span: Any, text: str, shown: str, apart: bool) -> Piece | None:
         lead = len(text) - len(text.lstrip(" "))
         x1 = x + sum(widths[: lead + len(shown)])
         x += sum(widths[:lead])
-    key = span.font_name, round(size, 2), span.is_bold, span.is_monospace
+    face = span.font_name, size, span.is_bold, span.is_monospace
+    key = keys.get(face)
+    if key is None:
+        key = keys[face] = face[0], round(size, 2), face[2], face[3]
     return Piece(key, shown, x, x1, base, size, apart)
 
 

@@ -116,24 +116,24 @@ class _Assembly:
         elif isinstance(part, str):
             self._writer.block("paragraph", [Segment(_plain(part), page)])
         elif part.kind == "code":
-            self._writer.block("code", [Segment(fenced(_plain(_code(part))), page)])
+            self._writer.block("code", [Segment(fenced(_plain("\n".join(part.texts))), page)])
         else:
             title = _plain(self._text(part)).replace("\n", " ")
             self._writer.heading(self._titles.level(part), [Segment(title, page)])
 
     def _text(self, passage: Passage) -> str:
-        text = flowed([line.text for line in passage.lines], passage.breaks, self._vocabulary)
+        text = flowed(passage.texts, passage.breaks, self._vocabulary)
         return item_text(text) if passage.kind == "item" else text
 
     def _go_on(self, part: Passage, page: int) -> bool:
         """Join a column's first passage to the last one of the column before, if it is the rest of its sentence."""
         if not self._open or not unfinished(self._open[0]) or part.kind != "text":
             return False
-        first = part.lines[0]
-        if not first.text[:1].islower() or abs(first.size - self._open[0].size) > 0.07 * first.size:
+        first = part.texts[0]
+        if not first[:1].islower() or abs(part.size - self._open[0].size) > 0.07 * part.size:
             return False
         segments = self._open[1]
-        end, between = self._vocabulary.joint(segments[-1].text, first.text)
+        end, between = self._vocabulary.joint(segments[-1].text, first)
         segments[-1] = replace(segments[-1], text=end + between)
         # The furniture between both halves is set apart by blank lines that are removed with it.
         for index, edge in enumerate(self._edges):
@@ -163,13 +163,3 @@ class _Assembly:
 def _plain(text: str) -> str:
     """Return text with ordinary hyphens where words stay divided."""
     return text.replace(SOFT, "-")
-
-
-def _code(passage: Passage) -> str:
-    """Return lines of code with their indentation."""
-    left = min(line.x0 for line in passage.lines)
-    texts = []
-    for line in passage.lines:
-        width = line.width / max(len(line.text), 1)
-        texts.append(" " * round((line.x0 - left) / width if width else 0) + line.text)
-    return "\n".join(texts)

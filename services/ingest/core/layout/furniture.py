@@ -11,7 +11,8 @@ from functools import cached_property
 from services.ingest.core.layout.sketch import MarginRow, Sketch
 
 _DIGITS = re.compile(r"\d+")
-_EDGE_NUMBER = re.compile(r"^(\d{1,5})\b|\b(\d{1,5})$")
+_FIRST_NUMBER, _LAST_NUMBER = re.compile(r"(\d{1,5})\b"), re.compile(r"\b(\d{1,5})$")
+_MOST_DIGITS = 5
 _NUMBER = re.compile(
     r"(?:\W|p(?:age|g|\.)?|seite|página|pagina|s\.)*(?:\d{1,5}|[ivxlc]{1,7})(?:\s*(?:/|of|von|de|sur|di)\s*\d{1,5})?\W*",
     re.IGNORECASE,
@@ -56,8 +57,10 @@ class _Row:
     @cached_property
     def numbers(self) -> list[int]:
         """By how much a number at either end is ahead of the page's own."""
-        found = _EDGE_NUMBER.finditer(self.row.text.strip())
-        return [int(match[1] or match[2]) - self.page for match in found]
+        text = self.row.text.strip()
+        first = _FIRST_NUMBER.match(text)
+        last = _LAST_NUMBER.search(text, max(first.end() if first else 0, len(text) - _MOST_DIGITS))
+        return [int(match[1]) - self.page for match in (first, last) if match]
 
 
 def furniture(pages: Sequence[Sketch]) -> dict[int, list[Edge]]:

@@ -175,12 +175,14 @@ class Leading:
 
     def __init__(self, lines: Sequence[Run]) -> None:
         steps: dict[tuple[int, bool], list[float]] = {}
-        for above, below in pairwise(lines):
-            step = (below.y0 + below.y1 - (above.y0 + above.y1)) / 2
-            size = above.size
+        style, styled = (0, False), (0.0, False)
+        for (_, _, y0, _, y1, size, _, mono), below in pairwise(lines):
+            _, _, top, _, bottom, other, _, is_mono = below
+            step = (top + bottom - (y0 + y1)) / 2
             if 0.8 * size < step < 2.2 * size:
-                style = _style(above)
-                if (size == below.size and above.mono == below.mono) or style == _style(below):
+                if styled != (size, mono):
+                    style, styled = (round(size), mono), (size, mono)
+                if (size == other and mono == is_mono) or style == _style(below):
                     steps.setdefault(style, []).append(step)
         # The lower quartile: distances between paragraphs are larger and must not count.
         self._usual = {style: sorted(found)[len(found) // 4] for style, found in steps.items() if len(found) >= 3}

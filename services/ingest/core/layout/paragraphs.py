@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from services.ingest.core.layout.page import Leading, Run, Table
+from services.ingest.core.layout.wording import settled
 
 _ITEM = re.compile(
     r"(?P<bullet>[•◦▪‣●○■□]|[–—*·-](?=\s))\s*|(?P<count>\(?(?:\d{1,3}|[a-zA-Z]|[ivxIVX]{1,5})[.)]|\[\d{1,3}\])\s+"
@@ -17,32 +18,57 @@ _BULLET = re.compile(r"[•◦▪‣●○■□]")
 _ENDS = (".", "!", "?", ":", ";", "…", "。", "！", "？")
 _CLOSERS = "\"'”’»)]"
 
+_MOST_TITLE_LINES = 3
+"""Passages of more lines are no headings."""
+
 Kind = Literal["text", "item", "code"]
 
 
-@dataclass
-class Passage:
+class Passage(NamedTuple):
     """Lines that belong together.
 
     Args:
         kind: what they are.
-        lines: top to bottom.
-        breaks: for each line but the first, whether it begins a line of its own within the passage.
+        texts: what they say, top to bottom; those of code with their indentation. One text for all of them if they are
+            too many for a heading and no word is divided at their ends.
+        breaks: for each text but the first, whether it begins a line of its own within the passage.
+        long: whether it has more lines than a heading may have.
+        size: font size of the first one.
+        bold: whether all of them are bold.
     """
+
+    kind: Kind
+    texts: Sequence[str]
+    breaks: Sequence[bool]
+    long: bool
+    size: float
+    bold: bool
+
+
+@dataclass(slots=True)
+class _Growing:
+    """A passage to which lines are added."""
 
     kind: Kind
     lines: list[Run]
     breaks: list[bool] = field(default_factory=list)
 
     @property
-    def size(self) -> float:
-        """Font size of its first line."""
-        return self.lines[0].size
-
-    @property
     def bold(self) -> bool:
         """Whether all of it is bold."""
         return all(line.bold for line in self.lines)
+
+    def passage(self) -> Passage:
+        """Return it as it is now."""
+        lines = self.lines
+        breaks = self.breaks
+        texts = _indented(lines) if self.kind == "code" else [line.text for line in lines]
+        long = len(lines) > _MOST_TITLE_LINES
+        if long and self.kind != "code":
+            whole = settled(texts, breaks)
+            if whole is not None:
+                texts, breaks = [whole], []
+        return Passage(self.kind, texts, breaks, long, lines[0].size, self.bold)
 
 
 def passages(lines: Sequence[Run | Table]) -> list[Passage | Table]:
@@ -50,21 +76,24 @@ def passages(lines: Sequence[Run | Table]) -> list[Passage | Table]:
     texts = [line for line in lines if isinstance(line, Run)]
     usual = Leading(texts)
     right = max((line.x1 for line in texts), default=0.0)
-    found: list[Passage | Table] = []
+    found: list[_Growing | Table] = []
+    last: _Growing | None = None
     for line in lines:
-        last = found[-1] if found else None
         if isinstance(line, Table):
             found.append(line)
+            last = None
             continue
         kind = _kind(line)
-        if isinstance(last, Passage):
-            deliberate = _deliberate(last.lines[-1], line, right)
-            if _goes_on(last, line, kind, usual.of(line), right, deliberate):
-                last.breaks.append(_breaks(last.lines[-1], line, deliberate))
+        if last:
+            above = last.lines[-1]
+            deliberate = _deliberate(above, line, right)
+            if _goes_on(last, above, line, kind, usual, right, deliberate):
+                last.breaks.append(_breaks(above, line, deliberate))
                 last.lines.append(line)
                 continue
-        found.append(Passage(kind, [line]))
-    return found
+        last = _Growing(kind, [line])
+        found.append(last)
+    return [part.passage() if isinstance(part, _Growing) else part for part in found]
 
 
 def _kind(line: Run) -> Kind:
@@ -74,26 +103,25 @@ def _kind(line: Run) -> Kind:
     return "item" if found and found.end() < len(line.text) else "text"
 
 
-def _goes_on(passage: Passage, line: Run, kind: Kind, usual: float, right: float, deliberate: bool) -> bool:
-    """Whether a line of a kind belongs to the passage above it; deliberate: see _deliberate."""
-    above = passage.lines[-1]
-    size = above.size
-    step = (line.y0 + line.y1 - (above.y0 + above.y1)) / 2
-    if abs(line.size - size) > 0.07 * size or step < 0.3 * size:
+def _goes_on(
+    passage: _Growing, above: Run, line: Run, kind: Kind, usual: Leading, right: float, deliberate: bool
+) -> bool:
+    """Whether a line of a kind belongs to the passage above it, whose last line is given; see _deliberate."""
+    _, left, top, _, bottom, size, was_bold, _ = above
+    text, x0, y0, x1, y1, own_size, bold, mono = line
+    step = (y0 + y1 - (top + bottom)) / 2
+    if abs(own_size - size) > 0.07 * size or step < 0.3 * size:
         return False
-    if passage.kind == "code" or line.mono:
-        return passage.kind == "code" and line.mono and step < 2.6 * size
-    if step > max(1.25 * usual, 1.1 * size) or (line.bold != above.bold and (passage.bold or line.bold)):
+    if passage.kind == "code" or mono:
+        return passage.kind == "code" and mono and step < 2.6 * size
+    if (step > 1.1 * size and step > 1.25 * usual.of(line)) or (bold != was_bold and (passage.bold or bold)):
         return False
-    ended = _ends_sentence(above)
-    if kind == "item" and (deliberate or ended or _BULLET.match(line.text)):
+    if kind == "item" and (deliberate or _ends_sentence(above.text) or _BULLET.match(text)):
         return False
     if passage.kind == "item":
-        return line.x0 > passage.lines[0].x0 + 0.5 * line.size or not deliberate
-    indented = line.x0 > above.x0 + 0.8 * line.size and len(passage.lines) > 1
-    if indented and line.x1 <= right and ended:
-        return False
-    return not (ended and deliberate)
+        return x0 > passage.lines[0].x0 + 0.5 * own_size or not deliberate
+    indented = x0 > left + 0.8 * own_size and x1 <= right and len(passage.lines) > 1
+    return not ((indented or deliberate) and _ends_sentence(above.text))
 
 
 def _breaks(above: Run, line: Run, deliberate: bool) -> bool:
@@ -105,14 +133,24 @@ def _breaks(above: Run, line: Run, deliberate: bool) -> bool:
 
 def _deliberate(above: Run, line: Run, right: float) -> bool:
     """Whether the first word of a line would have fitted on the line above."""
-    text, size = line.text, line.size
+    text, x0, _, x1, _, size, _, _ = line
     letters = text.find(" ")
-    width = (line.x1 - line.x0) * (letters if letters >= 0 else len(text)) / max(len(text), 1)
+    width = (x1 - x0) * (letters if letters >= 0 else len(text)) / (len(text) or 1)
     return above.x1 + width + 0.6 * size < right - 0.5 * size
 
 
-def _ends_sentence(line: Run) -> bool:
-    return line.text.rstrip(_CLOSERS).endswith(_ENDS)
+def _ends_sentence(text: str) -> bool:
+    return text.rstrip(_CLOSERS).endswith(_ENDS)
+
+
+def _indented(lines: Sequence[Run]) -> list[str]:
+    """Return the texts of lines of code with their indentation."""
+    left = min(line.x0 for line in lines)
+    texts = []
+    for line in lines:
+        width = line.width / max(len(line.text), 1)
+        texts.append(" " * round((line.x0 - left) / width if width else 0) + line.text)
+    return texts
 
 
 def item_text(text: str) -> str:
@@ -125,4 +163,4 @@ def item_text(text: str) -> str:
 
 def unfinished(passage: Passage) -> bool:
     """Whether a passage ends in the middle of a sentence, so that the next column or page may go on with it."""
-    return passage.kind != "code" and not _ends_sentence(passage.lines[-1])
+    return passage.kind != "code" and not _ends_sentence(passage.texts[-1])

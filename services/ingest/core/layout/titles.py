@@ -10,7 +10,6 @@ from services.ingest.core.layout.sketch import Sketch, body_size
 
 _LARGER = 1.12
 _MOST_CHARACTERS = 200
-_MOST_LINES = 3
 _LEVELS = 6
 _NO_TITLE = (".", ",", ";", ":")
 _LETTER = re.compile(r"[^\W\d_]")
@@ -42,9 +41,9 @@ class Titles:
         return passage.size >= _LARGER * self._body and self._possible(passage)
 
     def _possible(self, passage: Passage) -> bool:
-        if passage.kind == "code" or len(passage.lines) > _MOST_LINES:
+        if passage.kind == "code" or passage.long:
             return False
-        text = " ".join(line.text for line in passage.lines)
+        text = " ".join(passage.texts)
         return (
             len(text) <= _MOST_CHARACTERS
             and bool(_LETTER.search(text))

@@ -64,6 +64,9 @@ def _divided(line: str) -> re.Match[str] | None:
 
 def flowed(lines: Sequence[str], breaks: Sequence[bool], vocabulary: Vocabulary) -> str:
     """Return lines as one text; breaks tells for each line but the first whether it stays on a line of its own."""
+    whole = settled(lines, breaks)
+    if whole is not None:
+        return whole
     parts: list[str] = []
     above = lines[0]
     for line, kept in zip(lines[1:], breaks, strict=True):
@@ -71,3 +74,14 @@ def flowed(lines: Sequence[str], breaks: Sequence[bool], vocabulary: Vocabulary)
         parts.extend((end, between))
         above = line
     return "".join([*parts, above])
+
+
+def settled(lines: Sequence[str], breaks: Sequence[bool]) -> str | None:
+    """Return lines as one text; None if a word is divided at the end of one, which only a vocabulary can join."""
+    for line in lines[:-1]:
+        if line.endswith(_DIVIDERS):
+            return None
+    if True not in breaks:
+        return " ".join(lines)
+    rest = zip(lines[1:], breaks, strict=True)
+    return lines[0] + "".join(("\n" if kept else " ") + line for line, kept in rest)
