@@ -30,10 +30,10 @@ def of_llm(what: str, url: str, model: str, key: Callable[[], str]) -> Dependenc
         status, content = await _models(url, key())
         if status in _KEY_REFUSED:
             raise _fails(f"It answers HTTP {status}: its key is missing or wrong. Make the endpoint again.")
-        if status >= 500 or status == 429:
-            raise _fails(f"It answers HTTP {status}: it is overloaded or broken. See its log.")
         if status in _NO_LIST:
             return f"it answers; it has no list of models (HTTP {status}), so that {model} was not looked for"
+        if status >= 500 or status == 429:
+            raise _fails(f"It answers HTTP {status}: it is overloaded or broken. See its log.")
         return _about(model, content) if status == 200 else f"it answers HTTP {status}"
 
     return Dependency(what, url, probe)

@@ -142,7 +142,8 @@ class Checks:
             found.fields["estimate"] = await self._expected(wanted, settings, asked, version, found.labels, problems)
             problems.found += of_labels.found
             disk = (found.fields["estimate"] or {}).get("disk_bytes", {})
-            judge_steps(float((found.fields["estimate"] or {}).get("steps", {}).get("high", 0)), problems)
+            steps = float((found.fields["estimate"] or {}).get("steps", {}).get("high", 0))
+            judge_steps(steps, settings["max_steps"], problems)
             judge_disk(disk.get("low", 0), disk.get("high", 0), gpus.disk_free, problems)
         found.jobs_before = await self._here.queue() if gpus.most is not None else 0
         return found

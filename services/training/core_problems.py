@@ -137,20 +137,22 @@ def judge_evaluation(held_out: int, problems: Problems) -> None:
         )
 
 
-def judge_steps(steps: float, problems: Problems) -> None:
+def judge_steps(steps: float, max_steps: int, problems: Problems) -> None:
     """Add that a run is too short to learn much, if so it is.
 
     Args:
         steps: optimizer steps that are expected at most; 0 where nobody knows.
+        max_steps: the setting; where it is above 0, nothing else makes the run longer.
     """
     if 0 < steps < FEW_STEPS:
+        longer = "Generate more examples, raise num_train_epochs, or lower gradient_accumulation_steps."
         problems.warn(
             NotReady(
                 f"The run has only {steps:.0f} optimizer step{'s' if steps > 1 else ''}, and at the first one of a "
-                "warm-up the learning rate is 0: the model will hardly change. Generate more examples, raise "
-                "num_train_epochs, or lower gradient_accumulation_steps.",
+                "warm-up the learning rate is 0: the model will hardly change. "
+                + (longer if max_steps <= 0 else "Raise max_steps, or leave it out."),
                 reason="FEW_STEPS",
-                field="config.num_train_epochs",
+                field="config.num_train_epochs" if max_steps <= 0 else "config.max_steps",
             )
         )
 

@@ -51,6 +51,11 @@ class Training(training_service_pb2_grpc.TrainingServiceServicer):
     async def ListOrphans(self, request: Any, context: Any) -> Any:
         return training_service_pb2.ListOrphansResponse(orphans=self.world.orphans)
 
+    async def DeleteRun(self, request: Any, context: Any) -> Any:
+        await found(context, self.world.runs, request.name)
+        del self.world.runs[request.name]
+        return training_service_pb2.DeleteRunResponse()
+
     async def CancelRun(self, request: Any, context: Any) -> Any:
         run = await found(context, self.world.runs, request.name)
         run.work.state = work_pb2.WORK_STATE_CANCELLED

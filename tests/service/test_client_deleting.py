@@ -103,6 +103,18 @@ async def test_what_is_being_made_with_a_run_or_an_llm_keeps_it(ftf: Ftf) -> Non
     assert "`ftf runs first --delete --yes`" in run[1]
 
 
+async def test_a_run_is_not_held_by_what_begins_from_another_whose_name_begins_as_its_own(ftf: Ftf) -> None:
+    """r10 is not r1."""
+    here = world(used("r1", done()), used("r10", done()), used("r2", work_pb2.Work(state=work_pb2.WORK_STATE_QUEUED)))
+    here.runs["projects/p/runs/r2"].resume_from_checkpoint = "projects/p/runs/r10"
+    async with served(here) as server:
+        free, held = await ftf(server, "runs r1 --delete"), await ftf(server, "runs r10 --delete")
+
+    assert free[0] == exits.OK
+    assert held[0] == exits.NOT_READY
+    assert "projects/p/runs/r1" not in here.runs
+
+
 async def test_a_file_of_a_dataset_is_not_deleted_by_the_way(ftf: Ftf) -> None:
     """The refusal names the datasets, and the command that takes the file out of them too."""
     here = world()

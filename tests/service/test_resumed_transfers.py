@@ -160,7 +160,7 @@ async def test_examples_go_up_and_down_over_a_link_that_breaks(tmp_path: Path) -
     up, down, made = Told(), Told(), Told()
     header = transfer_pb2.ImportHeader(parent=PROJECT, dataset_id="d", request_id="once")
     async with dataset_service(tmp_path / "state") as (stub, served), link(served.address) as broken:
-        broken.up = [2 * PART_BYTES]
+        broken.up = [3 * PART_BYTES]
         async with Services.connect(broken.address, TOKEN) as flow:
             name = (await import_dataset(flow, header, path, up)).name
             before = broken.sent

@@ -54,6 +54,18 @@ def test_a_long_curve_is_drawn_with_few_points() -> None:
     assert len(line.attrib["points"].split()) <= 400
 
 
+def test_a_curve_leaves_out_what_is_no_number() -> None:
+    """A loss that ran away spoils neither the axis nor the rest of the line."""
+    ran_away = curves(
+        {"loss": [(1, 2.0), (2, float("inf")), (3, float("nan")), (4, 1.0)], "eval_loss": [(4, float("nan"))]}
+    )
+
+    (line,) = parsed(ran_away).findall(f".//{SVG}polyline")
+    assert len(line.attrib["points"].split()) == 2
+    assert "nan" not in ran_away
+    assert curves({"loss": [(1, float("nan"))]}) == ""
+
+
 def test_an_example_shows_its_evidence_marked_in_its_chunk() -> None:
     """What strangers wrote is text, never markup."""
     message = example_pb2.Example(

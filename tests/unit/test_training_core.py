@@ -218,8 +218,19 @@ def test_qlora_begins_with_loftq_and_not_with_what_needs_whole_weights() -> None
 def test_a_run_of_few_steps_is_told_to_change_little(steps: float, words: list[str]) -> None:
     """0 where nobody knows how many it will have. It warns and refuses nothing."""
     problems = Problems()
-    judge_steps(steps, problems)
+    judge_steps(steps, -1, problems)
 
     assert len(problems.found) == len(words)
     assert all(word in str(error) for word, (_, error) in zip(words, problems.found, strict=True))
     assert not [refused for refused, _ in problems.found if refused]
+
+
+def test_a_run_whose_steps_were_set_is_told_what_makes_it_longer() -> None:
+    """max_steps goes before num_train_epochs, and neither more examples nor more passes over them add a step."""
+    problems = Problems()
+    judge_steps(5, 5, problems)
+
+    ((_, error),) = problems.found
+    assert "Raise max_steps" in str(error)
+    assert "num_train_epochs" not in str(error)
+    assert error.field == "config.max_steps"

@@ -15,6 +15,7 @@ from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import Any, TypeVar
 
 Value = TypeVar("Value")
+_LOOK_SECONDS = 0.01
 
 _lock = threading.Lock()
 _loops: dict[int, asyncio.AbstractEventLoop] = {}
@@ -59,9 +60,8 @@ def iterate(found: AsyncIterator[Value]) -> Iterator[Value]:
                 return
             yield value
     finally:
-        close = getattr(found, "aclose", None)
-        if close and not sys.is_finalizing():
-            run(close())
+        if not sys.is_finalizing():
+            run(_ended(found))
 
 
 @contextmanager
@@ -73,6 +73,14 @@ def entered(context: AbstractAsyncContextManager[Value]) -> Iterator[Value]:
     finally:
         if not sys.is_finalizing():
             run(context.__aexit__(None, None, None))
+
+
+async def _ended(found: Any) -> None:
+    """End an asynchronous iterator, if it can be; a step of it that was broken off ends first."""
+    while getattr(found, "ag_running", False):  # noqa: ASYNC110 - the generator tells nobody when its step has ended
+        await asyncio.sleep(_LOOK_SECONDS)
+    if hasattr(found, "aclose"):
+        await found.aclose()
 
 
 async def _awaited(awaitable: Awaitable[Value]) -> Value:

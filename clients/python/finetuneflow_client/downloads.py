@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int], None]
 NamedProgress = Callable[[str, int, int], None]
 _TRIES = 5
+_PAUSE_SECONDS = 0.5
 
 
 class _Part(Protocol):
@@ -187,11 +188,16 @@ def place(folder: Path, filename: str) -> Path:
 
 
 async def _fill(source: Source, artifact: artifact_pb2.Artifact, part: Path, progress: Progress | None) -> None:
-    """Append to the part file until it is complete, over as many connections as it takes up to _TRIES."""
-    for left in range(_TRIES, 0, -1):
+    """Append to the part file until it is complete, over as many connections as it takes.
+
+    After _TRIES in a row that brought no further byte, the error is raised.
+    """
+    left = _TRIES
+    while True:
         have = part.stat().st_size if part.exists() else 0
         if have > artifact.size_bytes:
             have = 0
+        had = have
         try:
             with part.open("ab" if have else "wb") as file:
                 async for message in source(have):
@@ -201,15 +207,16 @@ async def _fill(source: Source, artifact: artifact_pb2.Artifact, part: Path, pro
                     have += len(message.data)
                     if progress:
                         progress(have, artifact.size_bytes)
-            # A server from before it could go on sends all again, so that too much came.
-            if have > artifact.size_bytes:
-                part.unlink()
-                continue
-            return
         except FtfError as error:
-            if not error.away or left == 1:
+            left = _TRIES if have > had else left - 1
+            if not error.away or not left:
                 raise
-        await asyncio.sleep(0.5)
+            await asyncio.sleep(_PAUSE_SECONDS)
+        else:
+            if have <= artifact.size_bytes or not had:
+                return
+            # A server from before it could go on has sent all again, so that too much came.
+            part.unlink()
 
 
 def _is(path: Path, sha256: str) -> bool:

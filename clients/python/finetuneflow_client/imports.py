@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from finetuneflow.dataset.v1 import transfer_pb2
-from finetuneflow_client.uploads import PART_BYTES, Progress, measure, sent
+from finetuneflow_client.uploads import Progress, measure, parts, sent
 
 if TYPE_CHECKING:
     from finetuneflow.common.v1 import upload_pb2
@@ -45,22 +45,7 @@ async def import_dataset(
         return flow.dataset.GetUpload(transfer_pb2.GetUploadRequest(header=wanted))
 
     def call(offset: int, timeout: float) -> Awaitable[dataset_pb2.Dataset]:
-        return flow.dataset.ImportDataset(_parts(path, wanted, offset, progress), timeout=timeout)
+        rows = parts(lambda: path.open("rb"), wanted, offset, transfer_pb2.ImportDatasetRequest, progress)
+        return flow.dataset.ImportDataset(rows, timeout=timeout)
 
     return await sent(there, call, size)
-
-
-async def _parts(
-    path: Path, header: transfer_pb2.ImportHeader, offset: int, progress: Progress | None
-) -> AsyncIterator[transfer_pb2.ImportDatasetRequest]:
-    first = transfer_pb2.ImportDatasetRequest(header=header)
-    first.header.offset = offset
-    yield first
-    done = offset
-    with path.open("rb") as file:
-        file.seek(offset)
-        while data := await asyncio.to_thread(file.read, PART_BYTES):
-            yield transfer_pb2.ImportDatasetRequest(data=data)
-            done += len(data)
-            if progress:
-                progress(done, header.size_bytes)

@@ -6,7 +6,7 @@ import asyncio
 import tarfile
 import zipfile
 import zlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -17,8 +17,9 @@ from finetuneflow.common.v1 import artifact_pb2
 from finetuneflow.hardware.v1 import hardware_service_pb2 as pb
 from finetuneflow.hardware.v1 import model_pb2
 from finetuneflow_client import names
+from finetuneflow_client.downloads import NamedProgress, of_file
 from finetuneflow_client.errors import FtfError
-from finetuneflow_client.uploads import PART_BYTES, sent
+from finetuneflow_client.uploads import parts, sent
 
 if TYPE_CHECKING:
     from finetuneflow_client.client import Services
@@ -28,7 +29,6 @@ _LICENSES = ("LICENSE", "LICENCE")
 _REASON = "MODEL_FILES_MISSING"
 
 Open = Callable[[], IO[bytes]]
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Source:
 
 
 async def import_model(
-    flow: Services, source: Source, model_id: str, progress: Progress | None = None
+    flow: Services, source: Source, model_id: str, progress: NamedProgress | None = None
 ) -> model_pb2.Model:
     """Upload a model's files and record it; files that the server has are not sent again.
 
@@ -93,27 +93,16 @@ def _source(value: str) -> model_pb2.Model | None:
     return model_pb2.Model(hub_id=value) if "/" in value or not names.is_id(value) else None
 
 
-async def _upload(flow: Services, file: artifact_pb2.Artifact, open_: Open, progress: Progress | None) -> None:
+async def _upload(flow: Services, file: artifact_pb2.Artifact, open_: Open, progress: NamedProgress | None) -> None:
     header = pb.ModelFileHeader(filename=file.filename, size_bytes=file.size_bytes, sha256=file.sha256)
 
-    async def parts(offset: int) -> AsyncIterator[pb.UploadModelFileRequest]:
-        first = pb.UploadModelFileRequest(header=header)
-        first.header.offset = done = offset
-        yield first
-        with open_() as stream:
-            # In an archive that is reading up to there.
-            await asyncio.to_thread(stream.seek, offset)
-            while data := await asyncio.to_thread(stream.read, PART_BYTES):
-                yield pb.UploadModelFileRequest(data=data)
-                done += len(data)
-                if progress:
-                    progress(file.filename, done, file.size_bytes)
+    def call(offset: int, timeout: float) -> Awaitable[pb.UploadModelFileResponse]:
+        told = of_file(progress, file.filename)
+        return flow.hardware.UploadModelFile(
+            parts(open_, header, offset, pb.UploadModelFileRequest, told), timeout=timeout
+        )
 
-    await sent(
-        lambda: flow.hardware.GetUpload(pb.GetUploadRequest(header=header)),
-        lambda offset, timeout: flow.hardware.UploadModelFile(parts(offset), timeout=timeout),
-        file.size_bytes,
-    )
+    await sent(lambda: flow.hardware.GetUpload(pb.GetUploadRequest(header=header)), call, file.size_bytes)
 
 
 def _measured(name: str, open_: Open) -> artifact_pb2.Artifact:

@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, TypeVar
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from finetuneflow.ingest.v1 import ingest_service_pb2
 from finetuneflow_client.errors import FtfError
@@ -29,7 +29,7 @@ _UNPACK_SECONDS = 3_600.0
 
 Progress = Callable[[int, int], None]
 Answer = TypeVar("Answer")
-Request = TypeVar("Request", ingest_service_pb2.UploadFileRequest, ingest_service_pb2.UploadArchiveRequest)
+Request = TypeVar("Request")
 
 
 async def upload_file(
@@ -54,8 +54,8 @@ async def upload_file(
     header = await _header(project, path, inside)
 
     def call(offset: int, timeout: float) -> Awaitable[file_pb2.File]:
-        parts = _parts(path, _from(header, offset), ingest_service_pb2.UploadFileRequest, progress)
-        return flow.ingest.UploadFile(parts, timeout=timeout)
+        sent = parts(lambda: _opened(path), header, offset, ingest_service_pb2.UploadFileRequest, progress)
+        return flow.ingest.UploadFile(sent, timeout=timeout)
 
     return await sent(lambda: _there(flow, header), call, header.size_bytes)
 
@@ -71,8 +71,8 @@ async def upload_archive(
     header = await _header(project, path, "")
 
     def call(offset: int, timeout: float) -> Awaitable[ingest_service_pb2.UploadArchiveResponse]:
-        parts = _parts(path, _from(header, offset), ingest_service_pb2.UploadArchiveRequest, progress)
-        return flow.ingest.UploadArchive(parts, timeout=timeout + _UNPACK_SECONDS)
+        sent = parts(lambda: _opened(path), header, offset, ingest_service_pb2.UploadArchiveRequest, progress)
+        return flow.ingest.UploadArchive(sent, timeout=timeout + _UNPACK_SECONDS)
 
     return await sent(lambda: _there(flow, header), call, header.size_bytes)
 
@@ -86,13 +86,6 @@ async def _header(project: str, path: Path, inside: str) -> ingest_service_pb2.U
 
 async def _there(flow: Services, header: ingest_service_pb2.UploadHeader) -> upload_pb2.Upload:
     return await flow.ingest.GetUpload(ingest_service_pb2.GetUploadRequest(header=header))
-
-
-def _from(header: ingest_service_pb2.UploadHeader, offset: int) -> ingest_service_pb2.UploadHeader:
-    copied = ingest_service_pb2.UploadHeader()
-    copied.CopyFrom(header)
-    copied.offset = offset
-    return copied
 
 
 async def sent(
@@ -136,21 +129,36 @@ async def _received(there: Callable[[], Awaitable[upload_pb2.Upload]]) -> int:
         return 0
 
 
-async def _parts(
-    path: Path, header: ingest_service_pb2.UploadHeader, request: type[Request], progress: Progress | None
+async def parts(
+    opened: Callable[[], IO[bytes]],
+    header: Any,
+    offset: int,
+    request: Callable[..., Request],
+    progress: Progress | None,
 ) -> AsyncIterator[Request]:
-    """Yield the header, then the bytes from its offset on; gRPC asks for the next part when there is room for it."""
-    yield request(header=header)
-    sent = header.offset
-    if progress and sent:
-        progress(sent, header.size_bytes)
-    with _opened(path) as file:
-        file.seek(sent)
+    """Yield the header, then the bytes from an offset on; gRPC asks for the next part when there is room for it.
+
+    Args:
+        opened: opens what is sent.
+        header: the contract's, with offset and size_bytes; left as it is.
+        offset: bytes that are not sent.
+        request: makes a message of `header` or `data`.
+        progress: called with bytes sent and bytes in all.
+    """
+    begun = type(header)()
+    begun.CopyFrom(header)
+    begun.offset = done = offset
+    yield request(header=begun)
+    if progress and done:
+        progress(done, header.size_bytes)
+    with opened() as file:
+        # In an archive that is reading up to there.
+        await asyncio.to_thread(file.seek, done)
         while data := await asyncio.to_thread(file.read, PART_BYTES):
             yield request(data=data)
-            sent += len(data)
+            done += len(data)
             if progress:
-                progress(sent, header.size_bytes)
+                progress(done, header.size_bytes)
 
 
 def measure(path: Path) -> tuple[int, str]:

@@ -9,15 +9,18 @@ wrong they are dropped, so that a repeat begins anew.
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from services.common import ids
 from services.common.clock import Clock
-from services.common.errors import FineTuneFlowError, InvalidArgument, NotFound, NotReady, Unavailable
+from services.common.errors import Exhausted, FineTuneFlowError, InvalidArgument, NotFound, NotReady, Unavailable
 from services.common.objects.port import Objects
+
+log = logging.getLogger(__name__)
 
 PART_BYTES = 8 << 20
 KEEP_SECONDS = 86_400.0
@@ -109,7 +112,8 @@ class Unfinished:
         """Give all bytes of an upload, to be stored for good in the block: those kept before, then those that come.
 
         What comes is kept on the way; after the block it is dropped, or stays if the upload broke off. An upload that
-        is not longer than a part is kept only when it breaks off.
+        is not longer than a part is kept only when it breaks off; where a store has no room for both, the upload goes
+        on and nothing is kept.
 
         Raises:
             InvalidArgument: the offset is out of range.
@@ -125,9 +129,9 @@ class Unfinished:
         except BaseException as error:
             # Refused: it is not what it was to be, or has no place. The same bytes again would end the same way.
             refused = isinstance(error, FineTuneFlowError) and not isinstance(error, Unavailable)
-            await asyncio.shield(self._drop(upload) if refused else coming.keep())
+            await asyncio.shield(_tried(self.drop(upload) if refused else coming.keep()))
             raise
-        await asyncio.shield(self._drop(upload))
+        await asyncio.shield(_tried(self.drop(upload)))
 
     async def sweep(self) -> None:
         """Drop the uploads that nobody went on with. Repeating it does nothing."""
@@ -145,6 +149,10 @@ class Unfinished:
         """Keep some bytes; they are durable when this returns."""
         key = f"{self._folder(upload)}{start:015d}-{len(data)}-{ids.sortable(self._clock.now())}"
         await self._objects.put(key, data)
+
+    async def drop(self, upload: Announced) -> None:
+        """Keep nothing of an upload. Repeating it does nothing."""
+        await self._delete([_part(key) async for key in self._objects.list(self._folder(upload))])
 
     async def make_room(self, upload: Announced) -> bool:
         """Drop what has waited longest until an upload has room; return whether it then has."""
@@ -198,9 +206,6 @@ class Unfinished:
             uploads.setdefault(key.rpartition("/")[0] + "/", []).append(_part(key))
         return uploads
 
-    async def _drop(self, upload: Announced) -> None:
-        await self._delete([_part(key) async for key in self._objects.list(self._folder(upload))])
-
     async def _delete(self, parts: list[_Part]) -> None:
         # The last ones first: what a killed process leaves begins with the first byte.
         for part in sorted(parts, key=lambda part: part.start, reverse=True):
@@ -238,12 +243,26 @@ class _Coming:
             yield block
 
     async def keep(self) -> None:
-        """Keep what is not kept yet, if there is room for this upload."""
-        data, self._buffer = bytes(self._buffer), bytearray()
-        if self._room is None and data:
+        """Keep what is not kept yet, if there is room for this upload; a call that is broken off may be repeated."""
+        data = bytes(self._buffer)
+        if data and self._room is None:
             self._room = await self._unfinished.make_room(self._upload)
-        if self._room and data:
-            await self._unfinished.add(self._upload, self.received - len(data), data)
+        if data and self._room and self.received <= self._upload.size:
+            try:
+                await self._unfinished.add(self._upload, self.received - len(data), data)
+            except Exhausted as error:
+                log.warning("an upload that breaks off now begins anew, for what came is not kept: %s", error)
+                self._room = False
+                await self._unfinished.drop(self._upload)
+        del self._buffer[: len(data)]
+
+
+async def _tried(work: Awaitable[None]) -> None:
+    """Do what changes nothing for the call that it follows; what is left behind then is swept."""
+    try:
+        await work
+    except FineTuneFlowError as error:
+        log.warning("what is kept of an upload is not in order: %s", error)
 
 
 def _part(key: str) -> _Part:

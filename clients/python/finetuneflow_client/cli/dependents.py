@@ -72,7 +72,7 @@ async def of_run(session: Session, run: str) -> str:
     begun = [
         other.name
         async for other in session.flow.runs(project)
-        if other.resume_from_checkpoint.startswith((run, f"{run}/")) and other.work.state not in ENDED
+        if f"{other.resume_from_checkpoint}/".startswith(f"{run}/") and other.work.state not in ENDED
     ]
     return _sum(run, [(waiting, "export", "not finished", "fails"), (begun, "run", "that begins from it", "may fail")])
 

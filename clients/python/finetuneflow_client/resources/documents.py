@@ -24,7 +24,7 @@ class WithFiles(Resource):
     ) -> AsyncIterator[File]:
         """Send documents, and yield each file once it was read; `error` says why one could not be.
 
-        The same bytes under the same file name are the file that is there, so a repeat sends much and changes nothing.
+        The same bytes under the same file name are the file that is there, so a repeat sends and changes nothing.
 
         Args:
             paths: documents, zip archives of them, and folders, of which all documents are taken.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
@@ -41,9 +42,10 @@ def marked(text: str, evidence: str) -> Html:
 def curves(lines: Mapping[str, Sequence[Point]]) -> str:
     """Return lines by their names as one SVG with its axes; "" without a point.
 
-    Lines of more than 400 points are drawn with the mean of each group.
+    Lines of more than 400 points are drawn with the mean of each group; what is no finite number is left out.
     """
-    drawn = {name: _thinned(points) for name, points in lines.items() if points}
+    finite = {name: [point for point in points if all(map(math.isfinite, point))] for name, points in lines.items()}
+    drawn = {name: _thinned(points) for name, points in finite.items() if points}
     if not drawn:
         return ""
     xs = [x for points in drawn.values() for x, _ in points]

@@ -1,0 +1,71 @@
+"""Downloads over connections that break again and again."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from finetuneflow.common.v1 import artifact_pb2
+from finetuneflow.dataset.v1 import dataset_service_pb2
+from finetuneflow_client import downloads
+from finetuneflow_client.errors import FtfError
+
+DATA = bytes(range(200))
+ARTIFACT = artifact_pb2.Artifact(filename="a", size_bytes=len(DATA), sha256=hashlib.sha256(DATA).hexdigest())
+Part = dataset_service_pb2.DownloadDatasetResponse
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits between two tries."""
+    monkeypatch.setattr(downloads, "_PAUSE_SECONDS", 0)
+
+
+async def test_a_download_goes_on_for_as_long_as_each_connection_brings_something(tmp_path: Path) -> None:
+    """A long one over a bad link has more breaks than anybody would count as tries."""
+    connections = []
+
+    async def source(offset: int) -> AsyncIterator[Part]:
+        connections.append(offset)
+        yield Part(data=DATA[offset : offset + 10])
+        if offset + 10 < len(DATA):
+            raise FtfError("the link broke", code="UNAVAILABLE")
+
+    path = await downloads.fetch(source, ARTIFACT, tmp_path / "a")
+
+    assert path.read_bytes() == DATA
+    assert connections == list(range(0, len(DATA), 10))
+
+
+async def test_a_download_that_comes_no_further_ends_with_the_error(tmp_path: Path) -> None:
+    """After five connections in a row that brought nothing; what came stays for the next try."""
+    connections = []
+
+    async def source(offset: int) -> AsyncIterator[Part]:
+        connections.append(offset)
+        if not offset:
+            yield Part(data=DATA[:10])
+        raise FtfError("the link broke", code="UNAVAILABLE")
+
+    with pytest.raises(FtfError) as failed:
+        await downloads.fetch(source, ARTIFACT, tmp_path / "a")
+
+    assert failed.value.away
+    assert connections == [0, 10, 10, 10, 10, 10]
+    assert [path.stat().st_size for path in tmp_path.iterdir()] == [10]
+
+
+async def test_a_server_that_sends_too_much_is_not_asked_for_ever(tmp_path: Path) -> None:
+    """Bytes that are not the announced ones are told as such, and nothing of them stays."""
+
+    async def source(offset: int) -> AsyncIterator[Part]:
+        yield Part(data=DATA + b"more")
+
+    with pytest.raises(FtfError) as failed:
+        await downloads.fetch(source, ARTIFACT, tmp_path / "a")
+
+    assert failed.value.code == "DATA_LOSS"
+    assert not list(tmp_path.iterdir())
