@@ -99,6 +99,7 @@ setup: .venv/.installed protos/gen/.generated ## Set everything up.
 gen: protos/gen/.generated ## Generate the Python code of the contract.
 
 .venv/.locked: requirements/dev.txt requirements/torch.txt
+	@echo "Setting up .venv: a few minutes on first use."
 	$(PYTHON) -m venv .venv
 	$(PIP) install --quiet --require-hashes --no-deps -r requirements/dev.txt
 	$(PIP) install --quiet -r requirements/torch.txt

@@ -114,4 +114,7 @@ def _note(found: Calibration, device: Device) -> str:
     if found.runs:
         return f"Calibrated by {'1 run' if found.runs == 1 else f'{found.runs} runs'} on {name}."
     fitted = {"cpu": "memory is fitted to runs on a CPU", "cuda": "memory follows published formulas"}[device.kind]
-    return f"No run on {name} was measured yet: {fitted}, times are a first guess."
+    return (
+        f"No training has ended on {name} yet, so these are not measured figures: {fitted}, times are a first guess. "
+        "Each run that ends makes the next estimate better."
+    )

@@ -145,17 +145,17 @@ async def test_names_of_columns_that_are_wrong_are_named(ftf: Ftf, tmp_path: Pat
 
 
 async def test_the_id_of_an_import_that_failed_takes_another_file(ftf: Ftf, tmp_path: Path) -> None:
-    """What the file is instead of text is told. One that succeeded keeps its id, until it is deleted."""
-    (tmp_path / "picture.jsonl").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(range(256)))
+    """One that succeeded keeps its id, until it is deleted."""
+    (tmp_path / "other.jsonl").write_bytes(lines([{"q": 1}]))
     (tmp_path / "rows.jsonl").write_bytes(lines([{"prompt": "Who?", "completion": "Me."}]))
     async with dataset_service(tmp_path / "state") as (_, served):
-        picture = await typed(ftf, served, "dataset import picture.jsonl --id own")
+        failed = await typed(ftf, served, "dataset import other.jsonl --id own")
         replaced = await typed(ftf, served, IMPORT)
         taken = await typed(ftf, served, IMPORT)
         await typed(ftf, served, "dataset delete own --yes")
         again = await typed(ftf, served, IMPORT)
 
-    assert "The file is a PNG picture, not text in UTF-8" in picture[2]
+    assert failed[0] == exits.FAILED
     assert (replaced[0], taken[0], again[0]) == (exits.OK, exits.NOT_READY, exits.OK)
     assert "choose another id" in taken[2]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from typing import Any
 
 import pytest
@@ -10,17 +11,17 @@ from rich.console import Console, RenderableType
 
 from finetuneflow.common.v1 import work_pb2, worker_service_pb2
 from finetuneflow.dataset.v1 import dataset_pb2
-from finetuneflow.hardware.v1 import device_pb2
+from finetuneflow.hardware.v1 import device_pb2, plan_pb2
 from finetuneflow.ingest.v1 import chunk_pb2
 from finetuneflow.training.v1 import estimate_pb2, evaluation_pb2, run_pb2, training_service_pb2
-from finetuneflow_client.cli.output import aligned, breadth, clipped
+from finetuneflow_client.cli.output import aligned, breadth, clipped, to_json
 from finetuneflow_client.cli.screen import Screen
 from finetuneflow_client.cli.view import curve
 from finetuneflow_client.cli.view.dataset import DatasetView
 from finetuneflow_client.cli.view.estimate import estimate_basis, estimate_rows
 from finetuneflow_client.cli.view.evaluation import evaluation_table
 from finetuneflow_client.cli.view.expected import expected_rows
-from finetuneflow_client.cli.view.hardware import inventory_lines, node_table
+from finetuneflow_client.cli.view.hardware import inventory_lines, node_table, recommendation_text
 from finetuneflow_client.cli.view.run import RunView
 from finetuneflow_client.cli.view.series import Series
 from finetuneflow_client.places import place
@@ -102,6 +103,9 @@ def test_a_run_is_drawn_on_any_width(width: int) -> None:
 
     assert max(map(len, drawn(view, width).splitlines())) <= width
     assert view.line().startswith("r1: train step 49/100, loss 0.0612")
+    run.work.state = work_pb2.WORK_STATE_SUCCEEDED
+    view.update(training_service_pb2.WatchRunResponse(run=run))
+    assert view.line() == "r1: succeeded after 49 steps"
 
 
 def test_drops_are_added_up_by_reason_most_first() -> None:
@@ -116,6 +120,50 @@ def test_drops_are_added_up_by_reason_most_first() -> None:
     assert view.line().endswith("dropped DUPLICATE 5, INVALID_JSON 2")
     assert "7 accepted" in view.line()
     assert "DUPLICATE 5" in drawn(view)
+
+
+def test_examples_of_those_wanted_are_the_main_figure_of_a_generation() -> None:
+    """Calls stand beside them; without a wanted number the calls lead. The bar ends with whichever comes first."""
+    work = work_pb2.Work(state=work_pb2.WORK_STATE_RUNNING)
+    work.progress.phase, work.progress.done, work.progress.total, work.progress.unit = "generate", 2, 206, "calls"
+    dataset = dataset_pb2.Dataset(work=work, counts=[work_pb2.StageCount(stage="examples", out=6)])
+    view = DatasetView("projects/p/datasets/d1")
+    view.update(dataset)
+    open_ended = view.line()
+    dataset.spec.accepted_examples = 24
+    view.update(dataset)
+
+    assert open_ended.startswith("d1: generate 2/206 calls, 6 accepted")
+    assert view.line().startswith("d1: 6 of 24 examples, generate 2/206 calls")
+    assert "accepted" not in view.line()
+    assert view.mark()[1] == 0.25
+    assert "6 of 24 examples" in drawn(view)
+    assert "2/206 calls" in drawn(view)
+
+
+def test_a_recommendation_is_lines_where_there_is_no_terminal() -> None:
+    """One for what it needs, then settings and reasons, none wider than 100 letters."""
+    found = plan_pb2.Recommendation(reasons=["It fits. " * 20, "It is quick."])
+    found.alternative.reason = "Train less."
+    lines = recommendation_text(found, [(f"setting_{n}", str(n)) for n in range(20)]).splitlines()
+
+    assert lines[0].startswith("recommended: needs ")
+    assert max(map(len, lines)) <= 100
+    assert lines[-2:] == ["  because It is quick.", "  next best: Train less."]
+
+
+def test_maps_are_written_by_key() -> None:
+    """So that the same answer is the same text; fields keep the order of the contract, also within lists and maps."""
+    names = [f"k{n}" for n in range(30)]
+    points = [
+        worker_service_pb2.MetricPoint(step=1, values=dict.fromkeys(order, 1.0)) for order in (names, names[::-1])
+    ]
+    texts = {json.dumps(to_json(worker_service_pb2.Report(seq=1, metrics=point))) for point in points}
+    found = to_json(dataset_pb2.Dataset(name="d", flags={"b": 1, "a": 2}))
+
+    assert len(texts) == 1
+    assert list(found["flags"]) == ["a", "b"]
+    assert next(iter(found)) == "name"
 
 
 def test_an_evaluation_tells_generalising_and_recalling_apart() -> None:

@@ -121,6 +121,8 @@ def test_what_needs_no_server_imports_neither_grpc_nor_generated_code_nor_rich(w
     [
         (["trian"], 'did you mean "train"?'),
         (["dataset", "shwo"], 'did you mean "show"? — see `ftf dataset --help`'),
+        (["chunk", "--chunk-token", "9"], 'did you mean "--max-tokens"?'),
+        (["run", "d", "-m", "x", "--chunk-token", "9"], 'did you mean "--chunk-tokens"?'),
         (["train", "--lerning-rate", "1"], 'no flag "--lerning-rate"; did you mean "--learning-rate"? — see'),
         (["train", "--lerning-rate=1"], "see `ftf train --help`"),
         (["dataset", "show", "a", "b"], '"b" is one word too many — see `ftf dataset show --help`'),

@@ -136,7 +136,8 @@ class ProcessJobs:
         if not ahead:
             return Waiting("STARTING", "It is being started. Wait a moment.")
         jobs = "1 Job comes" if ahead == 1 else f"{ahead} Jobs come"
-        return Waiting("ROOM", f"{jobs} before it on this machine. Wait, or cancel what is not needed.", place)
+        soon = "What has just ended leaves within seconds; else wait, or cancel what is not needed."
+        return Waiting("ROOM", f"{jobs} before it on this machine. {soon}", place)
 
     async def stop(self, name: str, grace_seconds: float) -> None:
         """See port.JobRunner."""

@@ -25,7 +25,8 @@ async def upload(session: Session) -> int:
         files = await flow.read(session, files)
     for error in refused:
         session.screen.warn(f"ftf: {error}")
-    _listed(session, files)
+    if files or session.output.as_json:
+        _listed(session, files)
     if refused and not files and all(error.code == "INVALID_ARGUMENT" and not error.reason for error in refused):
         return exits.USAGE  # nothing was sent: the paths are wrong
     return exits.FAILED if refused or any(failure(file) for file in files) else exits.OK

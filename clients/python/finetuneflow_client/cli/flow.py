@@ -22,7 +22,7 @@ from finetuneflow_client.cli.settings import described
 from finetuneflow_client.cli.view.dataset import DatasetView, accepted
 from finetuneflow_client.cli.view.export import ExportView
 from finetuneflow_client.cli.view.files import FilesView, TransferView, chunk_line, failure, read_line
-from finetuneflow_client.cli.view.hardware import recommendation_line, recommendation_panel
+from finetuneflow_client.cli.view.hardware import recommendation_panel, recommendation_text
 from finetuneflow_client.cli.view.run import RunView
 from finetuneflow_client.downloads import download_attestation, download_export_artifact, download_run_artifact
 from finetuneflow_client.errors import FtfError, from_work
@@ -133,7 +133,7 @@ def tell_advice(session: Session, plan: Plan) -> None:
         session.screen.warn(f"no recommendation: {plan.unadvised}")
     elif plan.advice:
         settings = described(plan.advice.config)
-        session.screen.draw(recommendation_panel(plan.advice, settings), recommendation_line(plan.advice, settings))
+        session.screen.draw(recommendation_panel(plan.advice, settings), recommendation_text(plan.advice, settings))
 
 
 async def follow_run(session: Session, name: str) -> run_pb2.Run:

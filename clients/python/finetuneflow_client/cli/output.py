@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
+    from google.protobuf.descriptor import Descriptor
     from google.protobuf.message import Message
     from rich.console import Console, RenderableType
 
@@ -110,6 +111,24 @@ def to_json(message: Message) -> dict[str, Any]:
     found: dict[str, Any] = MessageToDict(
         message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
     )
+    return _sorted(message.DESCRIPTOR, found)
+
+
+def _sorted(form: Descriptor, found: dict[str, Any]) -> dict[str, Any]:
+    """Return a message's JSON with the entries of its maps by key: protobuf gives them in another order each time."""
+    if form.file.package == "google.protobuf":
+        return found  # of a form of its own
+    for field in form.fields:
+        value, inner = found.get(field.name), field.message_type
+        if inner is None or not value:
+            continue
+        if inner.GetOptions().map_entry:
+            of, entries = inner.fields_by_name["value"].message_type, sorted(value.items())
+            found[field.name] = {key: _sorted(of, each) if of else each for key, each in entries}
+        elif isinstance(value, list):
+            found[field.name] = [_sorted(inner, each) if isinstance(each, dict) else each for each in value]
+        elif isinstance(value, dict):
+            found[field.name] = _sorted(inner, value)
     return found
 
 

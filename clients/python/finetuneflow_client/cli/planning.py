@@ -18,11 +18,17 @@ async def planned(
     *,
     recommended: bool = True,
     tolerant: bool = False,
+    told: bool = True,
 ) -> run_pb2.Run:
-    """Return a run to ask for, with the resources that the flags name. Args and errors: as for plan()."""
+    """Return a run to ask for, with the resources that the flags name. Further args and errors: as for plan().
+
+    Args:
+        told: whether to show the recommendation.
+    """
     resources = run_resources(session.args)
     found = await plan(
         session.flow, model, dataset, version, config, resources, recommended=recommended, tolerant=tolerant
     )
-    flow.tell_advice(session, found)
+    if told:
+        flow.tell_advice(session, found)
     return found.run

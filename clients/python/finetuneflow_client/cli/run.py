@@ -35,6 +35,7 @@ async def run(session: Session) -> None:
     """Do every step; each is found again by the ids of resumable."""
     args = session.args
     _check_formats(args.format or (), training_config(args))
+    take_chunk_tokens(session)
     picked = pick(args.paths)
     llm = await _llm(session)
     model = await _model(session)
@@ -50,6 +51,17 @@ async def run(session: Session) -> None:
     formats = args.format or (_FORMATS_OF_FULL if _is_full(trained.config) else _FORMATS)
     exports = [await _export(session, trained, chosen, folder) for chosen in formats]
     _summary(session, folder, dataset, trained, exports, report)
+
+
+def take_chunk_tokens(session: Session) -> None:
+    """Take the flag of `ftf chunk` as what is meant by it there, and say so: `ftf dataset generate` has it, too."""
+    args = session.args
+    if (most := getattr(args, "max_tokens", None)) is None:
+        return
+    if args.chunk_tokens is not None:
+        raise FtfError("--max-tokens and --chunk-tokens are the same here", "give one", code="INVALID_ARGUMENT")
+    args.chunk_tokens = most
+    session.screen.say(f"--max-tokens {most} is taken as --chunk-tokens; that of a reply is --reply-tokens")
 
 
 def _is_full(config: config_pb2.TrainingConfig) -> bool:

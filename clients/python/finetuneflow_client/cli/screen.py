@@ -63,14 +63,14 @@ class Screen:
         else:
             print(text, file=self._stream, flush=True)
 
-    def draw(self, renderable: RenderableType, line: str) -> None:
-        """Write something of rich's once; elsewhere than in a terminal the line that says the same."""
+    def draw(self, renderable: RenderableType, text: str) -> None:
+        """Write something of rich's once; elsewhere than in a terminal the text that says the same."""
         if self._quiet:
             return
         if self._is_terminal():
             self.console.print(renderable)
         else:
-            self.say(line)
+            self.say(text)
 
     @contextmanager
     def showing(self, view: View) -> Iterator[Callable[[], None]]:

@@ -30,7 +30,17 @@ async def sweep(session: Session) -> None:
     requests = []
     for number, overrides in enumerate(found, start=1):
         config = overridden(training_config(args), overrides)
-        run = await planned(session, model, dataset, args.dataset_version, config, recommended=not args.no_recommended)
+        if number == 1 and len(found) > 1 and not args.no_recommended:
+            session.screen.say(f"for the first of {len(found)} runs:")
+        run = await planned(
+            session,
+            model,
+            dataset,
+            args.dataset_version,
+            config,
+            recommended=not args.no_recommended,
+            told=number == 1,
+        )
         run.priority = args.priority
         requests.append(sweeps.request(parent, args.id, number, run))
     made = await sweeps.start(session.flow, requests, dry_run=args.dry_run)

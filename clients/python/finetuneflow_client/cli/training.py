@@ -224,7 +224,9 @@ def show_run(session: Session, run: run_pb2.Run, *, settings: str = "", started:
     )
     if run.HasField("estimate"):
         session.output.line()
-        session.output.table(HEAD, expected_rows(run))
+        # Of a dry run nothing will be measured.
+        columns = len(HEAD) if started else -1
+        session.output.table(HEAD[:columns], [row[:columns] for row in expected_rows(run)])
         session.output.line(run.estimate.note)
     if result.HasField("evaluation"):
         session.output.line()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser
 
 from finetuneflow_client.cli.grammar.command import Command, add_yes
-from finetuneflow_client.cli.grammar.settings import CHUNK, add_flags, add_strategy
+from finetuneflow_client.cli.grammar.settings import CHUNK, add_flags, add_hidden, add_strategy
 
 
 def _create(parser: ArgumentParser) -> None:
@@ -49,6 +49,7 @@ def _chunk(parser: ArgumentParser) -> None:
     parser.add_argument("-m", "--model", default="", metavar="MODEL", help="count tokens as this base model does")
     add_strategy(parser)
     add_flags(parser, CHUNK)
+    add_hidden(parser, "--chunk-tokens", "max_tokens")  # as `ftf run` has it
     parser.add_argument("--preview", action="store_true", help="show how one FILE would be cut, and store nothing")
     parser.add_argument("--show", type=int, default=0, metavar="N", help="with --preview: chunks to show, 1 to 100")
 

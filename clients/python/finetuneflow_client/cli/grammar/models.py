@@ -15,6 +15,7 @@ from finetuneflow_client.cli.grammar.settings import (
     RUN_DATASET,
     add_dry_run,
     add_flags,
+    add_hidden,
     add_strategy,
     add_training,
 )
@@ -174,6 +175,7 @@ def _everything(parser: ArgumentParser) -> None:
     spec_flags(parser, RUN_DATASET)
     add_strategy(parser)
     add_flags(parser, RUN_CHUNK)
+    add_hidden(parser, "--max-tokens", "max_tokens")  # as `ftf chunk` has it
     add_training(parser.add_argument_group("training, by the names of TRL and PEFT"))
     add_flags(parser.add_argument_group("where it trains; on one machine only --gpus and --deadline count"), RESOURCES)
 

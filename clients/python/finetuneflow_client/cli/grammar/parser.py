@@ -115,7 +115,8 @@ class _Parser(ArgumentParser):
         if not word.startswith("-"):
             return f'"{word}" is one word too many'
         flag = word.partition("=")[0]
-        close = difflib.get_close_matches(flag, list(self._option_string_actions), 1)
+        known = [option for option, action in self._option_string_actions.items() if action.help != argparse.SUPPRESS]
+        close = difflib.get_close_matches(flag, known, 1)
         return f'there is no flag "{flag}"' + (f'; did you mean "{close[0]}"?' if close else "")
 
     def error(self, message: str) -> NoReturn:

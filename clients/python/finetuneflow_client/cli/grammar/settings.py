@@ -5,7 +5,7 @@ A flag that is not given stays unset, and the server's default or recommendation
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, BooleanOptionalAction, _ArgumentGroup
+from argparse import SUPPRESS, ArgumentParser, BooleanOptionalAction, _ArgumentGroup
 from dataclasses import dataclass, replace
 
 
@@ -178,6 +178,11 @@ def add_flags(parser: ArgumentParser | _ArgumentGroup, settings: tuple[Setting, 
                 setting.kind, "NAME"
             )
             parser.add_argument(setting.option, dest=setting.key, type=value, metavar=metavar, help=setting.help)
+
+
+def add_hidden(parser: ArgumentParser, option: str, dest: str) -> None:
+    """Add a whole number's flag by the name that another command has for it; help and completion leave it out."""
+    parser.add_argument(option, dest=dest, type=int, default=SUPPRESS, help=SUPPRESS)
 
 
 def add_training(group: _ArgumentGroup) -> None:

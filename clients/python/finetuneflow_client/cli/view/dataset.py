@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 # What the balance calls a call that has not been made: not yet, or because there are examples enough.
 _NOT_MADE = ("NOT_MADE_YET", "LIMIT_REACHED", "ACCEPTED_REACHED", "MAX_TOKENS_TOTAL", "MAX_COST")
 
+_BAR = 1000
+"""Parts of a bar that shows a share."""
+
 
 class DatasetView:
     """Shows a dataset from what WatchDataset sends."""
@@ -41,16 +44,18 @@ class DatasetView:
         at = self._dataset.work.progress
         # What is waited for is a phase of its own, so that it is said at once.
         waiting = self._dataset.work.waiting.message
-        return f"{wording.state(self._dataset.work)} {waiting or at.phase}", at.done / at.total if at.total else 0.0
+        return f"{wording.state(self._dataset.work)} {waiting or at.phase}", _share(self._dataset)
 
     def line(self) -> str:
         """Return the generation in one line."""
         if self._dataset is None:
             return ""
-        parts = [wording.progress(self._dataset.work) or wording.state(self._dataset.work)]
+        told = wording.progress(self._dataset.work) or wording.state(self._dataset.work)
+        goal = _goal(self._dataset)
+        parts = [goal, told] if goal else [told]
         if waiting := wording.waiting(self._dataset.work):
             return f"{self._title}: {', '.join(parts)}; {waiting}"
-        parts += [f"{value} {label}" for label, value in _figures(self._dataset)]
+        parts += [f"{value} {label}" for label, value in _figures(self._dataset) if not goal or label != "accepted"]
         dropped = wording.drops(all_drops(self._dataset))
         return f"{self._title}: " + ", ".join(parts) + (f"; dropped {dropped}" if dropped else "")
 
@@ -60,8 +65,11 @@ class DatasetView:
             return Text("")
         at = self._dataset.work.progress
         count = wording.counted(at.done, at.total, at.unit)
-        parts: list[RenderableType] = [bar(at.phase or wording.state(self._dataset.work), at.done, at.total, count)]
-        figures = _figures(self._dataset)
+        phase, figures = at.phase or wording.state(self._dataset.work), _figures(self._dataset)
+        parts: list[RenderableType] = [bar(phase, at.done, at.total, count)]
+        if goal := _goal(self._dataset):
+            parts = [bar(phase, round(_share(self._dataset) * _BAR), _BAR, goal)]
+            figures = [*([("", count)] if count else []), *figures[1:]]
         parts.append(Text("   ").join(Text.assemble(value, (f" {label}", "dim")) for label, value in figures))
         if dropped := wording.drops(all_drops(self._dataset)):
             parts.append(Text.assemble(("dropped ", "dim"), (dropped, "yellow")))
@@ -69,6 +77,21 @@ class DatasetView:
             parts.append(Text(waiting, style="yellow"))
         title = f"dataset {self._title}: {wording.state(self._dataset.work)}"
         return Panel(Group(*parts), title=title, title_align="left")
+
+
+def _goal(dataset: dataset_pb2.Dataset) -> str:
+    """Return how many of the examples that were asked for there are: "5 of 24 examples"; "" if no number was."""
+    wanted = dataset.spec.accepted_examples or dataset.spec.max_examples
+    return (
+        f"{accepted(dataset):,} of {wording.many(wanted, 'example')}" if wanted and dataset.work.progress.total else ""
+    )
+
+
+def _share(dataset: dataset_pb2.Dataset) -> float:
+    """Return the share that is done: of the examples asked for, or of the planned calls, whichever ends it sooner."""
+    at, wanted = dataset.work.progress, dataset.spec.accepted_examples or dataset.spec.max_examples
+    calls = at.done / at.total if at.total else 0.0
+    return min(max(calls, accepted(dataset) / wanted), 1.0) if wanted else calls
 
 
 def accepted(dataset: dataset_pb2.Dataset) -> int:
@@ -110,7 +133,7 @@ def example_panel(example: example_pb2.Example) -> Panel:
     if example.evidence:
         grid.add_row("evidence", Text(example.evidence, "italic"))
     if asked := _asked(example):
-        grid.add_row("asked", Text(asked))
+        grid.add_row("asked for", Text(asked))
     source = ", ".join(part for part in (example.file_display_name, place(example.place)) if part)
     grid.add_row("source", Text(source or example.chunk))
     if example.flags:
@@ -141,8 +164,8 @@ def _asked(example: example_pb2.Example) -> str:
     """Return what was asked for beyond the task: the kind of question, the language, by whom."""
     kind = example_pb2.QuestionType.Name(example.question_type).removeprefix("QUESTION_TYPE_").lower()
     parts = [
-        kind if example.question_type else "",
-        example.language,
+        f"{kind} question" if example.question_type else "",
+        f"to write in the language “{example.language}”" if example.language else "",
         f"by {example.persona}" if example.persona else "",
     ]
     return ", ".join(part for part in parts if part)

@@ -36,7 +36,10 @@ def estimate_basis(dataset: dataset_pb2.Dataset) -> str:
     calls = dataset.estimate.measured_calls
     if calls:
         return f"from {wording.many(calls, 'earlier call')} of this LLM"
-    return "tokens guessed from lengths; nothing was measured with this LLM yet, so the time is not known"
+    return (
+        "tokens guessed from lengths, and the time is not known: no dataset was generated with this LLM yet "
+        "(the calls of a preview are not measured)"
+    )
 
 
 def _range(found: dataset_pb2.Range, said: Callable[[float], str]) -> str:

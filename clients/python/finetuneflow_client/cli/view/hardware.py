@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING
 
 from rich.panel import Panel
@@ -12,6 +13,8 @@ from finetuneflow_client.cli import wording
 
 if TYPE_CHECKING:
     from finetuneflow.hardware.v1 import device_pb2, plan_pb2
+
+_WIDE = 100
 
 
 def node_table(found: device_pb2.Inventory) -> Table:
@@ -82,11 +85,17 @@ def recommendation_panel(found: plan_pb2.Recommendation, settings: list[tuple[st
     return Panel(grid, title=f"recommended: needs {_need(found.estimate)}", title_align="left")
 
 
-def recommendation_line(found: plan_pb2.Recommendation, settings: list[tuple[str, str]]) -> str:
-    """Return the recommended settings with their reasons in one line."""
-    chosen = ", ".join(f"{name} {value}" for name, value in settings)
-    other = f" Next best: {found.alternative.reason}" if found.HasField("alternative") else ""
-    return f"recommended: {chosen}; needs {_need(found.estimate)}; {' '.join(found.reasons)}{other}"
+def recommendation_text(found: plan_pb2.Recommendation, settings: list[tuple[str, str]]) -> str:
+    """Return the recommended settings with their reasons as plain lines, of 100 letters at most."""
+    parts = [
+        ("  ", ", ".join(f"{name} {value}" for name, value in settings)),
+        *(("  because ", reason) for reason in found.reasons),
+        *([("  next best: ", found.alternative.reason)] if found.HasField("alternative") else []),
+    ]
+    lines = [f"recommended: needs {_need(found.estimate)}"]
+    for label, words in parts:
+        lines += textwrap.wrap(words, _WIDE, initial_indent=label, subsequent_indent="    ", break_long_words=False)
+    return "\n".join(lines)
 
 
 def _need(estimate: plan_pb2.MemoryEstimate) -> str:

@@ -66,6 +66,8 @@ class RunView:
         name, done, total = self._at()
         if waiting := self._waiting():
             return f"{self._title}: {self._state}, {waiting}"
+        if self._state == "succeeded":
+            return f"{self._title}: succeeded after {wording.many(done, 'step')}"
         if name != "train":
             return f"{self._title}: {name or self._state} {self._count()}".rstrip()
         return ", ".join([f"{self._title}: train step {done}/{total}", *(f"{k} {v}" for k, v in self._numbers())])
