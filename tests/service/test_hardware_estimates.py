@@ -59,7 +59,7 @@ async def test_a_run_is_estimated_with_its_memory_part_by_part(stub: Any, tmp_pa
     assert not found.estimate.HasField("cost")
     assert priced.estimate.cost.likely > 0
     assert found.estimate.calibration.device
-    assert "No run on" in found.estimate.note
+    assert "No training has ended on" in found.estimate.note
 
 
 async def test_the_objective_decides_what_goes_through_the_model(stub: Any, tmp_path: Path) -> None:

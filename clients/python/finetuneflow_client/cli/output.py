@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
-    from google.protobuf.descriptor import Descriptor
     from google.protobuf.message import Message
     from rich.console import Console, RenderableType
 
@@ -114,8 +113,12 @@ def to_json(message: Message) -> dict[str, Any]:
     return _sorted(message.DESCRIPTOR, found)
 
 
-def _sorted(form: Descriptor, found: dict[str, Any]) -> dict[str, Any]:
-    """Return a message's JSON with the entries of its maps by key: protobuf gives them in another order each time."""
+def _sorted(form: Any, found: dict[str, Any]) -> dict[str, Any]:
+    """Return a message's JSON with the entries of its maps by key: protobuf gives them in another order each time.
+
+    Args:
+        form: the message's descriptor.
+    """
     if form.file.package == "google.protobuf":
         return found  # of a form of its own
     for field in form.fields:
