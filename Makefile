@@ -17,7 +17,7 @@ export HF_HUB_OFFLINE := 1
 export TOKENIZERS_PARALLELISM := false
 
 .PHONY: help setup demo kind-up kind-demo kind-down test test-model test-wheels
-.PHONY: bed test-cluster test-faults bench clients docs ci ci-cluster lint format gen wheels lock clean distclean
+.PHONY: bed bed-shell test-cluster test-faults bench clients docs ci ci-cluster lint format gen wheels lock clean distclean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,10 +41,14 @@ test-wheels: wheels ## Install each wheel alone in a fresh environment and try i
 
 # Everything of a cluster happens in namespaces of its own, where nothing is reached and from which nothing is left.
 TESTS ?= tests/unit/deploy tests/cluster tests/contract tests/pipeline
-BED := OMP_NUM_THREADS=1 $(BIN)/python tests/cluster/enter.py $(BIN)/pytest --durations=20 --durations-min=5
+ENTER := OMP_NUM_THREADS=1 $(BIN)/python tests/cluster/enter.py
+BED := $(ENTER) $(BIN)/pytest --durations=20 --durations-min=5
 
 bed: setup ## Build what the cluster's tests run on: a Kubernetes control plane and servers. Needs Go; kept outside the clone.
 	$(BIN)/python tests/cluster/build.py
+
+bed-shell: bed ## Install the chart into a control plane of its own, without Docker, and leave a shell there: ftf, helm.
+	$(ENTER) $(BIN)/python -m tests.cluster.shell
 
 test-cluster: bed ## Run the tests on a real Kubernetes control plane. TESTS= names some of them.
 	$(BED) -m cluster $(TESTS)

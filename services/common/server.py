@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
 import grpc
 from grpc_health.v1 import health, health_pb2_grpc
@@ -23,6 +23,7 @@ from services.common.interceptors import Interceptor
 from services.common.jobs.port import JobRunner
 from services.common.opened import Opened
 from services.common.readiness import Readiness
+from services.common.reflected import served_elsewhere
 from services.common.runtime import Compose, Service
 from services.common.secretfiles import Secrets
 from services.common.serverinfo import ServerApi
@@ -123,7 +124,7 @@ async def running(
         opened = Opened(config, jobs, bus, secrets, signer, address)
         stack.push_async_callback(opened.close)
         services = [await opened.compose(name, compose) for name, compose in composes.items()]
-        checker = _register(server, services, ServerApi(services, opened.others, opened.stores))
+        checker = _register(server, services, ServerApi(services, opened.others, opened.stores), config.addresses)
         names = [full_name for s in services for full_name in s.full_names]
         readiness = Readiness(checker, names, opened.checks, opened.needed)
         program = Program(address, services, readiness)
@@ -153,7 +154,9 @@ def _bind(server: grpc.aio.Server, listen: str) -> str:
     return f"{host}:{bound}"
 
 
-def _register(server: grpc.aio.Server, services: Sequence[Service], api: ServerApi) -> health.aio.HealthServicer:
+def _register(
+    server: grpc.aio.Server, services: Sequence[Service], api: ServerApi, elsewhere: Iterable[str]
+) -> health.aio.HealthServicer:
     checker = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(checker, server)
     server_service_pb2_grpc.add_ServerServiceServicer_to_server(api, server)
@@ -165,6 +168,7 @@ def _register(server: grpc.aio.Server, services: Sequence[Service], api: ServerA
         worker_service_pb2_grpc.add_WorkerServiceServicer_to_server(WorkerApi(hosts), server)
         names.append("finetuneflow.common.v1.WorkerService")
     names += ["finetuneflow.common.v1.ServerService", health.SERVICE_NAME, reflection.SERVICE_NAME]
+    names += [name for name in served_elsewhere(elsewhere) if name not in names]
     reflection.enable_server_reflection(names, server)
     return checker
 

@@ -109,8 +109,8 @@ def _summary(facts: Facts, result: run_pb2.RunResult) -> Text:
         Span(spec.dataset, "code"),
         f" version {spec.dataset_version} (SHA-256 ",
         Span(spec.dataset_sha256, "code"),
-        f"): {result.steps} steps in {result.train_seconds:.0f} s, {result.trainable_parameters:,} parameters trained, "
-        f"attempt {facts.attempt}.",
+        f"): {result.steps} steps in {result.train_seconds:,.1f} s, {result.trainable_parameters:,} parameters "
+        f"trained, attempt {facts.attempt}.",
     )
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +17,8 @@ from finetuneflow.ingest.v1 import ingest_service_pb2
 from finetuneflow_client.client import Services
 from finetuneflow_client.errors import FtfError
 from tests.cluster.bed.waits import until
+from tests.fakes.running import channel_to
+from tests.service.test_every_method import methods
 
 if TYPE_CHECKING:
     from tests.cluster.bed.cluster import Cluster
@@ -53,6 +57,33 @@ async def test_one_address_tells_of_all_services(release: Release) -> None:
 
     assert sorted(info["services"]) == ["dataset", "export", "hardware", "ingest", "training"]
     assert "documents:pdf" in info["capabilities"]
+
+
+async def test_the_one_address_describes_all_services(release: Release) -> None:
+    """By reflection, so that grpcurl needs no files of the contract."""
+    async with channel_to(release.address, TOKEN) as channel:
+        found = {service.split(".")[1] for service, *_ in await methods(channel)}
+
+    assert {"ingest", "dataset", "hardware", "training", "export"} <= found
+
+
+async def test_a_shell_in_front_of_it_finds_the_release(release: Release, tmp_path: Path) -> None:
+    """By `ftf` and by helm, with the variables that `make bed-shell` sets; profiles are kept apart from one's own."""
+    from tests.cluster.shell import environment
+
+    script = "ftf status --json && helm list --short && "
+    script += "ftf login --profile bed --server $FTF_SERVER --token-file token && ls config/*"
+    (tmp_path / "token").write_text(TOKEN)
+    (tmp_path / "token").chmod(0o600)
+    shell = await asyncio.create_subprocess_exec(
+        "bash", "-c", script, cwd=tmp_path, env=environment(release, tmp_path), stdout=asyncio.subprocess.PIPE
+    )
+    said = (await shell.communicate())[0].decode()
+
+    assert shell.returncode == 0
+    assert "documents:pdf" in said
+    assert "finetuneflow\n" in said
+    assert "config.toml" in said
 
 
 async def test_the_hardware_is_the_clusters(release: Release) -> None:

@@ -122,3 +122,17 @@ async def test_health_is_open_to_probes(tmp_path: Path) -> None:
         ended = await code(channel, HEALTH, "Check", False, False)
 
     assert ended == grpc.StatusCode.OK
+
+
+async def test_one_program_describes_the_services_of_the_others(tmp_path: Path) -> None:
+    """Of those that it has addresses of, each once; one address stands for all programs of a cluster."""
+    elsewhere = {"ingest": "127.0.0.1:9", "training": "127.0.0.1:9"}
+    async with (
+        serving(tmp_path, {"training": COMPOSES["training"]}, addresses=elsewhere) as served,
+        served.channel() as channel,
+    ):
+        found = [f"{service}/{method}" for service, method, *_ in await methods(channel)]
+
+    assert "finetuneflow.ingest.v1.IngestService/ListProjects" in found
+    assert found.count("finetuneflow.training.v1.TrainingService/CreateRun") == 1
+    assert not [one for one in found if "ExportService" in one]

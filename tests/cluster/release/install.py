@@ -151,7 +151,7 @@ async def make_models(bed: Bed, namespace: str, folder: Path) -> None:
 
 @contextlib.asynccontextmanager
 async def installed(
-    bed: Bed, folder: Path, models: Path, trainer: Sequence[str], env: dict[str, str]
+    bed: Bed, folder: Path, models: Path, trainer: Sequence[str], env: dict[str, str], *, namespace: str = ""
 ) -> AsyncIterator[Release]:
     """Install the chart, wait until it serves, and take it away at the end.
 
@@ -159,6 +159,7 @@ async def installed(
         models: folder of base models, seen as /models by the hardware service and Jobs.
         trainer: the command of Jobs.
         env: variables of Jobs.
+        namespace: where to; without one, a new name.
     """
     async with contextlib.AsyncExitStack() as stack:
         await asyncio.to_thread(bed.stores.start)
@@ -167,7 +168,7 @@ async def installed(
         stack.push_async_callback(llm.stop)
         images(bed)
         await bed.gateway_api()
-        namespace = await bed.namespace("restricted")
+        namespace = await bed.namespace("restricted", namespace)
         node = await stack.enter_async_context(bed.kubelet(cpu=16))
         await make_secrets(bed, namespace, bed.stores)
         await make_models(bed, namespace, models)

@@ -10,6 +10,8 @@ from finetuneflow_client.cli import exits
 from finetuneflow_client.discovery import find_server
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from finetuneflow_client.cli.session import Session
 
 _WORDS = {
@@ -33,23 +35,26 @@ async def doctor(session: Session) -> int:
     session.output.facts({"server": f"{address}, version {info.version}", "this client": f"version {__version__}"})
     session.output.line()
     rows = [
-        (one.service, one.what, one.address, "yes" if one.outside else "", _WORDS.get(one.state, "?"), one.message)
-        for one in _once(found)
+        (_WORDS.get(one.state, "?"), one.what, one.address, "yes" if one.outside else "", one.service, one.message)
+        for one in _once(found.dependencies)
     ]
-    session.output.table(("BY", "WHAT", "WHERE", "OUTSIDE", "STATE", ""), rows)
+    # A terminal cuts at the right.
+    session.output.table(("STATE", "WHAT", "WHERE", "OUTSIDE", "BY", ""), rows)
     session.output.line()
     hosts = sorted({one.address for one in found.dependencies if one.outside and one.state != pb.Dependency.STATE_OFF})
     session.output.line(f"hosts outside: {', '.join(hosts) or 'none is needed'}")
+    for one in _once(failed):
+        session.screen.warn(f"{one.what}, {one.address}: {one.message}")
     if failed:
         session.screen.warn(f"{len(failed)} of {len(found.dependencies)} do not answer")
         return exits.FAILED
     return exits.OK
 
 
-def _once(found: pb.CheckDependenciesResponse) -> list[pb.Dependency]:
+def _once(found: Iterable[pb.Dependency]) -> list[pb.Dependency]:
     """Return the dependencies with those that several services share once, with the services' names joined."""
     kept: dict[tuple[str, str, int, str], pb.Dependency] = {}
-    for one in found.dependencies:
+    for one in found:
         # The clock's tenths differ between two looks at the same store.
         key = (one.what, one.address, one.state, one.message if one.state == pb.Dependency.STATE_FAILS else "")
         if key in kept:
