@@ -43,7 +43,6 @@ SCALARS = {
     FieldDescriptor.CPPTYPE_STRING: "str",
     FieldDescriptor.CPPTYPE_BOOL: "bool",
 }
-MESSAGE = '"""What the server told: the contract\'s message, with every field."""'
 BY = "clients/python/generate.py"
 # Modules of resources that hold nothing to wait for.
 PLAIN = ("arrivals", "html", "metric", "settings")

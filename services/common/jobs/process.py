@@ -186,12 +186,6 @@ class ProcessJobs:
         """Start nothing more; what waits is started by the next runner over this folder."""
         self._held = True
 
-    async def stop_all(self, grace_seconds: float) -> None:
-        """Start nothing more, and stop all that run. Repeating it does nothing."""
-        self.hold()
-        running = [job.name for job in self._in_order() if self._status(job).state == "RUNNING"]
-        await asyncio.gather(*(self.stop(name, grace_seconds) for name in running))
-
     async def close(self) -> None:
         """Let go of the Jobs; those that run go on, those that wait stay so. Repeating it does nothing."""
         self.hold()

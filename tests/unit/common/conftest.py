@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from services.common.jobs.process import ProcessJobs
+from tests.fakes.stopping import stop_all
 
 PYTHON = (sys.executable, "-I", "-S", "-u", "-c")
 
@@ -28,4 +29,4 @@ async def open_jobs(tmp_path: Path) -> AsyncIterator[Callable[..., ProcessJobs]]
     for jobs in opened:
         await jobs.close()
     if opened:
-        await opened[-1].stop_all(0)
+        await stop_all(opened[-1])

@@ -184,13 +184,14 @@ async def test_only_the_harmless_part_of_the_environment_is_passed_on(open_jobs:
     assert await first_line(jobs, "run-2") == "PASSIVE 7"
 
 
-async def test_a_shutdown_stops_what_runs_and_starts_nothing(open_jobs: Callable[..., ProcessJobs]) -> None:
+async def test_a_shutdown_starts_nothing_in_place_of_what_it_stops(open_jobs: Callable[..., ProcessJobs]) -> None:
     """What waits does so until the next runner."""
     jobs = open_jobs()
     await jobs.ensure(JobSpec("run-1", (SLEEP,)))
     await jobs.ensure(JobSpec("run-2", ("print(2)",)))
     await first_line(jobs, "run-1")
-    await jobs.stop_all(10)
+    jobs.hold()
+    await jobs.stop("run-1", 10)
     await asyncio.sleep(0.5)
     states = [(status.state, status.exit_code) for status in await jobs.list()]
     await jobs.close()

@@ -30,6 +30,7 @@ from services.common.objects.folder import FolderObjects
 from services.common.resources import INDEXES, Resources
 from services.common.work import cancel, queued
 from tests.fakes.overlaid_jobs import OverlaidJobs
+from tests.fakes.stopping import stop_all
 
 RUN = "projects/p/runs/r"
 SLEEP = "import time; time.sleep(300)"
@@ -93,7 +94,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         objects,
         OverlaidJobs(real),
     )
-    await real.stop_all(0)
+    await stop_all(real)
     await real.close()
     await documents.close()
 
