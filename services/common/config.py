@@ -29,6 +29,7 @@ class Config:
         release: name of the installation; it marks the objects that belong to it.
         allow_hub: whether model hubs may be reached.
         awq: whether a cluster's trainers have the packages of AWQ; on one machine that is seen.
+        onnx: the same of the packages of ONNX.
         max_upload_bytes: largest upload.
         sweep_seconds: longest wait before due work is seen without being woken.
         lease_seconds: after which work of a replica that went silent is taken over.
@@ -62,6 +63,7 @@ class Config:
     release: str = "finetuneflow"
     allow_hub: bool = False
     awq: bool = False
+    onnx: bool = False
     max_upload_bytes: int = 200_000_000
     sweep_seconds: float = 1.0
     lease_seconds: float = 30.0

@@ -146,6 +146,7 @@ VARIABLES = (
     Variable("FTF_LLM_ALLOW", "llm_allow", "URLs that LLM endpoints may begin with; empty allows none", _prefixes),
     Variable("FTF_ALLOW_HUB", "allow_hub", "1 lets model hubs be reached (0)", _switch),
     Variable("FTF_AWQ", "awq", "1 says that a cluster's trainers have what makes AWQ weights (0)", _switch),
+    Variable("FTF_ONNX", "onnx", "1 says that a cluster's trainers have what makes ONNX weights (0)", _switch),
     Variable("FTF_HUB_TOKEN_FILE", "hub_token_file", "file with the model hub's token", _path),
     Variable("FTF_MAX_UPLOAD_BYTES", "max_upload_bytes", "largest upload (200000000)", _whole(1, 1 << 50)),
     Variable("FTF_SWEEP_SECONDS", "sweep_seconds", "longest wait before due work is seen (1)", _seconds),

@@ -6,7 +6,6 @@ import importlib.util
 
 from finetuneflow.common.v1 import event_pb2
 from finetuneflow.export.v1 import export_pb2, export_service_pb2_grpc
-from services.common import awqpart
 from services.common.callers import own_key
 from services.common.jobs.port import Resources as Wanted
 from services.common.jobwork import reports as report_store
@@ -16,6 +15,7 @@ from services.common.jobwork.packing import INDEXES as PACKING
 from services.common.jobwork.packing import PACK_SECONDS, Packing
 from services.common.jobwork.reconciler import Reconciler
 from services.common.jobwork.reports import ReportStore
+from services.common.optionalpart import PARTS
 from services.common.outbox import Outbox
 from services.common.resources import INDEXES, Resources
 from services.common.runtime import Runtime, Service
@@ -30,8 +30,8 @@ def compose(runtime: Runtime) -> Service:
     clock, objects, jobs, bus = runtime.clock, runtime.objects, runtime.jobs, runtime.bus
     resources = Resources(runtime.documents.collection("exports", (*INDEXES, *PACKING)), "export", clock)
     reports = ReportStore(runtime.documents.collection("reports", report_store.INDEXES), objects)
-    has_gguf, has_awq = _has_gguf(runtime), _has_awq(runtime)
-    exports = Exports(resources, objects, *_peers(runtime), has_gguf, has_awq)
+    has_gguf, has_parts = _has_gguf(runtime), _has_parts(runtime)
+    exports = Exports(resources, objects, *_peers(runtime), has_gguf, has_parts)
     kind = Kind(
         name="export",
         pattern=EXPORT,
@@ -63,7 +63,7 @@ def compose(runtime: Runtime) -> Service:
             Outbox(resources, bus, reconciler.purge).run,
             lambda: bus.consume("export-project-deleted", ["ftf.events.project.deleted"], project_deleted),
         ],
-        capabilities=_capabilities(GGUF=has_gguf, AWQ=has_awq),
+        capabilities=_capabilities(GGUF=has_gguf, **{PARTS[form].name: is_here for form, is_here in has_parts.items()}),
         worker_host=Host(kind, resources, reports, objects, bus, runtime.signer),
         shutdown=reconciler.drain,
     )
@@ -74,9 +74,11 @@ def _has_gguf(runtime: Runtime) -> bool:
     return runtime.config.jobs != "local" or importlib.util.find_spec("xllamacpp") is not None
 
 
-def _has_awq(runtime: Runtime) -> bool:
-    """Whether trainers have what makes AWQ weights: the image as it is shipped has not, and a setting names another."""
-    return awqpart.is_here() if runtime.config.jobs == "local" else runtime.config.awq
+def _has_parts(runtime: Runtime) -> dict[export_pb2.Format.ValueType, bool]:
+    """Whether trainers have what makes some forms: the image as it is shipped has none, and settings name another's."""
+    config = runtime.config
+    told = {export_pb2.FORMAT_AWQ: config.awq, export_pb2.FORMAT_ONNX: config.onnx}
+    return {form: part.is_here() if config.jobs == "local" else told[form] for form, part in PARTS.items()}
 
 
 def _capabilities(**more: bool) -> list[str]:

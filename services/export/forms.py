@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from finetuneflow.export.v1 import export_pb2
-from services.common.awqpart import require_architecture
 from services.common.documents.port import Document
 from services.common.errors import InvalidArgument, NotReady
 from services.common.ggufpart import part_missing
+from services.common.optionalpart import PARTS
 from services.export import core
 
-_FORMATS = (export_pb2.FORMAT_ADAPTER, export_pb2.FORMAT_MERGED, export_pb2.FORMAT_GGUF, export_pb2.FORMAT_AWQ)
+_FORMATS = (export_pb2.FORMAT_ADAPTER, export_pb2.FORMAT_MERGED, export_pb2.FORMAT_GGUF, *PARTS)
 
 
 def check_form(wanted: export_pb2.Export) -> None:
@@ -19,7 +19,7 @@ def check_form(wanted: export_pb2.Export) -> None:
         InvalidArgument: the message says what does.
     """
     if wanted.format not in _FORMATS:
-        raise InvalidArgument("No format is given. Use adapter, merged, gguf or awq.", field="export.format")
+        raise InvalidArgument("No format is given. Use adapter, merged, gguf, awq or onnx.", field="export.format")
     if wanted.quantization not in export_pb2.Quantization.values():
         raise InvalidArgument("The quantization is not one that is made. Use Q8_0.", field="export.quantization")
     if wanted.quantization and wanted.format != export_pb2.FORMAT_GGUF:
@@ -45,12 +45,12 @@ def require_fit(form: export_pb2.Format.ValueType, architecture: str, has_gguf: 
         has_gguf: see require_gguf.
 
     Raises:
-        NotReady: with reason ARCHITECTURE_UNKNOWN for AWQ; for GGUF, see require_gguf.
+        NotReady: with reason ARCHITECTURE_UNKNOWN for AWQ and ONNX; for GGUF, see require_gguf.
     """
     if form == export_pb2.FORMAT_GGUF:
         require_gguf(architecture, has_gguf)
-    if form == export_pb2.FORMAT_AWQ:
-        require_architecture(architecture, "export.format")
+    if part := PARTS.get(form):
+        part.require_architecture(architecture, "export.format")
 
 
 def require_gguf(architecture: str, part_is_here: bool) -> None:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 from google.protobuf.json_format import MessageToDict
 
 from finetuneflow.export.v1 import export_pb2
 from finetuneflow.training.v1 import config_pb2, run_pb2
 from services.common import ids
-from services.common.awqpart import require_awq
 from services.common.documents.port import Document
 from services.common.errors import InvalidArgument, NotFound, NotReady
 from services.common.jobwork.basemodels import base_fields, base_of
 from services.common.jobwork.state import new_job_fields
 from services.common.objects.port import Objects
+from services.common.optionalpart import PARTS
 from services.common.protoform import artifact_to_document, artifact_to_proto, user_fields
 from services.common.resources import Resources
 from services.common.weightfiles import adapter_files, model_files
@@ -39,7 +40,7 @@ class Exports:
         datasets: Datasets,
         documents: Documents,
         has_gguf: bool,
-        has_awq: bool,
+        has_parts: Mapping[export_pb2.Format.ValueType, bool],
     ) -> None:
         self.exports = exports
         self._objects = objects
@@ -48,7 +49,7 @@ class Exports:
         self._datasets = datasets
         self._documents = documents
         self._has_gguf = has_gguf
-        self._has_awq = has_awq
+        self._has_parts = has_parts
 
     async def create(
         self, parent: str, wanted: export_pb2.Export, export_id: str, request_id: str, creator: str
@@ -72,8 +73,8 @@ class Exports:
         body = wanted.SerializeToString(deterministic=True)
         if await self.exports.made(name, request_id):
             return await self.exports.create(name, {}, request_id=request_id, body=body)
-        if wanted.format == export_pb2.FORMAT_AWQ:
-            require_awq(self._has_awq, "export.format")
+        if part := PARTS.get(wanted.format):
+            part.require(self._has_parts[wanted.format], "export.format")
         fields = {**user_fields(wanted.display_name, wanted.meta, "export"), **await self._fields(wanted)}
         return await self.exports.create(
             name, {**fields, "parent": parent}, request_id=request_id, body=body, creator=creator

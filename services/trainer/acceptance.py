@@ -77,6 +77,19 @@ def require_ends(model: Any, tokenizer: Any) -> None:
         raise refused("it knows no end token")
     with evaluating(model):
         answers = generate(model, tokenizer, [prompt_tokens(tokenizer, text) for text in PROMPTS], ANSWER_TOKENS)
+    require_ended(answers, ends)
+
+
+def require_ended(answers: Sequence[Sequence[int]], ends: set[int]) -> None:
+    """Refuse greedy answers that do not stop.
+
+    Args:
+        answers: the tokens of each, at most ANSWER_TOKENS.
+        ends: the tokens that end an answer.
+
+    Raises:
+        NotReady: with reason ACCEPTANCE_FAILED if one ends neither at an end token nor at the limit.
+    """
     if not all(answer and (answer[-1] in ends or len(answer) == ANSWER_TOKENS) for answer in answers):
         raise refused("an answer ends neither at an end token nor at the limit")
 

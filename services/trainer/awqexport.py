@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from finetuneflow.export.v1 import export_pb2
-from services.common.awqpart import require_architecture
+from services.common.optionalpart import AWQ
 from services.trainer.acceptance import Behaviour, observe, require_ends, require_same
 from services.trainer.failures import refused
 from services.trainer.general import general_rows
@@ -47,7 +47,7 @@ def export_awq(source: Source, adapter: Path, out: Path, scratch: Path, check: C
         NotReady: with reason ARCHITECTURE_UNKNOWN before anything heavy is begun; else as merge.export_merged.
     """
     config = load_config(source)
-    require_architecture((config.architectures or [""])[0])
+    AWQ.require_architecture((config.architectures or [""])[0])
     group = group_size(config.get_text_config())
     merged, made = scratch / "merged", scratch / "awq"
     merged.mkdir(parents=True)

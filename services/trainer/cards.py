@@ -49,6 +49,41 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 model = AutoModelForCausalLM.from_pretrained(".")
 tokenizer = AutoTokenizer.from_pretrained(".")
 ```""",
+    "onnx": """With ONNX Runtime, after `pip install onnxruntime transformers`:
+
+```python
+import numpy as np
+import onnxruntime
+from transformers import AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained(".")
+session = onnxruntime.InferenceSession("model.onnx")
+caches = [i for i in session.get_inputs() if i.name.startswith("past_key_values.")]
+past = {{c.name: np.zeros((1, c.shape[1], 0, c.shape[3]), np.float32) for c in caches}}
+ends = {ends}
+
+messages = [{{"role": "user", "content": "What is this document about?"}}]
+text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+new = np.array([tokenizer(text, add_special_tokens=False)["input_ids"]])
+answer, length = [], 0
+while len(answer) < 200:
+    length += new.shape[1]
+    inputs = {{
+        "input_ids": new,
+        "attention_mask": np.ones((1, length), np.int64),
+        "position_ids": np.arange(length - new.shape[1], length)[None],
+    }}
+    logits, *present = session.run(None, {{**inputs, **past}})
+    past = dict(zip(past, present))
+    new = logits[:, -1:].argmax(-1)
+    if new[0, 0] in ends:
+        break
+    answer.append(int(new[0, 0]))
+print(tokenizer.decode(answer))
+```
+
+Weights and logits are float32. Batch, sequence and past are of any length; padding goes to the left, with 0 in
+attention_mask. `present.N.key` and `.value` are the next call's `past_key_values.N.key` and `.value`.""",
     "gguf": """With llama.cpp, an OpenAI-compatible server on port 8080:
 
 ```sh
@@ -77,7 +112,7 @@ vllm serve {base} --enable-lora --max-lora-rank {rank} --lora-modules tuned=.
 ```"""
 _VLLM_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 """What vLLM takes as the largest rank of the adapters that it serves."""
-_LIBRARIES = {"adapter": "peft", "merged": "transformers", "gguf": "gguf", "awq": "transformers"}
+_LIBRARIES = {"adapter": "peft", "merged": "transformers", "gguf": "gguf", "awq": "transformers", "onnx": "onnx"}
 
 
 def proof_of(result: export_pb2.ExportResult) -> str:
@@ -93,6 +128,15 @@ def proof_of(result: export_pb2.ExportResult) -> str:
             f"{rounded.maker}, groups of {rounded.group_size}), loaded again, have probabilities that differ from the "
             f"tuned model's by {rounded.divergence:.3g} nats ({rounded.divergence_bound:.3g} is allowed), and the same "
             f"likeliest token in {rounded.agreement:.0%} of {rounded.tokens} places."
+        )
+    if result.HasField("onnx"):
+        graph = result.onnx
+        return (
+            f"Loaded again from these files by {graph.loader}, the logits {differ} From those of the merged weights "
+            f"that the graph was made of ({graph.maker}, opset {graph.opset}) they differ by at most "
+            f"{graph.max_logit_difference:.3g} ({graph.logit_bound:.3g} is allowed), in a padded batch and token by "
+            f"token with the cache too, and the graph chose the same token in {graph.agreement:.0%} of "
+            f"{graph.tokens} places."
         )
     if not result.HasField("gguf"):
         return f"Loaded again from these files, its logits {differ}"
@@ -111,7 +155,7 @@ def write_card(folder: Path, form: str, base: str, is_hub_id: bool, manifest: Ma
 
     Args:
         folder: of the export.
-        form: "adapter", "merged", "gguf" or "awq".
+        form: "adapter", "merged", "gguf", "awq" or "onnx".
         base: name of the base model.
         is_hub_id: whether that is a hub id; only then is it named in the card's header, where hubs read it.
         manifest: where the weights come from.
@@ -168,9 +212,18 @@ def _evaluation(found: Mapping[str, Mapping[str, float]]) -> str:
 
 def _use(folder: Path, form: str, base: str) -> str:
     file = next((path.name for path in folder.glob("*.gguf")), "")
-    words = _USE[form].format(base=base, file=file)
+    words = _USE[form].format(base=base, file=file, ends=_ends(folder))
     rank = _served_rank(folder) if form == "adapter" else None
     return words if rank is None else f"{words}\n\n{_VLLM.format(base=base, rank=rank)}"
+
+
+def _ends(folder: Path) -> str:
+    """Return the tokens that end an answer as a set in Python: those that the folder names, else the tokenizer's."""
+    path = folder / "generation_config.json"
+    named = json.loads(path.read_text(encoding="utf-8")).get("eos_token_id") if path.is_file() else None
+    if named is None:
+        return "{tokenizer.eos_token_id}"
+    return "{" + ", ".join(map(str, named if isinstance(named, list) else [named])) + "}"
 
 
 def _served_rank(folder: Path) -> int | None:

@@ -13,8 +13,8 @@ from google.protobuf.json_format import MessageToDict
 
 from finetuneflow.common.v1 import artifact_pb2
 from finetuneflow.export.v1 import export_pb2
-from services.common.awqpart import is_here, require_awq
 from services.common.errors import InvalidArgument, NotReady
+from services.common.optionalpart import PARTS
 from services.trainer.attempt import Attempt
 from services.trainer.basemodel import fetch_base, location_of
 from services.trainer.cards import proof_of, write_card, write_manifest
@@ -38,8 +38,8 @@ def run_export(
     """
     began = time.perf_counter()
     manifest = _manifest(spec)
-    if spec.format == export_pb2.FORMAT_AWQ:
-        require_awq(is_here())
+    if part := PARTS.get(spec.format):
+        part.require(part.is_here())
     location = location_of(spec, attempt.folder)
     source = source_of(location, spec.model_revision, str(manifest.get("model", {}).get("name", "")))
     fetch_base(spec, attempt.folder, attempt.patience, lambda: attempt.renewed(spec))
@@ -86,6 +86,10 @@ def _write_weights(
         from services.trainer.awqexport import export_awq
 
         return export_awq(source, adapter, out, attempt.folder / "awq", check)
+    if spec.format == export_pb2.FORMAT_ONNX:
+        from services.trainer.onnxexport import export_onnx
+
+        return export_onnx(source, adapter, out, attempt.folder / "onnx", check)
     from services.trainer.merge import export_adapter, export_merged
     from services.trainer.shards import DEFAULT_SHARD_BYTES
 
@@ -97,7 +101,7 @@ def _write_weights(
 def _manifest(spec: export_pb2.ExportSpec) -> dict[str, Any]:
     if spec.format not in export_pb2.Format.values() or not spec.format:
         raise InvalidArgument(
-            "The export's format is not one that is made. Ask for adapter, merged, gguf or awq.", field="format"
+            "The export's format is not one that is made. Ask for adapter, merged, gguf, awq or onnx.", field="format"
         )
     try:
         manifest = json.loads(spec.manifest_json or "{}")

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from services.common.awqpart import is_here
+from services.common.optionalpart import AWQ
 from services.trainer.awqexport import export_awq
 from services.trainer.model import source_of
 
 pytestmark = [pytest.mark.model, pytest.mark.timeout(900), pytest.mark.filterwarnings("ignore")]
 
 
-@pytest.mark.skipif(not is_here(), reason='needs pip install "finetuneflow[awq]"')
+@pytest.mark.skipif(not AWQ.is_here(), reason='needs pip install "finetuneflow[awq]"')
 def test_a_real_model_in_4_bits_still_knows_what_it_knew(base: Path, tmp_path: Path) -> None:
     """Within the bound, at less than a quarter of the size; rows of 576 leave groups of 64."""
     import torch

@@ -18,8 +18,8 @@ from finetuneflow.common.v1 import artifact_pb2, work_pb2
 from finetuneflow.export.v1 import export_pb2, export_service_pb2_grpc
 from finetuneflow.export.v1 import export_service_pb2 as pb
 from finetuneflow.training.v1 import config_pb2, run_pb2, training_service_pb2_grpc
-from services.common import awqpart
 from services.common.errors import NotFound
+from services.common.optionalpart import OptionalPart
 from services.common.runtime import Compose, Runtime, Service
 from services.export.compose import compose
 from tests.fakes.running import refusal, serving
@@ -138,31 +138,36 @@ async def test_only_a_run_that_succeeded_can_be_exported(tmp_path: Path) -> None
         ({"format": export_pb2.FORMAT_MERGED, "max_shard_bytes": 10}, "INVALID_FIELD"),
         ({"format": export_pb2.FORMAT_GGUF}, "GGUF_UNSUPPORTED"),
         ({"format": export_pb2.FORMAT_AWQ}, "ARCHITECTURE_UNKNOWN"),
+        ({"format": export_pb2.FORMAT_ONNX}, "ARCHITECTURE_UNKNOWN"),
     ],
 )
 async def test_what_does_not_go_together_is_refused_before_a_job_is_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any], reason: str
 ) -> None:
-    """A quantisation is GGUF's, a size of files is the merged form's; not every architecture has a GGUF or AWQ form."""
-    monkeypatch.setattr(awqpart, "is_here", lambda: True)
-    async with exporting(tmp_path, steps=1, architecture="GPT2LMHeadModel") as stub:
+    """A quantisation is GGUF's, a size of files is the merged form's; not every architecture has every form."""
+    monkeypatch.setattr(OptionalPart, "is_here", lambda part: True)
+    async with exporting(tmp_path, steps=1, architecture="BloomForCausalLM") as stub:
         wanted = export_pb2.Export(run="projects/p/runs/done", **asked)
         refused = await refusal(stub.CreateExport(pb.CreateExportRequest(parent="projects/p", export=wanted)))
 
     assert refused[1] == reason
 
 
-async def test_a_cluster_makes_awq_only_where_it_is_said_that_its_image_can(tmp_path: Path) -> None:
-    """What this program's own environment has says nothing about it."""
+@pytest.mark.parametrize("form", ["awq", "onnx"])
+async def test_a_cluster_makes_some_forms_only_where_it_is_said_that_its_image_can(tmp_path: Path, form: str) -> None:
+    """What this program's own environment has says nothing about it, nor what is said of another form."""
+    other = {"awq": "onnx", "onnx": "awq"}[form]
     found = []
     for has in (False, True):
 
         def in_a_cluster(runtime: Runtime, has: bool = has) -> Service:
-            return compose(replace(runtime, config=replace(runtime.config, jobs="kubernetes", awq=has)))
+            return compose(
+                replace(runtime, config=replace(runtime.config, jobs="kubernetes", **{form: has, other: True}))
+            )
 
         more = {"export": in_a_cluster}
-        async with exporting(tmp_path, "GPT2LMHeadModel", more=more, steps=1) as stub:
-            found.append((await refusal(stub.CreateExport(request(form="FORMAT_AWQ"))))[1])
+        async with exporting(tmp_path, "BloomForCausalLM", more=more, steps=1) as stub:
+            found.append((await refusal(stub.CreateExport(request(form=f"FORMAT_{form.upper()}"))))[1])
 
     assert found == ["PACKAGE_MISSING", "ARCHITECTURE_UNKNOWN"]
 

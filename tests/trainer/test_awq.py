@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from finetuneflow.export.v1 import export_pb2
-from services.common.awqpart import is_here, require_awq
 from services.common.errors import NotReady
+from services.common.optionalpart import AWQ, PARTS, OptionalPart
 from services.common.statuses import from_status
 from services.trainer import awqexport
 from services.trainer.acceptance import Behaviour
@@ -25,8 +25,8 @@ from tests.trainer.test_export import folder_of, spec_of
 from tests.trainer.test_gguf import TUNED
 from tests.trainer.test_merge import adapted
 
-needs_the_part = pytest.mark.skipif(not is_here(), reason='needs pip install "finetuneflow[awq]"')
-lacks_the_part = pytest.mark.skipif(is_here(), reason="the extra awq is installed")
+needs_the_part = pytest.mark.skipif(not AWQ.is_here(), reason='needs pip install "finetuneflow[awq]"')
+lacks_the_part = pytest.mark.skipif(AWQ.is_here(), reason="the extra awq is installed")
 
 
 @needs_the_part
@@ -70,13 +70,16 @@ def test_an_awq_export_without_its_packages_says_what_to_install(tmp_path: Path,
     assert "pip install auto-round compressed-tensors" in error.message
 
 
-def test_a_service_refuses_awq_where_its_packages_are_missing() -> None:
-    """With the request's field; where they are there it says nothing."""
-    require_awq(True)
+@pytest.mark.parametrize("part", PARTS.values(), ids=lambda part: part.name)
+def test_a_service_refuses_what_its_packages_are_missing_for(part: OptionalPart) -> None:
+    """With the request's field, what to install and what to set; where they are there it says nothing."""
+    part.require(True)
     with pytest.raises(NotReady) as caught:
-        require_awq(False, "export.format")
+        part.require(False, "export.format")
 
     assert (caught.value.reason, caught.value.field) == ("PACKAGE_MISSING", "export.format")
+    assert f"pip install {' '.join(part.packages.values())}" in caught.value.message
+    assert part.variable in caught.value.message
 
 
 @pytest.mark.parametrize(("moved", "is_refused"), [(0.1, False), (9.0, True)])

@@ -53,11 +53,15 @@ def test_the_card_says_whose_licence_holds_and_how_the_model_did(tmp_path: Path)
 
 
 def test_the_proof_is_told_of_what_was_loaded() -> None:
-    """Of the files themselves, or of the merged weights that a GGUF file or AWQ weights were made of."""
+    """Of the files themselves, and of the merged weights that a GGUF file, AWQ weights or a graph were made of."""
     plain = export_pb2.ExportResult(max_logit_difference=0.001, logit_bound=0.25, prompts=4)
     both = export_pb2.ExportResult(prompts=4, gguf=export_pb2.GgufProof(loader="xllamacpp 1"))
+    graph = export_pb2.OnnxProof(loader="onnxruntime 1", maker="torch 2", opset=20, agreement=1, tokens=96)
+    onnx = export_pb2.ExportResult(max_logit_difference=0.5, logit_bound=1, prompts=4, onnx=graph)
     awq = export_pb2.ExportResult(prompts=4, awq=export_pb2.AwqProof(maker="auto-round 1", group_size=64))
 
     assert proof_of(plain).startswith("Loaded again from these files, its logits differ from the tuned model's by")
     assert "in 4 bits made of them (AWQ by auto-round 1, groups of 64), loaded again" in proof_of(awq)
+    assert proof_of(onnx).startswith("Loaded again from these files by onnxruntime 1, the logits differ from the tuned")
+    assert "(torch 2, opset 20)" in proof_of(onnx)
     assert proof_of(both).startswith("The merged weights, loaded again, have logits that differ from the tuned")

@@ -208,7 +208,7 @@ def _layer(name: str, size: int, sha256: str) -> dict[str, Any]:
     suffix = name.rpartition(".")[2]
     kind = (
         _WEIGHT
-        if suffix in ("safetensors", "gguf")
+        if suffix in ("safetensors", "gguf", "onnx", "onnx_data")
         else _PAPER
         if suffix in ("md", "html", "png", "pem")
         else _SETTINGS
@@ -220,7 +220,7 @@ def _layer(name: str, size: int, sha256: str) -> dict[str, Any]:
 @contextlib.contextmanager
 def _config_file(folder: Path, layers: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], Path]]:
     """Yield the descriptor of the artifact's configuration, and the file that holds it."""
-    form = "gguf" if any(folder.glob("*.gguf")) else "safetensors"
+    form = next((form for form in ("gguf", "onnx") if any(folder.glob(f"*.{form}"))), "safetensors")
     content = {
         "descriptor": {"name": folder.absolute().name},
         "config": {"format": form},

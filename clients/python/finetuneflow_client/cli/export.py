@@ -116,6 +116,12 @@ def proof(result: export_pb2.ExportResult) -> str:
             f"merged: {logits}\nin 4 bits, loaded again: {rounded.divergence:.2g} nats from the tuned model (allowed "
             f"{rounded.divergence_bound:.2g}), the same token in {rounded.agreement:.0%} of {rounded.tokens} places"
         )
+    if result.HasField("onnx"):
+        graph = result.onnx
+        return (
+            f"run by ONNX Runtime: {logits}, within {graph.max_logit_difference:.2g} of the merged weights' (allowed "
+            f"{graph.logit_bound:.2g}); the same token in {graph.agreement:.0%} of {graph.tokens} places"
+        )
     if not result.HasField("gguf"):
         return f"loaded again: {logits}"
     found = result.gguf

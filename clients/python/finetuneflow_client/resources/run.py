@@ -91,7 +91,7 @@ class Run(Working):
 
     async def export(
         self,
-        format: Literal["adapter", "merged", "gguf", "awq"],
+        format: Literal["adapter", "merged", "gguf", "awq", "onnx"],
         *,
         quantization: str | None = None,
         id: str = "",
@@ -101,7 +101,8 @@ class Run(Working):
         """Begin to make weights to take away; Export.download waits for them.
 
         Args:
-            format: the adapter alone, the merged model, that as one file for llama.cpp, or in 4 bits for vLLM.
+            format: the adapter alone, the merged model, or that as one file for llama.cpp, in 4 bits for vLLM, or as a
+                graph for ONNX Runtime.
             quantization: of "gguf": "Q8_0" (the default), "Q4_K_M", "F16", …
             id: last part of the export's name; made up if empty.
             accept_forgetting: make it although the run forgot more than its max_forgetting allows.

@@ -20,7 +20,7 @@ from finetuneflow_client.cli.grammar.settings import (
     add_training,
 )
 
-FORMATS = ("adapter", "merged", "gguf", "awq")
+FORMATS = ("adapter", "merged", "gguf", "awq", "onnx")
 QUANTIZATIONS = ("F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_0")
 _MODEL = "base model: id, folder or hub id"
 _PAUSABLE = "a run's id, otherwise the newest run's; or datasets/ID"

@@ -1,0 +1,146 @@
+"""ONNX graphs: what is refused before they are made, and how one is followed and judged.
+
+The packages that make and load them are an extra, onnx, of the project. Here torch does in their place what a written
+graph does; tests/model has real ones.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.common.errors import NotReady
+from services.common.optionalpart import ONNX
+from services.common.statuses import from_status
+from services.trainer import onnxexport
+from services.trainer.model import load_tokenizer, source_of
+from services.trainer.onnxgraph import Cached, Graph
+from tests.fakes.worker_host import WorkerHost
+from tests.trainer.runs import run_here
+from tests.trainer.test_export import spec_of
+from tests.trainer.test_gguf import TUNED
+from tests.trainer.test_merge import adapted
+
+LONG = {"rope_type": "longrope", "rope_theta": 1e4, "short_factor": [1.0] * 2, "long_factor": [4.0] * 2}
+
+
+class TorchGraph(Graph):
+    """What a written graph does, done by torch."""
+
+    loader = "torch"
+
+    def __init__(self, model: Any) -> None:
+        self._model = Cached(model.eval())
+
+    def no_past(self, batch: int) -> list[Any]:
+        """Nothing: torch needs no empty tensors."""
+        return []
+
+    def step(self, ids: Any, attention: Any, past: Sequence[Any]) -> tuple[Any, list[Any]]:
+        """The same numbers, by transformers."""
+        import torch
+
+        positions = (attention.cumsum(-1) - 1).clamp(min=0)[:, -ids.shape[1] :]
+        with torch.no_grad():
+            return self._model(ids, attention, positions, past)
+
+
+@pytest.fixture
+def merged(tmp_path: Path, model: Path) -> Any:
+    """A model that prefers some tokens to others."""
+    return adapted(model, tmp_path / "adapter", **TUNED).merge_and_unload()
+
+
+@pytest.mark.skipif(ONNX.is_here(), reason="the extra onnx is installed")
+def test_an_onnx_export_without_its_packages_says_what_to_install(tmp_path: Path, objects: Path, model: Path) -> None:
+    """Before anything is fetched: files that cannot be are not missed."""
+    adapted(model, tmp_path / "adapter", **TUNED)
+    spec = spec_of(model, tmp_path / "adapter", "FORMAT_ONNX")
+    spec.model_files.add(filename="model.safetensors", sha256="0" * 64, size_bytes=1)
+    spec.model_urls.append("http://127.0.0.1:9/gone")
+    with WorkerHost(objects, spec, work="projects/p/exports/x") as host:
+        run_here(host, tmp_path / "work", command="export")
+        error = from_status(host.finished[-1].error)
+
+    assert error.reason == "PACKAGE_MISSING"
+    assert "pip install onnx onnxscript onnxruntime" in error.message
+
+
+@pytest.mark.parametrize(
+    ("config", "named"),
+    [
+        ({"model_type": "bloom", "architectures": ["BloomForCausalLM"]}, "BloomForCausalLM"),
+        ({"model_type": "phi3", "architectures": ["Phi3ForCausalLM"], "rope_parameters": LONG}, "longrope"),
+        (
+            {"model_type": "phi3", "architectures": ["Phi3ForCausalLM"], "rope_scaling": LONG},
+            "longrope",
+        ),
+    ],
+)
+def test_a_model_that_a_graph_cannot_hold_is_refused_before_it_is_merged(
+    tmp_path: Path, config: dict[str, Any], named: str
+) -> None:
+    """Only its config.json is read. Longrope would be written without a complaint, and answer wrongly."""
+    shape = {"hidden_size": 16, "num_attention_heads": 4, "original_max_position_embeddings": 16}
+    (tmp_path / "config.json").write_text(json.dumps({"max_position_embeddings": 64, **shape, **config}))
+    with pytest.raises(NotReady) as caught:
+        onnxexport.export_onnx(source_of(str(tmp_path), ""), tmp_path, tmp_path, tmp_path / "scratch", lambda: None)
+
+    assert caught.value.reason == "ARCHITECTURE_UNKNOWN"
+    assert named in caught.value.message
+    assert not (tmp_path / "scratch").exists()
+
+
+def test_a_graph_that_answers_as_the_merged_weights_do_is_proven(model: Path, merged: Any) -> None:
+    """Alone, padded in one batch, and token by token with the cache; every token of the answers is its own choice."""
+    tokenizer = load_tokenizer(source_of(str(model), ""))
+    proof = onnxexport.prove(merged, tokenizer, TorchGraph(merged), tokenizer)
+
+    assert 0 < proof.max_logit_difference < proof.logit_bound == 1e-3
+    assert (proof.agreement, proof.loader) == (1.0, "torch")
+    assert proof.tokens > 40
+
+
+class Forgetful(TorchGraph):
+    """Mistakes what came before for padding."""
+
+    def step(self, ids: Any, attention: Any, past: Sequence[Any]) -> tuple[Any, list[Any]]:
+        """With the cache, only the new token is seen."""
+        attention = attention.clone()
+        attention[:, : attention.shape[1] - ids.shape[1]] = 0
+        return super().step(ids, attention, past)
+
+
+class Unmasked(TorchGraph):
+    """Attends to padding."""
+
+    def step(self, ids: Any, attention: Any, past: Sequence[Any]) -> tuple[Any, list[Any]]:
+        """As if nothing were padding."""
+        return super().step(ids, attention.new_ones(attention.shape), past)
+
+
+class Endless(TorchGraph):
+    """Answers nothing at all."""
+
+    def answer(self, prompt: Sequence[int], ends: set[int], most: int) -> list[int]:
+        """No token."""
+        return []
+
+
+@pytest.mark.parametrize(
+    ("kind", "why"), [(Forgetful, "logits differ"), (Unmasked, "logits differ"), (Endless, "neither at an end token")]
+)
+def test_a_graph_that_answers_otherwise_is_refused(
+    model: Path, merged: Any, kind: Callable[[Any], Graph], why: str
+) -> None:
+    """Whether the cache, the padding or the end of an answer is at fault."""
+    tokenizer = load_tokenizer(source_of(str(model), ""))
+    with pytest.raises(NotReady) as caught:
+        onnxexport.prove(merged, tokenizer, kind(merged), tokenizer)
+
+    assert caught.value.reason == "ACCEPTANCE_FAILED"
+    assert why in caught.value.message
