@@ -16,7 +16,6 @@ from finetuneflow.training.v1 import training_service_pb2
 from finetuneflow_client import names
 from finetuneflow_client.cli.session import Session
 from finetuneflow_client.errors import FtfError
-from finetuneflow_client.models import base_model
 
 
 class _Named(Protocol):
@@ -169,6 +168,9 @@ async def model(session: Session, value: str = "") -> str:
         )
         choices = ": " + ", ".join(map(names.short, found)) if found else " (a folder or a hub id)"
         raise FtfError(problem, f"name one with --model{choices}", code=code)
+    # What can send a model's files is not needed to list things.
+    from finetuneflow_client.models import base_model
+
     return await base_model(session.flow, value)
 
 

@@ -189,7 +189,7 @@ COMMANDS = (
         _train,
         project=True,
     ),
-    Command("runs", "List the project's runs, or show one.", "ftf runs", "training.runs", _runs, project=True),
+    Command("runs", "List the project's runs, or show one.", "ftf runs", "runs.runs", _runs, project=True),
     Command(
         "watch", "Follow a run, dataset or export to its end.", "ftf watch run-1", "training.watch", _work, project=True
     ),

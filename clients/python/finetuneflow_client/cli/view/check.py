@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from rich.text import Text
-
 from finetuneflow_client.cli import wording
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from finetuneflow.training.v1 import check_pb2
 
 _TRAINED = ("bold green", "bold bright_green")
@@ -57,6 +57,8 @@ def answers(example: check_pb2.LabelledExample) -> list[tuple[str, Sequence[chec
 
 def coloured(tokens: Sequence[check_pb2.LabelledToken]) -> Text:
     """Return tokens, green where they have a loss."""
+    from rich.text import Text
+
     text = Text()
     for number, token in enumerate(tokens):
         text.append(shown(token.text), (_TRAINED if token.trained else _OTHER)[number % 2])

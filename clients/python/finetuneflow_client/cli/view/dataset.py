@@ -4,11 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rich.console import Group, RenderableType
-from rich.panel import Panel
-from rich.table import Table
-from rich.text import Text
-
 from finetuneflow.dataset.v1 import example_pb2
 from finetuneflow_client import names
 from finetuneflow_client.cli import wording
@@ -16,6 +11,9 @@ from finetuneflow_client.cli.view.files import bar
 from finetuneflow_client.places import place
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.panel import Panel
+
     from finetuneflow.common.v1 import work_pb2
     from finetuneflow.dataset.v1 import dataset_pb2
 
@@ -61,6 +59,10 @@ class DatasetView:
 
     def __rich__(self) -> RenderableType:
         """Return the generation as a panel: a bar, figures, drops by reason."""
+        from rich.console import Group
+        from rich.panel import Panel
+        from rich.text import Text
+
         if self._dataset is None:
             return Text("")
         at = self._dataset.work.progress
@@ -118,6 +120,10 @@ def stage_rows(counts: list[work_pb2.StageCount]) -> list[tuple[str, str, str, s
 
 def example_panel(example: example_pb2.Example) -> Panel:
     """Return one example with its evidence, and if it was dropped, why."""
+    from rich.panel import Panel
+    from rich.table import Table
+    from rich.text import Text
+
     grid = Table.grid(padding=(0, 1))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column()

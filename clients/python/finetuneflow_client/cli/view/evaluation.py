@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rich.table import Table
-from rich.text import Text
-
 _MEASURES = (
     ("exact match", "exact_match"),
     ("token F1", "token_f1"),
@@ -19,6 +16,8 @@ _MEASURES = (
 _OF_A_TASK = ("accuracy", "field_f1")
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from finetuneflow.training.v1 import evaluation_pb2
 
 
@@ -30,6 +29,9 @@ def evaluation_tables(found: evaluation_pb2.Evaluation) -> list[Table]:
 
 def evaluation_table(found: evaluation_pb2.Evaluation) -> Table:
     """Return base against tuned: what the model learned of documents it saw, and of others, apart."""
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table(title="Base model against tuned model", title_justify="left", title_style="bold")
     table.add_column("question")
     for column in ("examples", "base loss", "tuned loss", "change", "base perplexity", "tuned perplexity"):
@@ -57,6 +59,8 @@ def evaluation_table(found: evaluation_pb2.Evaluation) -> Table:
 
 def answers_table(found: evaluation_pb2.Evaluation) -> Table | None:
     """Return how near the answers of both models come to the references; None if there are none."""
+    from rich.table import Table
+
     scores = [(name, s) for name, s in (("generalise", found.generalise), ("recall", found.recall)) if s.answers]
     if not scores:
         return None
@@ -74,6 +78,8 @@ def answers_table(found: evaluation_pb2.Evaluation) -> Table | None:
 
 def rewards_table(found: evaluation_pb2.Evaluation) -> Table | None:
     """Return which answers both models would rather give; None unless preferences or verdicts were held out."""
+    from rich.table import Table
+
     sets = (("generalise", found.generalise), ("recall", found.recall))
     scores = [(name, score.rewards) for name, score in sets if score.HasField("rewards")]
     if not scores:
@@ -110,6 +116,9 @@ def forgetting_line(found: evaluation_pb2.Evaluation) -> str:
 
 def samples_table(found: evaluation_pb2.Evaluation, limit: int = 4) -> Table | None:
     """Return answers of both models side by side; None if there are none."""
+    from rich.table import Table
+    from rich.text import Text
+
     if not found.samples:
         return None
     table = Table(title="Sample answers", title_justify="left", title_style="bold", show_lines=True)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rich.console import RenderableType
-from rich.text import Text
-
 from finetuneflow_client import names
 from finetuneflow_client.cli import wording
 from finetuneflow_client.cli.view.files import bar
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from finetuneflow.export.v1 import export_pb2
 
 
@@ -44,6 +43,8 @@ class ExportView:
 
     def __rich__(self) -> RenderableType:
         """Return the export as a bar."""
+        from rich.text import Text
+
         if self._export is None:
             return Text("")
         at = self._export.work.progress

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rich.progress_bar import ProgressBar
-from rich.table import Table
-from rich.text import Text
-
 from finetuneflow_client.cli import wording
 from finetuneflow_client.errors import FtfError, from_work
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from finetuneflow.ingest.v1 import file_pb2
 
 
@@ -94,6 +92,10 @@ class FilesView:
 
 def bar(title: str, done: float, total: float, count: str, note: str = "") -> Table:
     """Return a line with a title, a bar, a count and what is being done."""
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+    from rich.text import Text
+
     row = Table.grid(expand=True, padding=(0, 1))
     row.add_column(no_wrap=True, min_width=8)
     row.add_column(ratio=2)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING
 
-from rich.panel import Panel
-from rich.table import Table
-from rich.text import Text
-
 from finetuneflow_client.cli import wording
 
 if TYPE_CHECKING:
+    from rich.panel import Panel
+    from rich.table import Table
+
     from finetuneflow.hardware.v1 import device_pb2, plan_pb2
 
 _WIDE = 100
@@ -19,6 +18,9 @@ _WIDE = 100
 
 def node_table(found: device_pb2.Inventory) -> Table:
     """Return a cluster's nodes, with what is free of what there is."""
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in ("NODE", "GPUS FREE", "PRODUCT", "EACH", "CPU FREE", "MEMORY FREE", "TAKES RUNS"):
         table.add_column(column)
@@ -57,6 +59,9 @@ def inventory_lines(found: device_pb2.Inventory) -> list[str]:
 
 def estimate_table(found: plan_pb2.MemoryEstimate) -> Table:
     """Return what a training needs, part by part."""
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table(title="Memory at the peak", title_justify="left", title_style="bold", show_header=False)
     table.add_column()
     table.add_column(justify="right")
@@ -73,6 +78,10 @@ def estimate_table(found: plan_pb2.MemoryEstimate) -> Table:
 
 def recommendation_panel(found: plan_pb2.Recommendation, settings: list[tuple[str, str]]) -> Panel:
     """Return the recommended settings with their reasons."""
+    from rich.panel import Panel
+    from rich.table import Table
+    from rich.text import Text
+
     grid = Table.grid(padding=(0, 1))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column()

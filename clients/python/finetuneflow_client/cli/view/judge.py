@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rich.table import Table
-
 from finetuneflow_client.cli import wording
 from finetuneflow_client.cli.view.files import bar
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from finetuneflow.training.v1 import judgement_pb2
 
 

@@ -5,19 +5,15 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from rich.columns import Columns
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
-from rich.panel import Panel
-from rich.progress_bar import ProgressBar
-from rich.table import Table
-from rich.text import Text
-
 from finetuneflow_client import names
 from finetuneflow_client.cli import wording
 from finetuneflow_client.cli.view import curve
 from finetuneflow_client.cli.view.series import Series
 
 if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+    from rich.panel import Panel
+
     from finetuneflow.common.v1 import work_pb2, worker_service_pb2
     from finetuneflow.training.v1 import run_pb2, training_service_pb2
 
@@ -74,6 +70,13 @@ class RunView:
 
     def __rich__(self) -> Panel:
         """Return the run as a panel: progress, numbers, curve."""
+        from rich.columns import Columns
+        from rich.console import Group
+        from rich.panel import Panel
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
         name, done, total = self._at()
         head = Table.grid(expand=True, padding=(0, 1))
         head.add_column(no_wrap=True)
@@ -143,6 +146,8 @@ class _LossPlot:
         self._series = series
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        from rich.text import Text
+
         loss, evaluated = self._series.curve("loss"), self._series.curve("eval_loss")
         label = 8
         inside = curve.frame([loss, evaluated], max(options.max_width - label, 10), _HEIGHT, self._series.total_steps)
