@@ -172,7 +172,10 @@ class Authenticator:
             principal = await source.principal(token)
             if principal is not None:
                 return principal
-        raise Unauthenticated("This call's token is not a good one. Run `ftf up`, or set FTF_TOKEN.")
+        raise Unauthenticated(
+            "This call's token is not a good one. Set FTF_TOKEN to one of this server; that of `ftf up` lies in its "
+            "state folder."
+        )
 
     def authorize(self, principal: Principal, method: str) -> None:
         """Let the call pass or refuse it. Methods are closed unless their kind of caller opens them.
