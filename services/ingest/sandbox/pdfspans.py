@@ -128,21 +128,23 @@ def _piece(span: Any, text: str, shown: str, apart: bool, keys: dict[FaceKey, Fa
     x, base, width, _ = box
     size: float = span.font_size
     widths: list[float] = span.char_widths
+    widths.sort()  # it is a copy; sorting takes half as long as to look for the least and for the greatest
     letters = len(text)
     if (
         size <= 0
         or width <= 0
         or span.page_bbox != box
         or len(widths) != letters
-        or min(widths) < 0
+        or widths[0] < 0
         or "  " in shown
         or width > _WIDEST_MEAN * size * (letters if letters > 4 else 4)
         or not shown.isprintable()
-        or (max(widths) > _WIDE * size and _has_wide_space(text, widths, _WIDEST_SPACE * size))
+        or (widths[-1] > _WIDE * size and _has_wide_space(text, span.char_widths, _WIDEST_SPACE * size))
     ):
         return None
     x1 = x + width
     if len(shown) != len(text):
+        widths = span.char_widths
         lead = len(text) - len(text.lstrip(" "))
         x1 = x + sum(widths[: lead + len(shown)])
         x += sum(widths[:lead])

@@ -147,7 +147,9 @@ class _Assembly:
     def _close(self) -> None:
         if self._open:
             passage, segments = self._open
-            cleaned = [replace(segment, text=_plain(segment.text)) for segment in segments]
+            cleaned = [
+                replace(segment, text=_plain(segment.text)) if SOFT in segment.text else segment for segment in segments
+            ]
             self._writer.block("item" if passage.kind == "item" else "paragraph", cleaned)
             self._open = None
         for edge in self._edges:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -11,6 +12,13 @@ MARGIN = 0.12
 """Part of the page's height at its top and bottom in which running heads, running feet and page numbers stand."""
 
 _ROWS = 2
+_DIGITS = re.compile(r"\d+")
+_FIRST_NUMBER, _LAST_NUMBER = re.compile(r"(\d{1,5})\b"), re.compile(r"\b(\d{1,5})$")
+_MOST_DIGITS = 5
+_NUMBER = re.compile(
+    r"(?:\W|p(?:age|g|\.)?|seite|página|pagina|s\.)*(?:\d{1,5}|[ivxlc]{1,7})(?:\s*(?:/|of|von|de|sur|di)\s*\d{1,5})?\W*",
+    re.IGNORECASE,
+)
 
 
 class MarginRow(NamedTuple):
@@ -21,12 +29,16 @@ class MarginRow(NamedTuple):
         height: where, in hundredths of the page's height.
         text: what it says.
         places: which of the page's runs it is made of, from 0.
+        words: the text without its digits; the same for all rows that are nothing but a page number.
+        numbers: by how much a number at either end is ahead of the page's own.
     """
 
     top: bool
     height: int
     text: str
     places: Sequence[int]
+    words: str
+    numbers: Sequence[int]
 
 
 class Sketch(NamedTuple):
@@ -70,9 +82,17 @@ def _margins(page: Page) -> list[MarginRow]:
     top = [(run, row, True) for row in rows[:_ROWS] if (run := joined(row)).y1 < MARGIN * page.height]
     bottom = [(run, row, False) for row in rows[-_ROWS:] if (run := joined(row)).y0 > (1 - MARGIN) * page.height]
     return [
-        MarginRow(is_top, round(run.middle / page.height * 100), run.text, _places(page.runs, row))
+        _margin_row(is_top, round(run.middle / page.height * 100), run.text, _places(page.runs, row), page.number)
         for run, row, is_top in top + bottom
     ]
+
+
+def _margin_row(top: bool, height: int, text: str, places: Sequence[int], page: int) -> MarginRow:
+    shown = text.strip()
+    first = _FIRST_NUMBER.match(shown)
+    last = _LAST_NUMBER.search(shown, max(first.end() if first else 0, len(shown) - _MOST_DIGITS))
+    words = "#" if _NUMBER.fullmatch(shown) else _DIGITS.sub("#", shown.casefold())
+    return MarginRow(top, height, text, places, words, [int(match[1]) - page for match in (first, last) if match])
 
 
 def _places(runs: Sequence[Run], row: Sequence[Run]) -> list[int]:
