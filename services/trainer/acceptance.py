@@ -8,7 +8,7 @@ it was read back. What is compared:
   computes Wx + B(Ax): rounding, 2e-4 for 30 layers, so 1e-3. A merged model stored in 16 bits has each changed weight
   rounded to 8 (bfloat16) or 11 bits (float16), which moved logits of a 135M model by 0.4 and 0.04; that alone would let
   a weak adapter get lost, so there the sum is held to 1e-3 before the rounding, and the files to 1e-3 after it.
-- greedy answers end at an end token, or at the limit.
+- greedy answers end at an end token, or at the limit; of a model that is read anew for each token, the limit is lower.
 - the chat template is the base model's, to the letter.
 """
 
@@ -25,6 +25,7 @@ from services.trainer.answers import end_tokens, generate
 from services.trainer.evaluate import evaluating
 from services.trainer.failures import refused
 from services.trainer.model import render
+from services.trainer.streamed import stream_of
 
 PROMPTS = (
     "What is this document about?",
@@ -38,8 +39,8 @@ MERGED_BOUND = 1e-3
 ROUNDED_BOUNDS = {"float32": MERGED_BOUND, "float16": 0.25, "bfloat16": 1.0}
 """Largest difference of a logit between tuned model and files, by the type that merged weights are stored in."""
 
-ANSWER_TOKENS = 24
-"""Limit of the greedy answers."""
+ANSWER_TOKENS, STREAMED_ANSWER_TOKENS = 24, 8
+"""Limits of the greedy answers."""
 
 
 @dataclass(frozen=True)
@@ -57,12 +58,21 @@ class Behaviour:
 
 def observe(model: Any, tokenizer: Any) -> Behaviour:
     """Ask a model the fixed prompts."""
-    logits = []
+    prompts = [prompt_tokens(tokenizer, text) for text in PROMPTS]
+    return Behaviour(tuple(logits_along(model, prompts)), str(tokenizer.chat_template))
+
+
+def logits_along(model: Any, sequences: Sequence[Sequence[int]]) -> list[Any]:
+    """Return the logits at every position of each sequence, float32, positions × vocabulary, from one pass for all.
+
+    What pads the shorter ones stands behind them, where a causal model's earlier positions do not see it.
+    """
+    width = max(len(ids) for ids in sequences)
+    padded = torch.tensor([[*ids, *[ids[-1]] * (width - len(ids))] for ids in sequences], device=model.device)
+    mask = torch.tensor([[1] * len(ids) + [0] * (width - len(ids)) for ids in sequences], device=model.device)
     with evaluating(model):
-        for text in PROMPTS:
-            ids = torch.tensor([prompt_tokens(tokenizer, text)], device=model.device)
-            logits.append(model(input_ids=ids).logits[0].float().cpu())
-    return Behaviour(tuple(logits), str(tokenizer.chat_template))
+        logits = model(input_ids=padded, attention_mask=mask).logits.float().cpu()
+    return [one[: len(ids)] for one, ids in zip(logits, sequences, strict=True)]
 
 
 def require_ends(model: Any, tokenizer: Any) -> None:
@@ -75,22 +85,24 @@ def require_ends(model: Any, tokenizer: Any) -> None:
     ends = end_tokens(model, tokenizer)
     if not ends:
         raise refused("it knows no end token")
+    most = STREAMED_ANSWER_TOKENS if stream_of(model) else ANSWER_TOKENS
     with evaluating(model):
-        answers = generate(model, tokenizer, [prompt_tokens(tokenizer, text) for text in PROMPTS], ANSWER_TOKENS)
-    require_ended(answers, ends)
+        answers = generate(model, tokenizer, [prompt_tokens(tokenizer, text) for text in PROMPTS], most)
+    require_ended(answers, ends, most)
 
 
-def require_ended(answers: Sequence[Sequence[int]], ends: set[int]) -> None:
+def require_ended(answers: Sequence[Sequence[int]], ends: set[int], most: int = ANSWER_TOKENS) -> None:
     """Refuse greedy answers that do not stop.
 
     Args:
-        answers: the tokens of each, at most ANSWER_TOKENS.
+        answers: the tokens of each.
         ends: the tokens that end an answer.
+        most: limit of an answer's tokens.
 
     Raises:
         NotReady: with reason ACCEPTANCE_FAILED if one ends neither at an end token nor at the limit.
     """
-    if not all(answer and (answer[-1] in ends or len(answer) == ANSWER_TOKENS) for answer in answers):
+    if not all(answer and (answer[-1] in ends or len(answer) == most) for answer in answers):
         raise refused("an answer ends neither at an end token nor at the limit")
 
 

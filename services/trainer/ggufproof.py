@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from gguf import GGUFReader
 
-from services.trainer.acceptance import PROMPTS, prompt_tokens
+from services.trainer.acceptance import PROMPTS, logits_along, prompt_tokens
 from services.trainer.answers import generate
 from services.trainer.evaluate import evaluating
 from services.trainer.failures import refused
@@ -83,16 +83,16 @@ class Found:
 
 def references(model: Any, tokenizer: Any) -> list[Reference]:
     """Ask the tuned model the fixed prompts."""
-    made = []
+    prompts = [prompt_tokens(tokenizer, text) for text in PROMPTS]
     with evaluating(model):
-        for text in PROMPTS:
-            messages = ({"role": "user", "content": text},) if tokenizer.chat_template else ()
-            shown = render(tokenizer, messages) if messages else text
-            tokens = prompt_tokens(tokenizer, text)
-            answer = generate(model, tokenizer, [tokens], ANSWER_TOKENS)[0]
-            ids = torch.tensor([[*tokens, *answer]], device=model.device)
-            logits = model(input_ids=ids).logits[0, len(tokens) - 1 : -1].float().cpu()
-            made.append(Reference(messages, shown, tuple(tokens), tuple(answer), torch.log_softmax(logits, -1)))
+        answers = generate(model, tokenizer, prompts, ANSWER_TOKENS)
+    along = logits_along(model, [[*tokens, *answer] for tokens, answer in zip(prompts, answers, strict=True)])
+    made = []
+    for text, tokens, answer, logits in zip(PROMPTS, prompts, answers, along, strict=True):
+        messages = ({"role": "user", "content": text},) if tokenizer.chat_template else ()
+        shown = render(tokenizer, messages) if messages else text
+        likely = torch.log_softmax(logits[len(tokens) - 1 : -1], -1)
+        made.append(Reference(messages, shown, tuple(tokens), tuple(answer), likely))
     return made
 
 

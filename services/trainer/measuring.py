@@ -66,14 +66,18 @@ def _forget_peak() -> bool:
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
         return True
-    with contextlib.suppress(AttributeError, OSError):  # another C library has nothing of the kind
-        # glibc keeps freed memory for later allocations of the same size, which do not come.
-        ctypes.CDLL(None).malloc_trim(0)
+    give_back_freed()
     try:
         _CLEAR.write_text(_FORGET_PEAK, encoding="ascii")
     except OSError:
         return False
     return True
+
+
+def give_back_freed() -> None:
+    """Have the C library give memory that was freed back to the system; it keeps it for more of the same size."""
+    with contextlib.suppress(AttributeError, OSError):  # another C library than glibc has nothing of the kind
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def libraries_memory_bytes() -> int:

@@ -18,6 +18,7 @@ from services.trainer.acceptance import (
     MERGED_BOUND,
     PROMPTS,
     ROUNDED_BOUNDS,
+    Behaviour,
     observe,
     require_ends,
     require_same,
@@ -35,28 +36,33 @@ from services.trainer.model import (
     source_of,
 )
 from services.trainer.shards import DEFAULT_SHARD_BYTES, ShardWriter, read_tensors
+from services.trainer.streamed import hollow, needs_streaming, stream_of
 
 ADAPTER_FILES = ("adapter_model.safetensors", "adapter_config.json")
 
 Check = Callable[[], None]
 
 
-def export_adapter(source: Source, adapter: Path, out: Path, check: Check) -> export_pb2.ExportResult:
+def export_adapter(
+    source: Source, adapter: Path, out: Path, check: Check, free: int | None = None
+) -> export_pb2.ExportResult:
     """Write the adapter with the stock tokenizer, and prove it; return how it did.
 
-    The base model is in memory once: the adapter is taken off it and the written one put on.
+    The base model is in memory once: the adapter is taken off it and the written one put on. Of one that is too large
+    for that, a layer at a time.
 
     Args:
         source: the base model.
         adapter: folder of what the run left.
         out: folder to write into.
         check: called between the parts; raises when it is time to stop.
+        free: bytes of memory to be taken as free; what is free now if None.
 
     Raises:
         NotReady: with reason ACCEPTANCE_FAILED; what was written is then not for use.
     """
     tokenizer = load_tokenizer(source)
-    tuned = load_tuned(source, adapter)
+    tuned = load_tuned(source, adapter, free)
     check()
     expected = observe(tuned, tokenizer)
     for name in ADAPTER_FILES:
@@ -64,7 +70,7 @@ def export_adapter(source: Source, adapter: Path, out: Path, check: Check) -> ex
     name_base(out, source.name)
     tokenizer.save_pretrained(out)
     check()
-    again = _with_adapter(tuned.unload(), out)
+    again = load_tuned(source, out, free) if stream_of(tuned) else _with_adapter(tuned.unload(), out)
     tokenizer = load_tokenizer(source_of(str(out), ""))
     difference = require_same(expected, observe(again, tokenizer), ADAPTER_BOUND)
     require_ends(again, tokenizer)
@@ -72,12 +78,17 @@ def export_adapter(source: Source, adapter: Path, out: Path, check: Check) -> ex
 
 
 def export_merged(
-    source: Source, adapter: Path, out: Path, check: Check, shard_bytes: int = DEFAULT_SHARD_BYTES
+    source: Source,
+    adapter: Path,
+    out: Path,
+    check: Check,
+    shard_bytes: int = DEFAULT_SHARD_BYTES,
+    free: int | None = None,
 ) -> export_pb2.ExportResult:
     """Write what the run left as one model, in the base's own types, and prove it; as export_adapter.
 
-    The files are written before any model is in memory. The proof has one model in memory at any time; beside the
-    tuned one it asks PEFT's own merge of it, rounded as the files are.
+    The files are written before any model is in memory. The proof has one model in memory at any time, or a layer of
+    it; beside the tuned one it asks PEFT's own merge of it, rounded as the files are.
 
     Args:
         shard_bytes: most bytes of a file.
@@ -87,18 +98,15 @@ def export_merged(
     tokenizer = load_tokenizer(source)
     tokenizer.save_pretrained(out)
     check()
-    tuned = load_tuned(source, adapter)
+    tuned = load_tuned(source, adapter, free)
     expected = observe(tuned, tokenizer)
-    merged = tuned.merge_and_unload(safe_merge=True) if isinstance(tuned, PeftModel) else tuned
-    del tuned
-    require_same(expected, observe(merged, tokenizer), MERGED_BOUND)
     name = _base_dtype(source)
-    rounded = observe(_round(merged, name), tokenizer) if name != "float32" else expected
-    del merged
+    rounded = _prove_sum(tuned, tokenizer, expected, name)
+    del tuned
     gc.collect()
     check()
     written = source_of(str(out), "")
-    again, tokenizer = load_model(written, torch.float32), load_tokenizer(written)
+    again, tokenizer = _load(written, free), load_tokenizer(written)
     found = observe(again, tokenizer)
     require_same(rounded, found, MERGED_BOUND)
     require_ends(again, tokenizer)
@@ -106,6 +114,23 @@ def export_merged(
     result = _result(require_same(expected, found, bound), bound)
     result.merge_peak_memory_bytes = peak
     return result
+
+
+def _prove_sum(tuned: Any, tokenizer: Any, expected: Behaviour, dtype: str) -> Behaviour:
+    """Hold PEFT's merge of the tuned model, which is then spent, to it; return what it does rounded to a type."""
+    stream, merged = stream_of(tuned), tuned
+    if stream:
+        stream.merge()
+    elif isinstance(tuned, PeftModel):
+        merged = tuned.merge_and_unload(safe_merge=True)
+    require_same(expected, observe(merged, tokenizer), MERGED_BOUND)
+    if dtype == "float32":
+        return expected
+    if stream:
+        stream.round_to(getattr(torch, dtype))
+    else:
+        _round(merged, dtype)
+    return observe(merged, tokenizer)
 
 
 def _result(difference: float, bound: float) -> export_pb2.ExportResult:
@@ -147,20 +172,41 @@ def _is_tied(config: Any, tensor: torch.Tensor) -> bool:
     return bool(config.tie_word_embeddings) and tuple(tensor.shape) == (text.vocab_size, text.hidden_size)
 
 
-def load_tuned(source: Source, adapter: Path) -> Any:
+def load_tuned(source: Source, adapter: Path, free: int | None = None) -> Any:
     """Return the base model in float32 on the CPU with the adapter beside it, or the whole model that a run left.
+
+    One that is too large for the memory that is free reads its weights when they are used.
+
+    Args:
+        source: the base model.
+        adapter: folder of what the run left.
+        free: bytes of memory to be taken as free; what is free now if None.
 
     Raises:
         NotReady: with reason MODEL_INVALID if base and adapter do not fit.
     """
-    if not (adapter / ADAPTER_FILES[1]).is_file():
-        return load_model(source_of(str(adapter), "", source.name), torch.float32)
-    return _with_adapter(load_model(source, torch.float32), adapter)
+    config = adapter / ADAPTER_FILES[1]
+    if not config.is_file():
+        return _load(source_of(str(adapter), "", source.name), free)
+    base = hollow(source) if needs_streaming(source, config, free) else None
+    return _attached(_with_adapter(base or load_model(source, torch.float32), adapter))
+
+
+def _load(source: Source, free: int | None) -> Any:
+    base = hollow(source) if needs_streaming(source, free=free) else None
+    return _attached(base or load_model(source, torch.float32))
+
+
+def _attached(model: Any) -> Any:
+    stream = stream_of(model)
+    return stream.attach(model) if stream else model
 
 
 def _with_adapter(base: Any, folder: Path) -> Any:
     try:
-        return PeftModel.from_pretrained(base, str(folder)).eval()
+        # The adapter's own weights take the places of empty ones: there are none to write into beside a hollow base.
+        is_hollow = stream_of(base) is not None
+        return PeftModel.from_pretrained(base, str(folder), low_cpu_mem_usage=is_hollow).eval()
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         first = str(error).strip().splitlines()[0][:300].replace(str(folder), folder.name)
         raise NotReady(
@@ -168,11 +214,10 @@ def _with_adapter(base: Any, folder: Path) -> Any:
         ) from error
 
 
-def _round(model: Any, dtype: str) -> Any:
+def _round(model: Any, dtype: str) -> None:
     """Round a model's weights to a shorter type, and keep them in float32 to compute with. Buffers are not stored."""
     for parameter in model.parameters():
         parameter.data = parameter.data.to(getattr(torch, dtype)).float()
-    return model
 
 
 def _base_dtype(source: Source) -> str:

@@ -16,9 +16,12 @@ SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 
 
 def read_tensors(folder: Path) -> Iterator[tuple[str, torch.Tensor]]:
-    """Yield the names and tensors of a model's folder, file by file; at most one is held."""
+    """Yield the names and tensors of a model's folder, file by file; at most one is held.
+
+    The files are read, not mapped: pages of a mapped file count as the process's memory for as long as it is open.
+    """
     for path in weight_files(folder):
-        with safe_open(path, framework="pt") as file:
+        with safe_open(path, framework="pt", backend="pread") as file:
             for name in file.keys():  # noqa: SIM118 - a safetensors file is no mapping
                 yield name, file.get_tensor(name)
 
