@@ -33,7 +33,7 @@ test: setup ## Run the tests: unit, service, contract, pipeline, trainer.
 	$(PYTEST) $(ALONE)
 	$(PYTEST) $(ALONE:%=--ignore %) --numprocesses 2 --dist loadfile
 
-test-model: setup .venv/.awq ## Run the tests that need the real 135M model: each method and format. About 25 minutes on 2 cores.
+test-model: setup .venv/.formats ## Run the tests that need the real 135M model: each method and format. About 25 minutes on 2 cores.
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m model
 
 test-wheels: wheels ## Install each wheel alone in a fresh environment and try it.
@@ -115,9 +115,9 @@ gen: protos/gen/.generated ## Generate the Python code of the contract.
 	$(PIP) install --quiet --require-hashes --no-deps -r requirements/bench.txt
 	touch $@
 
-# The extra awq, whose tests the others do without.
-.venv/.awq: .venv/.locked requirements/awq.txt
-	$(PIP) install --quiet --require-hashes --no-deps -r requirements/awq.txt
+# The extras awq and onnx, whose tests the others do without.
+.venv/.formats: .venv/.locked requirements/formats.txt
+	$(PIP) install --quiet --require-hashes --no-deps -r requirements/formats.txt
 	touch $@
 
 .venv/.docs: .venv/.locked requirements/docs.txt
@@ -153,13 +153,13 @@ UNLOCKED := finetuneflow-client torch triton cuda-bindings cuda-pathfinder cuda-
 UV := .cache/uv/bin/uv pip compile --quiet --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
 	--generate-hashes --no-header --no-annotate
 
-# dev.txt is without the extra awq, which would put auto-round and what it brings into everybody's environment.
+# dev.txt is without the extras awq and onnx, which would put what they bring into everybody's environment.
 lock: ## Choose and pin the newest versions that pyproject.toml and requirements/gen.in allow.
 	$(PYTHON) -m venv .cache/uv
 	.cache/uv/bin/python -m pip --disable-pip-version-check install --quiet uv==0.13.9
 	$(UV) --upgrade pyproject.toml --extra local --extra cluster --extra trainer --group dev $(UNLOCKED:%=--no-emit-package %) -o requirements/dev.txt
 	$(UV) -c requirements/dev.txt --group bench $(UNLOCKED:%=--no-emit-package %) -o requirements/bench.txt
-	$(UV) -c requirements/dev.txt pyproject.toml --extra awq $(UNLOCKED:%=--no-emit-package %) -o requirements/awq.txt
+	$(UV) -c requirements/dev.txt pyproject.toml --extra awq --extra onnx $(UNLOCKED:%=--no-emit-package %) -o requirements/formats.txt
 	$(UV) -c requirements/dev.txt --group docs -o requirements/docs.txt
 	$(UV) --upgrade requirements/gen.in -o requirements/gen.txt
 	$(UV) --upgrade requirements/build.in -o requirements/build.txt
