@@ -116,14 +116,14 @@ def test_a_weight_that_was_not_read_is_no_number(model: Path) -> None:
 
 
 def test_models_are_streamed_by_size_and_adapters_by_what_they_change(tmp_path: Path, model: Path) -> None:
-    """Three quarters of the free memory; an adapter that changes biases or began as a part of the base is not."""
+    """Two fifths of the free memory; an adapter that changes biases or began as a part of the base is not."""
     source = source_of(str(model), "")
     size = sum(path.stat().st_size for path in weight_files(model))
     found = {}
     for name, settings in {"plain": {}, "bias": {"bias": "all"}, "pissa": {"init_lora_weights": "pissa"}}.items():
         config = tmp_path / f"{name}.json"
         config.write_text(json.dumps({"peft_type": "LORA", **settings}))
-        found[name] = [needs_streaming(source, config, free) for free in (size, size * 2)]
+        found[name] = [needs_streaming(source, config, free) for free in (size, size * 3)]
 
     assert found == {"plain": [True, False], "bias": [False, False], "pissa": [False, False]}
 
