@@ -192,3 +192,17 @@ def test_a_token_that_would_go_unencrypted_is_warned_of(
     warn_of_open(server, Screen(quiet=True))
 
     assert ("unencrypted" in capsys.readouterr().err) == is_open
+
+
+def test_a_profile_that_cannot_be_kept_leaves_no_token_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk is an error with a remedy, and the file that was begun is gone."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+
+    def full(source: object, target: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(FtfError, match="No space left"):
+        profiles.save(Profiles("a", {"a": Profile("a", "127.0.0.1:1", "secret", "")}))
+
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

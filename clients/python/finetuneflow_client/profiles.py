@@ -6,6 +6,7 @@ tokens. It is written anew, whole or not at all, at each change; comments in it 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -126,6 +127,8 @@ def save(profiles: Profiles, env: Mapping[str, str] | None = None) -> Path:
             file.write("\n".join(lines) + "\n")
         os.replace(temporary, path)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()  # it may hold tokens
         problem = f"cannot write {path}: {error.strerror}"
         raise FtfError(problem, "set XDG_CONFIG_HOME to a folder of yours", code="FAILED_PRECONDITION") from None
     return path

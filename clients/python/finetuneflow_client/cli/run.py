@@ -177,4 +177,5 @@ def _summary(
     session.output.line()
     session.output.line(f"dataset  {folder / 'dataset.jsonl'}")
     if report:
-        session.output.line(f"report   {report[0]}")
+        page = next((f", for a browser {path.name}" for path in report if path.suffix == ".html"), "")
+        session.output.line(f"report   {report[0]}{page}")
