@@ -8,6 +8,7 @@ helper that breaks breaks this process in the same way, so that the document end
 
 from __future__ import annotations
 
+import contextlib
 import select
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -48,7 +49,10 @@ class Shares:
         self._blocks = Blocks(self._count)
         self._budget = Budget()
         helpers = processes - 1 if len(document) >= LEAST_PAGES else 0
-        self._helpers = [Helper(path, self._blocks, self._size, document.plain) for _ in range(helpers)]
+        self._helpers: list[Helper] = []
+        with contextlib.suppress(OSError):  # no room for one more process: fewer read it as well
+            for _ in range(helpers):
+                self._helpers.append(Helper(path, self._blocks, self._size, document.plain))
 
     def sketches(self) -> Iterator[Found]:
         """Yield what is on each page in short, in order."""

@@ -118,6 +118,24 @@ def test_what_helpers_cannot_do_one_process_does(tmp_path: Path) -> None:
     assert len(parts) == 80
 
 
+@pytest.mark.parametrize("room", [0, 1])
+def test_fewer_helpers_do_as_well(tmp_path: Path, room: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the machine has no room for so many processes, those that there are read the document."""
+    (tmp_path / "a.pdf").write_bytes(big_pdf(80, 5))
+    forks = iter([os.fork] * room)
+
+    def fork() -> int:
+        try:
+            return next(forks)()
+        except StopIteration:
+            raise BlockingIOError(11, "Resource temporarily unavailable") from None
+
+    alone = read_pdf(tmp_path / "a.pdf", "", lambda *_: None)
+    monkeypatch.setattr(os, "fork", fork)
+
+    assert read_pdf(tmp_path / "a.pdf", "", lambda *_: None, processes=3) == alone
+
+
 async def test_all_processes_of_a_document_keep_to_its_limits_together(tmp_path: Path) -> None:
     """None of them takes a second of processor time by itself, and all together may not either."""
     (tmp_path / "a.pdf").write_bytes(big_pdf(2_400, 45))
