@@ -4,6 +4,7 @@
     <name>/secrets/    0700, files 0600; gone once the Job has ended
     <name>/lock        locked for as long as the launcher or the program lives: the kernel's word, not a pid's
     <name>/pid         the launcher's /proc/<pid>/stat line: its pid and start time; as old as the start itself
+    <name>/going       there once the program is what a signal reaches
     <name>/log         stdout and stderr
     <name>/exit        the exit code
     <name>/late        there once the Job has run longer than it may; as old as the SIGTERM that followed
@@ -30,6 +31,8 @@ from services.common.jobs.loglines import LOG_BYTES, log_lines
 from services.common.jobs.port import JobSpec, JobState, JobStatus
 
 EXIT_STOPPED = 143
+_GOING_SECONDS = 1.0
+"""After which a launcher has become the program, whether it wrote that down or not."""
 LATE_GRACE_SECONDS = 60.0
 """Between SIGTERM, at which a trainer saves, and SIGKILL, for a Job that has run too long."""
 _LATE = (
@@ -44,7 +47,7 @@ trap : INT HUP
 read -r stat < /proc/$$/stat
 printf '%s\n' "$stat" > "$job/pid.tmp" && mv "$job/pid.tmp" "$job/pid"
 trap : TERM
-"$@"
+(: > "$job/going"; exec "$@")
 leave $?
 """
 
@@ -149,8 +152,12 @@ class JobFolder:
 
     def terminate(self) -> None:
         """Ask the Job to save and end: once, for a program that is already ending would die of a second SIGTERM."""
-        if not self._terminated:
+        if not self._terminated and self._is_going():
             self._terminated = self.signal(signal.SIGTERM)
+
+    def _is_going(self) -> bool:
+        """Whether a signal reaches the program: before, it would be lost on the launcher, which goes on."""
+        return (self.path / "going").exists() or time.time() > _changed(self.path / "pid") + _GOING_SECONDS
 
     def end_if_late(self) -> None:
         """End a running Job that has had its time: it is asked to save, and killed if it does not end."""

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from services.common.jobs import jobfolder
 from services.common.jobs.port import JobSpec, Resources
 from services.common.jobs.process import ProcessJobs
 
@@ -220,3 +221,18 @@ async def test_a_job_sees_the_gpus_it_asked_for(
     await jobs.ensure(JobSpec("a-1", (show,), resources=Resources(gpus=gpus)))
 
     assert await first_line(jobs, "a-1") == seen
+
+
+async def test_a_job_that_is_stopped_as_it_starts_is_asked_to_end(
+    open_jobs: Callable[..., ProcessJobs], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one SIGTERM is for the program: none is lost on the launcher, which goes on."""
+    slow = jobfolder._LAUNCHER.replace("trap : TERM\n", "trap : TERM\nsleep 0.3\n")
+    monkeypatch.setattr(jobfolder, "_LAUNCHER", slow)
+    jobs = open_jobs()
+    await jobs.ensure(JobSpec("run-1", (SLEEP,)))
+    await until(lambda: bool(list(tmp_path.rglob("run-1/pid"))))
+    await asyncio.sleep(0.1)
+    await jobs.stop("run-1", 5)
+
+    assert await ended(jobs, "run-1") == 143

@@ -165,8 +165,9 @@ async def test_a_helper_that_crashes_is_a_crash_of_the_reader(tmp_path: Path) ->
 
     async def crash(phase: str, done: int, total: int, unit: str) -> None:
         for process in psutil.Process().children(recursive=True):
-            for helper in process.children() if process.parent() != psutil.Process() else ():
-                helper.send_signal(11)
+            with contextlib.suppress(psutil.NoSuchProcess):  # it has ended meanwhile
+                for helper in process.children() if process.parent() != psutil.Process() else ():
+                    helper.send_signal(11)
 
     found = await sandbox.run(job, crash)
     await sandbox.close()
