@@ -29,6 +29,7 @@ needs_the_part = pytest.mark.skipif(not AWQ.is_here(), reason='needs pip install
 lacks_the_part = pytest.mark.skipif(AWQ.is_here(), reason="the extra awq is installed")
 
 
+@pytest.mark.model
 @needs_the_part
 def test_an_export_as_awq_is_proven_by_reading_it_back(tmp_path: Path, objects: Path, model: Path) -> None:
     """From the spec to the uploaded files and their card: 4 bits for the layers, and no path of this machine."""
