@@ -79,7 +79,12 @@ class FolderObjects:
 
     async def get(self, key: str, offset: int = 0, length: int = -1) -> AsyncIterator[bytes]:
         """See port.Objects."""
-        file = await self._leave_loop(key, _open, self.path(key), offset)
+        opening = asyncio.ensure_future(self._leave_loop(key, _open, self.path(key), offset))
+        try:
+            file = await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            opening.add_done_callback(_close)  # it is opened all the same
+            raise
         try:
             while length:
                 block = await self._leave_loop(key, file.read, BLOCK if length < 0 else min(BLOCK, length))
@@ -181,6 +186,12 @@ async def _blocks(data: bytes | AsyncIterable[bytes]) -> AsyncIterator[bytes]:
             pieces, size = [], 0
     if pieces:
         yield b"".join(pieces)
+
+
+def _close(opening: asyncio.Future[io.BufferedReader]) -> None:
+    """Close a file that nobody waits for any more."""
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().close()
 
 
 def _open(path: Path, offset: int) -> io.BufferedReader:

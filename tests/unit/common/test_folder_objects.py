@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 import os
 import signal
 import subprocess
@@ -14,6 +16,7 @@ from urllib.request import url2pathname
 import pytest
 
 from services.common.errors import InvalidArgument, Unavailable
+from services.common.objects import folder as folders
 from services.common.objects.folder import FolderObjects
 
 PUT = """
@@ -130,3 +133,28 @@ def test_a_root_that_cannot_be_made_is_unavailable(tmp_path: Path) -> None:
 
     with pytest.raises(Unavailable, match="file"):
         FolderObjects(tmp_path / "file" / "objects")
+
+
+async def test_a_file_that_is_opened_too_late_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asked for it may be gone by then, as a call whose client broke off."""
+    objects = FolderObjects(tmp_path)
+    await objects.put("a", b"x")
+    opened: list[io.BufferedReader] = []
+    first = folders._open
+
+    def slow(path: Path, offset: int) -> io.BufferedReader:
+        time.sleep(0.3)
+        opened.append(first(path, offset))
+        return opened[-1]
+
+    monkeypatch.setattr(folders, "_open", slow)
+    reading = asyncio.ensure_future(anext(objects.get("a")))
+    await asyncio.sleep(0.1)
+    reading.cancel()
+    await asyncio.wait([reading])
+    deadline = time.monotonic() + 10
+    while not (opened and opened[0].closed):
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.02)
+
+    assert reading.cancelled()
