@@ -16,3 +16,20 @@ def base() -> Path:
     """The base model's folder, made once."""
     model.make(FOLDER)
     return FOLDER
+
+
+@pytest.fixture
+def adapter(base: Path, tmp_path: Path) -> Path:
+    """The folder of an adapter that changes the base model a little."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    torch.manual_seed(1)
+    settings = LoraConfig(task_type="CAUSAL_LM", r=8, lora_alpha=16, target_modules="all-linear")
+    tuned = get_peft_model(AutoModelForCausalLM.from_pretrained(base), settings)
+    for name, parameter in tuned.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.003)
+    tuned.save_pretrained(tmp_path / "adapter")
+    return tmp_path / "adapter"

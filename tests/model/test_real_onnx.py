@@ -32,24 +32,11 @@ pytestmark = [
 ]
 
 
-def test_a_real_model_as_a_graph_answers_as_it_did(base: Path, tmp_path: Path) -> None:
+def test_a_real_model_as_a_graph_answers_as_it_did(base: Path, adapter: Path, tmp_path: Path) -> None:
     """Within the bounds, the tuned model's own answers, by ONNX Runtime and by the card's program without torch."""
-    import torch
-    from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForCausalLM
-
-    torch.manual_seed(1)
-    settings = LoraConfig(task_type="CAUSAL_LM", r=8, lora_alpha=16, target_modules="all-linear")
-    tuned = get_peft_model(AutoModelForCausalLM.from_pretrained(base), settings)
-    for name, parameter in tuned.named_parameters():
-        if "lora_B" in name:
-            torch.nn.init.normal_(parameter, std=0.003)
-    tuned.save_pretrained(tmp_path / "adapter")
     out = tmp_path / "out"
     out.mkdir()
-    result = onnxexport.export_onnx(
-        source_of(str(base), ""), tmp_path / "adapter", out, tmp_path / "scratch", lambda: None
-    )
+    result = onnxexport.export_onnx(source_of(str(base), ""), adapter, out, tmp_path / "scratch", lambda: None)
     write_card(out, "onnx", "smollm2", False, {}, proof_of(result))
     program = re.search(r"```python\n(.*?)```", (out / "README.md").read_text(), re.DOTALL)
     assert program is not None

@@ -26,7 +26,6 @@ from tests.trainer.test_gguf import TUNED
 from tests.trainer.test_merge import adapted
 
 needs_the_part = pytest.mark.skipif(not AWQ.is_here(), reason='needs pip install "finetuneflow[awq]"')
-lacks_the_part = pytest.mark.skipif(AWQ.is_here(), reason="the extra awq is installed")
 
 
 @pytest.mark.model
@@ -56,11 +55,16 @@ def test_an_export_as_awq_is_proven_by_reading_it_back(tmp_path: Path, objects: 
     assert str(tmp_path) not in (folder / "config.json").read_text() + (folder / "README.md").read_text()
 
 
-@lacks_the_part
-def test_an_awq_export_without_its_packages_says_what_to_install(tmp_path: Path, objects: Path, model: Path) -> None:
+@pytest.mark.parametrize("form", PARTS, ids=lambda form: PARTS[form].name)
+def test_an_export_without_its_packages_says_what_to_install(
+    form: export_pb2.Format.ValueType, tmp_path: Path, objects: Path, model: Path
+) -> None:
     """Before anything is fetched: files that cannot be are not missed."""
+    part = PARTS[form]
+    if part.is_here():
+        pytest.skip(f"the packages of {part.name} are installed")
     adapted(model, tmp_path / "adapter", **TUNED)
-    spec = spec_of(model, tmp_path / "adapter", "FORMAT_AWQ")
+    spec = spec_of(model, tmp_path / "adapter", export_pb2.Format.Name(form))
     spec.model_files.add(filename="model.safetensors", sha256="0" * 64, size_bytes=1)
     spec.model_urls.append("http://127.0.0.1:9/gone")
     with WorkerHost(objects, spec, work="projects/p/exports/x") as host:
@@ -68,7 +72,7 @@ def test_an_awq_export_without_its_packages_says_what_to_install(tmp_path: Path,
         error = from_status(host.finished[-1].error)
 
     assert error.reason == "PACKAGE_MISSING"
-    assert "pip install auto-round compressed-tensors" in error.message
+    assert f"pip install {' '.join(part.packages.values())}" in error.message
 
 
 @pytest.mark.parametrize("part", PARTS.values(), ids=lambda part: part.name)

@@ -14,14 +14,9 @@ from typing import Any
 import pytest
 
 from services.common.errors import NotReady
-from services.common.optionalpart import ONNX
-from services.common.statuses import from_status
 from services.trainer import onnxexport
 from services.trainer.model import load_tokenizer, source_of
 from services.trainer.onnxgraph import Cached, Graph
-from tests.fakes.worker_host import WorkerHost
-from tests.trainer.runs import run_here
-from tests.trainer.test_export import spec_of
 from tests.trainer.test_gguf import TUNED
 from tests.trainer.test_merge import adapted
 
@@ -53,21 +48,6 @@ class TorchGraph(Graph):
 def merged(tmp_path: Path, model: Path) -> Any:
     """A model that prefers some tokens to others."""
     return adapted(model, tmp_path / "adapter", **TUNED).merge_and_unload()
-
-
-@pytest.mark.skipif(ONNX.is_here(), reason="the extra onnx is installed")
-def test_an_onnx_export_without_its_packages_says_what_to_install(tmp_path: Path, objects: Path, model: Path) -> None:
-    """Before anything is fetched: files that cannot be are not missed."""
-    adapted(model, tmp_path / "adapter", **TUNED)
-    spec = spec_of(model, tmp_path / "adapter", "FORMAT_ONNX")
-    spec.model_files.add(filename="model.safetensors", sha256="0" * 64, size_bytes=1)
-    spec.model_urls.append("http://127.0.0.1:9/gone")
-    with WorkerHost(objects, spec, work="projects/p/exports/x") as host:
-        run_here(host, tmp_path / "work", command="export")
-        error = from_status(host.finished[-1].error)
-
-    assert error.reason == "PACKAGE_MISSING"
-    assert "pip install onnx onnxscript onnxruntime" in error.message
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from typing import Any
 
 import pytest
@@ -14,7 +13,6 @@ from finetuneflow.dataset.v1 import dataset_pb2
 from finetuneflow.hardware.v1 import device_pb2, plan_pb2
 from finetuneflow.ingest.v1 import chunk_pb2
 from finetuneflow.training.v1 import estimate_pb2, evaluation_pb2, run_pb2, training_service_pb2
-from finetuneflow_client.cli.output import aligned, breadth, clipped, to_json
 from finetuneflow_client.cli.screen import Screen
 from finetuneflow_client.cli.view import curve
 from finetuneflow_client.cli.view.dataset import DatasetView
@@ -152,20 +150,6 @@ def test_a_recommendation_is_lines_where_there_is_no_terminal() -> None:
     assert lines[-2:] == ["  because It is quick.", "  next best: Train less."]
 
 
-def test_maps_are_written_by_key() -> None:
-    """So that the same answer is the same text; fields keep the order of the contract, also within lists and maps."""
-    names = [f"k{n}" for n in range(30)]
-    points = [
-        worker_service_pb2.MetricPoint(step=1, values=dict.fromkeys(order, 1.0)) for order in (names, names[::-1])
-    ]
-    texts = {json.dumps(to_json(worker_service_pb2.Report(seq=1, metrics=point))) for point in points}
-    found = to_json(dataset_pb2.Dataset(name="d", flags={"b": 1, "a": 2}))
-
-    assert len(texts) == 1
-    assert list(found["flags"]) == ["a", "b"]
-    assert next(iter(found)) == "name"
-
-
 def test_an_evaluation_tells_generalising_and_recalling_apart() -> None:
     """A set without examples has no scores, rather than zeros."""
     found = evaluation_pb2.Evaluation(
@@ -221,15 +205,6 @@ def test_quiet_leaves_warnings() -> None:
     screen.warn("left out")
 
     assert stream.getvalue() == "left out\n"
-
-
-def test_columns_line_up_with_wide_and_combining_characters() -> None:
-    """Chinese takes two columns, a combining accent none."""
-    lines = aligned([("NAME", "N"), ("手册.pdf", "1"), ("e\u0301.md", "2"), ("two\nlines", "3")])
-
-    assert {breadth(line[: line.rindex(" ")]) for line in lines} == {breadth("two lines") + 1}
-    assert clipped("手册手册", 5) == "手册…"
-    assert clipped("abc", 3) == "abc"
 
 
 def test_a_clusters_nodes_are_shown_with_what_is_free_and_why_one_takes_no_runs() -> None:
