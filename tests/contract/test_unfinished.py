@@ -107,6 +107,29 @@ async def test_a_cancelled_call_keeps_what_came(objects: Objects) -> None:
     assert await unfinished.have(announced()) == 1_700
 
 
+async def test_a_sender_may_ask_before_the_broken_call_is_noticed(objects: Objects) -> None:
+    """A link that vanished leaves its call waiting: what it brought counts, and its end takes nothing away."""
+
+    async def hanging() -> AsyncIterator[bytes]:
+        yield DATA[:1_700]
+        came.set()
+        await asyncio.Event().wait()
+
+    came = asyncio.Event()
+    unfinished = kept(objects)
+    call = asyncio.ensure_future(taken(unfinished, announced(), hanging()))
+    await came.wait()
+    had = await unfinished.have(announced())
+    call.cancel()
+    await asyncio.wait([call])
+    then = await unfinished.have(announced())
+    whole = await taken(unfinished, announced(offset=had), stream(DATA[had:]))
+
+    assert (had, then) == (1_700, 1_700)
+    assert whole == DATA
+    assert await keys(objects) == []
+
+
 async def test_bytes_that_are_not_the_announced_ones_are_dropped(objects: Objects) -> None:
     """Nobody is made to go on with somebody else's rubbish: after the refusal the upload begins anew."""
     unfinished = kept(objects)

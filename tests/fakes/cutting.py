@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 _STALL_SECONDS = 0.3
+_ARRIVAL_SECONDS = 60.0
 
 
 class Link:
@@ -14,12 +15,18 @@ class Link:
 
     `up` and `down` are taken from, one for each connection: bytes towards the server, or from it, after which nothing
     more passes, and a moment later the connection is gone. Connections after them are whole.
+
+    `arrived`, if it is set, says how many bytes of an upload the server has; each connection then ends when that is the
+    next of `until`, however slow the machine is.
     """
+
+    arrived: Callable[[], Awaitable[int]] | None = None
 
     def __init__(self, target: str) -> None:
         self.target = target
         self.up: list[int] = []
         self.down: list[int] = []
+        self.until: list[int] = []
         self.sent = 0
         self.address = ""
 
@@ -51,8 +58,17 @@ class Link:
                 left -= len(data)
                 self.sent += len(data) if up else 0
                 if left <= 0:
-                    await asyncio.sleep(_STALL_SECONDS)
+                    await self._arrival()
                     return
+
+    async def _arrival(self) -> None:
+        if not (self.arrived and self.until):
+            await asyncio.sleep(_STALL_SECONDS)
+            return
+        wanted = self.until.pop(0)
+        async with asyncio.timeout(_ARRIVAL_SECONDS):
+            while await self.arrived() < wanted:  # noqa: ASYNC110 - the server tells nobody
+                await asyncio.sleep(0.02)
 
 
 @contextlib.asynccontextmanager

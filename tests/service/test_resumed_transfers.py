@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from finetuneflow.common.v1 import artifact_pb2
+from finetuneflow.common.v1 import artifact_pb2, upload_pb2
 from finetuneflow.dataset.v1 import dataset_pb2, dataset_service_pb2, transfer_pb2
 from finetuneflow.hardware.v1 import hardware_service_pb2
 from finetuneflow.ingest.v1 import ingest_service_pb2
@@ -20,10 +20,10 @@ from finetuneflow_client.errors import FtfError
 from finetuneflow_client.exports import export_dataset
 from finetuneflow_client.imports import import_dataset
 from finetuneflow_client.models import Source, import_model
-from finetuneflow_client.uploads import PART_BYTES, upload_archive, upload_file
+from finetuneflow_client.uploads import PART_BYTES, measure, upload_archive, upload_file
 from services.common.objects.folder import FolderObjects
 from services.hardware.store import upload_key
-from tests.fakes.cutting import link
+from tests.fakes.cutting import Link, link
 from tests.fakes.datasets import PROJECT, dataset_service, ended
 from tests.fakes.hardware import hardware
 from tests.fakes.ingesting import ingest
@@ -52,6 +52,21 @@ def text(folder: Path, name: str = "a.csv") -> Path:
     return path
 
 
+def upload_header(path: Path) -> ingest_service_pb2.UploadHeader:
+    """What a client says of a document."""
+    size, sha256 = measure(path)
+    return ingest_service_pb2.UploadHeader(parent=PROJECT, filename=path.name, size_bytes=size, sha256=sha256)
+
+
+def end_on_arrival(broken: Link, asked: Callable[[Any], Awaitable[upload_pb2.Upload]], get: Any, *until: int) -> None:
+    """Let each connection end once the server has so many bytes, as it says itself over another link."""
+
+    async def arrived() -> int:
+        return (await asked(get)).received_bytes
+
+    broken.arrived, broken.until = arrived, list(until)
+
+
 async def kept(state: Path) -> list[str]:
     """Keys of what is kept of unfinished uploads."""
     return [key async for key in FolderObjects(state / "objects").list("unfinished/")]
@@ -61,8 +76,14 @@ async def test_a_document_goes_on_where_the_link_broke_and_is_never_sent_twice(t
     """Within one call, over two breaks; repeated, nothing is sent; the bytes are the sender's."""
     path, told, again = text(tmp_path), Told(), Told()
     state = tmp_path / "state"
-    async with ingest(state) as (_, served), link(served.address) as broken:
+    get = ingest_service_pb2.GetUploadRequest(header=upload_header(path))
+    async with (
+        ingest(state) as (_, served),
+        link(served.address) as broken,
+        Services.connect(served.address, TOKEN) as whole,
+    ):
         broken.up = [3 * PART_BYTES, 2 * PART_BYTES]
+        end_on_arrival(broken, whole.ingest.GetUpload, get, 2 * PART_BYTES, 3 * PART_BYTES)
         async with Services.connect(broken.address, TOKEN) as flow:
             file = await upload_file(flow, PROJECT, path, told)
             before = broken.sent
@@ -82,8 +103,14 @@ async def test_another_program_goes_on_after_the_server_came_back(tmp_path: Path
     """The first one gave up; the second sends the rest alone, to a server that was started anew."""
     path, told = text(tmp_path), Told()
     state = tmp_path / "state"
-    async with ingest(state) as (_, served), link(served.address) as broken:
+    get = ingest_service_pb2.GetUploadRequest(header=upload_header(path))
+    async with (
+        ingest(state) as (_, served),
+        link(served.address) as broken,
+        Services.connect(served.address, TOKEN) as whole,
+    ):
         broken.up = [2 * PART_BYTES] + [0] * 9
+        end_on_arrival(broken, whole.ingest.GetUpload, get, PART_BYTES)
         async with Services.connect(broken.address, TOKEN, patience=0) as flow:
             with pytest.raises(FtfError) as failed:
                 await upload_file(flow, PROJECT, path)
@@ -99,8 +126,14 @@ async def test_an_archive_goes_on_too(tmp_path: Path) -> None:
     """It is unpacked once all of it is there; one that is no archive is refused, and nothing of it is kept."""
     path, told = text(tmp_path, "a.zip"), Told()
     state = tmp_path / "state"
-    async with ingest(state) as (_, served), link(served.address) as broken:
+    get = ingest_service_pb2.GetUploadRequest(header=upload_header(path))
+    async with (
+        ingest(state) as (_, served),
+        link(served.address) as broken,
+        Services.connect(served.address, TOKEN) as whole,
+    ):
         broken.up = [3 * PART_BYTES]
+        end_on_arrival(broken, whole.ingest.GetUpload, get, 2 * PART_BYTES)
         async with Services.connect(broken.address, TOKEN) as flow:
             with pytest.raises(FtfError) as refused:
                 await upload_archive(flow, PROJECT, path, told)
@@ -137,14 +170,20 @@ async def test_weights_go_on_where_the_link_broke(tmp_path: Path) -> None:
     opened = {name: (lambda path=tmp_path / "tiny" / name: path.open("rb")) for name in files}
     told: list[int] = []
     digest = hashlib.sha256(files["notes.txt"]).hexdigest()
-    async with hardware(tmp_path / "state") as (_, served), link(served.address) as broken:
+    header = hardware_service_pb2.ModelFileHeader(filename="notes.txt", size_bytes=SIZE, sha256=digest)
+    get = hardware_service_pb2.GetUploadRequest(header=header)
+    async with (
+        hardware(tmp_path / "state") as (_, served),
+        link(served.address) as broken,
+        Services.connect(served.address, TOKEN) as whole,
+    ):
         broken.up = [3 * PART_BYTES]
+        end_on_arrival(broken, whole.hardware.GetUpload, get, 2 * PART_BYTES)
         async with Services.connect(broken.address, TOKEN) as flow:
             model = await import_model(
                 flow, Source(opened, []), "tiny", lambda name, done, _: told.append(done) if "notes" in name else None
             )
-            header = hardware_service_pb2.ModelFileHeader(filename="notes.txt", size_bytes=SIZE, sha256=digest)
-            there = await flow.hardware.GetUpload(hardware_service_pb2.GetUploadRequest(header=header))
+            there = await flow.hardware.GetUpload(get)
         stored = await FolderObjects(tmp_path / "state/objects").digest(upload_key(digest))
 
     assert model.name == "models/tiny"
@@ -159,8 +198,16 @@ async def test_examples_go_up_and_down_over_a_link_that_breaks(tmp_path: Path) -
     path.write_bytes(lines(ROWS))
     up, down, made = Told(), Told(), Told()
     header = transfer_pb2.ImportHeader(parent=PROJECT, dataset_id="d", request_id="once")
-    async with dataset_service(tmp_path / "state") as (stub, served), link(served.address) as broken:
+    size, sha256 = measure(path)
+    get = transfer_pb2.GetUploadRequest(header=header)
+    get.header.filename, get.header.size_bytes, get.header.sha256 = path.name, size, sha256
+    async with (
+        dataset_service(tmp_path / "state") as (stub, served),
+        link(served.address) as broken,
+        Services.connect(served.address, TOKEN) as whole,
+    ):
         broken.up = [3 * PART_BYTES]
+        end_on_arrival(broken, whole.dataset.GetUpload, get, 2 * PART_BYTES)
         async with Services.connect(broken.address, TOKEN) as flow:
             name = (await import_dataset(flow, header, path, up)).name
             before = broken.sent

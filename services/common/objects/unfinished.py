@@ -2,8 +2,9 @@
 
 Bytes are kept as objects of about 8 MiB below `unfinished/`, under what the sender announced: SHA-256 and length. An
 upload that breaks off leaves all that came; a killed process loses the last 8 MiB at most. Any replica goes on with
-them. Whether they are the announced ones is known at the end: the caller checks the hash of the whole, and if it is
-wrong they are dropped, so that a repeat begins anew.
+them. A sender whose link broke may ask before this end has noticed: what such a call has brought is kept then. Whether
+they are the announced ones is known at the end: the caller checks the hash of the whole, and if it is wrong they are
+dropped, so that a repeat begins anew.
 """
 
 from __future__ import annotations
@@ -97,14 +98,19 @@ class Unfinished:
         self._most_bytes = most_bytes
         self._keep_seconds = keep_seconds
         self.part_bytes = part_bytes
+        self.under_way: dict[str, list[_Coming]] = {}
 
     async def have(self, upload: Announced) -> int:
         """Return how many bytes of an upload, from the first on, need not be sent again.
+
+        What a call in this process has brought so far counts, ended or not: it is kept first.
 
         Raises:
             InvalidArgument: the upload has no length or SHA-256.
         """
         upload.check()
+        for coming in list(self.under_way.get(self.folder(upload), [])):
+            await coming.keep()
         return sum(part.length for part in await self._chain(upload))
 
     @asynccontextmanager
@@ -129,9 +135,9 @@ class Unfinished:
         except BaseException as error:
             # Refused: it is not what it was to be, or has no place. The same bytes again would end the same way.
             refused = isinstance(error, FineTuneFlowError) and not isinstance(error, Unavailable)
-            await asyncio.shield(_tried(self.drop(upload) if refused else coming.keep()))
+            await asyncio.shield(_tried(coming.end(kept=not refused)))
             raise
-        await asyncio.shield(_tried(self.drop(upload)))
+        await asyncio.shield(_tried(coming.end(kept=False)))
 
     async def sweep(self) -> None:
         """Drop the uploads that nobody went on with. Repeating it does nothing."""
@@ -147,19 +153,19 @@ class Unfinished:
 
     async def add(self, upload: Announced, start: int, data: bytes) -> None:
         """Keep some bytes; they are durable when this returns."""
-        key = f"{self._folder(upload)}{start:015d}-{len(data)}-{ids.sortable(self._clock.now())}"
+        key = f"{self.folder(upload)}{start:015d}-{len(data)}-{ids.sortable(self._clock.now())}"
         await self._objects.put(key, data)
 
     async def drop(self, upload: Announced) -> None:
         """Keep nothing of an upload. Repeating it does nothing."""
-        await self._delete([_part(key) async for key in self._objects.list(self._folder(upload))])
+        await self._delete([_part(key) async for key in self._objects.list(self.folder(upload))])
 
     async def make_room(self, upload: Announced) -> bool:
         """Drop what has waited longest until an upload has room; return whether it then has."""
         if upload.size > self._most_bytes:
             return False
         uploads = await self._uploads()
-        uploads.pop(self._folder(upload), None)
+        uploads.pop(self.folder(upload), None)
         kept = {folder: sum(part.length for part in parts) for folder, parts in uploads.items()}
         for folder in sorted(uploads, key=lambda folder: max(part.time for part in uploads[folder])):
             if sum(kept.values()) + upload.size <= self._most_bytes:
@@ -175,6 +181,10 @@ class Unfinished:
                 yield block
         except NotFound:
             raise Unavailable("What was kept of this upload is gone, or has been completed. Repeat it.") from None
+
+    def folder(self, upload: Announced) -> str:
+        """Return what the keys of an upload's parts begin with."""
+        return f"{self._root}{upload.owner}/{upload.sha256}-{upload.size}/"
 
     async def _before(self, upload: Announced) -> list[_Part]:
         if not upload.offset:
@@ -192,7 +202,7 @@ class Unfinished:
 
     async def _chain(self, upload: Announced) -> list[_Part]:
         """Return parts that follow each other without a gap, from the first byte on."""
-        parts = [_part(key) async for key in self._objects.list(self._folder(upload))]
+        parts = [_part(key) async for key in self._objects.list(self.folder(upload))]
         chain: list[_Part] = []
         end = 0
         while found := [part for part in parts if part.start == end and part.length]:
@@ -211,9 +221,6 @@ class Unfinished:
         for part in sorted(parts, key=lambda part: part.start, reverse=True):
             await self._objects.delete(part.key)
 
-    def _folder(self, upload: Announced) -> str:
-        return f"{self._root}{upload.owner}/{upload.sha256}-{upload.size}/"
-
 
 class _Coming:
     """One upload on its way."""
@@ -227,7 +234,9 @@ class _Coming:
         self._data = data
         self._buffer = bytearray()
         self._room: bool | None = None
+        self._keeping = asyncio.Lock()
         self.received = upload.offset
+        unfinished.under_way.setdefault(unfinished.folder(upload), []).append(self)
 
     async def all(self) -> AsyncIterator[bytes]:
         """Yield every byte in order."""
@@ -244,12 +253,28 @@ class _Coming:
 
     async def keep(self) -> None:
         """Keep what is not kept yet, if there is room for this upload; a call that is broken off may be repeated."""
-        data = bytes(self._buffer)
+        async with self._keeping:
+            await self._keep()
+
+    async def end(self, kept: bool) -> None:
+        """Keep what came, or drop all that is kept of this upload; nothing more comes."""
+        try:
+            async with self._keeping:
+                await (self._keep() if kept else self._unfinished.drop(self._upload))
+                self._room = False
+        finally:
+            folder = self._unfinished.folder(self._upload)
+            self._unfinished.under_way[folder].remove(self)
+            if not self._unfinished.under_way[folder]:
+                del self._unfinished.under_way[folder]
+
+    async def _keep(self) -> None:
+        data, start = bytes(self._buffer), self.received - len(self._buffer)
         if data and self._room is None:
             self._room = await self._unfinished.make_room(self._upload)
-        if data and self._room and self.received <= self._upload.size:
+        if data and self._room and start + len(data) <= self._upload.size:
             try:
-                await self._unfinished.add(self._upload, self.received - len(data), data)
+                await self._unfinished.add(self._upload, start, data)
             except Exhausted as error:
                 log.warning("an upload that breaks off now begins anew, for what came is not kept: %s", error)
                 self._room = False
