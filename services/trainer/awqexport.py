@@ -24,7 +24,7 @@ from services.trainer.failures import refused
 from services.trainer.general import general_rows
 from services.trainer.merge import Check, export_merged, load_tuned
 from services.trainer.model import Source, load_config, load_generation, load_model, load_tokenizer, source_of
-from services.trainer.shards import DEFAULT_SHARD_BYTES
+from services.trainer.shards import DEFAULT_SHARD_BYTES, ShardWriter, read_tensors
 
 DIVERGENCE_BOUND = 1.2
 """Nats that the probabilities may move by, on average: as of GGUF's Q4_0. Half of that was measured at 135M."""
@@ -54,7 +54,7 @@ def export_awq(source: Source, adapter: Path, out: Path, scratch: Path, check: C
     result = export_merged(source, adapter, merged, check, DEFAULT_SHARD_BYTES)
     tokenizer = load_tokenizer(source)
     _round(source_of(str(merged), "", source.name), tokenizer, scratch / "half", made, group)
-    _take(made, out, source.name)
+    take(made, out, source.name)
     shutil.rmtree(scratch)
     tokenizer.save_pretrained(out)
     generation = load_generation(source)
@@ -150,10 +150,17 @@ def _windows(tokenizer: Any) -> Iterator[Any]:
         yield torch.tensor([ids[place : place + _WINDOW]])
 
 
-def _take(made: Path, out: Path, name: str) -> None:
-    """Take weights and configuration, which name no folder of this machine."""
+def take(made: Path, out: Path, name: str) -> None:
+    """Write weights and configuration that auto-round left below a folder into `out`, as the model `name`.
+
+    What is not in 4 bits gets the configuration's own 16 bits: on a CPU without arithmetic for them auto-round leaves
+    it in 32. The configuration names no folder of this machine.
+    """
     config = next(made.rglob("config.json"))
-    for path in config.parent.glob("*.safetensors*"):
-        shutil.move(path, out / path.name)
     content = {**json.loads(config.read_text(encoding="utf-8")), "_name_or_path": name}
+    dtype = getattr(torch, content["dtype"])
+    writer = ShardWriter(out)
+    for key, tensor in read_tensors(config.parent):
+        writer.add(key, tensor.to(dtype) if tensor.dtype == torch.float32 else tensor)
+    writer.close()
     (out / "config.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -107,6 +107,28 @@ def test_weights_whose_probabilities_moved_too_far_are_refused(moved: float, is_
     assert (proof.tokens, proof.group_size) == (5, 64)
 
 
+def test_what_was_left_in_32_bits_gets_the_configuration_s_16(tmp_path: Path) -> None:
+    """As a CPU leaves the embeddings that has no arithmetic in 16 bits; what is in 4 bits stays as it is."""
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    made, out = tmp_path / "made/w4g64", tmp_path / "out"
+    made.mkdir(parents=True)
+    out.mkdir()
+    packed = {"weight_packed": torch.arange(8, dtype=torch.int32), "weight_scale": torch.ones(2, dtype=torch.float16)}
+    save_file({**packed, "embed_tokens.weight": torch.ones(4, 2)}, made / "model.safetensors")
+    (made / "config.json").write_text(json.dumps({"dtype": "bfloat16", "_name_or_path": str(made)}))
+    awqexport.take(tmp_path / "made", out, "tiny")
+    found = load_file(out / "model.safetensors")
+
+    assert {name: str(tensor.dtype) for name, tensor in found.items()} == {
+        "weight_packed": "torch.int32",
+        "weight_scale": "torch.float16",
+        "embed_tokens.weight": "torch.bfloat16",
+    }
+    assert json.loads((out / "config.json").read_text()) == {"dtype": "bfloat16", "_name_or_path": "tiny"}
+
+
 def test_a_model_that_awq_does_not_fit_is_refused_before_it_is_merged(tmp_path: Path) -> None:
     """GPT-2 has no gate and no intermediate_size; only its config.json is read."""
     (tmp_path / "config.json").write_text('{"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"]}')
