@@ -20,21 +20,30 @@ from tests.fakes.documents import PROSE
 from tests.fakes.ingesting import child_at_work, children, ended, ingest, read, uploaded
 
 PAGES = 10_000
+LINES = 45
 MIB = 1 << 20
 
 
+def held(process: psutil.Process) -> int:
+    """Bytes of memory that are a process's share, what it has in common with others divided; 0 once it has ended."""
+    try:
+        return int(process.memory_full_info().pss)
+    except psutil.NoSuchProcess:
+        return 0
+
+
 async def test_ten_thousand_pages_are_read_in_bounded_memory_and_progress_is_shown(tmp_path: Path) -> None:
-    """Running heads and page numbers of all pages are found; the service holds nothing of the document."""
-    data = big_pdf(PAGES, lines=1)
+    """Full pages; heads and page numbers of all are found; the service holds nothing of the document."""
+    data = big_pdf(PAGES, lines=LINES)
     service = psutil.Process()
-    child_peak = service_peak = 0
+    readers_peak = service_peak = 0
 
     async def look() -> None:
-        nonlocal child_peak, service_peak
+        nonlocal readers_peak, service_peak
         child = await child_at_work()
         with contextlib.suppress(psutil.NoSuchProcess):
             while True:
-                child_peak = max(child_peak, child.memory_info().rss)
+                readers_peak = max(readers_peak, sum(map(held, [child, *child.children(recursive=True)])))
                 service_peak = max(service_peak, service.memory_info().rss)
                 await asyncio.sleep(0.1)
 
@@ -55,7 +64,8 @@ async def test_ten_thousand_pages_are_read_in_bounded_memory_and_progress_is_sho
     assert (file.text.pages, file.text.count.out, drops) == (PAGES, PAGES, set())
     assert len(set(seen)) > 3
     assert seen == sorted(seen)
-    assert child_peak < 400 * MIB
+    print(f"readers {readers_peak / MIB:.0f} MiB, service {(service_peak - before) / MIB:.0f} MiB more")
+    assert readers_peak < 900 * MIB
     assert service_peak - before < 60 * MIB
 
 
@@ -76,6 +86,7 @@ async def test_cancelling_a_huge_pdf_ends_its_process_and_neighbours_go_on(tmp_p
         after = await read(stub, (PROSE + "!").encode(), "after.txt")
 
     print(f"cancelled after {seconds:.2f} s")
+    assert seconds < 5
     assert file.work.state == work_pb2.WORK_STATE_CANCELLED
     assert children() == []
     assert {beside.work.state, after.work.state} == {work_pb2.WORK_STATE_SUCCEEDED}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
+from tests.fakes.hostile.advisories import advisory_pdfs
 from tests.fakes.hostile.archives import archives
 from tests.fakes.hostile.pdfobjects import object_pdfs
 from tests.fakes.hostile.pdfstreams import stream_pdfs
@@ -18,4 +19,5 @@ SECRET = "the-secret-of-another-file"
 def hostile() -> dict[str, tuple[str, bytes]]:
     """Return all of them; made once."""
     secret = str(Path(__file__).resolve())
-    return dict(sorted({**object_pdfs(), **stream_pdfs(), **archives(secret), **texts(secret)}.items()))
+    pdfs = {**object_pdfs(), **stream_pdfs(), **advisory_pdfs()}
+    return dict(sorted({**pdfs, **archives(secret), **texts(secret)}.items()))
