@@ -14,7 +14,7 @@ from transformers import PrinterCallback, TrainerCallback
 
 from finetuneflow.training.v1 import config_pb2
 from services.common.chat.encode import Encoded
-from services.common.errors import InvalidArgument, NotReady
+from services.common.errors import InvalidArgument, NotReady, Unavailable
 from services.trainer.callback import GO, STOP, TERMINATE, Progress, wanted
 from services.trainer.checkpoint import steps_of
 from services.trainer.divergence import Divergence
@@ -105,6 +105,7 @@ def train(training: Training, model: Any, tokenizer: Any, examples: Sequence[Enc
     Raises:
         Stopped: the service wants no more; nothing was saved.
         Terminated: SIGTERM; a checkpoint was saved and uploaded.
+        Unavailable: SIGTERM; the checkpoint could not be stored.
         NotReady: with reason LOSS_DIVERGED.
         InvalidArgument: a setting is none that the libraries take, or no module has a name of target_modules.
     """
@@ -265,5 +266,8 @@ def _obey(training: Training) -> None:
     if decision == TERMINATE:
         log.info("SIGTERM: the checkpoint is saved; uploading it.")
         if not training.uploads.wait():
-            raise NotReady("The checkpoint was not uploaded in time. Start the run again.", reason="CONFLICT")
+            raise Unavailable(
+                "The last checkpoint was not stored before the end: see the log. Check the object store; the run goes "
+                "on from the checkpoint before and makes the steps since then again."
+            )
         raise Terminated

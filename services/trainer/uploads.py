@@ -83,7 +83,8 @@ class CheckpointUploads:
     """Uploads checkpoints in the background; one that a newer one overtakes while it waits is dropped.
 
     A checkpoint is recorded only after the reports of its steps are stored: the attempt that goes on from it does not
-    make them again. One that cannot be uploaded costs a warning, never the training. Its local folder goes either way.
+    make them again. One that cannot be uploaded costs a warning, never the training. Its local folder goes either way;
+    the newest one's stays after a failure until `wait` has tried it once more.
 
     Args:
         worker: the line to the service.
@@ -97,6 +98,9 @@ class CheckpointUploads:
         self._stored = stored
         self._changed = threading.Condition()
         self._waiting: list[Saved] = []
+        self._newest: Saved | None = None
+        self._failed: Saved | None = None
+        self._repeats = False
         self._busy = False
         self._closed = False
         self._cpu = 0.0
@@ -111,14 +115,26 @@ class CheckpointUploads:
         with self._changed:
             overtaken = [other for other in self._waiting if saved.overtakes(other)]
             self._waiting = [*(other for other in self._waiting if other not in overtaken), saved]
+            failed, self._failed, self._newest, self._repeats = self._failed, None, saved, False
             self._changed.notify_all()
-        for other in overtaken:
+        for other in (*overtaken, *([failed] if failed else [])):
             shutil.rmtree(other.folder, ignore_errors=True)
 
     def wait(self) -> bool:
-        """Wait until nothing is left to upload, at most `Patience.call`; return whether that is so."""
+        """Wait until nothing is left to upload, at most `Patience.call`; return whether the newest one is stored.
+
+        One whose upload failed is tried once more first. Without any checkpoint there is nothing to store.
+        """
+        end = time.monotonic() + self._patience.call
         with self._changed:
-            return self._changed.wait_for(lambda: not self._waiting and not self._busy, self._patience.call)
+            if self._settled(end) and self._failed and not self._repeats:
+                self._waiting, self._failed, self._repeats = [self._failed], None, True
+                self._changed.notify_all()
+            return self._settled(end) and self._failed is None
+
+    def _settled(self, end: float) -> bool:
+        left = max(0.0, end - time.monotonic())
+        return self._changed.wait_for(lambda: not self._waiting and not self._busy, left)
 
     def close(self) -> None:
         """End the thread after the upload at hand."""
@@ -126,6 +142,8 @@ class CheckpointUploads:
             self._closed = True
             self._changed.notify_all()
         self._thread.join(timeout=5)
+        if self._failed:
+            shutil.rmtree(self._failed.folder, ignore_errors=True)
 
     def cpu_seconds(self) -> float:
         """Return the processor time that uploading has used."""
@@ -140,10 +158,16 @@ class CheckpointUploads:
                 if self._closed:
                     return
                 saved, self._busy = self._waiting.pop(0), True
-            self._upload(saved)
+            stored = self._upload(saved)
+            with self._changed:
+                kept = not stored and saved is self._newest
+                self._failed = saved if kept else self._failed
+                kept = kept and not self._repeats
+            if not kept:
+                shutil.rmtree(saved.folder, ignore_errors=True)
             self._cpu = time.thread_time()
 
-    def _upload(self, saved: Saved) -> None:
+    def _upload(self, saved: Saved) -> bool:
         try:
             name = f"checkpoint-{saved.step}"
             files = [upload(self._worker, path, name, path.name, self._patience) for path in saved.files]
@@ -154,13 +178,14 @@ class CheckpointUploads:
                     step=saved.step, files=files, metrics=saved.metrics, best=saved.best, diverging=saved.diverging
                 )
             )
-            log.info("Checkpoint of step %d is stored.", saved.step)
         except FineTuneFlowError as error:
-            log.warning("The checkpoint of step %d was not stored: %s Training goes on.", saved.step, error)
+            log.warning("The checkpoint of step %d was not stored: %s", saved.step, error)
+            return False
         except OSError as error:
-            log.warning("The checkpoint of step %d was not stored (%s). Training goes on.", saved.step, error.strerror)
-        finally:
-            shutil.rmtree(saved.folder, ignore_errors=True)
+            log.warning("The checkpoint of step %d was not stored (%s).", saved.step, error.strerror)
+            return False
+        log.info("Checkpoint of step %d is stored.", saved.step)
+        return True
 
 
 class NoUploads(CheckpointUploads):

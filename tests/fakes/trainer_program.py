@@ -14,6 +14,7 @@ can let it go on.
     hang_at         do nothing more after that step but live, for as long as the plan says so
     faulty          of the four above: attempts that do so, 1 (the first alone)
     deaf            ignore SIGTERM
+    unsaved         after SIGTERM say that the checkpoint could not be stored, and exit with 1
     always_crash    write "boom" and exit with 7, before anything else
     error           finish with this google.rpc code and exit with 3, at the beginning, or after the step `error_at`
     answers         rows of the artifact answers.jsonl; without, there is none
@@ -142,6 +143,9 @@ class Attempt:
                 return EXIT_DONE
             if self._number <= plan.get("faulty", 1):
                 self._misbehave(plan, step)
+            if plan.get("unsaved") and self._orders.terminating:
+                self._fail({"error": 14})
+                return EXIT_RETRY
             if step % plan["save_steps"] == 0 or self._orders.terminating:
                 self._save(step, int(plan.get("file_bytes", 7)))
             if plan.get("error_at") == step:

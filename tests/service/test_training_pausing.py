@@ -115,3 +115,18 @@ async def test_a_trainer_that_crashes_while_it_pauses_is_not_started_again(tmp_p
     assert run.work.state == State.WORK_STATE_SUCCEEDED
     assert [a.from_step for a in run.attempts] == [0, 5]
     assert steps(reports, 2) == list(range(6, 13))
+
+
+async def test_a_pause_that_could_not_save_says_so(tmp_path: Path) -> None:
+    """The run is PAUSED with what its trainer said, and goes on from what was stored before."""
+    async with training(tmp_path, steps=40, step_seconds=0.05, save_steps=5, unsaved=True) as (stub, _):
+        await stub.CreateRun(request())
+        await at_step(stub, 6)
+        _, paused = await pause(stub)
+        resumed = await stub.ResumeRun(pb.ResumeRunRequest(name=RUN))
+        await stub.CancelRun(pb.CancelRunRequest(name=RUN))
+
+    assert paused.work.state == State.WORK_STATE_PAUSED
+    assert paused.work.error.message.startswith("The plan says so.")
+    assert paused.checkpoints[-1].step % 5 == 0
+    assert not resumed.work.HasField("error")

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import grpc
+import pytest
+
 from finetuneflow.common.v1 import worker_service_pb2 as pb
 from services.trainer.reporter import Orders
 from tests.fakes.worker_host import WorkerHost
@@ -58,6 +61,27 @@ def test_stop_ends_a_run_without_checkpoint_or_result(
     assert code == 0
     assert host.checkpoints == []
     assert host.finished == []
+
+
+@pytest.mark.parametrize(("failures", "code", "stored"), [(1, 143, 1), (2, 1, 0)])
+def test_a_checkpoint_that_was_not_stored_is_not_taken_for_saved(
+    tmp_path: Path, objects: Path, dataset: Path, model: Path, failures: int, code: int, stored: int
+) -> None:
+    """After SIGTERM its upload is tried once more; fails that too, the attempt ends with an error, not as saved."""
+    spec = train_spec(dataset, model, config(max_steps=2000, save_steps=1000))
+    orders = Orders()
+    with WorkerHost(objects, spec) as host:
+
+        def leave() -> None:
+            host.failures += [grpc.StatusCode.PERMISSION_DENIED] * failures
+            orders.terminate()
+
+        with when(lambda: len(host.curve()) >= 2, leave):
+            ended = run_here(host, tmp_path / "work", orders=orders)
+
+    assert ended == code
+    assert len(host.checkpoints) == stored
+    assert ["not stored before the end" in request.error.message for request in host.finished] == [True] * (not stored)
 
 
 def test_a_trainer_that_waits_for_its_service_can_be_told_to_leave(
