@@ -27,7 +27,7 @@ class WorkerHost(Protocol):
         """Store reports; return what is stored and what to do."""
         ...
 
-    async def grant(self, work: str, attempt: int, filename: str) -> pb.GrantUploadResponse:
+    async def grant(self, work: str, attempt: int, request: pb.GrantUploadRequest) -> pb.GrantUploadResponse:
         """Return where to write an object."""
         ...
 
@@ -71,7 +71,7 @@ class WorkerApi(worker_service_pb2_grpc.WorkerServiceServicer):
     async def GrantUpload(self, request: pb.GrantUploadRequest, context: Context) -> pb.GrantUploadResponse:
         """Return where to write an object."""
         host, principal = self._host(request.work)
-        return await host.grant(request.work, principal.attempt, request.filename)
+        return await host.grant(request.work, principal.attempt, request)
 
     async def CompleteCheckpoint(
         self, request: pb.CompleteCheckpointRequest, context: Context

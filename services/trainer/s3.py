@@ -7,9 +7,12 @@ the size, MinIO without.
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO
+from xml.sax.saxutils import escape
 
 import httpx
 
@@ -20,6 +23,8 @@ _TIMEOUT = httpx.Timeout(30.0, read=120.0, write=120.0)
 _AWAY = (408, 425, 429)
 _AWAY_CODES = ("RequestTimeout", "SlowDown", "OperationAborted", "InternalError", "ServiceUnavailable")
 _WRITTEN = ("PreconditionFailed",)
+_COMPLETED = ("NoSuchUpload",)
+_XMLNS = "http://s3.amazonaws.com/doc/2006-03-01/"
 _CODE = re.compile(r"<Code>(\w{1,60})</Code>")
 _READ_OF_ERROR = 4_096
 
@@ -64,25 +69,70 @@ def get(url: str, target: Path) -> None:
         raise Away(connecting.why(error)) from error
 
 
-def put(path: Path, url: str) -> None:
-    """Write a file to an object, whole. One that is there already stays: an earlier try may have written it unheard.
+def put(path: Path, url: str, start: int = 0, length: int = -1) -> str:
+    """Write a file to an object; return its tag. One that is there stays: an earlier try may have written it unheard.
+
+    Args:
+        path: the file.
+        url: of the object, or of a part of it.
+        start: first byte that is written.
+        length: bytes that are written; -1 for all that follow.
 
     Raises:
         Away, Refused: see there.
     """
+    length = path.stat().st_size - start if length < 0 else length
     try:
         with path.open("rb") as file:
-            headers = {"Content-Length": str(path.stat().st_size)}
-            answer = httpx.put(url, content=_blocks(file), headers=headers, timeout=_TIMEOUT)
+            file.seek(start)
+            headers = {"Content-Length": str(length)}
+            answer = httpx.put(url, content=_blocks(file, length), headers=headers, timeout=_TIMEOUT)
     except httpx.TransportError as error:
         raise Away(connecting.why(error)) from error
     if answer.status_code == 412 or _code(answer) in _WRITTEN:
+        return ""
+    _check(answer)
+    return str(answer.headers.get("ETag", ""))
+
+
+def complete(url: str, tags: Sequence[str], again: bool) -> None:
+    """Make an object of its parts.
+
+    Args:
+        url: granted for it.
+        tags: what the writing of each part returned, in order.
+        again: whether this was tried before; then an upload that is gone may have been completed unheard.
+
+    Raises:
+        Away, Refused: see there.
+    """
+    parts = "".join(
+        f"<Part><PartNumber>{number}</PartNumber><ETag>{escape(tag)}</ETag></Part>"
+        for number, tag in enumerate(tags, 1)
+    )
+    body = f'<CompleteMultipartUpload xmlns="{_XMLNS}">{parts}</CompleteMultipartUpload>'
+    headers = {"Content-Type": "application/xml"}
+    try:
+        answer = httpx.post(url, content=body, headers=headers, timeout=_TIMEOUT)
+    except httpx.TransportError as error:
+        raise Away(connecting.why(error)) from error
+    if again and _code(answer) in _COMPLETED:
         return
     _check(answer)
+    # A server that puts many parts together says 200 before it knows how that ends.
+    if found := _CODE.search(answer.text):
+        raise Away(f"HTTP {answer.status_code} {found[1]}")
 
 
-def _blocks(file: object) -> Iterator[bytes]:
-    while block := file.read(_BLOCK):  # type: ignore[attr-defined]  # any binary file
+def abort(url: str) -> None:
+    """Remove the parts of an upload that came to nothing. Where that fails, the bucket's rule for such removes them."""
+    with contextlib.suppress(httpx.TransportError):
+        httpx.delete(url, timeout=_TIMEOUT)
+
+
+def _blocks(file: BinaryIO, length: int) -> Iterator[bytes]:
+    while length and (block := file.read(min(_BLOCK, length))):
+        length -= len(block)
         yield block
 
 

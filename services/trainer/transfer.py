@@ -13,9 +13,10 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
+from finetuneflow.common.v1 import worker_service_pb2 as pb
 from services.common.errors import Exhausted, NotReady, Unavailable
 from services.trainer.config import Patience
-from services.trainer.s3 import Away, Refused, get, put
+from services.trainer.s3 import Away, Refused, abort, complete, get, put
 
 log = logging.getLogger(__name__)
 
@@ -82,6 +83,72 @@ def send(path: Path, url: str, patience: Patience, renew: Renew | None = None) -
         Unavailable, Exhausted: as for `fetch`.
     """
     _Transfer(url, patience, path.name, renew).run(lambda url: _put(path, url), lambda: 0)
+
+
+def send_parts(
+    path: Path, granted: pb.GrantUploadResponse, patience: Patience, renew: Callable[[], pb.GrantUploadResponse]
+) -> None:
+    """Write a file in the parts that were granted; one that breaks off is repeated alone.
+
+    What was written is removed if it comes to nothing.
+
+    Args:
+        path: the file.
+        granted: with `part_urls`.
+        patience: how long to repeat; begins anew with every part.
+        renew: returns fresh URLs to the same upload.
+
+    Raises:
+        Unavailable, Exhausted: as for `fetch`.
+    """
+    upload = _Parts(path, granted, patience, renew)
+    try:
+        upload.send()
+    except BaseException:
+        upload.abort()
+        raise
+
+
+class _Parts:
+    """A file's way in parts, each by the newest URL."""
+
+    def __init__(
+        self,
+        path: Path,
+        granted: pb.GrantUploadResponse,
+        patience: Patience,
+        renew: Callable[[], pb.GrantUploadResponse],
+    ) -> None:
+        self._path = path
+        self._size = path.stat().st_size
+        self._granted = granted
+        self._patience = patience
+        self._renew = renew
+
+    def send(self) -> None:
+        """Write every part, and make an object of them."""
+        tags = [self._send(number) for number in range(len(self._granted.part_urls))]
+        last = self._transfer(self._path.name, lambda granted: granted.complete_url)
+        last.run(lambda url: complete(url, tags, again=last.repeats > 0), lambda: 0)
+
+    def abort(self) -> None:
+        """Remove what was written."""
+        abort(self._granted.abort_url)
+
+    def _send(self, number: int) -> str:
+        start = number * self._granted.part_bytes
+        length = min(self._granted.part_bytes, self._size - start)
+        tags: list[str] = []
+        transfer = self._transfer(f"{self._path.name}, part {number + 1}", lambda granted: granted.part_urls[number])
+        transfer.run(lambda url: tags.append(put(self._path, url, start, length)), lambda: 0)
+        return tags[-1]
+
+    def _transfer(self, what: str, url: Callable[[pb.GrantUploadResponse], str]) -> _Transfer:
+        def renew() -> str:
+            self._granted = self._renew()
+            return url(self._granted)
+
+        return _Transfer(url(self._granted), self._patience, what, renew)
 
 
 class _Transfer:

@@ -14,7 +14,7 @@ from finetuneflow.common.v1 import artifact_pb2
 from finetuneflow.common.v1 import worker_service_pb2 as pb
 from services.common.errors import FineTuneFlowError, Unavailable
 from services.trainer.config import Patience
-from services.trainer.transfer import send, sha256_file
+from services.trainer.transfer import send, send_parts, sha256_file
 from services.trainer.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -30,17 +30,15 @@ def upload(worker: Worker, path: Path, folder: str, filename: str, patience: Pat
         filename: its name as an artifact.
         patience: how long to repeat.
     """
-    granted = worker.grant(f"{folder}/{filename}")
-
-    def again() -> str:
-        # The same key as before.
-        return worker.grant(f"{folder}/{filename}").url
-
-    artifact = artifact_pb2.Artifact(
-        filename=filename, size_bytes=path.stat().st_size, sha256=sha256_file(path), key=granted.key
-    )
-    send(path, granted.url, patience, again)
-    return artifact
+    name, size = f"{folder}/{filename}", path.stat().st_size
+    sha256 = sha256_file(path)
+    granted = worker.grant(name, size)
+    if granted.part_urls:
+        send_parts(path, granted, patience, lambda: worker.grant(name, size, granted.upload))
+    else:
+        # Granted again, it has the same key.
+        send(path, granted.url, patience, lambda: worker.grant(name, size).url)
+    return artifact_pb2.Artifact(filename=filename, size_bytes=size, sha256=sha256, key=granted.key)
 
 
 def upload_all(

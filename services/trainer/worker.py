@@ -103,9 +103,15 @@ class Worker:
         """Open the report stream: an iterable of answers that can be cancelled. Raises grpc.RpcError as it breaks."""
         return self._stub.Report(requests, metadata=self._metadata())
 
-    def grant(self, filename: str) -> pb.GrantUploadResponse:
-        """Return where to write one object."""
-        request = pb.GrantUploadRequest(work=self.work, filename=filename)
+    def grant(self, filename: str, size: int = 0, upload: str = "") -> pb.GrantUploadResponse:
+        """Return where to write one object.
+
+        Args:
+            filename: see the contract.
+            size: its bytes; without, it is granted whole.
+            upload: one in parts that was granted before, for fresh URLs to it.
+        """
+        request = pb.GrantUploadRequest(work=self.work, filename=filename, size_bytes=size, upload=upload)
         answer: pb.GrantUploadResponse = self._call(self._stub.GrantUpload, request, self._patience.call)
         return answer
 

@@ -172,7 +172,14 @@ async def test_a_bad_key_is_refused_everywhere(objects: Objects, key: str) -> No
         with pytest.raises(InvalidArgument):
             await objects.grant(key, mode)
     with pytest.raises(InvalidArgument):
+        await objects.grant_parts(key, 1 << 40)
+    with pytest.raises(InvalidArgument):
         await anext(objects.get(key))
+
+
+async def test_what_one_url_takes_is_not_granted_in_parts(objects: Objects) -> None:
+    """Also where the size is not known."""
+    assert [await objects.grant_parts("a", size) for size in (0, 1, 1 << 30)] == [None] * 3
 
 
 @pytest.mark.parametrize("size", [3_000_000, 10 * BLOCK])

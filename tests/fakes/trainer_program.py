@@ -143,13 +143,13 @@ class Attempt:
                 return EXIT_DONE
             if self._number <= plan.get("faulty", 1):
                 self._misbehave(plan, step)
-            if plan.get("unsaved") and self._orders.terminating:
-                self._fail({"error": 14})
-                return EXIT_RETRY
-            if step % plan["save_steps"] == 0 or self._orders.terminating:
+            if step % plan["save_steps"] == 0 or (self._orders.terminating and not plan.get("unsaved")):
                 self._save(step, int(plan.get("file_bytes", 7)))
             if plan.get("error_at") == step:
                 return self._fail(plan)
+            if self._orders.terminating and plan.get("unsaved"):
+                self._fail({"error": 14})
+                return EXIT_RETRY
             if self._orders.terminating:
                 self._reporter.drain()
                 say(f"saved step {step} after SIGTERM")

@@ -21,6 +21,8 @@ from grpc_status import rpc_status
 
 from finetuneflow.common.v1 import artifact_pb2, worker_service_pb2_grpc
 from finetuneflow.common.v1 import worker_service_pb2 as pb
+from services.common.jobwork.host import granted
+from services.common.objects.port import Objects
 
 LAUNCH_TOKEN = "launch-token-for-tests"
 
@@ -29,13 +31,17 @@ class WorkerHost(worker_service_pb2_grpc.WorkerServiceServicer):
     """One piece of work. What was called stands in its attributes.
 
     Args:
-        folder: where granted objects go.
+        folder: where granted objects go, unless there is a store for them.
         spec: what BeginAttempt answers.
         work: name of the work.
+        objects: a store whose URLs are granted instead.
     """
 
-    def __init__(self, folder: Path, spec: Message, work: str = "projects/p/runs/r") -> None:
+    def __init__(
+        self, folder: Path, spec: Message, work: str = "projects/p/runs/r", objects: Objects | None = None
+    ) -> None:
         self.folder = folder
+        self.objects = objects
         self.spec = spec
         self.work = work
         self.pods: list[str] = []
@@ -189,9 +195,11 @@ class WorkerHost(worker_service_pb2_grpc.WorkerServiceServicer):
         self.reports.append(report)
 
     async def GrantUpload(self, request: pb.GrantUploadRequest, context: Any) -> pb.GrantUploadResponse:
-        """Grant a path below the folder."""
+        """Grant a path below the folder, or what the store grants."""
         attempt = await self._check(context, "GrantUpload")
         key = f"runs/uid/attempt-{attempt}/{request.filename}"
+        if self.objects:
+            return await granted(self.objects, key, request)
         (self.folder / key).parent.mkdir(parents=True, exist_ok=True)
         return pb.GrantUploadResponse(url=(self.folder / key).as_uri(), key=key)
 

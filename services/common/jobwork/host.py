@@ -176,14 +176,15 @@ class Host:
 
         await self._resources.change(doc["_id"], tell)
 
-    async def grant(self, work: str, attempt: int, filename: str) -> pb.GrantUploadResponse:
+    async def grant(self, work: str, attempt: int, request: pb.GrantUploadRequest) -> pb.GrantUploadResponse:
         """Return where to write an object."""
         doc = await self._resources.get(work)
         state.check_attempt(doc, attempt)
+        filename = request.filename
         if not filename or filename.startswith("/") or ".." in filename.split("/"):
             raise InvalidArgument(f'"{filename[:200]}" is not a relative file name. Send one.', field="filename")
         key = f"{self._kind.prefix(doc)}attempt-{attempt}/{filename}"
-        return pb.GrantUploadResponse(url=await self._objects.grant(key, "write"), key=key)
+        return await granted(self._objects, key, request)
 
     async def checkpoint(self, work: str, attempt: int, checkpoint: pb.Checkpoint) -> None:
         """Record a complete checkpoint and let go of the ones that are too old."""
@@ -254,6 +255,21 @@ class Host:
 
         await self._resources.change(work, end)
         self._told.pop(doc["uid"], None)
+
+
+async def granted(objects: Objects, key: str, request: pb.GrantUploadRequest) -> pb.GrantUploadResponse:
+    """Return where to write an object: by one URL, or in parts where it is larger than the store takes at once."""
+    parts = await objects.grant_parts(key, request.size_bytes, request.upload)
+    if parts is None:
+        return pb.GrantUploadResponse(url=await objects.grant(key, "write"), key=key)
+    return pb.GrantUploadResponse(
+        key=key,
+        upload=parts.upload,
+        part_bytes=parts.part_bytes,
+        part_urls=parts.urls,
+        complete_url=parts.complete,
+        abort_url=parts.abort,
+    )
 
 
 def _final(cancelled: bool, error: FineTuneFlowError | None) -> str:

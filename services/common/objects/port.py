@@ -38,6 +38,25 @@ class Stored:
     sha256: str
 
 
+@dataclass(frozen=True)
+class Parts:
+    """Where to write one large object in parts; the URLs are https://….
+
+    Args:
+        upload: names the upload, to be granted anew.
+        part_bytes: bytes of each part but the last, which has the rest.
+        urls: for a PUT of each part, in order.
+        complete: for a POST of S3's CompleteMultipartUpload.
+        abort: for a DELETE of what was written.
+    """
+
+    upload: str
+    part_bytes: int
+    urls: tuple[str, ...]
+    complete: str
+    abort: str
+
+
 class Objects(Protocol):
     """A service's objects."""
 
@@ -107,6 +126,22 @@ class Objects(Protocol):
             key: the object's key; for "read" it need not exist yet.
             mode: what the holder may do.
             ttl: seconds for which the URL is good, where the store can tell; at most 604,800.
+        """
+        ...
+
+    async def grant_parts(self, key: str, size: int, upload: str = "", ttl: float = 3600) -> Parts | None:
+        """Return URLs to write a large object in parts, or None where the one URL of `grant` takes as much.
+
+        It is there once it is completed; whoever does not complete it aborts it.
+
+        Args:
+            key: the object's key.
+            size: its bytes.
+            upload: one that was granted before, for other URLs to it, equally good; "" begins one.
+            ttl: see `grant`.
+
+        Raises:
+            InvalidArgument: the store takes no object of that size.
         """
         ...
 

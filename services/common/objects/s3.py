@@ -18,16 +18,19 @@ from typing import Literal, ParamSpec, TypeVar
 
 import urllib3
 
-from services.common.errors import NotFound, Unavailable
+from services.common.errors import InvalidArgument, NotFound, Unavailable
 from services.common.objects import s3url
 from services.common.objects.parts import MAX_PARTS, Part, parts
-from services.common.objects.port import BLOCK, Stored, check_key
+from services.common.objects.port import BLOCK, Parts, Stored, check_key
 from services.common.objects.s3requests import CONNECTIONS, S3Requests, Taken
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 MAX_TTL = 604_800
+PART_BYTES = 1 << 30
+MAX_PART_BYTES = 5 << 30
+"""The most that AWS takes in one request: docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html."""
 _CHECK = "~check/"
 _PAGE = 1_000
 
@@ -38,13 +41,15 @@ class S3Objects:
     Args:
         url: see s3url.
         keys: access key and secret key.
+        part_bytes: what a granted URL takes at most; larger objects are written in parts of as much. 5 MiB to 5 GiB.
 
     Raises:
         InvalidArgument: the URL is malformed (CONFIGURATION).
     """
 
-    def __init__(self, url: str, keys: tuple[str, str] = ("", "")) -> None:
+    def __init__(self, url: str, keys: tuple[str, str] = ("", ""), part_bytes: int = PART_BYTES) -> None:
         self._requests = S3Requests(s3url.parse(url), keys)
+        self._part_bytes = part_bytes
         self._threads = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="objects")
 
     async def put(self, key: str, data: bytes | AsyncIterable[bytes]) -> Stored:
@@ -115,8 +120,24 @@ class S3Objects:
     async def grant(self, key: str, mode: Literal["read", "write"], ttl: float = 3600) -> str:
         """See port.Objects. A write with a granted URL replaces what is there."""
         check_key(key)
-        seconds = min(max(math.ceil(ttl), 1), MAX_TTL)
-        return self._requests.presign("GET" if mode == "read" else "PUT", key, seconds)
+        return self._requests.presign("GET" if mode == "read" else "PUT", key, _seconds(ttl))
+
+    async def grant_parts(self, key: str, size: int, upload: str = "", ttl: float = 3600) -> Parts | None:
+        """See port.Objects. What is completed replaces what is there."""
+        check_key(key)
+        if size <= self._part_bytes:
+            return None
+        part = max(self._part_bytes, math.ceil(size / MAX_PARTS))
+        if part > MAX_PART_BYTES:
+            raise InvalidArgument(f"{key!r} is larger than S3 takes. Store less.")
+        return await self._run(self._grant_parts, key, upload, math.ceil(size / part), part, _seconds(ttl))
+
+    def _grant_parts(self, key: str, upload: str, number: int, part: int, seconds: int) -> Parts:
+        own = {"uploadId": upload or self._requests.begin(key)}
+        sign = self._requests.presign
+        urls = tuple(sign("PUT", key, seconds, {"partNumber": str(n), **own}) for n in range(1, number + 1))
+        complete, abort = (sign(method, key, seconds, own) for method in ("POST", "DELETE"))
+        return Parts(own["uploadId"], part, urls, complete, abort)
 
     async def check(self) -> float:
         """See port.Objects."""
@@ -154,6 +175,10 @@ class S3Objects:
             await asyncio.wait([pending])
             pending.exception()
         await self._run(upload.discard)
+
+
+def _seconds(ttl: float) -> int:
+    return min(max(math.ceil(ttl), 1), MAX_TTL)
 
 
 class _Upload:

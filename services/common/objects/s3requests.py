@@ -159,9 +159,11 @@ class S3Requests:
         except (MinioException, urllib3.exceptions.HTTPError) as error:
             raise self._explain(error, prefix) from None
 
-    def presign(self, method: str, key: str, seconds: int) -> str:
+    def presign(self, method: str, key: str, seconds: int, query: dict[str, str] | None = None) -> str:
         """Return a URL that is good for one method on one object; no request is made for it."""
-        return self._public.get_presigned_url(method, self._bucket.name, key, timedelta(seconds=seconds))
+        return self._public.get_presigned_url(
+            method, self._bucket.name, key, timedelta(seconds=seconds), extra_query_params={**(query or {})}
+        )
 
     def ahead(self) -> float:
         """Return by how many seconds the server's clock is ahead, to the second; 0 if it does not say."""
