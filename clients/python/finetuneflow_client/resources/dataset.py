@@ -86,7 +86,10 @@ class Dataset(Working):
         return Example(self._services, await self._services.dataset.GetExample(request))
 
     async def review(self, filter: str, action: Literal["approve", "reject", "reset"]) -> int:
-        """Decide about every example that a filter chooses; return how many changed. Errors: as examples()."""
+        """Decide about every example that a filter chooses; return how many changed. Errors: as examples().
+
+        Approving takes in examples that a check dropped; a filter with `accepted = true AND …` leaves these out.
+        """
         request = filled(review_pb2.ReviewExamplesRequest(parent=self.name, filter=filter), {"action": action})
         return (await self._services.dataset.ReviewExamples(request)).changed
 

@@ -71,7 +71,10 @@ class Dataset(Working):
         return Example(run(self.of.example(id)))
 
     def review(self, filter: str, action: Literal["approve", "reject", "reset"]) -> int:
-        """Decide about every example that a filter chooses; return how many changed. Errors: as examples()."""
+        """Decide about every example that a filter chooses; return how many changed. Errors: as examples().
+
+        Approving takes in examples that a check dropped; a filter with `accepted = true AND …` leaves these out.
+        """
         return run(self.of.review(filter, action))
 
     def download(

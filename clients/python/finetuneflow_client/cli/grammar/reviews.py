@@ -29,7 +29,7 @@ def _review(parser: ArgumentParser) -> None:
     )
     parser.add_argument("-d", "--dataset", default="", metavar="DATASET", help="the dataset of examples that are named")
     parser.add_argument(
-        "--filter", default="", metavar="F", help="'state = UNREVIEWED AND scores.judge >= 4', 'text : \"tax\"', '*', …"
+        "--filter", default="", metavar="F", help="'accepted = true AND scores.judge >= 4', 'text : \"tax\"', '*', …"
     )
     decision = parser.add_mutually_exclusive_group()
     decision.add_argument("--approve", action="store_true", help="they are good as they are")
@@ -68,7 +68,7 @@ COMMANDS = (
     Command(
         "dataset review",
         "Approve, reject, tag or note examples, one or many.",
-        "ftf dataset review d1 --filter 'state = UNREVIEWED AND scores.judge >= 4' --approve",
+        "ftf dataset review d1 --filter 'accepted = true AND scores.judge >= 4' --approve",
         "ledger.review",
         _review,
         project=True,
