@@ -59,6 +59,7 @@ async def test_a_rerun_changes_what_is_set_and_nothing_else(ftf: Ftf, tmp_path: 
         plain = await ftf(server, "rerun", "old", "--id", "a", "--set", "learning-rate=1e-3", "--set", "r=4")
         further = ["--from-checkpoint", "old/checkpoint-20", "--resume-weights-only"]
         begun = await ftf(server, "rerun", "old", "--id", "b", *further)
+        other = await ftf(server, "rerun", "old", "--id", "v", "--dataset-version", "2")
         bad = await ftf(server, "rerun", "old", "--set", "nonsense=1")
         watched = await ftf(server, "rerun", "old", "--id", "w", "--watch")
         trained = await ftf(server, "train", "--id", "c", "--resume-from-checkpoint", "old")
@@ -67,12 +68,16 @@ async def test_a_rerun_changes_what_is_set_and_nothing_else(ftf: Ftf, tmp_path: 
     expected.CopyFrom(old)
     expected.config.learning_rate, expected.config.lora.r = 1e-3, 4
 
-    assert [result.code for result in (plain, begun, bad, trained)] == [exits.OK, exits.OK, exits.USAGE, exits.OK]
+    assert [result.code for result in (plain, begun, other, bad, trained)] == [*[exits.OK] * 3, exits.USAGE, exits.OK]
     assert "--set nonsense: there is no such setting" in bad.err
     assert (made["a"].config, made["a"].dataset, made["a"].model) == (expected.config, old.dataset, old.model)
     assert (watched.code, "a mistake" in watched.err) == (exits.OK, False)
     assert (made["a"].resume_from_checkpoint, made["a"].priority) == ("", 5)
     assert made["b"].config == old.config
+    assert [(made[id_].dataset, made[id_].dataset_version) for id_ in ("a", "v")] == [
+        (old.dataset, old.dataset_version),
+        (old.dataset, 2),
+    ]
     assert (made["b"].resume_from_checkpoint, made["b"].resume_weights_only) == (f"{old.name}/checkpoints/20", True)
     assert made["c"].resume_from_checkpoint == old.name
 

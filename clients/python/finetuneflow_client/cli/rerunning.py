@@ -22,7 +22,7 @@ async def rerun(session: Session) -> int | None:
     run = run_pb2.Run(
         display_name=old.display_name,
         dataset=old.dataset,
-        dataset_version=old.dataset_version,
+        dataset_version=args.dataset_version or old.dataset_version,
         model=old.model,
         config=overridden(old.config, overrides, "--set"),
         resources=old.resources,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
+
 from finetuneflow.dataset.v1 import dataset_pb2, versions_pb2
 from finetuneflow.export.v1 import export_pb2
 from finetuneflow.ingest.v1 import ingest_service_pb2
@@ -71,13 +73,32 @@ async def _file(session: Session) -> str:
 async def _models(
     session: Session, file: str, uses: list[versions_pb2.Use]
 ) -> tuple[list[run_pb2.Run], list[export_pb2.Export]]:
-    """Return the runs that trained on a version with rows of the file, and the exports of those runs."""
+    """Return the runs that learned from the file, and the exports of those runs."""
     project = file.partition("/files/")[0]
     hashes = {version.sha256 for use in uses for version in use.versions}
-    runs = [run async for run in session.flow.runs(project) if run.dataset_sha256 in hashes]
+    runs = learned([run async for run in session.flow.runs(project)], hashes)
     trained = {run.name for run in runs}
     exports = [export async for export in session.flow.exports(project) if export.run in trained]
     return runs, exports
+
+
+def learned(runs: Sequence[run_pb2.Run], hashes: Collection[str]) -> list[run_pb2.Run]:
+    """Return the runs that trained on one of some versions, then those that took weights from them, at any distance.
+
+    Args:
+        hashes: of the versions' files.
+    """
+    found = [run for run in runs if run.dataset_sha256 in hashes]
+    names_found = {run.name for run in found}
+    while further := [run for run in runs if run.name not in names_found and _began_from(run) in names_found]:
+        found += further
+        names_found |= {run.name for run in further}
+    return found
+
+
+def _began_from(run: run_pb2.Run) -> str:
+    """Return the run whose weights a run began from; empty for the base model."""
+    return run.resume_from_checkpoint.partition("/checkpoints/")[0]
 
 
 async def _delete(session: Session, file: str) -> None:
@@ -106,7 +127,8 @@ def _shown(
             state = "erased" if version.erased else wording.many(version.rows, "row") + " of it"
             line(f"version   {names.short(use.dataset)}:{version.version}: {state}, sha256 {version.sha256}")
     for run in runs:
-        line(f"run       {run.name}: trained on {names.short(run.dataset)}:{run.dataset_version}")
+        begun = f", with the weights of {names.short(_began_from(run))}" if _began_from(run) else ""
+        line(f"run       {run.name}: trained on {names.short(run.dataset)}:{run.dataset_version}{begun}")
     for export in exports:
         line(f"export    {export.name}: weights of {names.short(export.run)}")
     if not uses:
@@ -130,9 +152,35 @@ def _advised(
         session.output.line(
             f"{name} has version {version} without it" if version else f"{name} has no version without it"
         )
+    learners = {run.name for run in runs}
     for run in runs:
-        command = f"ftf train --model {names.short(run.model)} --dataset {names.short(run.dataset)}"
-        session.output.line(f"{run.name} has learned from it: train again with `{command}`, then")
+        session.output.line(f"{run.name} has learned from it: {_again(run, newest, learners)}")
         session.output.line(f"    `ftf runs {names.short(run.name)} --delete`")
     for export in exports:
         session.output.line(f"{export.name} has learned from it: `ftf exports {names.short(export.name)} --delete`")
+
+
+def _again(run: run_pb2.Run, newest: Mapping[str, object], learners: Collection[str]) -> str:
+    """Return what makes a run again without the file.
+
+    Args:
+        newest: dataset → its version without the file, 0 where there is none, of those that had rows of it.
+        learners: the runs that have to be made again.
+    """
+    version = newest.get(run.dataset)
+    if version == 0:
+        return f"{names.short(run.dataset)} has no version to train it again on; delete it with"
+    command = f"ftf rerun {names.short(run.name)}" + (f" --dataset-version {version}" if version else "")
+    begun = _began_from(run)
+    if not run.resume_weights_only or not begun:
+        return f"train again with `{command}`, then"
+    if begun not in learners:
+        return f"train again with `{command} --from-checkpoint {_checkpoint(run)} --resume-weights-only`, then"
+    command += " --from-checkpoint NEW --resume-weights-only"
+    return f"train again with `{command}`, NEW being {names.short(begun)} trained again, then"
+
+
+def _checkpoint(run: run_pb2.Run) -> str:
+    """Return the checkpoint that a run began from, as commands take it."""
+    begun, _, step = run.resume_from_checkpoint.partition("/checkpoints/")
+    return f"{names.short(begun)}/checkpoint-{step}"

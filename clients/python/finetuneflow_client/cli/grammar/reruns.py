@@ -41,7 +41,7 @@ def _checkpoints(parser: ArgumentParser) -> None:
 
 def _rerun(parser: ArgumentParser) -> None:
     parser.add_argument(
-        "run", metavar="RUN", help="id of the run to do again: same dataset, model, settings, resources"
+        "run", metavar="RUN", help="id of the run to do again: same dataset version, model, settings, resources"
     )
     parser.add_argument(
         "--set",
@@ -49,6 +49,13 @@ def _rerun(parser: ArgumentParser) -> None:
         default=[],
         metavar="NAME=VALUE",
         help="setting of `ftf train` to change; may be repeated",
+    )
+    parser.add_argument(
+        "--dataset-version",
+        type=int,
+        default=0,
+        metavar="N",
+        help="another version of its dataset; otherwise the run's",
     )
     begin_flags(parser, "--from-checkpoint")
     add_priority(parser, default=None)
