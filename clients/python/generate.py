@@ -141,7 +141,7 @@ class Mirror:
     def _class(self, node: ast.ClassDef) -> str:
         base = next((b.id for b in node.bases if isinstance(b, ast.Name) and b.id in self._mirrored), "Front")
         module = f"resources.{self._name}"
-        lines = [f"class {node.name}({base}):", quoted(node), f"    of: {module}.{node.name}\n"]
+        lines = [f"class {node.name}({base}):", quoted(node, self._kept_back(node)), f"    of: {module}.{node.name}\n"]
         for member in node.body:
             if isinstance(member, ast.AnnAssign) and isinstance(member.target, ast.Name):
                 if not member.target.id.startswith("_"):
@@ -174,6 +174,19 @@ class Mirror:
             return ["    @classmethod\n    @contextmanager", head, quoted(node), opened]
         awaited = isinstance(node, ast.AsyncFunctionDef) and not returns.startswith("Iterator")
         return [head, quoted(node), f"        return {self._result(f'self.of.{call}', returns, awaited)}\n"]
+
+    def _kept_back(self, node: ast.ClassDef) -> frozenset[str]:
+        """Return the attributes that a constructor sets and a blocking object does not have."""
+        constructors = [m for m in node.body if isinstance(m, ast.FunctionDef) and m.name == "__init__"]
+        targets = [
+            target.attr
+            for constructor in constructors
+            for statement in constructor.body
+            if isinstance(statement, ast.Assign) and made(statement)[1] not in self._mirrored
+            for target in statement.targets
+            if isinstance(target, ast.Attribute)
+        ]
+        return frozenset(targets)
 
     def _property(self, name: str, kind: str, doc: str) -> str:
         value = self._result(f"self.of.{name}", kind, False)
@@ -214,10 +227,13 @@ def made(statement: ast.stmt) -> tuple[str, str]:
     return (found[1], found[2]) if found else ("", "")
 
 
-def quoted(node: ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> str:
-    """Return a docstring as it stands in the source."""
+def quoted(node: ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef, left_out: frozenset[str] = frozenset()) -> str:
+    """Return a docstring as in the source; of a class without the constructor's arguments and some attributes."""
     depth = 8 if not isinstance(node, ast.ClassDef) else 4
-    lines = (ast.get_docstring(node, clean=True) or "").splitlines()
+    whole = ast.get_docstring(node, clean=True) or ""
+    if isinstance(node, ast.ClassDef):
+        whole = re.sub(r"\n\nArgs:(\n .*)+", "", whole)
+    lines = [line for line in whole.splitlines() if line.strip().partition(":")[0] not in left_out]
     shown = "\n".join(" " * depth + line if line else "" for line in [f'"""{lines[0]}', *lines[1:]])
     return f'{shown}\n{" " * depth}"""' if lines[1:] else f'{shown}"""'
 

@@ -24,7 +24,6 @@ class FineTuneFlow(Front):
         models: base models.
         llms: LLM endpoints.
         templates: prompt templates.
-        services: the generated stubs, for every call and field of the contract.
     """
 
     of: resources.flow.FineTuneFlow

@@ -13,12 +13,7 @@ from finetuneflow_client.errors import FtfError
 
 
 class Resource(Front):
-    """A resource as the server told it last.
-
-    Args:
-        services: the connection.
-        message: what the server told: the contract's message, with every field.
-    """
+    """A resource as the server told it last."""
 
     of: resources.resource.Resource
 
