@@ -78,6 +78,23 @@ async def test_a_watch_has_no_gap_and_no_double_when_the_stream_is_cut(tmp_path:
     assert watched == ["WatchRun after 0", "WatchRun after 3", "WatchRun after 5"]
 
 
+async def test_the_artifacts_of_a_run_are_those_that_it_has_now(tmp_path: Path) -> None:
+    """Not those that were told last; before it has ended there are none, and that is an error."""
+    async with served(world()) as server, connect(server) as ftf:
+        project = await ftf.projects.get("p")
+        run = await project.train(await project.generate("m"), model=str(tmp_path))
+        with pytest.raises(FtfError, match="no artifacts yet") as caught:
+            await run.download(tmp_path / "out")
+        await (await project.run(run.id)).wait()
+        paths = await run.download(tmp_path / "out")
+
+    assert (caught.value.code, caught.value.remedy) == ("FAILED_PRECONDITION", "wait() until it has succeeded")
+    assert [path.relative_to(tmp_path / "out").as_posix() for path in paths] == [
+        artifact.filename for artifact in run.message.artifacts
+    ]
+    assert paths
+
+
 async def test_an_error_says_what_why_and_the_remedy(tmp_path: Path) -> None:
     """As an exception with code, reason, message and remedy; work that ends badly is one too."""
     async with served(world(faults={"llm away": 1, "trainer crashes": 1})) as server, connect(server) as ftf:

@@ -119,10 +119,19 @@ class Run(Working):
     async def download(
         self, folder: str | Path, *, progress: Callable[[str, int, int], None] | None = None
     ) -> list[Path]:
-        """Fetch its artifacts (report, plots, adapter), each checked by its hash.
+        """Fetch the artifacts of a run that has succeeded (report, plots, adapter), each checked by its hash.
 
-        Args and errors: as Export.download; FAILED_PRECONDITION (ARTIFACT_CHANGED) for one made anew: refresh() then.
+        It does not wait. Args: as Export.download.
+
+        Raises:
+            FtfError: FAILED_PRECONDITION before it has ended, and with reason ARTIFACT_CHANGED for an artifact that was
+                made anew meanwhile; NOT_FOUND; WorkPaused; otherwise as Export.download.
         """
+        await self.refresh()
+        self._raise_error()
+        if not self.message.artifacts:
+            remedy = "wait() until it has succeeded"
+            raise FtfError(f"{self.name} is {self.state} and has no artifacts yet", remedy, code="FAILED_PRECONDITION")
         return [
             await download_run_artifact(self._services, self.name, one, Path(folder), of_file(progress, one.filename))
             for one in self.message.artifacts

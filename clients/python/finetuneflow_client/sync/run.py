@@ -103,9 +103,13 @@ class Run(Working):
         )
 
     def download(self, folder: str | Path, *, progress: Callable[[str, int, int], None] | None = None) -> list[Path]:
-        """Fetch its artifacts (report, plots, adapter), each checked by its hash.
+        """Fetch the artifacts of a run that has succeeded (report, plots, adapter), each checked by its hash.
 
-        Args and errors: as Export.download; FAILED_PRECONDITION (ARTIFACT_CHANGED) for one made anew: refresh() then.
+        It does not wait. Args: as Export.download.
+
+        Raises:
+            FtfError: FAILED_PRECONDITION before it has ended, and with reason ARTIFACT_CHANGED for an artifact that was
+                made anew meanwhile; NOT_FOUND; WorkPaused; otherwise as Export.download.
         """
         return run(self.of.download(folder, progress=progress))
 
