@@ -16,7 +16,7 @@ class Setting:
     Attributes:
         field: its name in the message; "lora.r" is field r of the message lora.
         kind: int, float, bool, str; list for comma-separated words; dict for NAME=value ones, the values of an enum.
-        help: what it means, with its range.
+        help: what it means, with its range, and in brackets its default where that is one number.
         flag: the flag without dashes, where it is not the field's own name.
         metavar: what stands for its value in the help, where the kind does not say it.
         choices: for the field of an enum, the words that stand for its values.
@@ -114,23 +114,25 @@ TRAINING = (
 )
 
 DATASET = (
-    Setting("examples_per_chunk", int, "examples to ask for per chunk, 1 to 20"),
-    Setting("max_examples", int, "stop after this many accepted examples"),
-    Setting("accepted_examples", int, "go on, with further passages and seeds, until so many are accepted"),
-    Setting("max_tokens_total", int, "most tokens of prompts and replies together; never passed"),
-    Setting("max_cost", float, "most that the calls may cost, by the endpoint's prices; never passed"),
-    Setting("eval_fraction", float, "share of documents held out: does the model generalise? 0 to 0.9"),
-    Setting("recall_fraction", float, "share of questions kept back about trained documents, 0 to 0.5"),
-    Setting("temperature", float, "sampling temperature, 0 to 2"),
-    Setting("max_tokens", int, "most tokens of a reply, 16 to 8192"),
-    Setting("seed", int, "seed sent with each call"),
+    Setting("examples_per_chunk", int, "examples to ask for per chunk, 1 to 20 (3)"),
+    Setting("max_examples", int, "stop after this many accepted examples (no limit)"),
+    Setting("accepted_examples", int, "go on, with further passages and seeds, until so many are accepted (no goal)"),
+    Setting("max_tokens_total", int, "most tokens of prompts and replies together; never passed (no limit)"),
+    Setting("max_cost", float, "most that the calls may cost, by the endpoint's prices; never passed (no limit)"),
+    Setting("eval_fraction", float, "share of documents held out: does the model generalise? 0 to 0.9 (0.15)"),
+    Setting("recall_fraction", float, "share of questions kept back about trained documents, 0 to 0.5 (0.1)"),
+    Setting("temperature", float, "sampling temperature, 0 to 2 (0.3)"),
+    Setting("max_tokens", int, "most tokens of a reply, 16 to 8192 (512)"),
+    Setting("seed", int, "seed sent with each call (0)"),
     Setting("system_prompt", str, "system message of each example", metavar="TEXT"),
     Setting("pii_policy", dict, "personal data: EMAIL=mask,*=drop; flag, mask, drop or ignore by kind", flag="pii"),
-    Setting("min_grounding", float, "least score of an answer against its evidence, 0 to 1"),
-    Setting("near_duplicate", float, "least similarity of two examples that count as one, 0.5 to 1"),
+    Setting("min_grounding", float, "least score of an answer against its evidence, 0 to 1 (0.7)"),
+    Setting("near_duplicate", float, "least similarity of two examples that count as one, 0.5 to 1 (0.9)"),
     Setting("judge", bool, "have an LLM score each example from 1 to 5: is it faithful to its source?"),
     Setting("judge.llm_endpoint", str, "LLM endpoint that judges; otherwise the dataset's own", flag="judge_llm"),
-    Setting("judge.min_score", float, "least score of the judge, 1 to 5; below 3 is dropped", flag="judge_min"),
+    Setting(
+        "judge.min_score", float, "least score of the judge, 1 to 5; what is below is dropped (3)", flag="judge_min"
+    ),
     Setting(
         "semantic_duplicates.model", str, "drop what says the same by vectors of this model", flag="embedding_model"
     ),
@@ -140,7 +142,7 @@ DATASET = (
     Setting(
         "semantic_duplicates.threshold",
         float,
-        "least cosine of embeddings that count as the same, 0.5 to 1",
+        "least cosine of embeddings that count as the same, 0.5 to 1 (0.92)",
         flag="semantic_duplicate",
     ),
     Setting("canaries", list, "texts that no example may hold, by comma"),
@@ -152,9 +154,9 @@ DATASET = (
 )
 
 CHUNK = (
-    Setting("max_tokens", int, "most tokens in a chunk, 32 to 8192"),
-    Setting("overlap_tokens", int, "tokens that a chunk repeats from the one before", flag="overlap"),
-    Setting("heading_depth", int, "with --strategy markdown: headings down to this level begin a chunk, 1 to 6"),
+    Setting("max_tokens", int, "most tokens in a chunk, 32 to 8192 (384)"),
+    Setting("overlap_tokens", int, "tokens that a chunk repeats from the one before (0)", flag="overlap"),
+    Setting("heading_depth", int, "with --strategy markdown: headings down to this level begin a chunk, 1 to 6 (2)"),
 )
 STRATEGIES = ("structure", "markdown", "code")
 
