@@ -1,4 +1,4 @@
-"""The help of `ftf dataset generate` and `ftf chunk` tells the defaults that the services fill in."""
+"""The help of commands tells the defaults that the services fill in, and their bounds."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ from collections.abc import Mapping
 import pytest
 
 from finetuneflow.dataset.v1 import dataset_pb2
+from finetuneflow_client.cli import chat
+from finetuneflow_client.cli.grammar.parser import build
 from finetuneflow_client.cli.grammar.settings import CHUNK, DATASET, Setting
 from services.dataset.core import alike, doubles, grounding
 from services.dataset.spec import complete
 from services.ingest.core.settings import chunk_rules
+from services.training.chatform import MAX_KEEP_SECONDS
+from tests.service.test_client_streams import leaves
 
 WITHOUT_LIMIT = ("no limit", "no goal")
 
@@ -48,3 +52,11 @@ def test_the_help_of_a_number_ends_with_its_default(settings: tuple[Setting, ...
 
     assert len(told) >= len(CHUNK)
     assert wrong == {}
+
+
+def test_the_help_of_a_chat_tells_how_long_models_may_stay() -> None:
+    """From what the command asks for at least to what the service keeps at most."""
+    (chat_help,) = (parser.format_help() for parser in leaves(build()) if parser.prog == "ftf chat")
+    least = chat._BETWEEN_SECONDS
+
+    assert f"{least} to {MAX_KEEP_SECONDS}; fewer count as {least}" in " ".join(chat_help.split())

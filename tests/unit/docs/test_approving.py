@@ -1,4 +1,4 @@
-"""Approving many at once takes in what a check dropped; what users copy does not."""
+"""Reviews of many at once: approving takes in what a check dropped, and what users copy does not; filters."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from finetuneflow_client.cli.grammar import manual
 from finetuneflow_client.cli.grammar.parser import build
+from services.dataset.core.filters import FIELDS
 from tests.service.test_client_streams import leaves
 from tests.unit.docs.pages import DOCS, ROOT
 
@@ -37,4 +38,15 @@ def test_the_filter_that_the_help_of_a_review_shows_first_is_such_a_one() -> Non
     """Its scores are those that somebody approves by."""
     (help_,) = (parser.format_help() for parser in leaves(build()) if parser.prog == "ftf dataset review")
 
-    assert [told for told in re.findall(r"'([^']*scores\.[^']*)'", help_) if not told.startswith(SAFE)] == []
+    found = re.findall(r"'([^']*scores\.[^']*)'", " ".join(help_.split()))
+
+    assert [told for told in found if not told.startswith(SAFE)] == []
+
+
+def test_the_page_names_every_field_of_a_filter() -> None:
+    """And none besides, scores and texts apart, which have other comparisons."""
+    page = (ROOT / "docs" / "review.md").read_text(encoding="utf-8")
+    told = page.partition("`ftf dataset examples`): ")[2].partition(" with `=`")[0]
+    named = {name.strip() for name in re.sub(r"\([^)]*\)", "", told).split(",")}
+
+    assert named == FIELDS.keys() - {"text"}

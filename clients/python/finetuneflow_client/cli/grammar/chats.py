@@ -23,7 +23,12 @@ def _chat(parser: ArgumentParser) -> None:
         "--temperature", type=float, default=0.0, metavar="X", help="spread of the answers, 0 to 2 (0: always the same)"
     )
     parser.add_argument(
-        "--keep", type=int, default=0, metavar="SECONDS", help="keep the models loaded after the end (0), 300 or more"
+        "--keep",
+        type=int,
+        default=0,
+        metavar="SECONDS",
+        help="keep the models loaded so long after the last answer, 300 to 3600; fewer count as 300 "
+        "(0: let them go at the end)",
     )
 
 
