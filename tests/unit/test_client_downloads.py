@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -69,3 +70,53 @@ async def test_a_server_that_sends_too_much_is_not_asked_for_ever(tmp_path: Path
 
     assert failed.value.code == "DATA_LOSS"
     assert not list(tmp_path.iterdir())
+
+
+async def test_what_another_download_is_fetching_is_refused_and_the_other_goes_on(tmp_path: Path) -> None:
+    """Both would write one file: neither would be whole. Once the first is done, the second finds its file."""
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(offset: int) -> AsyncIterator[Part]:
+        yield Part(data=DATA[offset : offset + 10])
+        begun.set()
+        await go_on.wait()
+        yield Part(data=DATA[offset + 10 :])
+
+    async def source(offset: int) -> AsyncIterator[Part]:
+        yield Part(data=DATA[offset:])
+
+    first = asyncio.create_task(downloads.fetch(slow, ARTIFACT, tmp_path / "a"))
+    await begun.wait()
+    with pytest.raises(FtfError) as refused:
+        await downloads.fetch(source, ARTIFACT, tmp_path / "a")
+    go_on.set()
+    path = await first
+
+    assert (refused.value.code, refused.value.remedy) == ("FAILED_PRECONDITION", "wait for it")
+    assert await downloads.fetch(source, ARTIFACT, tmp_path / "a") == path
+    assert path.read_bytes() == DATA
+    assert list(tmp_path.iterdir()) == [path]
+
+
+async def test_a_download_that_ended_lets_the_next_one_go_on_with_its_part(tmp_path: Path) -> None:
+    """Also one that was broken off."""
+    begun = asyncio.Event()
+    offsets: list[int] = []
+
+    async def endless(offset: int) -> AsyncIterator[Part]:
+        yield Part(data=DATA[:10])
+        begun.set()
+        await asyncio.Event().wait()
+
+    async def source(offset: int) -> AsyncIterator[Part]:
+        offsets.append(offset)
+        yield Part(data=DATA[offset:])
+
+    first = asyncio.create_task(downloads.fetch(endless, ARTIFACT, tmp_path / "a"))
+    await begun.wait()
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
+    path = await downloads.fetch(source, ARTIFACT, tmp_path / "a")
+
+    assert offsets == [10]
+    assert path.read_bytes() == DATA

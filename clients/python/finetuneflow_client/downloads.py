@@ -1,16 +1,19 @@
 """Artifacts down: into a file beside the final one, checked against the SHA-256, then renamed.
 
 A file with the final name is therefore whole. A transfer that broke off leaves a hidden ".part" file whose name holds
-the hash that it is going to have, and the next try goes on from its end, also in a later program. A server refuses to
-go on with a file that was made anew meanwhile.
+the hash that it is going to have, and the next try goes on from its end, also in a later program. One program at a time
+writes it. A server refuses to go on with a file that was made anew meanwhile.
 """
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import os
-from collections.abc import AsyncIterator, Callable, Iterable
+import sys
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Protocol
@@ -22,6 +25,9 @@ from finetuneflow.training.v1 import training_service_pb2
 from finetuneflow_client.attestation import ATTESTATION, SIGNER
 from finetuneflow_client.errors import FtfError
 
+if sys.platform != "win32":
+    import fcntl
+
 if TYPE_CHECKING:
     from finetuneflow.dataset.v1 import dataset_pb2
     from finetuneflow_client.client import Services
@@ -30,6 +36,7 @@ Progress = Callable[[int, int], None]
 NamedProgress = Callable[[str, int, int], None]
 _TRIES = 5
 _PAUSE_SECONDS = 0.5
+_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
 
 
 class _Part(Protocol):
@@ -144,7 +151,7 @@ async def fetch(source: Source, artifact: artifact_pb2.Artifact, path: Path, pro
 
     Raises:
         FtfError: DATA_LOSS if the bytes do not have the announced hash; RESOURCE_EXHAUSTED if they cannot be written;
-            whatever the source raises.
+            FAILED_PRECONDITION while another program fetches the same; whatever the source raises.
     """
     part = path.with_name(f".{path.name}.{artifact.sha256[:16]}.part")
     try:
@@ -153,12 +160,13 @@ async def fetch(source: Source, artifact: artifact_pb2.Artifact, path: Path, pro
             if progress:
                 progress(artifact.size_bytes, artifact.size_bytes)
             return path
-        await _fill(source, artifact, part, progress)
-        if await asyncio.to_thread(_sha256, part) != artifact.sha256:
-            part.unlink()
-            message = f"{path.name} arrived damaged: its SHA-256 is not the announced one"
-            raise FtfError(message, "download it again", code="DATA_LOSS")
-        os.replace(part, path)
+        with _held(part, path):
+            await _fill(source, artifact, part, progress)
+            if await asyncio.to_thread(_sha256, part) != artifact.sha256:
+                part.unlink()
+                message = f"{path.name} arrived damaged: its SHA-256 is not the announced one"
+                raise FtfError(message, "download it again", code="DATA_LOSS")
+            os.replace(part, path)
     except OSError as error:
         raise FtfError(
             f"cannot write {path}: {error.strerror}", "free space or choose another folder", code="RESOURCE_EXHAUSTED"
@@ -216,7 +224,41 @@ async def _fill(source: Source, artifact: artifact_pb2.Artifact, part: Path, pro
             if have <= artifact.size_bytes or not had:
                 return
             # A server from before it could go on has sent all again, so that too much came.
-            part.unlink()
+            os.truncate(part, 0)
+
+
+@contextmanager
+def _held(part: Path, path: Path) -> Iterator[None]:
+    """Keep other downloads from a part file meanwhile; a system or file system without such locks keeps nobody away.
+
+    Raises:
+        FtfError: FAILED_PRECONDITION; another one has it.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    while True:
+        with part.open("ab") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                message = f"another program is fetching {path}"
+                raise FtfError(message, "wait for it", code="FAILED_PRECONDITION") from error
+            except OSError as error:
+                if error.errno not in _NO_LOCKS:
+                    raise
+            # Whoever had it may have given it its final name before it was locked here.
+            if _stands_at(file.fileno(), part):
+                yield
+                return
+
+
+def _stands_at(descriptor: int, path: Path) -> bool:
+    """Whether an open file is the one that has a path."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _is(path: Path, sha256: str) -> bool:

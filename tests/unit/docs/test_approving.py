@@ -37,7 +37,6 @@ def test_every_filter_that_approves_leaves_out_what_a_check_dropped() -> None:
 def test_the_filter_that_the_help_of_a_review_shows_first_is_such_a_one() -> None:
     """Its scores are those that somebody approves by."""
     (help_,) = (parser.format_help() for parser in leaves(build()) if parser.prog == "ftf dataset review")
-
     found = re.findall(r"'([^']*scores\.[^']*)'", " ".join(help_.split()))
 
     assert [told for told in found if not told.startswith(SAFE)] == []
