@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -175,6 +176,34 @@ async def test_a_sweep_starts_a_run_for_each_combination(tmp_path: Path) -> None
         (1e-4, 8),
         (2e-4, 4),
         (2e-4, 8),
+    ]
+
+
+async def test_a_sweep_may_list_what_each_run_changes(tmp_path: Path) -> None:
+    """Pairs of settings, and lists as values; not beside combinations, and not without runs."""
+    listed = [{"learning_rate": 2e-4, "lora.r": 8}, {"lora": {"r": 64, "target_modules": ["q_proj", "v_proj"]}}]
+    async with served(world()) as server, connect(server) as ftf:
+        project = await ftf.projects.get("p")
+        dataset = await project.generate("m")
+        runs = await project.sweep("s", dataset, model=str(tmp_path), overrides=listed, learning_rate=5e-5)
+        wrong: list[dict[str, Any]] = [{}, {"vary": {"lora.r": [8]}, "overrides": listed}, {"overrides": []}]
+        refused = []
+        for arguments in [*wrong, {"overrides": [{"max_steps": n} for n in range(65)]}]:
+            with pytest.raises(FtfError) as caught:
+                await project.sweep("t", dataset, model=str(tmp_path), **arguments)
+            refused.append(f"{caught.value.code} {caught.value.message}")
+        found = [run.id async for run in project.runs(sweep="s")]
+
+    assert [run.id for run in runs] == found == ["s-1", "s-2"]
+    configs = [run.message.config for run in runs]
+    assert [(c.learning_rate, c.lora.r, list(c.lora.target_modules)) for c in configs] == [
+        (2e-4, 8, []),
+        (5e-5, 64, ["q_proj", "v_proj"]),
+    ]
+    assert refused == [
+        *["INVALID_ARGUMENT a sweep needs one of vary and overrides"] * 2,
+        "INVALID_ARGUMENT these are 0 runs",
+        "INVALID_ARGUMENT these are 65 runs",
     ]
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from finetuneflow.training.v1 import config_pb2
 from finetuneflow_client.cli import exits
+from finetuneflow_client.cli.grammar.parser import build
 from finetuneflow_client.cli.sweeping import combinations, overridden, words
 from finetuneflow_client.errors import FtfError
 from tests.fakes.client_server import served
@@ -54,6 +55,74 @@ async def test_one_combination_that_the_server_refuses_starts_none_of_the_runs(f
     assert (refused.code, refused.out) == (exits.USAGE, "")
     assert "r is too large" in refused.err
     assert after == before
+
+
+async def test_a_list_of_runs_is_a_sweep_of_pairs_and_of_lists(ftf: Ftf, tmp_path: Path) -> None:
+    """Each run has the common settings with its own over them; a list is one value and replaces the common one."""
+    listed = tmp_path / "runs.yaml"
+    listed.write_text(
+        "- {learning_rate: 2e-4, lora: {r: 8, target_modules: [q_proj, v_proj]}}\n"
+        "- {learning_rate: 5e-5, lora: {r: 64}, lr_scheduler_type: linear}\n"
+        "- {}\n",
+        encoding="utf-8",
+    )
+    common = ["--max-steps", "40", "--target-modules", "k_proj"]
+    async with served(world()) as server:
+        await filled(server, ftf, tmp_path)
+        before = set(server.world.runs)
+        started = await ftf(server, "sweep", "pairs", *common, "--runs", str(listed))
+        runs = {name.rpartition("/")[2]: run for name, run in server.world.runs.items() if name not in before}
+
+    assert started.code == exits.OK
+    assert list(runs) == ["pairs-1", "pairs-2", "pairs-3"]
+    configs = [run.config for run in runs.values()]
+    assert [(c.learning_rate, c.lora.r) for c in configs[:2]] == [(2e-4, 8), (5e-5, 64)]
+    assert [list(c.lora.target_modules) for c in configs] == [["q_proj", "v_proj"], ["k_proj"], ["k_proj"]]
+    assert all(run.config.max_steps == 40 and run.meta.labels["sweep"] == "pairs" for run in runs.values())
+    told = [" ".join(line.split()) for line in started.out.splitlines()]
+    assert "pairs-1 r 8; target_modules q_proj, v_proj; learning_rate 0.0002" in told
+    assert "pairs-2 r 64; learning_rate 5e-05; lr_scheduler_type linear" in told
+    assert "pairs-3 as given" in told
+
+
+@pytest.mark.parametrize("words", [[], ["--runs", "runs.yaml", "--vary", "r=8,16"]])
+def test_a_sweep_needs_combinations_or_a_list_and_not_both(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Said as any wrong command line is."""
+    with pytest.raises(SystemExit) as left:
+        build().parse_args(["sweep", "more", *words])
+
+    assert left.value.code == exits.USAGE
+    said = capsys.readouterr().err
+    assert "--vary" in said
+    assert "--runs" in said
+
+
+@pytest.mark.parametrize(
+    ("listed", "said"),
+    [
+        ("r: 8", "has no list of runs"),
+        ("[]", "has no list of runs"),
+        ("- 8", "run 1: it has no settings"),
+        ("- {max_steps: 1}\n- {lora: {rank: 8}}", 'run 2: there is no setting "lora.rank" — did you mean'),
+        ("- {max_steps: many}", "run 1: Failed to parse max_steps"),
+        ("- {max_steps: 1}\n- {max_steps: 1}", "runs 1 and 2 are the same"),
+        ("\n".join(f"- {{max_steps: {n}}}" for n in range(1, 66)), "these are 65 runs"),
+        ("- {", "cannot be read"),
+    ],
+)
+async def test_a_list_of_runs_that_makes_no_sense_is_refused(ftf: Ftf, tmp_path: Path, listed: str, said: str) -> None:
+    """The run is named by its number in the file, and nothing is started."""
+    (tmp_path / "runs.yaml").write_text(listed, encoding="utf-8")
+    async with served(world()) as server:
+        await filled(server, ftf, tmp_path)
+        before = set(server.world.runs)
+        refused = await ftf(server, "sweep", "pairs", "--runs", str(tmp_path / "runs.yaml"))
+        after = set(server.world.runs)
+
+    assert (refused.code, after) == (exits.USAGE, before)
+    assert said in refused.err
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,10 @@
-"""Sweeps: a run for each combination of settings, under one name; all are checked before the first starts."""
+"""Sweeps: a run for each combination of settings, or of a list, under one name; all are checked before one starts."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from finetuneflow.common.v1 import reasons_pb2
 from finetuneflow.training.v1 import check_pb2, run_pb2, training_service_pb2
@@ -18,11 +19,28 @@ _MOST_RUNS = 64
 _CODES = {reasons_pb2.REASON_INVALID_FIELD: "INVALID_ARGUMENT", reasons_pb2.REASON_NOT_FOUND: "NOT_FOUND"}
 
 
-def few(combinations: int) -> None:
-    """Refuse more runs than go into a sweep. Raises FtfError INVALID_ARGUMENT."""
-    if combinations > _MOST_RUNS:
-        remedy = f"at most {_MOST_RUNS} go into a sweep: vary less at once"
-        raise FtfError(f"these are {combinations} runs", remedy, code="INVALID_ARGUMENT")
+def few(runs: int) -> None:
+    """Refuse more runs than go into a sweep, and none. Raises FtfError INVALID_ARGUMENT."""
+    if not 1 <= runs <= _MOST_RUNS:
+        raise FtfError(f"these are {runs} runs", f"1 to {_MOST_RUNS} go into a sweep", code="INVALID_ARGUMENT")
+
+
+def each(
+    vary: Mapping[str, Sequence[Any]] | None, overrides: Sequence[Mapping[str, Any]] | None
+) -> list[Mapping[str, Any]]:
+    """Return what each run changes: every combination of `vary`, the last varying fastest, or `overrides` as they are.
+
+    Raises:
+        FtfError: INVALID_ARGUMENT for both or neither, and for none or more than 64.
+    """
+    if (vary is None) == (overrides is None):
+        what = "a sweep needs one of vary and overrides"
+        raise FtfError(what, 'give overrides=[{"learning_rate": 2e-4, "lora.r": 8}, …]', code="INVALID_ARGUMENT")
+    found: list[Mapping[str, Any]] = list(overrides or [])
+    if vary is not None:
+        found = [dict(zip(vary, values, strict=True)) for values in itertools.product(*vary.values())]
+    few(len(found))
+    return found
 
 
 def request(parent: str, sweep: str, number: int, run: run_pb2.Run) -> training_service_pb2.CreateRunRequest:

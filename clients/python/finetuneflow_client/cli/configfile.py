@@ -15,6 +15,8 @@ from finetuneflow.training.v1 import config_pb2
 from finetuneflow_client.cli.grammar.settings import TRAINING
 from finetuneflow_client.errors import FtfError, joined
 
+_LINES = "write NAME: VALUE lines, in YAML or JSON"
+_LIST = "write a run's settings behind each dash: - {learning_rate: 2e-4, lora: {r: 8}}"
 _HELP = {setting.field: setting.help for setting in TRAINING}
 _TYPES = {
     FieldDescriptor.CPPTYPE_DOUBLE: "number",
@@ -31,21 +33,38 @@ def read_config(path: str) -> config_pb2.TrainingConfig:
     Raises:
         FtfError: INVALID_ARGUMENT if it cannot be read, names what is no setting, or a value is of another type.
     """
-    try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        first = " ".join(str(error).split())[:200]
-        raise _refused(f"{path} cannot be read: {first}", "write NAME: VALUE lines, in YAML or JSON") from error
+    content = _content(path, _LINES)
     if not isinstance(content, dict):
-        raise _refused(f"{path} has no settings", "write NAME: VALUE lines, in YAML or JSON")
-    faults: list[tuple[str, str]] = []
-    settings = _named(content, config_pb2.TrainingConfig.DESCRIPTOR, "", faults)
-    if faults:
-        raise _refused(*joined(faults))
-    try:
-        return ParseDict(settings, config_pb2.TrainingConfig())
-    except ParseError as error:
-        raise _refused(f"{path}: {str(error)[:200]}", "see `ftf train config-schema`") from error
+        raise _refused(f"{path} has no settings", _LINES)
+    config = config_pb2.TrainingConfig()
+    put_settings(config, _settings(content, path, ""))
+    return config
+
+
+def read_runs(path: str) -> list[dict[str, Any]]:
+    """Return what a file says of each run of a sweep, for put_settings(): a list of mappings, by the same names.
+
+    Raises:
+        FtfError: INVALID_ARGUMENT as read_config(), with the run's number; for no runs, and for the same twice.
+    """
+    content = _content(path, _LIST)
+    if not isinstance(content, list) or not content:
+        raise _refused(f"{path} has no list of runs", _LIST)
+    found: list[dict[str, Any]] = []
+    for number, one in enumerate(content, start=1):
+        if not isinstance(one, dict):
+            raise _refused(f"{path}, run {number}: it has no settings", _LIST)
+        settings = _settings(one, path, f"run {number}: ")
+        if settings in found:
+            what = f"{path}: runs {found.index(settings) + 1} and {number} are the same"
+            raise _refused(what, "leave one of them out")
+        found.append(settings)
+    return found
+
+
+def put_settings(config: config_pb2.TrainingConfig, settings: Mapping[str, Any]) -> None:
+    """Put what a file says over settings; a list replaces the one that is there."""
+    ParseDict(dict(settings), config)
 
 
 def schema() -> dict[str, Any]:
@@ -63,6 +82,28 @@ def words_of(field: FieldDescriptor) -> dict[str, str]:
     names = [value.name for value in kind.values]
     prefix = names[0].removesuffix("UNSPECIFIED")
     return {name.removeprefix(prefix).lower(): name for name in names[1:]}
+
+
+def _content(path: str, remedy: str) -> Any:
+    try:
+        return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        first = " ".join(str(error).split())[:200]
+        raise _refused(f"{path} cannot be read: {first}", remedy) from error
+
+
+def _settings(content: Mapping[Any, Any], path: str, place: str) -> dict[str, Any]:
+    """Return settings as the contract's JSON, checked; `place` says where in the file they stand."""
+    faults: list[tuple[str, str]] = []
+    settings = _named(content, config_pb2.TrainingConfig.DESCRIPTOR, "", faults)
+    if faults:
+        what, remedy = joined(faults)
+        raise _refused(place + what, remedy)
+    try:
+        put_settings(config_pb2.TrainingConfig(), settings)
+    except ParseError as error:
+        raise _refused(f"{path}: {place}{str(error)[:200]}", "see `ftf train config-schema`") from error
+    return settings
 
 
 def _named(content: Mapping[Any, Any], form: Descriptor, path: str, faults: list[tuple[str, str]]) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""`ftf sweep`: a run for each combination of settings, under one name; `ftf compare --sweep` has them side by side."""
+"""`ftf sweep`: a run for each combination of settings, or for each of a list, under one name.
+
+`ftf compare --sweep` has them side by side.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from finetuneflow_client.cli import targets
 from finetuneflow_client.cli.grammar.settings import TRAINING, Setting
 from finetuneflow_client.cli.planning import planned
 from finetuneflow_client.cli.session import Session
-from finetuneflow_client.cli.settings import put, training_config
+from finetuneflow_client.cli.settings import described, put, training_config
 from finetuneflow_client.errors import FtfError
 
 _TRUE, _FALSE = ("true", "yes", "on"), ("false", "no", "off")
@@ -21,15 +24,14 @@ Overrides = tuple[tuple[Setting, str], ...]
 
 
 async def sweep(session: Session) -> None:
-    """Check every combination, and only then start a run for each; one that is refused starts none of them."""
+    """Check every run, and only then start them; one that is refused starts none of them."""
     args = session.args
     dataset = await targets.frozen_dataset(session, args.dataset)
     model = await targets.model(session, args.model)
-    found = combinations(args.vary)
+    found = _wanted(args)
     parent = names.parent(dataset)
     requests = []
-    for number, overrides in enumerate(found, start=1):
-        config = overridden(training_config(args), overrides)
+    for number, (_, config) in enumerate(found, start=1):
         if number == 1 and len(found) > 1 and not args.no_recommended:
             session.screen.say(f"for the first of {len(found)} runs:")
         run = await planned(
@@ -46,7 +48,7 @@ async def sweep(session: Session) -> None:
     made = await sweeps.start(session.flow, requests, dry_run=args.dry_run)
     if args.dry_run:
         session.screen.say(f"every check passed for {len(requests)} runs; nothing was started")
-    rows = [(f"{args.id}-{n}", words(overrides)) for n, overrides in enumerate(found, start=1)]
+    rows = [(f"{args.id}-{n}", told) for n, (told, _) in enumerate(found, start=1)]
     session.output.listing("runs", made, ("RUN", "SETTINGS"), rows)
 
 
@@ -57,6 +59,24 @@ async def of_sweep(session: Session, name: str) -> list[run_pb2.Run]:
     ]
     if not found:
         raise FtfError(f"there is no sweep {name}", "`ftf sweep` starts one", code="NOT_FOUND")
+    return found
+
+
+def _wanted(args: Namespace) -> list[tuple[str, config_pb2.TrainingConfig]]:
+    """Return the settings of every run, and in words what they change of the common ones."""
+    if not args.runs:
+        return [(words(one), overridden(training_config(args), one)) for one in combinations(args.vary)]
+    # Not at the top: reading YAML is nothing that other commands need.
+    from finetuneflow_client.cli.configfile import put_settings, read_runs
+
+    found = []
+    runs = read_runs(args.runs)
+    sweeps.few(len(runs))
+    for one in runs:
+        changed, config = config_pb2.TrainingConfig(), training_config(args)
+        put_settings(changed, one)
+        put_settings(config, one)
+        found.append(("; ".join(f"{name} {value}" for name, value in described(changed)) or "as given", config))
     return found
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Unpack
 
@@ -72,27 +71,27 @@ class WithRuns(WithDatasets):
         dataset: Dataset | str,
         *,
         model: Model | str,
-        vary: Mapping[str, Sequence[Any]],
+        vary: Mapping[str, Sequence[Any]] | None = None,
+        overrides: Sequence[Mapping[str, Any]] | None = None,
         version: int = 0,
         recommended: bool = True,
         resources: ResourceSettings | None = None,
         **settings: Unpack[TrainingSettings],
     ) -> list[Run]:
-        """Start a run for each combination of settings, "ID-1", "ID-2", …; all are checked before the first starts.
+        """Start a run for each of some settings, "ID-1", "ID-2", …; all are checked before the first starts.
 
         Args:
             id: the sweep's name, which its runs bear as the label "sweep".
-            vary: setting → its values: {"learning_rate": [1e-4, 2e-4], "lora.r": [8, 16]}; at most 64 combinations.
+            vary: setting → its values: {"learning_rate": [1e-4, 2e-4], "lora.r": [8, 16]}; a run for each combination.
+            overrides: instead of it, what each run sets: [{"learning_rate": 2e-4, "lora.r": 8}, …]; at most 64 runs.
 
         The other args, and errors, are those of train(); what forbids one run starts none.
         """
-        combinations = list(itertools.product(*vary.values()))
-        sweeps.few(len(combinations))
+        changes = sweeps.each(vary, overrides)
         name = named("datasets", dataset, self.name)
         requests = []
-        for number, values in enumerate(combinations, start=1):
-            config = filled(config_pb2.TrainingConfig(), settings)
-            filled(config, dict(zip(vary, values, strict=True)))
+        for number, change in enumerate(changes, start=1):
+            config = filled(filled(config_pb2.TrainingConfig(), settings), change)
             run = await self._planned(name, model, version, config, resources, recommended)
             requests.append(sweeps.request(self.name, id, number, run))
         return [Run(self._services, message) for message in await sweeps.start(self._services, requests)]

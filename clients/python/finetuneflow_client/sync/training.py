@@ -80,17 +80,19 @@ class WithRuns(WithDatasets):
         dataset: Dataset | str,
         *,
         model: Model | str,
-        vary: Mapping[str, Sequence[Any]],
+        vary: Mapping[str, Sequence[Any]] | None = None,
+        overrides: Sequence[Mapping[str, Any]] | None = None,
         version: int = 0,
         recommended: bool = True,
         resources: ResourceSettings | None = None,
         **settings: Unpack[TrainingSettings],
     ) -> list[Run]:
-        """Start a run for each combination of settings, "ID-1", "ID-2", …; all are checked before the first starts.
+        """Start a run for each of some settings, "ID-1", "ID-2", …; all are checked before the first starts.
 
         Args:
             id: the sweep's name, which its runs bear as the label "sweep".
-            vary: setting → its values: {"learning_rate": [1e-4, 2e-4], "lora.r": [8, 16]}; at most 64 combinations.
+            vary: setting → its values: {"learning_rate": [1e-4, 2e-4], "lora.r": [8, 16]}; a run for each combination.
+            overrides: instead of it, what each run sets: [{"learning_rate": 2e-4, "lora.r": 8}, …]; at most 64 runs.
 
         The other args, and errors, are those of train(); what forbids one run starts none.
         """
@@ -102,6 +104,7 @@ class WithRuns(WithDatasets):
                     dataset.of if isinstance(dataset, Dataset) else dataset,
                     model=model.of if isinstance(model, Model) else model,
                     vary=vary,
+                    overrides=overrides,
                     version=version,
                     recommended=recommended,
                     resources=resources,

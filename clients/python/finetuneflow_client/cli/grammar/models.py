@@ -115,8 +115,19 @@ def _compare(parser: ArgumentParser) -> None:
 
 def _sweep(parser: ArgumentParser) -> None:
     parser.add_argument("id", metavar="ID", help="name of the sweep; its runs are ID-1, ID-2, …")
-    parser.add_argument(
-        "--vary", action="append", required=True, metavar="NAME=A,B", help="setting of `ftf train` and its values"
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument(
+        "--vary",
+        action="append",
+        default=[],
+        metavar="NAME=A,B",
+        help="setting of `ftf train` and its values, a run for each; a list as one value needs --runs",
+    )
+    which.add_argument(
+        "--runs",
+        default="",
+        metavar="FILE",
+        help="YAML or JSON list of the runs, each with its settings as in --config",
     )
     _trained(parser)
     parser.add_argument("--dry-run", action="store_true", help="check every run and show its settings; start nothing")
@@ -213,7 +224,7 @@ COMMANDS = (
     ),
     Command(
         "sweep",
-        "Start a run for each combination of settings; `ftf compare --sweep ID` shows what came of them.",
+        "Start a run for each combination of settings, or each of a list; `ftf compare --sweep ID` compares them.",
         "ftf sweep rates --model smollm2 --vary learning-rate=1e-4,2e-4 --vary r=8,16",
         "sweeping.sweep",
         _sweep,
