@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,17 @@ from services.trainer.metrics import Answer, score_answers
 from services.trainer.tuned import Tuned
 
 SAMPLES = 6
-"""Answers that a report shows side by side; also how many are made at a time."""
+"""Answers that a report shows side by side; also how many are made at a time, if their prompts are no longer than
+MAX_PROMPT_TOKENS each."""
 FEWEST_NEW_TOKENS, MOST_NEW_TOKENS = 48, 256
 """Between these an answer may be as long as the references beside it, and MORE_TOKENS longer."""
 MORE_TOKENS = 16
 MAX_PROMPT_TOKENS = 1024
-"""Longer prompts are not asked: an answer would take too long on a CPU."""
+"""Longer prompts are not asked on a CPU: an answer would take too long."""
+
+
+Prompt = tuple[str, Row, list[int]]
+"""A set's name, a row of it, and the tokens up to where the assistant is to answer."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,11 @@ class Answered:
     row: Row
     base: str
     tuned: str
+
+
+def longest_prompt(max_length: int, gpu: bool) -> int:
+    """Return how many tokens a prompt that is asked may have: those of an example on a GPU, 1,024 on a CPU."""
+    return max_length if gpu else MAX_PROMPT_TOKENS
 
 
 def choose(generalise: Sequence[Row], recall: Sequence[Row], most: int) -> list[tuple[str, Row]]:
@@ -60,19 +70,17 @@ def answer_both(
         tuned: both models.
         tokenizer: decodes.
         encoder: makes prompts.
-        chosen: from `choose`.
+        chosen: from `choose`; asked together as long as their prompts have 6,144 tokens, padding included.
         step: hears how many more answers there are.
     """
     prompts = [(name, row, encoder.prompt_ids(row)) for name, row in chosen]
-    prompts = [p for p in prompts if len(p[2]) <= MAX_PROMPT_TOKENS]
 
     def answers(model: Any) -> list[str]:
         found: list[list[int]] = []
-        for start in range(0, len(prompts), SAMPLES):
-            batch = prompts[start : start + SAMPLES]
+        for batch in together(prompts):
             most = longest_answer(tokenizer, [row.reference for _, row, _ in batch])
             found += generate(model, tokenizer, [ids for _, _, ids in batch], most)
-            step(len(found) - start)
+            step(len(batch))
         return [_text(tokenizer, tokens) for tokens in found]
 
     with evaluating(tuned.model):
@@ -80,6 +88,19 @@ def answer_both(
     with tuned.base() as base, evaluating(base):
         before = answers(base)
     return [Answered(name, row, before[i], after[i]) for i, (name, row, _) in enumerate(prompts)]
+
+
+def together(prompts: Sequence[Prompt]) -> Iterator[list[Prompt]]:
+    """Group prompts in their order: six, or fewer of long ones."""
+    batch: list[Prompt] = []
+    for prompt in prompts:
+        width = max(len(ids) for _, _, ids in [*batch, prompt])
+        if batch and (len(batch) == SAMPLES or width * (len(batch) + 1) > SAMPLES * MAX_PROMPT_TOKENS):
+            yield batch
+            batch = []
+        batch.append(prompt)
+    if batch:
+        yield batch
 
 
 def samples(answered: Sequence[Answered]) -> list[evaluation_pb2.SampleAnswer]:

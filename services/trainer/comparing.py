@@ -6,10 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import torch
+
 from finetuneflow.training.v1 import config_pb2, evaluation_pb2
 from services.common.chat.encode import Encoded, Encoder
 from services.common.chat.rows import EVAL, RECALL, Row, of_split
-from services.trainer.answers import Answered, answer_both, choose, samples, scored
+from services.trainer.answers import Answered, answer_both, choose, longest_prompt, samples, scored
 from services.trainer.attempt import Attempt
 from services.trainer.evaluate import combine, losses
 from services.trainer.general import GENERAL, forgetting, general_rows
@@ -27,11 +29,13 @@ class HeldOut:
         encoded: the answers to be learnt that can be scored, by split.
         judged: preferences and verdicts, by split.
         chosen: those that both models answer, with their set's name.
+        left_out: how many could not be chosen, by split, for their prompts are too long.
     """
 
     encoded: dict[str, list[Encoded]]
     judged: dict[str, list[Encoded]]
     chosen: list[tuple[str, Row]]
+    left_out: dict[str, int]
 
     @property
     def to_score(self) -> int:
@@ -40,18 +44,21 @@ class HeldOut:
         return 2 * (sum(map(len, self.encoded.values())) + judged)
 
     @staticmethod
-    def of(rows: Sequence[Row], encoder: Encoder, answers: int) -> HeldOut:
+    def of(rows: Sequence[Row], encoder: Encoder, answers: int, longest: int) -> HeldOut:
         """Take what a dataset holds out, with the general set.
 
         Args:
             answers: how many are answered at most.
+            longest: tokens of a prompt that is asked, at most.
         """
         sets = {EVAL: of_split(rows, EVAL), RECALL: of_split(rows, RECALL), GENERAL: general_rows()}
         encoded = {s: [e for e in encoder.encode_all(some) if e.supervised] for s, some in sets.items()}
         judged = {s: [e for e in some if e.row.objective in ("DPO", "KTO")] for s, some in encoded.items()}
         wanted = {s: [e.sequences[0] for e in some if e.row.label is not False] for s, some in encoded.items()}
-        first, second = ([row for row in sets[s] if row.label is not False and not row.raw] for s in (EVAL, RECALL))
-        return HeldOut(wanted, judged, choose(first, second, answers))
+        asked = {s: [r for r in sets[s] if answers and r.label is not False and not r.raw] for s in (EVAL, RECALL)}
+        short = {s: [row for row in some if len(encoder.prompt_ids(row)) <= longest] for s, some in asked.items()}
+        left_out = {s: len(some) - len(short[s]) for s, some in asked.items()}
+        return HeldOut(wanted, judged, choose(short[EVAL], short[RECALL], answers), left_out)
 
 
 class Comparison:
@@ -78,7 +85,9 @@ class Comparison:
         self._tokenizer = tokenizer
         self._max_forgetting = setting(config, "max_forgetting")
         self._beta = setting(config, "beta") if is_judged(config) else 0.0
-        self._held_out = HeldOut.of(rows, encoder, setting(config, "num_eval_answers"))
+        answers = setting(config, "num_eval_answers")
+        self._longest = longest_prompt(setting(config, "max_length"), torch.cuda.is_available()) if answers else 0
+        self._held_out = HeldOut.of(rows, encoder, answers, self._longest)
         self.answered: list[Answered] = []
 
     def scores(self, tuned: Tuned) -> dict[str, list[Any]]:
@@ -111,10 +120,12 @@ class Comparison:
             recall=scored(self._combined(RECALL, scores), answered, "recall"),
             forgetting=forgetting(combine(encoded[GENERAL], scores[GENERAL]), self._max_forgetting),
             samples=samples(answered),
+            longest_prompt=self._longest,
         )
 
     def _combined(self, split: str, scores: dict[str, list[Any]]) -> evaluation_pb2.EvalScore:
         score = combine(self._held_out.encoded[split], scores[split])
+        score.left_out = self._held_out.left_out[split]
         judged = [Judged(**one) for share in scores[_rewards(split)] for one in share]
         if judged:
             score.rewards.CopyFrom(reward_score(judged, self._beta))

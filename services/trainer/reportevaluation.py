@@ -24,7 +24,7 @@ _MEASURES = {
 _OF_A_TASK = ("accuracy", "field_f1")
 """Measures that a set has only if it has answers to such tasks."""
 _LENGTH = (
-    f"of at most {MORE_TOKENS} tokens more than the longest reference among {SAMPLES} that are asked together "
+    f"of at most {MORE_TOKENS} tokens more than the longest reference among up to {SAMPLES} that are asked together "
     f"({FEWEST_NEW_TOKENS} to {MOST_NEW_TOKENS} tokens)"
 )
 
@@ -66,10 +66,17 @@ def answers(found: evaluation_pb2.Evaluation) -> list[Table | Text]:
         for field, label in _MEASURES.items()
         if score.answers and (field not in _OF_A_TASK or score.tuned_answers.HasField(field))  # type: ignore[arg-type]  # one of _OF_A_TASK
     ]
+    missing = [
+        Text.of(
+            f"Of {name}, {left_out} could not be chosen: their prompts have more than {found.longest_prompt:,} tokens."
+        )
+        for name, left_out in (("generalise", found.generalise.left_out), ("recall", found.recall.left_out))
+        if left_out
+    ]
     if not rows:
-        return [Text.of("No answer was asked for.")]
+        return [*(missing or [Text.of("No answer was asked for.")])]
     note = f"Means over greedy answers {_LENGTH}, 0 to 1; higher is better."
-    return [Table(("set", "answers", "measure", "base", "tuned"), rows), Text.of(note)]
+    return [Table(("set", "answers", "measure", "base", "tuned"), rows), Text.of(note), *missing]
 
 
 def _score(scores: evaluation_pb2.AnswerScores, field: str) -> str:

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from finetuneflow.training.v1 import evaluation_pb2, run_pb2
-from services.trainer.answers import longest_answer
+from finetuneflow_client.cli.view.evaluation import left_out_line
+from services.common.chat.rows import Row
+from services.trainer.answers import longest_answer, longest_prompt, together
 from services.trainer.general import forgetting, general_rows
 from services.trainer.metrics import Answer, field_f1, rouge_l, score_answers, token_f1
 from tests.fakes.worker_host import WorkerHost
@@ -113,3 +115,45 @@ def test_a_run_says_what_it_answers_and_what_it_forgot(tmp_path: Path, objects: 
     assert "| generalise | 4 | chrF |" in report
     assert "| generalise | 4 | exact match | 0.000 |" in report
     assert "field F1" not in report
+
+
+def test_prompts_that_are_too_long_make_room_for_others(tmp_path: Path, objects: Path, model: Path) -> None:
+    """As many answers come as were asked for; how many examples could not be chosen is told, and why."""
+    lines = rows(train=8, held_out=5)
+    for line in [line for line in lines if line["split"] == "EVAL"][1:4]:
+        line["messages"][0]["content"] *= 200
+    spec = train_spec(write_dataset(tmp_path / "data.jsonl", lines), model, config(max_steps=1, num_eval_answers=6))
+    with WorkerHost(objects, spec) as host:
+        code = run_here(host, tmp_path / "work")
+    result = run_pb2.RunResult()
+    host.finished[-1].result.Unpack(result)
+    found = result.evaluation
+
+    assert code == 0
+    assert (found.generalise.answers, found.generalise.left_out) == (2, 3)
+    assert (found.recall.answers, found.recall.left_out) == (4, 0)
+    assert found.longest_prompt == 1024
+    report = host.artifact("report.md").read_text()
+    assert "Of generalise, 3 could not be chosen: their prompts have more than 1,024 tokens." in report
+    assert left_out_line(found) == "3 of generalise: prompts of more than 1,024 tokens"
+    assert left_out_line(evaluation_pb2.Evaluation()) == ""
+
+
+def test_a_gpu_is_asked_what_it_was_trained_on() -> None:
+    """A CPU prompts of 1,024 tokens, whatever max_length is."""
+    found = [longest_prompt(max_length, gpu) for max_length in (512, 8192) for gpu in (False, True)]
+
+    assert found == [1024, 512, 1024, 8192]
+
+
+@pytest.mark.parametrize(
+    ("lengths", "sizes"),
+    [([10] * 13, [6, 6, 1]), ([1024] * 7, [6, 1]), ([3000, 100, 3000, 100, 10], [2, 2, 1]), ([9000, 9000], [1, 1])],
+)
+def test_long_prompts_are_asked_in_smaller_groups(lengths: list[int], sizes: list[int]) -> None:
+    """At most six, and 6,144 tokens with padding; one that is longer alone. Their order stays."""
+    prompts = [("recall", Row(str(n), "RECALL", ()), [0] * length) for n, length in enumerate(lengths)]
+    found = list(together(prompts))
+
+    assert [len(batch) for batch in found] == sizes
+    assert [prompt for batch in found for prompt in batch] == prompts

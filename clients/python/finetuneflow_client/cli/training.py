@@ -15,7 +15,7 @@ from finetuneflow_client.cli.planning import planned
 from finetuneflow_client.cli.resumable import PAUSED
 from finetuneflow_client.cli.session import Session
 from finetuneflow_client.cli.settings import asked, described, training_config
-from finetuneflow_client.cli.view.evaluation import evaluation_tables, forgetting_line
+from finetuneflow_client.cli.view.evaluation import evaluation_tables, forgetting_line, left_out_line
 from finetuneflow_client.cli.view.expected import HEAD, expected_rows
 from finetuneflow_client.cli.view.judge import win_rate_line
 from finetuneflow_client.errors import FtfError, from_work
@@ -183,6 +183,7 @@ def show_run(session: Session, run: run_pb2.Run, *, settings: str = "", started:
             "attempts": len(run.attempts) if len(run.attempts) > 1 else "",
             **during.facts(run),
             "forgetting": forgetting_line(result.evaluation),
+            "not asked": left_out_line(result.evaluation),
             "judged": f"tuned better in {line}" if (line := win_rate_line(run.judgement.all)) else "",
         }
     )

@@ -114,6 +114,13 @@ def forgetting_line(found: evaluation_pb2.Evaluation) -> str:
     return f"{'passed' if found.forgetting.passed else 'NOT passed'}: {rise}; {allowed}"
 
 
+def left_out_line(found: evaluation_pb2.Evaluation) -> str:
+    """Return how many examples could not be asked, in words; "" where none was left out."""
+    sets = (("generalise", found.generalise.left_out), ("recall", found.recall.left_out))
+    parts = [f"{count} of {name}" for name, count in sets if count]
+    return f"{', '.join(parts)}: prompts of more than {found.longest_prompt:,} tokens" if parts else ""
+
+
 def samples_table(found: evaluation_pb2.Evaluation, limit: int = 4) -> Table | None:
     """Return answers of both models side by side; None if there are none."""
     from rich.table import Table
