@@ -3,7 +3,7 @@
 Starts the trainer's program as the server does, and a bare TRL script with the same model, data and settings, in turn
 (ABBA), and prints the seconds from the start of the process until its first step is done: for the trainer, until the
 service has heard of it. Processes are new, files are in the disk's cache. Without --model a tiny one is made, so that
-nearly all of it is the libraries' imports. Ends in about two minutes on two cores.
+nearly all of it is the libraries' imports. Ends in about three minutes on two cores.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", type=Path, help="folder of a model; a tiny one is made if it is left out")
-    parser.add_argument("--pairs", type=int, default=3, help="pairs of starts")
+    parser.add_argument("--pairs", type=int, default=5, help="pairs of starts")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)

@@ -1,12 +1,13 @@
-"""The figures of a GPU, in one table: python -m tests.bench.gpu [--folder DIR] [--steps N] [--small]
+"""The figures of a GPU, in one table: python -m tests.bench.gpu [--folder DIR] [--steps N] [--pairs N] [--small]
 
 Makes an 8B model in the shape of Llama 3 with random weights (16 GB of disk in --folder, kept there) and trains it by
 the trainer's own code: LoRA in bfloat16 on packed sequences of 4096 tokens, and QLoRA on the same. Prints tokens a
 second, the share of the GPU's published speed (MFU), peak memory beside what it was estimated to be, and the share of
 the time that our callbacks took. MFU is told twice: by the operations that LoRA needs (weights that stay get no
 gradient: 4 for each weight and token) and as if all were trained (6), as most tables count. What gradient checkpointing
-computes again is in neither. For step overhead against a bare script: python -m tests.bench.step_overhead --model
-DIR/model.
+computes again is in neither. The last column is LoRA alone: how much longer a step takes than in a bare TRL script with
+the same model, data and settings, of --pairs pairs of runs in turn, median and range; full sequences, one a batch, two
+a step, and the service at the other end in a process of its own. --pairs 0 leaves it out.
 
 Needs a GPU with 80 GB, and says so where there is none. --small tries the script itself with a small model, anywhere.
 """
@@ -15,10 +16,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -36,6 +38,7 @@ from services.trainer.measuring import begin_stretch, peak_memory_bytes
 from services.trainer.model import dtype_for, load_model, load_quantised, load_tokenizer, source_of
 from services.trainer.train import train
 from tests.bench.alone import Steps, alone, examples
+from tests.bench.step_overhead import Bench, run_pairs, service, slower, spread
 from tests.fakes.tiny_model import tiny_model
 
 LARGE = {"hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32, "vocab_size": 128256}
@@ -47,12 +50,13 @@ GB = 1e9
 
 @dataclass(frozen=True)
 class Found:
-    """One training: tokens a second, bytes at most and as estimated, and our share of the time."""
+    """One training: tokens a second, bytes at most and as estimated, our share of the time, and how much slower."""
 
     speed: float
     peak: int
     estimated: Range
     share: float
+    slower: str = "-"
 
 
 def main() -> int:
@@ -60,16 +64,23 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path, help="where the model is made and kept; a new one that goes if left out")
     parser.add_argument("--steps", type=int, default=10, help="steps that are timed")
+    parser.add_argument(
+        "--pairs", type=int, default=5, help="pairs of runs beside a bare script, at least 3; 0 for none"
+    )
     parser.add_argument("--small", action="store_true", help="a small model, to try the script")
     chosen = parser.parse_args()
     if not torch.cuda.is_available() and not chosen.small:
         print("This needs an NVIDIA GPU with 80 GB, and there is none here: nothing was measured.")
         return 1
+    os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1", HF_HUB_DISABLE_PROGRESS_BARS="1")
     quiet_libraries()
     length = 256 if chosen.small else 4096
     with tempfile.TemporaryDirectory() as scratch:
         model = make((chosen.folder or Path(scratch)) / "model", SMALL if chosen.small else LARGE)
         found = {method: measure(model, method, length, chosen.steps) for method in ("LORA", "QLORA")}
+        if chosen.pairs:
+            told = beside_bare(model, length, chosen.steps, chosen.pairs, Path(scratch))
+            found["LORA"] = replace(found["LORA"], slower=told)
         show(found, model, length)
     return 0
 
@@ -123,6 +134,23 @@ def measure(model: Path, method: str, length: int, steps: int) -> Found:
     return Found(steps * length / clock.seconds, peak, estimated, totals.platform_seconds / totals.train_seconds)
 
 
+def beside_bare(model: Path, length: int, steps: int, pairs: int, folder: Path) -> str:
+    """Train by LoRA here and in a bare script, in turn; return how much longer a step takes here."""
+    settings, source = json.loads((model / "config.json").read_text()), source_of(str(model), "")
+    config = config_pb2.TrainingConfig(
+        max_steps=steps,
+        max_length=length,
+        per_device_train_batch_size=1,
+        gradient_checkpointing=True,
+        bf16=True,
+        save_steps=50,
+    )
+    made = examples([length] * 16, settings["vocab_size"])
+    with service(folder / "objects") as address:
+        bench = Bench(source, load_tokenizer(source), made, config, address, folder)
+        return spread(slower(run_pairs(bench, pairs)), "+.2f")
+
+
 def device() -> Device:
     """The GPU, or the processor."""
     if not torch.cuda.is_available():
@@ -138,6 +166,7 @@ def show(found: dict[str, Found], model: Path, length: int) -> None:
     print(f"{product or 'no GPU'}, {form.parameters / 1e9:.2f}B weights, packed {length}, gradient checkpointing, r 16")
     print(
         f"{'':<7}{'tokens/s':>9}{'MFU, 4':>8}{'MFU, 6':>8}{'peak, GB':>10}{'estimated, GB':>22}{'error':>8}{'ours':>9}"
+        "   beside a bare script"
     )
     for name, one in found.items():
         shares = [passes * _forward(form, length) * one.speed / peak if peak else 0 for passes in (2, 3)]
@@ -145,7 +174,8 @@ def show(found: dict[str, Found], model: Path, length: int) -> None:
         low, likely, high = (v / GB for v in (one.estimated.low, one.estimated.likely, one.estimated.high))
         told = f"{likely:.2f} ({low:.2f} to {high:.2f})"
         error = one.estimated.likely / one.peak - 1
-        print(f"{name:<7}{one.speed:>9.0f}{used}{one.peak / GB:>10.2f}{told:>22}{error:>+8.0%}{one.share:>9.3%}")
+        memory = f"{one.peak / GB:>10.2f}{told:>22}{error:>+8.0%}"
+        print(f"{name:<7}{one.speed:>9.0f}{used}{memory}{one.share:>9.3%}   {one.slower}")
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ from typing import Any
 import torch
 
 from services.trainer.logs import quiet_libraries
-from tests.bench.step_overhead import Bench, Cost, bare, ours, prepare, spread
+from tests.bench.step_overhead import Bench, Cost, bare, ours, prepare, service, spread
 from tests.fakes.tiny_model import tiny_model
 
 SIDE = Path(__file__).with_name("llamafactory_side.py")
@@ -54,12 +54,10 @@ def main() -> None:
     steps = arguments.steps or (5 if arguments.model else 40)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        server = [sys.executable, "-m", "tests.bench.step_overhead", "--serve", str(folder / "objects")]
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-        with subprocess.Popen(server, **pipes) as service:
-            assert service.stdout is not None
+        with service(folder / "objects") as address:
             model = arguments.model or tiny_model(folder / "tiny")
-            bench = prepare(model, steps, 2 if arguments.model else 8, service.stdout.readline().strip(), folder)
+            bench = prepare(model, steps, 2 if arguments.model else 8, address, folder)
             write_settings(bench, model, folder)
             side = [str(arguments.python), "-P", str(SIDE), str(folder)]
             with (
@@ -70,7 +68,6 @@ def main() -> None:
                     measure(bench, other, max(arguments.pairs, 5))
                 finally:
                     other.communicate()
-                    service.communicate()
     return None
 
 

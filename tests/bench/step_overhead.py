@@ -8,12 +8,13 @@ Two measurements of the same training, printed, with no verdict:
    other things too, the process's processor time a step.
 
 The service at the other end runs in a process of its own. Without --model a tiny one is made: 16 examples take it a
-tenth of a second, where real ones take seconds, so its share is an upper bound. Ends in less than four minutes.
+tenth of a second, where real ones take seconds, so its share is an upper bound. Ends in less than five minutes.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import copy
 import os
 import statistics
@@ -21,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,7 +39,7 @@ from services.common.chat.encode import Encoded, Encoder
 from services.common.chat.rows import Row
 from services.trainer.config import Launch, Patience
 from services.trainer.logs import quiet_libraries
-from services.trainer.model import Source, chat_of, load_model, load_tokenizer, local_folder, source_of
+from services.trainer.model import Source, chat_of, dtype_for, load_model, load_tokenizer, local_folder, source_of
 from services.trainer.reporter import Orders, Reporter
 from services.trainer.train import Training, train
 from services.trainer.uploads import CheckpointUploads
@@ -59,13 +61,19 @@ class Bench:
     address: str
     folder: Path
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """What both compute in."""
+        found: torch.dtype = dtype_for(self.config.bf16)
+        return found
+
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", type=Path, help="folder of a model; a tiny one is made if it is left out")
     parser.add_argument("--steps", type=int, default=0, help="optimizer steps of a run; default 60, 5 with --model")
-    parser.add_argument("--pairs", type=int, default=4, help="pairs of runs, at least 3")
+    parser.add_argument("--pairs", type=int, default=5, help="pairs of runs, at least 3")
     parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.serve:
@@ -75,17 +83,23 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         steps = arguments.steps or (5 if arguments.model else 60)
-        command = [sys.executable, "-m", "tests.bench.step_overhead", "--serve", str(folder / "objects")]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
-            assert server.stdout is not None
-            try:
-                address = server.stdout.readline().strip()
-                model = arguments.model or tiny_model(folder / "tiny")
-                batch = 2 if arguments.model else 8
-                measure(prepare(model, steps, batch, address, folder), arguments.pairs)
-            finally:
-                server.communicate()
+        with service(folder / "objects") as address:
+            model = arguments.model or tiny_model(folder / "tiny")
+            batch = 2 if arguments.model else 8
+            measure(prepare(model, steps, batch, address, folder), arguments.pairs)
     return None
+
+
+@contextlib.contextmanager
+def service(objects: Path) -> Iterator[str]:
+    """Answer trainers in a process of its own while the body runs; yield its address."""
+    command = [sys.executable, "-m", "tests.bench.step_overhead", "--serve", str(objects)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        try:
+            yield server.stdout.readline().strip()
+        finally:
+            server.communicate()
 
 
 def serve(objects: Path) -> None:
@@ -146,7 +160,24 @@ class Clock(TrainerCallback):
 
 
 def measure(bench: Bench, pairs: int) -> None:
-    """Run one pair to warm up, then the pairs, in the order ABBA; print."""
+    """Run the pairs and print."""
+    found = run_pairs(bench, pairs)
+    step = statistics.median(one.wall for one, _ in found)
+    shares = [100 * one.share for one, _ in found]
+    print(f"model {bench.source.name}, {bench.config.max_steps} steps a run, {torch.get_num_threads()} threads")
+    print(f"in our callbacks and threads: {spread(shares, '.3f')} of training; aim 0.5 %")
+    print(f"  that is {10 * statistics.median(shares) * step:.3f} ms of a step of {1e3 * step:.1f} ms")
+    print(f"against a bare TRL script, time: {spread(slower(found), '+.2f')}")
+    print(f"against a bare TRL script, processors: {spread([100 * (a.cpu / b.cpu - 1) for a, b in found], '+.2f')}")
+
+
+def slower(found: list[tuple[Cost, Cost]]) -> list[float]:
+    """Return by how many percent each pair's step takes longer here, by the clock."""
+    return [100 * (one.wall / other.wall - 1) for one, other in found]
+
+
+def run_pairs(bench: Bench, pairs: int) -> list[tuple[Cost, Cost]]:
+    """Run one pair to warm up, then the pairs, three at least, in the order ABBA; return ours and the bare script's."""
     ours(bench)
     bare(bench)
     found: list[tuple[Cost, Cost]] = []
@@ -157,13 +188,7 @@ def measure(bench: Bench, pairs: int) -> None:
             other, one = bare(bench), ours(bench)
         found.append((one, other))
         print(f"pair {pair + 1}: {1e3 * one.wall:.2f} ms a step, bare {1e3 * other.wall:.2f} ms", flush=True)
-    step = statistics.median(one.wall for one, _ in found)
-    shares = [100 * one.share for one, _ in found]
-    print(f"model {bench.source.name}, {bench.config.max_steps} steps a run, {torch.get_num_threads()} threads")
-    print(f"in our callbacks and threads: {spread(shares, '.3f')} of training; aim 0.5 %")
-    print(f"  that is {10 * statistics.median(shares) * step:.3f} ms of a step of {1e3 * step:.1f} ms")
-    print(f"against a bare TRL script, time: {spread([100 * (a.wall / b.wall - 1) for a, b in found], '+.2f')}")
-    print(f"against a bare TRL script, processors: {spread([100 * (a.cpu / b.cpu - 1) for a, b in found], '+.2f')}")
+    return found
 
 
 def spread(values: list[float], form: str) -> str:
@@ -188,7 +213,7 @@ def ours(bench: Bench) -> Cost:
         config=bench.config,
         folder=folder / "checkpoints",
         base_name="base",
-        load_base=lambda: load_model(bench.source, torch.float32),
+        load_base=lambda: load_model(bench.source, bench.dtype),
         weights_folder=lambda: local_folder(bench.source, loaded=True),
         resume=None,
         reporter=reporter,
@@ -196,7 +221,7 @@ def ours(bench: Bench) -> Cost:
         uploads=uploads,
         callbacks=(clock,),
     )
-    model = load_model(bench.source, torch.float32)
+    model = load_model(bench.source, bench.dtype)
     totals = train(training, model, copy.deepcopy(bench.tokenizer), bench.examples).totals
     uploads.wait()
     reporter.drain()
@@ -219,10 +244,11 @@ def bare(bench: Bench) -> Cost:
         warmup_steps=0.1,
         logging_steps=1,
         save_steps=50,
-        max_length=512,
-        bf16=False,
+        max_length=bench.config.max_length or 512,
+        bf16=bench.dtype == torch.bfloat16,
         use_cpu=not gpu,
-        activation_checkpointing=False,
+        activation_checkpointing=bench.config.gradient_checkpointing,
+        activation_checkpointing_kwargs={"use_reentrant": False},
         dataloader_pin_memory=gpu,
         dataset_kwargs={"skip_prepare_dataset": True},
         disable_tqdm=True,
@@ -230,7 +256,7 @@ def bare(bench: Bench) -> Cost:
     )
     examples = bench.examples
     trainer = SFTTrainer(
-        model=load_model(bench.source, torch.float32),
+        model=load_model(bench.source, bench.dtype),
         args=arguments,
         train_dataset=Dataset.from_dict(
             {"input_ids": [e.input_ids for e in examples], "labels": [e.labels for e in examples]}
