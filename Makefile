@@ -1,4 +1,4 @@
-# FineTuneFlow. Everything below needs Python 3.11, gcc and make; the rest is set up on first use.
+# FineTuneFlow. Everything below needs Linux on x86-64, Python 3.11, gcc and make; the rest is set up on first use.
 
 PYTHON ?= python3.11
 SHELL := /bin/bash
