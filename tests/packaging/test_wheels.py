@@ -68,7 +68,7 @@ def test_ftf_up_without_the_services_says_what_to_install(client: Path) -> None:
     """The remedy is named, and there is no traceback."""
     out = run(client / "ftf", "up", fails=True)
 
-    assert "finetuneflow" in out
+    assert 'pip install --find-links dist "finetuneflow[local,trainer]"' in out
     assert "Traceback" not in out
 
 

@@ -98,14 +98,15 @@ def test_down_ends_the_server_and_waits_for_it(tmp_path: Path) -> None:
 
 
 def test_up_without_the_server_says_how_to_install_it(tmp_path: Path) -> None:
-    """The client alone has no server in it."""
+    """The client alone has no server in it; no package index has it either, and without a trainer every run fails."""
     client = Path(__file__).resolve().parents[2] / "clients" / "python"
     ftf = "import finetuneflow_client.cli.main as m; sys.exit(m.main(['up']))"
     code = f"import sys; sys.path.insert(0, {str(client)!r}); {ftf}"
     found = subprocess.run([sys.executable, "-S", "-I", "-c", code], capture_output=True, text=True, timeout=60)
 
     assert found.returncode == exits.NOT_READY
-    assert "finetuneflow[local]" in found.stderr
+    assert "`make setup`" in found.stderr
+    assert 'pip install --find-links dist "finetuneflow[local,trainer]"' in found.stderr
 
 
 def _running() -> run_pb2.Run:

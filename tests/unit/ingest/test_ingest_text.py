@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.common.errors import FineTuneFlowError, InvalidArgument, NotReady
-from services.common.ranks import NAME, SHA256, RankFiles
+from services.common.ranks import INSTALLS, NAME, SHA256, RankFiles
 from services.ingest.core.document import ExtractedDocument, from_json, to_json
 from services.ingest.core.filenames import DOCX, MARKDOWN, PDF, PLAIN, check_filename, mismatch, sniff
 from services.ingest.core.plain import markdown_document, plain_document
@@ -161,7 +161,7 @@ async def test_cl100k_base_is_taken_from_a_given_folder_or_the_package(tmp_path:
 
     assert found == again == given == kept
     assert hashlib.sha256((kept / NAME).read_bytes()).hexdigest() == SHA256
-    with pytest.raises(NotReady, match="TIKTOKEN_CACHE_DIR"):
+    with pytest.raises(NotReady, match=f"`pip install {INSTALLS}`; or set TIKTOKEN_CACHE_DIR"):
         await RankFiles("/nowhere", tmp_path / "none", package="no_such_package").folder()
 
 
