@@ -32,8 +32,8 @@ def up(args: Namespace) -> int:
     if not there:
         raise FtfError(
             "the server is not installed here",
-            "use the ftf of a clone (`make setup`, then .venv/bin/ftf), or install the wheels that `make wheels` builds "
-            'there: `pip install --find-links dist "finetuneflow[local,trainer]"`',
+            "use the ftf of a clone (`make setup`, then .venv/bin/ftf), or install the wheels of `make wheels`: "
+            '`pip install --find-links dist "finetuneflow[local,trainer]"`',
             code="FAILED_PRECONDITION",
         )
     # -P: a folder "services" where the user happens to be is not the server.
