@@ -66,10 +66,13 @@ async def exporting(
     architecture: str = "",
     files: Sequence[str] = (),
     more: Mapping[str, Compose] | None = None,
+    models: bool = True,
     **plan: Any,
 ) -> AsyncIterator[Any]:
     upstream = usual()
     upstream.models["models/m"].architecture = architecture
+    if not models:
+        upstream.models.clear()
     upstream.datasets["projects/p/datasets/d"].spec.files.extend(files)
     composes = {"export": compose, "training": _training, **upstream.composes(), **(more or {})}
     async with serving(state, composes, jobs=fake_jobs(state, **plan)) as served, served.channel() as channel:
@@ -258,3 +261,12 @@ async def test_a_run_that_forgot_too_much_is_exported_only_by_somebody_who_accep
 
     assert refused == (grpc.StatusCode.FAILED_PRECONDITION, "FORGOT")
     assert made.accept_forgetting
+
+
+@pytest.mark.parametrize("form", ["FORMAT_ADAPTER", "FORMAT_MERGED", "FORMAT_GGUF"])
+async def test_without_its_base_model_a_run_is_not_exported(tmp_path: Path, form: str) -> None:
+    """In no form: each is tried on the base model; `ftf model delete` says so before."""
+    async with exporting(tmp_path, models=False) as stub:
+        code, _ = await refusal(stub.CreateExport(request(form=form)))
+
+    assert code == grpc.StatusCode.NOT_FOUND

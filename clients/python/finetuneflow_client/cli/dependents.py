@@ -56,7 +56,7 @@ async def of_project(session: Session, project: str) -> str:
 async def of_model(session: Session, model: str) -> str:
     """Return what depends on a base model, in words; empty if nothing does."""
     runs = [r async for p in session.flow.projects() async for r in session.flow.runs(p.name) if r.model == model]
-    return _of_runs(model, runs, "cannot start or go on", "cannot be exported as merged or GGUF")
+    return _of_runs(model, runs, "cannot start or go on", "cannot be exported any more")
 
 
 async def of_dataset(session: Session, dataset: str) -> str:
