@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from services.common.chat.tokens import Chat, Message
 from services.common.errors import FineTuneFlowError, NotReady
+from services.trainer.hub import explained, fetch_small, fetch_weights, has_file
 from services.trainer.transfer import sha256_file
+
+_GENERATION = "generation_config.json"
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,7 @@ def load_tokenizer(source: Source) -> Any:
     """Return the stock tokenizer.
 
     Raises:
-        NotReady: with reason MODEL_INVALID or MODEL_NOT_FOUND.
+        FineTuneFlowError: as load_model.
     """
     from transformers import AutoTokenizer
 
@@ -119,7 +122,7 @@ def load_config(source: Source) -> Any:
     """Return the base model's configuration.
 
     Raises:
-        NotReady: with reason MODEL_INVALID or MODEL_NOT_FOUND.
+        FineTuneFlowError: as load_model.
     """
     from transformers import AutoConfig
 
@@ -127,13 +130,21 @@ def load_config(source: Source) -> Any:
 
 
 def load_generation(source: Source) -> Any | None:
-    """Return the base model's generation settings, None if it has none."""
+    """Return the base model's generation settings, None if it has none.
+
+    Raises:
+        FineTuneFlowError: as load_model.
+    """
     from transformers import GenerationConfig
 
-    try:
-        return GenerationConfig.from_pretrained(source.location, **_pinned(source))
-    except OSError:
-        return None
+    def load() -> Any:
+        if source.is_folder:
+            has = (Path(source.location) / _GENERATION).is_file()
+        else:
+            has = has_file(source.location, source.revision, _GENERATION)
+        return GenerationConfig.from_pretrained(source.location, **_pinned(source)) if has else None
+
+    return _load(source, load)
 
 
 def local_folder(source: Source, *, loaded: bool = False) -> Path:
@@ -144,7 +155,7 @@ def local_folder(source: Source, *, loaded: bool = False) -> Path:
         loaded: the model was loaded before, so that all files are there: the hub is not asked.
 
     Raises:
-        NotReady: with reason MODEL_INVALID or MODEL_NOT_FOUND.
+        FineTuneFlowError: as load_model.
     """
     if source.is_folder:
         return Path(source.location)
@@ -165,12 +176,11 @@ def load_model(source: Source, dtype: Any) -> Any:
         dtype: a torch dtype.
 
     Raises:
-        NotReady: with reason MODEL_INVALID or MODEL_NOT_FOUND.
+        NotReady: with reason MODEL_INVALID, and of a hub MODEL_NOT_FOUND, MODEL_GATED or HUB_DISABLED.
+        Unavailable: the hub does not answer, or with an error of its own.
+        Exhausted: with reason DISK_FULL: the hub's cache has no room for it.
     """
-    from transformers import AutoModelForCausalLM
-
-    options = {"dtype": dtype, "use_safetensors": True}
-    return _load(source, lambda: AutoModelForCausalLM.from_pretrained(source.location, **options, **_pinned(source)))
+    return _pretrained(source, dtype=dtype)
 
 
 def load_quantised(source: Source, dtype: Any) -> Any:
@@ -183,7 +193,7 @@ def load_quantised(source: Source, dtype: Any) -> Any:
         dtype: what is computed in, and what the rest of the weights is kept in.
     """
     from bitsandbytes.nn.modules import Linear4bit
-    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+    from transformers import BitsAndBytesConfig
 
     settings = BitsAndBytesConfig(  # type: ignore[no-untyped-call]  # untyped in transformers
         load_in_4bit=True,
@@ -191,8 +201,7 @@ def load_quantised(source: Source, dtype: Any) -> Any:
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=dtype,
     )
-    options = {"dtype": dtype, "use_safetensors": True, "quantization_config": settings}
-    model = _load(source, lambda: AutoModelForCausalLM.from_pretrained(source.location, **options, **_pinned(source)))
+    model = _pretrained(source, dtype=dtype, quantization_config=settings)
     for layer in model.modules():
         if isinstance(layer, Linear4bit):
             # On some CPUs it would pack the weights for a kernel that computes in bfloat16, and not all shapes.
@@ -216,14 +225,32 @@ def _pinned(source: Source) -> dict[str, Any]:
     return pinned
 
 
-def _load(source: Source, load: Any) -> Any:
+def _pretrained(source: Source, **options: Any) -> Any:
+    from transformers import AutoModelForCausalLM
+
+    def load() -> Any:
+        if not source.is_folder:
+            fetch_weights(source.location, source.revision)
+        model = AutoModelForCausalLM
+        return model.from_pretrained(source.location, use_safetensors=True, **options, **_pinned(source))
+
+    return _load(source, load)
+
+
+def _load(source: Source, load: Callable[[], Any]) -> Any:
     try:
+        if not source.is_folder:
+            fetch_small(source.location, source.revision)
         return load()
     except FineTuneFlowError:
         raise
-    except (OSError, ValueError, KeyError) as error:
-        first = str(error).strip().split("\n")[0].replace(source.location, source.name)[:300]
-        reason = "MODEL_INVALID" if source.is_folder else "MODEL_NOT_FOUND"
-        if "gated repo" in str(error):
-            reason = "MODEL_GATED"
-        raise NotReady(f"Model {source.name} cannot be loaded: {first} Check its files.", reason=reason) from error
+    except Exception as error:
+        ours = None if source.is_folder else explained(source.location, error)
+        if ours is None and not isinstance(error, OSError | ValueError | KeyError):
+            raise
+        raise ours or _invalid(source, error) from error
+
+
+def _invalid(source: Source, error: Exception) -> NotReady:
+    first = str(error).strip().split("\n")[0].replace(source.location, source.name)[:300]
+    return NotReady(f"Model {source.name} cannot be loaded: {first} Check its files.", reason="MODEL_INVALID")

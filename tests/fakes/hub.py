@@ -1,7 +1,8 @@
 """A model hub on loopback: a real HTTP server that speaks the part of the Hugging Face API that is used.
 
 GET /api/models/{id}[/revision/{revision}]      what the hub says about a model
-GET /{id}/resolve/{revision}/{file}             a file, or a range of it
+GET /api/models/{id}/tree/{revision}            its files
+GET, HEAD /{id}/resolve/{revision}/{file}       a file, or a range of it
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from urllib.parse import unquote
 
 TOKEN = "hf_a-token-with-access"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+_TREE = re.compile(r"/api/models/(.+?)/tree/([^/?]+)(/[^?]*)?(?:\?.*)?")
 _API = re.compile(r"/api/models/(.+?)(?:/revision/([^/?]+))?(?:\?.*)?")
 _FILE = re.compile(r"/(.+)/resolve/([^/]+)/(.+)")
 
@@ -32,12 +34,14 @@ class HubModel:
         gated: whether its files need the token.
         tags: such as "license:mit".
         broken: HTTP status that every question about it gets; 0 for none.
+        broken_files: name → HTTP status that questions about the file get.
     """
 
     files: Mapping[str, bytes]
     gated: bool = False
     tags: tuple[str, ...] = ()
     broken: int = 0
+    broken_files: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass
@@ -85,12 +89,17 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path = unquote(self.path)
         self.asked.append(path)
-        if found := _API.fullmatch(path):
+        if found := _TREE.fullmatch(path):
+            self._tree(found[1], found[2], found[3] or "")
+        elif found := _API.fullmatch(path):
             self._model(found[1], found[2] or "main")
         elif found := _FILE.fullmatch(path):
             self._file(found[1], found[2], found[3])
         else:
             self._refuse(404, "RepoNotFound")
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
 
     def _known(self, hub_id: str, revision: str) -> HubModel | None:
         model = self.models.get(hub_id)
@@ -119,6 +128,17 @@ class _Handler(BaseHTTPRequestHandler):
         }
         self._answer(200, json.dumps(about).encode(), {"Content-Type": "application/json"})
 
+    def _tree(self, hub_id: str, revision: str, folder: str) -> None:
+        model = self._known(hub_id, revision)
+        if model and folder:
+            self._refuse(404, "EntryNotFound")
+        elif model:
+            entries = [
+                {"type": "file", "path": name, "size": len(content), "oid": hashlib.sha1(content).hexdigest()}
+                for name, content in model.files.items()
+            ]
+            self._answer(200, json.dumps(entries).encode(), {"Content-Type": "application/json"})
+
     def _file(self, hub_id: str, revision: str, filename: str) -> None:
         model = self._known(hub_id, revision)
         if model is None:
@@ -126,6 +146,8 @@ class _Handler(BaseHTTPRequestHandler):
         given = self.headers.get("Authorization", "")
         if model.gated and given != f"Bearer {TOKEN}":
             self._refuse(403 if given else 401, "GatedRepo")
+        elif filename in model.broken_files:
+            self._refuse(model.broken_files[filename], "")
         elif filename not in model.files:
             self._refuse(404, "EntryNotFound")
         else:
@@ -134,14 +156,16 @@ class _Handler(BaseHTTPRequestHandler):
     def _range(self, content: bytes) -> None:
         found = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
         if not found:
-            self._answer(200, content, {"X-Repo-Commit": COMMIT})
+            tag = hashlib.sha1(content).hexdigest()
+            self._answer(200, content, {"X-Repo-Commit": COMMIT, "ETag": f'"{tag}"'})
             return
         first, last = int(found[1]), min(int(found[2]), len(content) - 1)
         headers = {"X-Repo-Commit": COMMIT, "Content-Range": f"bytes {first}-{last}/{len(content)}"}
         self._answer(206, content[first : last + 1], headers)
 
     def _refuse(self, status: int, code: str) -> None:
-        self._answer(status, b'{"error": "refused"}', {"X-Error-Code": code, "Content-Type": "application/json"})
+        headers = {"X-Error-Code": code, "X-Repo-Commit": COMMIT, "Content-Type": "application/json"}
+        self._answer(status, b'{"error": "refused"}', headers)
 
     def _answer(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
         self.send_response(status)
@@ -149,7 +173,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:
         """Say nothing."""
