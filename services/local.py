@@ -20,11 +20,12 @@ from pathlib import Path
 
 from services.common.config import VERSION, Config
 from services.common.errors import Conflict, FineTuneFlowError
+from services.common.hubtoken import hub_token
 from services.common.jobs.process import ProcessJobs
 from services.common.main import stop_signal, wait_for_end
 from services.common.natsserver import NatsServer
 from services.common.runtime import Compose
-from services.common.secretfiles import write_private
+from services.common.secretfiles import Secrets, write_private
 from services.common.server import Program, running
 from services.common.telemetry import set_up_logging
 from services.dataset.compose import compose as dataset
@@ -99,6 +100,7 @@ def config(state: Path, number: int, nats_url: str, options: argparse.Namespace)
         listen=f"127.0.0.1:{number}",
         allow_hub=options.allow_hub,
         metrics=options.metrics,
+        hub_token_file=Path(file) if (file := os.environ.get("FTF_HUB_TOKEN_FILE")) else None,
     )
 
 
@@ -109,7 +111,8 @@ async def serve(state: Path, options: argparse.Namespace, began: float) -> None:
     await nats.start()
     try:
         settings = config(state, port(state, options.port), nats.url, options)
-        jobs = ProcessJobs(state / "jobs")
+        token_of_hub = hub_token(settings.hub_token_file, Secrets(state / "secrets").get, os.environ)
+        jobs = ProcessJobs(state / "jobs", hub_token=token_of_hub)
         async with running(settings, {USER: token(state)}, COMPOSES, jobs) as program:
             announce(state, program, began, as_json=options.json, quiet=options.quiet)
             try:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from services.common.auth import TokenSource
 from services.common.config import Config
+from services.common.hubtoken import hub_token
 from services.common.jobs.port import JobRunner
 from services.common.jobs.process import ProcessJobs
+from services.common.secretfiles import Secrets
 from services.common.stores import open_objects
 from services.common.tokenfiles import TokenFolder, read_token
 from services.common.variables import configuration
@@ -64,7 +67,9 @@ async def _service_accounts(stack: contextlib.AsyncExitStack, config: Config) ->
 async def _jobs(stack: contextlib.AsyncExitStack, name: str, config: Config) -> JobRunner:
     # A service without Jobs never asks its runner for anything.
     if config.jobs == "local" or name not in KINDS:
-        local = ProcessJobs(config.state / "jobs" / name)
+        secrets = Secrets(config.state / "secrets")
+        token = hub_token(config.hub_token_file, secrets.get, os.environ)
+        local = ProcessJobs(config.state / "jobs" / name, hub_token=token)
         stack.push_async_callback(local.close)
         return local
     from services.common.kube.client import connected

@@ -6,6 +6,7 @@ import os
 from collections.abc import Awaitable, Callable
 
 from finetuneflow.hardware.v1 import hardware_service_pb2_grpc
+from services.common.hubtoken import hub_token
 from services.common.objects.unfinished import Unfinished
 from services.common.outbox import Outbox
 from services.common.resources import Resources
@@ -15,7 +16,7 @@ from services.hardware.calibrations import INDEXES, Calibrations
 from services.hardware.config import HardwareConfig, hardware_config, job_rules
 from services.hardware.folder import FolderSource
 from services.hardware.grounds import Nodes, ThisMachine
-from services.hardware.hub import TOKEN, HubSource, read_token_file
+from services.hardware.hub import HubSource
 from services.hardware.inventory import Inventory
 from services.hardware.planning import Planning
 from services.hardware.ports import Ground
@@ -74,9 +75,8 @@ def _ground(runtime: Runtime, config: HardwareConfig) -> tuple[Ground, Callable[
 
 
 def _hub(runtime: Runtime, config: HardwareConfig) -> HubSource:
-    path = config.hub_token_file
     return HubSource(
         allowed=config.allow_hub,
         endpoint=config.hub_endpoint,
-        token=(lambda: read_token_file(path)) if path else (lambda: runtime.secrets.get(TOKEN)),
+        token=hub_token(config.hub_token_file, runtime.secrets.get, os.environ),
     )

@@ -22,7 +22,7 @@ class HardwareConfig:
         allow_hub: whether model hubs may be reached.
         hub_endpoint: URL of the hub (setting "hub_endpoint").
         hub_token_file: file with the hub's access token, read at every use (FTF_HUB_TOKEN_FILE, or the setting
-            "hub_token_file"); None: the secret "hub-token", if there is one.
+            "hub_token_file"); None: the secret "hub-token" or HF_TOKEN, if there is one.
     """
 
     state: Path

@@ -8,10 +8,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from huggingface_hub import HfApi, constants, get_session, hf_hub_url
 from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError: that of the HTTP client it uses
@@ -41,7 +39,6 @@ from services.hardware.modelfiles import check_tokenizer, license_of_card, no_to
 
 log = logging.getLogger(__name__)
 
-TOKEN = "hub-token"  # noqa: S105  # the secret's name
 _BLOCK = 1 << 20
 
 
@@ -242,18 +239,3 @@ class _Repository:
 
 def _missing(message: str) -> NotFound:
     return NotFound(message, reason="MODEL_NOT_FOUND", field="model.hub_id")
-
-
-def read_token_file(path: Path) -> str:
-    """Return the token in a file that only its owner and its group can read: as a Secret is mounted.
-
-    Raises:
-        NotReady: the file is not there, or others can read or change it.
-    """
-    try:
-        status = path.stat()
-        if status.st_mode & (stat.S_IWGRP | stat.S_IRWXO):
-            raise NotReady(f"Others can read the hub token in {path}. Run `chmod 600 {path}`.")
-        return path.read_text(encoding="utf-8").strip()
-    except OSError:
-        raise NotReady(f"The hub token's file {path} cannot be read. Write it, or leave it out.") from None

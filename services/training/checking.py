@@ -80,6 +80,7 @@ class Here:
         installed: whether a package that the trainer does not bring may be there all the same.
         queue: tells how many Jobs are at work or wait.
         allow_hub: whether model hubs may be reached.
+        has_hub_token: tells whether trainers are given a token for the hub; it may have no access.
     """
 
     check: Callable[[Wanted], None]
@@ -88,6 +89,7 @@ class Here:
     installed: Callable[[str], bool]
     queue: Queue
     allow_hub: bool
+    has_hub_token: Callable[[], bool]
 
 
 class Checks:
@@ -125,7 +127,7 @@ class Checks:
         dataset, version = await self._dataset(parent, wanted, given, problems)
         model = await self._model(wanted, problems)
         gpus = await self._gpus(asked, problems)
-        _look_at_access(model, self._here.allow_hub, problems)
+        _look_at_access(model, self._here, problems)
         settings = without_faults(given, lambda some: self._complete(some, model, asked, gpus), problems)
         with problems.collect("config.report_to"):
             self._here.check_trackers(settings.get("report_to", []))
@@ -240,9 +242,9 @@ _COUNTS = (
 )
 
 
-def _look_at_access(model: model_pb2.Model, allow_hub: bool, problems: Problems) -> None:
+def _look_at_access(model: model_pb2.Model, here: Here, problems: Problems) -> None:
     """Add what may keep a trainer from a model of a hub; it may have the files already, so nothing is forbidden."""
-    if model.hub_id and not allow_hub:
+    if model.hub_id and not here.allow_hub:
         problems.warn(
             NotReady(
                 f"{model.hub_id} is on a hub, and reaching hubs is switched off. The trainer needs its files in the "
@@ -251,10 +253,11 @@ def _look_at_access(model: model_pb2.Model, allow_hub: bool, problems: Problems)
                 field="run.model",
             )
         )
-    elif model.gated:
+    elif model.gated and not here.has_hub_token():
         problems.warn(
             NotReady(
-                f"{model.hub_id} is gated. See to it that trainers have a token with access, as HF_TOKEN.",
+                f"{model.hub_id} is gated, and trainers have no token. Give one: FTF_HUB_TOKEN_FILE or HF_TOKEN of "
+                "`ftf up`, hub.existingSecret of the chart.",
                 reason="MODEL_GATED",
                 field="run.model",
             )

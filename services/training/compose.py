@@ -14,6 +14,7 @@ from finetuneflow.common.v1 import event_pb2
 from finetuneflow.training.v1 import chat_worker_service_pb2_grpc, run_pb2, training_service_pb2_grpc
 from services.common.bus import Bus
 from services.common.documents.port import Document
+from services.common.hubtoken import VARIABLE, hub_token, is_given
 from services.common.jobs.port import JobRunner
 from services.common.jobs.port import Resources as Wanted
 from services.common.jobwork import reports as report_store
@@ -24,6 +25,7 @@ from services.common.jobwork.packing import INDEXES as PACKING
 from services.common.jobwork.packing import PACK_SECONDS, Packing
 from services.common.jobwork.reconciler import Reconciler
 from services.common.jobwork.reports import ReportStore
+from services.common.kube.template import read_template
 from services.common.outbox import Outbox
 from services.common.resources import INDEXES, Resources
 from services.common.runtime import Runtime, Service
@@ -138,6 +140,16 @@ def _trackers(runtime: Runtime) -> Callable[[Sequence[str]], None]:
     return check
 
 
+def _has_hub_token(runtime: Runtime) -> Callable[[], bool]:
+    """Return what tells whether trainers are given a token for the hub: on one machine, or by the settings of Jobs."""
+    config = runtime.config
+    if config.jobs == "local":
+        token = hub_token(config.hub_token_file, runtime.secrets.get, os.environ)
+        return lambda: is_given(token)
+    given = config.job_template is not None and VARIABLE in read_template(config.job_template).env_secrets
+    return lambda: given
+
+
 def _chats(runtime: Runtime, runs: Resources) -> Chats:
     local = runtime.config.jobs == "local"
     limits = ON_ONE_MACHINE if local else IN_A_CLUSTER
@@ -175,7 +187,13 @@ def _checks(runtime: Runtime, datasets: GrpcDatasets, hardware: GrpcHardware, es
     labels = Labels(runtime.objects, folder)
     config = runtime.config
     here = Here(
-        jobs.check, jobs.heeds, _trackers(runtime), _installed(config.jobs), lambda: _before(jobs), config.allow_hub
+        check=jobs.check,
+        heeds=jobs.heeds,
+        check_trackers=_trackers(runtime),
+        installed=_installed(config.jobs),
+        queue=lambda: _before(jobs),
+        allow_hub=config.allow_hub,
+        has_hub_token=_has_hub_token(runtime),
     )
     return Checks(datasets, hardware, estimating, labels, here)
 

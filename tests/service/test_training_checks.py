@@ -19,6 +19,7 @@ from finetuneflow.training.v1 import training_service_pb2 as pb
 from services.common.confined.limits import Limits
 from services.common.errors import InvalidArgument, NotReady
 from services.common.objects.folder import FolderObjects
+from services.common.secretfiles import Secrets
 from services.training.compose import _installed
 from services.training.core import complete
 from services.training.core_disk import judge_disk
@@ -267,14 +268,21 @@ async def test_a_model_recorded_before_its_template_was_kept_still_trains(tmp_pa
     assert made.name == "projects/p/runs/r"
 
 
-async def test_a_model_of_a_hub_that_cannot_be_reached_is_told(tmp_path: Path) -> None:
-    """Its files may be in the trainer's cache, so nothing is forbidden."""
+async def test_a_model_that_a_trainer_may_not_reach_is_told(tmp_path: Path) -> None:
+    """Hubs are off, and the cache may have it; or no token is given, and of one only the hub knows its access."""
     upstream = usual()
-    upstream.models["models/m"].hub_id = "acme/m"
+    model = upstream.models["models/m"]
     async with ready(tmp_path, lines(*ANSWERS) + HELD_OUT, upstream=upstream) as stub:
-        run = await checked(stub)
+        model.hub_id = "acme/m"
+        off = await checked(stub)
+        model.hub_id, model.gated = "", True
+        without = await checked(stub)
+        Secrets(tmp_path / "secrets").put("hub-token", "hf_secret")
+        given = await checked(stub)
 
-    assert told(run) == [("HUB_DISABLED", "run.model", False)]
+    assert told(off) == [("HUB_DISABLED", "run.model", False)]
+    assert told(without) == [("MODEL_GATED", "run.model", False)]
+    assert told(given) == []
 
 
 async def test_a_name_that_is_taken_is_told(tmp_path: Path) -> None:

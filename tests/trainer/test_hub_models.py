@@ -12,7 +12,6 @@ import httpx2
 import huggingface_hub
 import pytest
 from huggingface_hub import constants
-from huggingface_hub.utils import _http
 from huggingface_hub.utils._http import default_client_factory
 
 from services.common.errors import Exhausted, FineTuneFlowError, NotReady, Unavailable
@@ -47,7 +46,7 @@ def hub(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
         "acme/odd": HubModel({**files, "config.json": b'{"model_type": "no-such-type"}'}),
     }
     huggingface_hub.set_client_factory(lambda: httpx2.Client(follow_redirects=True))
-    monkeypatch.setattr(_http.time, "sleep", lambda seconds: None)  # between the library's own tries
+    monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda seconds: None)  # between its own tries
     with FakeHub(models) as hub:
         point_at(hub.url, tmp_path, monkeypatch)
         yield hub

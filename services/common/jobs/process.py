@@ -20,8 +20,8 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from services.common import trackers
-from services.common.errors import Exhausted, InvalidArgument, Unavailable
+from services.common import hubtoken, trackers
+from services.common.errors import Exhausted, FineTuneFlowError, InvalidArgument, Unavailable
 from services.common.jobs.jobfolder import JobFolder
 from services.common.jobs.port import JobSpec, JobStatus, Resources, Waiting, check_name, check_spec
 from services.common.jobs.quantity import check_quantities
@@ -48,6 +48,7 @@ class ProcessJobs:
         parallel: Jobs that run at the same time, at least 1.
         command: what to run; the Job's arguments follow.
         environ: the environment of which the harmless part is passed on; by default that of this process.
+        hub_token: returns the model hub's token, None without one. A Job's process has it as HF_TOKEN, and no file.
 
     Raises:
         Unavailable: the folder cannot be used.
@@ -61,11 +62,13 @@ class ProcessJobs:
         *,
         command: Sequence[str] = (sys.executable, "-m", "services.trainer"),
         environ: Mapping[str, str] | None = None,
+        hub_token: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._folder = Path(folder).absolute() / "jobs"
         self._scratch = Path(folder).absolute() / "scratch"
         passed = {k: v for k, v in (os.environ if environ is None else environ).items() if _is_passed(k)}
         self._env = {**_QUIET_THREADS, **passed, **(env or {})}
+        self._hub_token = hub_token
         self._parallel = parallel
         self._command = tuple(command)
         self._held = False
@@ -224,11 +227,19 @@ class ProcessJobs:
 
     def _start(self, job: JobFolder) -> None:
         try:
-            job.start(self._command, self._env, self._scratch_of(job))
+            job.start(self._command, {**self._env, **self._for_hub()}, self._scratch_of(job))
             self._trouble.pop(job.name, None)
         except OSError as error:  # it stays in the queue and is tried again
             self._trouble[job.name] = str(error)
             log.warning("Job %s cannot start: %s", job.name, error)
+
+    def _for_hub(self) -> dict[str, str]:
+        try:
+            token = self._hub_token()
+        except FineTuneFlowError as error:  # most Jobs need none; one that does says so itself
+            log.warning("Jobs start without the hub's token: %s", error)
+            return {}
+        return {hubtoken.VARIABLE: token} if token else {}
 
     def _status(self, job: JobFolder) -> JobStatus:
         with self._explained():

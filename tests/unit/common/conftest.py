@@ -20,9 +20,12 @@ async def open_jobs(tmp_path: Path) -> AsyncIterator[Callable[..., ProcessJobs]]
     """Opens runners over the same folder; what still runs at the end is killed."""
     opened: list[ProcessJobs] = []
 
-    def open_runner(parallel: int = 1, **environ: str) -> ProcessJobs:
+    def open_runner(
+        parallel: int = 1, hub_token: Callable[[], str | None] = lambda: None, **environ: str
+    ) -> ProcessJobs:
         environ = {"PATH": os.environ["PATH"], **environ}
-        opened.append(ProcessJobs(tmp_path, {"OWN": "1"}, parallel, command=PYTHON, environ=environ))
+        jobs = ProcessJobs(tmp_path, {"OWN": "1"}, parallel, command=PYTHON, environ=environ, hub_token=hub_token)
+        opened.append(jobs)
         return opened[-1]
 
     yield open_runner

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from services.common.errors import NotReady
 from services.common.jobs import jobfolder
 from services.common.jobs.port import JobSpec, Resources
 from services.common.jobs.process import ProcessJobs
@@ -183,6 +184,29 @@ async def test_only_the_harmless_part_of_the_environment_is_passed_on(open_jobs:
     trackers = ["MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_URI"]
     assert await first_line(jobs, "run-1") == str([*names, *trackers, "OMP_WAIT_POLICY", "OWN", "PATH", "X"])
     assert await first_line(jobs, "run-2") == "PASSIVE 7"
+
+
+async def test_a_job_is_given_the_hubs_token_in_its_environment_alone(
+    open_jobs: Callable[..., ProcessJobs], tmp_path: Path
+) -> None:
+    """A gated model needs it; whoever reads the Job's folder learns nothing. One that cannot be read is left out."""
+    tokens = ["hf_secret", None]
+
+    def hub_token() -> str | None:
+        if not tokens:
+            raise NotReady("The file is gone. Write it.")
+        return tokens.pop(0)
+
+    jobs = open_jobs(hub_token=hub_token, HF_TOKEN="hf_stale")
+    program = "import os; print(len(os.environ.get('HF_TOKEN', '')))"
+    for name in ("run-1", "run-2", "run-3"):
+        await jobs.ensure(JobSpec(name, (program,)))
+    await ended(jobs, "run-3")
+    written = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+
+    assert [await first_line(jobs, name) for name in ("run-1", "run-2", "run-3")] == ["9", "0", "0"]
+    assert b"HF_TOKEN" in written
+    assert b"hf_" not in written
 
 
 async def test_a_shutdown_starts_nothing_in_place_of_what_it_stops(open_jobs: Callable[..., ProcessJobs]) -> None:

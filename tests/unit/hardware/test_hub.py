@@ -14,7 +14,8 @@ import pytest
 from huggingface_hub.utils._http import default_client_factory
 
 from services.common.errors import FineTuneFlowError, InvalidArgument, NotFound, NotReady, PermissionDenied, Unavailable
-from services.hardware.hub import HubSource, read_token_file
+from services.common.hubtoken import read_token_file
+from services.hardware.hub import HubSource
 from tests.fakes.hub import COMMIT, TOKEN, FakeHub, HubModel
 from tests.fakes.model_folder import PARAMETERS, model_files, safetensors, sharded
 
