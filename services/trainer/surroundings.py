@@ -40,7 +40,8 @@ def settle_in(environment: MutableMapping[str, str], folder: Path) -> None:
 def prepare_libraries(environment: MutableMapping[str, str], offline: bool) -> None:
     """Set what the libraries read from the environment when they are imported, and quieten them.
 
-    No telemetry. No hub for a model in a folder. One GPU without a distributed launcher.
+    No telemetry. No hub for a model in a folder. One GPU without a distributed launcher: the first of those that may be
+    seen, for with several in one process the library would divide every batch among copies of the model.
 
     Args:
         environment: the process's own.
@@ -52,7 +53,7 @@ def prepare_libraries(environment: MutableMapping[str, str], offline: bool) -> N
     if offline:
         environment["HF_HUB_OFFLINE"] = "1"
     if "WORLD_SIZE" not in environment:
-        environment.setdefault("CUDA_VISIBLE_DEVICES", "0")
+        environment["CUDA_VISIBLE_DEVICES"] = environment.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0]
     quiet_libraries()
 
 

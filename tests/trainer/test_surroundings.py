@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from services.trainer.config import read_launch
-from services.trainer.surroundings import last_word, settle_in
+from services.trainer.surroundings import last_word, prepare_libraries, settle_in
 
 
 def test_without_a_home_the_work_folder_is_one(tmp_path: Path) -> None:
@@ -58,6 +58,28 @@ def test_the_launch_token_is_read_from_a_mounted_secret(tmp_path: Path) -> None:
 
     assert (launch.token, launch.pod_uid) == ("s3cr3t", "0b1c")
     assert "s3cr3t" not in repr(launch)
+
+
+@pytest.mark.parametrize(
+    ("seen", "launched", "left"),
+    [
+        (None, False, "0"),
+        ("0,1", False, "0"),
+        ("GPU-5d1,GPU-9a2", False, "GPU-5d1"),
+        ("3", False, "3"),
+        ("", False, ""),
+        ("0,1", True, "0,1"),
+        (None, True, None),
+    ],
+)
+def test_without_a_launcher_a_process_sees_one_gpu(seen: str | None, launched: bool, left: str | None) -> None:
+    """The first of those that it may see, and none where it may see none; launched ones share all of them."""
+    environment = {"WORLD_SIZE": "2"} if launched else {}
+    if seen is not None:
+        environment["CUDA_VISIBLE_DEVICES"] = seen
+    prepare_libraries(environment, offline=True)
+
+    assert environment.get("CUDA_VISIBLE_DEVICES") == left
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="Only root may become a user without a name.")
