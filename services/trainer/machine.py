@@ -42,6 +42,20 @@ def hardware(processes: int = 1) -> dict[str, str]:
     return facts
 
 
+def take_gpu(local: int) -> None:
+    """Let everything that this process puts on a GPU without naming one go to its own; nothing where there is none.
+
+    Weights that are quantised as they are loaded would all go to the first.
+
+    Args:
+        local: the process's place on its node, 0, 1, …
+    """
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.set_device(local)
+
+
 def device() -> tuple[str, str]:
     """Return where the work is done, "cpu" or "cuda", and its type: the processor's name or the GPU's product."""
     import torch

@@ -19,7 +19,7 @@ from services.trainer.attempt import Attempt
 from services.trainer.basemodel import fetch_base, location_of
 from services.trainer.checkpoint import fetch_checkpoint
 from services.trainer.general import general_rows
-from services.trainer.machine import device, hardware, versions
+from services.trainer.machine import device, hardware, take_gpu, versions
 from services.trainer.measuring import bytes_below, libraries_memory_bytes, peak_memory_bytes
 from services.trainer.model import (
     Source,
@@ -125,6 +125,7 @@ def take_part(attempt: Attempt, spec: run_pb2.TrainSpec) -> tuple[Loaded, Any, A
     """
     from services.trainer.comparing import Comparison
 
+    take_gpu(attempt.team.local)
     source = source_of(location_of(spec, attempt.folder), spec.model_revision, spec.model)
     fetched = attempt.team.on_node(lambda: _fetch(attempt, spec, source))
     loaded: list[Loaded] = []
