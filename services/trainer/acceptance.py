@@ -8,7 +8,8 @@ it was read back. What is compared:
   computes Wx + B(Ax): rounding, 2e-4 for 30 layers, so 1e-3. A merged model stored in 16 bits has each changed weight
   rounded to 8 (bfloat16) or 11 bits (float16), which moved logits of a 135M model by 0.4 and 0.04; that alone would let
   a weak adapter get lost, so there the sum is held to 1e-3 before the rounding, and the files to 1e-3 after it.
-- greedy answers end at an end token, or at the limit; of a model that is read anew for each token, the limit is lower.
+- the tokens that end an answer, of the generation settings and of the tokenizer, are the tuned model's; and generation
+  by the files' own settings stops at each of them, which is made to come second in an answer.
 - the chat template is the base model's, to the letter.
 """
 
@@ -21,11 +22,10 @@ from typing import Any
 import torch
 
 from services.common.chat.tokens import Message
-from services.trainer.answers import end_tokens, generate
+from services.trainer.answers import configured_ends, continued, end_tokens
 from services.trainer.evaluate import evaluating
 from services.trainer.failures import refused
 from services.trainer.model import render
-from services.trainer.streamed import stream_of
 
 PROMPTS = (
     "What is this document about?",
@@ -39,8 +39,26 @@ MERGED_BOUND = 1e-3
 ROUNDED_BOUNDS = {"float32": MERGED_BOUND, "float16": 0.25, "bfloat16": 1.0}
 """Largest difference of a logit between tuned model and files, by the type that merged weights are stored in."""
 
-ANSWER_TOKENS, STREAMED_ANSWER_TOKENS = 24, 8
-"""Limits of the greedy answers."""
+_MOST = 4
+"""Tokens of an answer that does not stop."""
+
+
+@dataclass(frozen=True)
+class Ends:
+    """The tokens that end an answer.
+
+    Args:
+        configured: those of the generation settings, at which the libraries stop.
+        own: the tokenizer's, None if it has none.
+    """
+
+    configured: frozenset[int]
+    own: int | None
+
+
+def ends_of(generation: Any, tokenizer: Any) -> Ends:
+    """Return the end tokens of generation settings and of a tokenizer."""
+    return Ends(frozenset(configured_ends(generation)), tokenizer.eos_token_id)
 
 
 @dataclass(frozen=True)
@@ -50,16 +68,19 @@ class Behaviour:
     Args:
         logits: one float32 tensor a prompt, positions × vocabulary.
         template: the chat template.
+        ends: what ends its answers.
     """
 
     logits: tuple[Any, ...]
     template: str
+    ends: Ends
 
 
 def observe(model: Any, tokenizer: Any) -> Behaviour:
     """Ask a model the fixed prompts."""
     prompts = [prompt_tokens(tokenizer, text) for text in PROMPTS]
-    return Behaviour(tuple(logits_along(model, prompts)), str(tokenizer.chat_template))
+    ends = ends_of(model.generation_config, tokenizer)
+    return Behaviour(tuple(logits_along(model, prompts)), str(tokenizer.chat_template), ends)
 
 
 def logits_along(model: Any, sequences: Sequence[Sequence[int]]) -> list[Any]:
@@ -76,34 +97,41 @@ def logits_along(model: Any, sequences: Sequence[Sequence[int]]) -> list[Any]:
 
 
 def require_ends(model: Any, tokenizer: Any) -> None:
-    """Let a model answer the fixed prompts greedily.
+    """Let each token that ends an answer come second in one, and see that the library stops there by itself.
 
     Raises:
-        NotReady: with reason ACCEPTANCE_FAILED if an answer ends neither at an end token nor at the limit, or the model
-            and its tokenizer know no end token.
+        NotReady: with reason ACCEPTANCE_FAILED if it goes on, or the model and its tokenizer know no end token.
     """
-    ends = end_tokens(model, tokenizer)
+    configured = sorted(configured_ends(model.generation_config))
+    ends = configured or sorted(end_tokens(model, tokenizer))
     if not ends:
         raise refused("it knows no end token")
-    most = STREAMED_ANSWER_TOKENS if stream_of(model) else ANSWER_TOKENS
+    prompts = [prompt_tokens(tokenizer, PROMPTS[number % len(PROMPTS)]) for number in range(len(ends))]
+    forcing = _Forcing(max(map(len, prompts)), ends)
+    options = {} if configured else {"eos_token_id": ends}  # such a base model does not stop by itself either
     with evaluating(model):
-        answers = generate(model, tokenizer, [prompt_tokens(tokenizer, text) for text in PROMPTS], most)
-    require_ended(answers, ends, most)
+        answers = continued(model, tokenizer, prompts, _MOST, logits_processor=[forcing], **options)
+    if [answer[1:] for answer in answers] != [[end] for end in ends]:
+        raise refused("an answer goes on after an end token")
 
 
-def require_ended(answers: Sequence[Sequence[int]], ends: set[int], most: int = ANSWER_TOKENS) -> None:
-    """Refuse greedy answers that do not stop.
+class _Forcing:
+    """Makes the second new token of each row an end token, and the first none.
 
     Args:
-        answers: the tokens of each.
-        ends: the tokens that end an answer.
-        most: limit of an answer's tokens.
-
-    Raises:
-        NotReady: with reason ACCEPTANCE_FAILED if one ends neither at an end token nor at the limit.
+        width: tokens of the prompts.
+        ends: the end token of each row.
     """
-    if not all(answer and (answer[-1] in ends or len(answer) == most) for answer in answers):
-        raise refused("an answer ends neither at an end token nor at the limit")
+
+    def __init__(self, width: int, ends: Sequence[int]) -> None:
+        self._width = width
+        self._ends = torch.tensor(ends)
+
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
+        ends = self._ends.to(scores.device)
+        if input_ids.shape[1] == self._width:
+            return scores.index_fill(1, ends, -torch.inf)
+        return torch.full_like(scores, -torch.inf).scatter(1, ends[:, None], 0.0)
 
 
 def prompt_tokens(tokenizer: Any, text: str) -> list[int]:
@@ -123,6 +151,8 @@ def require_same(expected: Behaviour, found: Behaviour, bound: float) -> float:
     """
     if found.template != expected.template:
         raise refused("its chat template is not the base model's")
+    if not expected.ends.configured <= found.ends.configured or found.ends.own != expected.ends.own:
+        raise refused("it lacks tokens that end an answer of the tuned model")
     difference = 0.0
     for one, other in zip(expected.logits, found.logits, strict=True):
         if one.shape != other.shape:

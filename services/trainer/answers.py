@@ -162,9 +162,21 @@ def longest_answer(tokenizer: Any, references: Sequence[str]) -> int:
 
 def generate(model: Any, tokenizer: Any, prompts: Sequence[Sequence[int]], most: int) -> list[list[int]]:
     """Return greedy answers, each up to its end token and with it, at most `most` tokens."""
-    width = max(len(p) for p in prompts)
     ends = end_tokens(model, tokenizer)
-    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else min(ends)
+    made = continued(model, tokenizer, prompts, most, eos_token_id=sorted(ends))
+    return [_until_end(row, ends) for row in made]
+
+
+def continued(
+    model: Any, tokenizer: Any, prompts: Sequence[Sequence[int]], most: int, **options: Any
+) -> list[list[int]]:
+    """Return what the library generates greedily after prompts: all equally long, at most `most` tokens.
+
+    Args:
+        options: further ones of the library's `generate`; what is left open is the model's own.
+    """
+    width = max(len(p) for p in prompts)
+    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else min(end_tokens(model, tokenizer))
     ids = torch.full((len(prompts), width), pad)
     attention = torch.zeros_like(ids)
     for row, prompt in enumerate(prompts):
@@ -178,18 +190,21 @@ def generate(model: Any, tokenizer: Any, prompts: Sequence[Sequence[int]], most:
         temperature=None,
         top_p=None,
         top_k=None,
-        eos_token_id=sorted(ends),
         pad_token_id=pad,
+        **options,
     )
-    return [_until_end(row.tolist(), ends) for row in made[:, width:]]
+    return [row.tolist() for row in made[:, width:]]
 
 
 def end_tokens(model: Any, tokenizer: Any) -> set[int]:
     """Return the ids that end an answer: those of the generation config and the tokenizer's own."""
-    configured = model.generation_config.eos_token_id
-    ends = set(configured if isinstance(configured, list) else [configured])
-    ends.add(tokenizer.eos_token_id)
-    return {end for end in ends if end is not None}
+    return {end for end in (*configured_ends(model.generation_config), tokenizer.eos_token_id) if end is not None}
+
+
+def configured_ends(generation: Any) -> set[int]:
+    """Return the ids at which generation settings end an answer."""
+    configured = generation.eos_token_id
+    return {end for end in (configured if isinstance(configured, list) else [configured]) if end is not None}
 
 
 def _until_end(tokens: list[int], ends: set[int]) -> list[int]:

@@ -18,22 +18,16 @@ import torch
 from finetuneflow.export.v1 import export_pb2
 from services.common.errors import NotReady
 from services.common.optionalpart import ONNX
-from services.trainer.acceptance import (
-    ANSWER_TOKENS,
-    PROMPTS,
-    Behaviour,
-    observe,
-    prompt_tokens,
-    require_ended,
-    require_same,
-)
-from services.trainer.answers import end_tokens, generate
+from services.trainer.acceptance import PROMPTS, Behaviour, ends_of, observe, prompt_tokens, require_same
+from services.trainer.answers import generate
 from services.trainer.evaluate import evaluating
 from services.trainer.merge import Check, export_merged, load_tuned
 from services.trainer.model import Source, load_config, load_generation, load_model, load_tokenizer, source_of
 from services.trainer.onnxgraph import Graph, write_graph
 from services.trainer.shards import DEFAULT_SHARD_BYTES
 
+ANSWER_TOKENS = 24
+"""Most tokens of the answers that are followed."""
 LOGIT_BOUND = 1e-3
 """Largest difference of a logit from the merged weights: as between tuned and merged model."""
 _MOVING = ("dynamic", "longrope")
@@ -69,10 +63,7 @@ def export_onnx(source: Source, adapter: Path, out: Path, scratch: Path, check: 
     shutil.rmtree(scratch)
     check()
     expected = observe(load_tuned(source, adapter), tokenizer)
-    found = tuple(graph.follow(prompt_tokens(written, text), ()) for text in PROMPTS)
-    result.max_logit_difference = require_same(
-        expected, Behaviour(found, str(written.chat_template)), result.logit_bound
-    )
+    result.max_logit_difference = require_same(expected, observe_graph(graph, written, out), result.logit_bound)
     return result
 
 
@@ -110,19 +101,18 @@ def prove(merged: Any, tokenizer: Any, graph: Graph, written: Any) -> export_pb2
         written: the tokenizer beside it, loaded again.
 
     Raises:
-        NotReady: with reason ACCEPTANCE_FAILED if it is further than is allowed, or if it does not stop.
+        NotReady: with reason ACCEPTANCE_FAILED if it is further than is allowed.
     """
-    ends = end_tokens(merged, tokenizer)
     prompts = [prompt_tokens(written, text) for text in PROMPTS]
     with evaluating(merged):
         answers = generate(merged, tokenizer, prompts, ANSWER_TOKENS)
         whole = [merged(input_ids=torch.tensor([p + a])).logits[0] for p, a in zip(prompts, answers, strict=True)]
     followed = [graph.follow(prompt, answer) for prompt, answer in zip(prompts, answers, strict=True)]
-    template = str(tokenizer.chat_template)
-    expected = Behaviour((*whole, *(w[: len(p)] for w, p in zip(whole, prompts, strict=True))), template)
-    found = Behaviour((*followed, *graph.padded(prompts)), str(written.chat_template))
+    template, generation = str(tokenizer.chat_template), merged.generation_config
+    both = (*whole, *(w[: len(p)] for w, p in zip(whole, prompts, strict=True)))
+    expected = Behaviour(both, template, ends_of(generation, tokenizer))
+    found = Behaviour((*followed, *graph.padded(prompts)), str(written.chat_template), ends_of(generation, written))
     difference = require_same(expected, found, LOGIT_BOUND)
-    require_ended([graph.answer(prompt, ends, ANSWER_TOKENS) for prompt in prompts], ends)
     chosen = [f[len(p) - 1 : -1].argmax(-1).tolist() for f, p in zip(followed, prompts, strict=True)]
     tokens = sum(len(answer) for answer in answers)
     same = sum(a == b for c, answer in zip(chosen, answers, strict=True) for a, b in zip(c, answer, strict=True))
@@ -134,6 +124,22 @@ def prove(merged: Any, tokenizer: Any, graph: Graph, written: Any) -> export_pb2
         maker=f"torch {metadata.version('torch')}",
         loader=graph.loader,
     )
+
+
+def observe_graph(graph: Graph, written: Any, out: Path) -> Behaviour:
+    """Ask a graph the fixed prompts.
+
+    Args:
+        graph: loaded again.
+        written: the tokenizer beside it, loaded again.
+        out: its folder; what ends an answer is read there, from the configuration where no generation settings are.
+    """
+    from transformers import GenerationConfig
+
+    source = source_of(str(out), "")
+    generation = load_generation(source) or GenerationConfig.from_model_config(load_config(source))
+    logits = tuple(graph.follow(prompt_tokens(written, text), ()) for text in PROMPTS)
+    return Behaviour(logits, str(written.chat_template), ends_of(generation, written))
 
 
 def _write_beside(source: Source, merged: Path, tokenizer: Any, out: Path) -> None:

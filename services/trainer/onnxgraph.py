@@ -128,17 +128,6 @@ class Graph:
             parts.append(logits[0])
         return torch.cat(parts)
 
-    def answer(self, prompt: Sequence[int], ends: set[int], most: int) -> list[int]:
-        """Return the greedy answer up to its end token and with it, at most `most` tokens."""
-        answer: list[int] = []
-        new, past = list(prompt), self.no_past(1)
-        while len(answer) < most and not (answer and answer[-1] in ends):
-            attention = torch.ones(1, len(prompt) + len(answer), dtype=torch.long)
-            logits, past = self.step(torch.tensor([new]), attention, past)
-            new = [int(logits[0, -1].argmax())]
-            answer += new
-        return answer
-
     def padded(self, prompts: Sequence[Sequence[int]]) -> list[Any]:
         """Return the logits at each token of prompts that are given in one batch, padded on the left with token 0."""
         width = max(len(prompt) for prompt in prompts)

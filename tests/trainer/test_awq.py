@@ -17,7 +17,7 @@ from services.common.errors import NotReady
 from services.common.optionalpart import AWQ, PARTS, OptionalPart
 from services.common.statuses import from_status
 from services.trainer import awqexport
-from services.trainer.acceptance import Behaviour
+from services.trainer.acceptance import Behaviour, Ends
 from services.trainer.model import source_of
 from tests.fakes.worker_host import WorkerHost
 from tests.trainer.runs import run_here
@@ -95,7 +95,7 @@ def test_weights_whose_probabilities_moved_too_far_are_refused(moved: float, is_
     plain = torch.zeros(5, 8)
     other = plain.clone()
     other[:, 0] += moved
-    expected, found = (Behaviour((logits,), "") for logits in (plain, other))
+    expected, found = (Behaviour((logits,), "", Ends(frozenset(), None)) for logits in (plain, other))
     if is_refused:
         with pytest.raises(NotReady) as caught:
             awqexport.prove(expected, found, 64, "auto-round")

@@ -15,7 +15,8 @@ from finetuneflow.export.v1 import export_pb2
 from services.common.errors import NotReady
 from services.common.statuses import from_status
 from services.trainer import merge
-from services.trainer.model import source_of
+from services.trainer.acceptance import require_ends
+from services.trainer.model import load_model, load_tokenizer, source_of
 from services.trainer.transfer import sha256_file
 from tests.fakes.worker_host import WorkerHost
 from tests.trainer.runs import run_here
@@ -159,7 +160,17 @@ def damage_template(out: Path) -> None:
     path.write_text(path.read_text().replace("user", "User") + " ")
 
 
-@pytest.mark.parametrize("damage", [damage_weights, damage_template])
+def damage_ends(out: Path) -> None:
+    """Let the generation settings lose their end token; the tokenizer where there are none."""
+    path, name, other = out / "generation_config.json", "eos_token_id", None
+    if not path.exists():
+        path, name, other = out / "tokenizer_config.json", "eos_token", "<|im_start|>"
+    settings = json.loads(path.read_text())
+    assert settings[name] != other
+    path.write_text(json.dumps({**settings, name: other}))
+
+
+@pytest.mark.parametrize("damage", [damage_weights, damage_template, damage_ends])
 @pytest.mark.parametrize("export", [merge.export_adapter, merge.export_merged])
 def test_an_artifact_that_is_not_the_tuned_model_is_refused(
     tmp_path: Path, model: Path, adapter: Path, export: Callable[..., Any], damage: Callable[[Path], None]
@@ -176,6 +187,22 @@ def test_an_artifact_that_is_not_the_tuned_model_is_refused(
     with pytest.raises(NotReady) as caught:
         export(source_of(str(model), ""), adapter, out, check)
 
+    assert caught.value.reason == "ACCEPTANCE_FAILED"
+
+
+def test_a_model_that_goes_on_after_an_end_token_is_refused(model: Path) -> None:
+    """Of several each one has to stop it, by the model's own settings, whatever it would have said."""
+    import torch
+
+    source = source_of(str(model), "")
+    tokenizer, tuned = load_tokenizer(source), load_model(source, torch.float32)
+    tuned.generation_config.eos_token_id = [tokenizer.eos_token_id, 5, 6, 7, 8]
+    require_ends(tuned, tokenizer)
+    generate = tuned.generate
+    tuned.generate = lambda **options: generate(**options, eos_token_id=[tokenizer.eos_token_id, 5, 6, 7])
+
+    with pytest.raises(NotReady, match="goes on after an end token") as caught:
+        require_ends(tuned, tokenizer)
     assert caught.value.reason == "ACCEPTANCE_FAILED"
 
 

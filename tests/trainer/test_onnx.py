@@ -15,6 +15,7 @@ import pytest
 
 from services.common.errors import NotReady
 from services.trainer import onnxexport
+from services.trainer.acceptance import observe, require_same
 from services.trainer.model import load_tokenizer, source_of
 from services.trainer.onnxgraph import Cached, Graph
 from tests.trainer.test_gguf import TUNED
@@ -103,24 +104,27 @@ class Unmasked(TorchGraph):
         return super().step(ids, attention.new_ones(attention.shape), past)
 
 
-class Endless(TorchGraph):
-    """Answers nothing at all."""
-
-    def answer(self, prompt: Sequence[int], ends: set[int], most: int) -> list[int]:
-        """No token."""
-        return []
-
-
-@pytest.mark.parametrize(
-    ("kind", "why"), [(Forgetful, "logits differ"), (Unmasked, "logits differ"), (Endless, "neither at an end token")]
-)
-def test_a_graph_that_answers_otherwise_is_refused(
-    model: Path, merged: Any, kind: Callable[[Any], Graph], why: str
-) -> None:
-    """Whether the cache, the padding or the end of an answer is at fault."""
+@pytest.mark.parametrize("kind", [Forgetful, Unmasked])
+def test_a_graph_that_answers_otherwise_is_refused(model: Path, merged: Any, kind: Callable[[Any], Graph]) -> None:
+    """Whether the cache or the padding is at fault."""
     tokenizer = load_tokenizer(source_of(str(model), ""))
     with pytest.raises(NotReady) as caught:
         onnxexport.prove(merged, tokenizer, kind(merged), tokenizer)
 
     assert caught.value.reason == "ACCEPTANCE_FAILED"
-    assert why in caught.value.message
+    assert "logits differ" in caught.value.message
+
+
+def test_a_graph_beside_which_the_end_tokens_are_lost_is_refused(tmp_path: Path, model: Path, merged: Any) -> None:
+    """Whoever runs it stops at what the files say: generation settings, or the configuration where there are none."""
+    tokenizer, graph = load_tokenizer(source_of(str(model), "")), TorchGraph(merged)
+    expected = observe(merged, tokenizer)
+    merged.config.save_pretrained(tmp_path)
+    of_configuration = onnxexport.observe_graph(graph, tokenizer, tmp_path)
+    (tmp_path / "generation_config.json").write_text("{}")
+    lost = onnxexport.observe_graph(graph, tokenizer, tmp_path)
+
+    assert require_same(expected, of_configuration, 1e-3) < 1e-3
+    with pytest.raises(NotReady, match="it lacks tokens that end an answer") as caught:
+        require_same(expected, lost, 1e-3)
+    assert caught.value.reason == "ACCEPTANCE_FAILED"
