@@ -100,7 +100,7 @@ async def test_a_paused_run_outlives_its_service(tmp_path: Path) -> None:
 
 
 async def test_a_trainer_that_crashes_while_it_pauses_is_not_started_again(tmp_path: Path) -> None:
-    """It goes on from the checkpoint before when it is resumed."""
+    """It is paused and says that it has not saved; resumed, it goes on from the checkpoint before."""
     async with training(tmp_path, steps=12, step_seconds=0.05, save_steps=5, hang_at=8, deaf=True) as (stub, _):
         await stub.CreateRun(request())
         await at_step(stub, 8)
@@ -112,6 +112,7 @@ async def test_a_trainer_that_crashes_while_it_pauses_is_not_started_again(tmp_p
         run, reports = await ended(stub)
 
     assert paused.work.state == State.WORK_STATE_PAUSED
+    assert "was killed before it had saved. Resume it: it goes on from step 5" in paused.work.error.message
     assert run.work.state == State.WORK_STATE_SUCCEEDED
     assert [a.from_step for a in run.attempts] == [0, 5]
     assert steps(reports, 2) == list(range(6, 13))

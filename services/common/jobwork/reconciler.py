@@ -19,7 +19,7 @@ from typing import Any
 from services.common import incidents
 from services.common.auth import Principal, Signer
 from services.common.documents.port import Document
-from services.common.errors import FineTuneFlowError, InvalidArgument, NotFound, NotReady, Unavailable, from_document
+from services.common.errors import FineTuneFlowError, InvalidArgument, NotFound, NotReady, Unavailable
 from services.common.jobs.port import JobRunner, JobSpec, JobStatus, Waiting
 from services.common.jobwork import state, verdict
 from services.common.jobwork.clearing import OVER, STOP_GRACE_SECONDS, Clearing
@@ -265,9 +265,7 @@ class Reconciler:
 
         def end(current: Document) -> None:
             if pauses:
-                # A trainer that ended with an error has not saved what it had.
-                lost = current["last_error"]
-                hold(current["work"], from_document(lost) if lost else None)
+                hold(current["work"], verdict.unsaved(current, status))
                 return
             finish(current["work"], "CANCELLED", now)
             add_event(current, self._kind.event(current), now)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from services.common.documents.port import Document
-from services.common.errors import Exhausted, FineTuneFlowError, NotReady, from_document
+from services.common.errors import Exhausted, FineTuneFlowError, NotReady, Unavailable, from_document
 from services.common.jobs.port import JobStatus, Waiting
 from services.common.jobwork import state
 
@@ -91,6 +91,18 @@ def error(doc: Document, status: JobStatus | None, restarts: bool, lines: Sequen
     return FineTuneFlowError(
         f"The trainer {_ending(status)} without a result, {often}. See `ftf logs`. Its last words: {tail}",
         reason="TRAINER_CRASHED",
+    )
+
+
+def unsaved(doc: Document, status: JobStatus | None) -> FineTuneFlowError | None:
+    """Return why work that pauses has lost what its trainer had not saved; None where it has saved, or had nothing."""
+    if doc["last_error"]:
+        return from_document(doc["last_error"])
+    if status is None or not doc["attempts"] or status.exit_code == 0 or _graceful(status):
+        return None
+    return Unavailable(
+        f"The trainer {_ending(status)} before it had saved. Resume it: it goes on from step {state.newest_step(doc)} "
+        "and makes the steps since then again; if that happens again, see `ftf logs`."
     )
 
 
