@@ -3,11 +3,11 @@
 Cuts Markdown, the descriptions of installed packages one after the other, each contestant in turn, round after round,
 with one and the same tokenizer, and prints MB/s (median over the rounds), the ratio to one raw pass of the tokenizer
 over the text, that to a raw pass of what the contestant itself counts by, and how ours stands against each. No part of
-the text is there twice, and every contestant begins each round anew: chonkie's recursive chunker remembers how many tokens a piece of text has, so that it counts hardly anything
-of a text that repeats itself or that it has seen before; gigatoken, by which we count, remembers words. Ours is the
-whole work of the sandbox on an extracted text: chunks with spans, places, context, exact tokens and proven coverage, in
-memory. The raw pass is tiktoken's, with which the others count, too. A peer that is not installed is named;
-`make bench` installs them.
+the text is there twice, and every contestant begins each round anew: chonkie's recursive chunker remembers how many
+tokens a piece of text has, so that it counts hardly anything of a text that repeats itself or that it has seen before;
+gigatoken, by which we count, remembers words. Ours is the whole work of the sandbox on an extracted text: chunks with
+spans, places, context, exact tokens and proven coverage, in memory. The raw pass is tiktoken's, with which the others
+count, too. A peer that is not installed is named; `make bench` installs them.
 """
 
 from __future__ import annotations
