@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from services.common.documents.port import Document
 from services.dataset.gates import Alone
-from services.dataset.llm import CallRefused
 from services.dataset.spec import Call
+from services.dataset.tries import CallRefused
 
 MOST_JUDGED = 32
 """Replies judged in one go: what a pause has to wait for at most."""

@@ -18,8 +18,8 @@ from services.dataset.core.ways import UNCOMPARED
 from services.dataset.embedder import Embedder
 from services.dataset.gates import Alone, Gates, known
 from services.dataset.judge import Judge
-from services.dataset.llm import CallRefused
 from services.dataset.spec import Call, Plan
+from services.dataset.tries import CallRefused
 
 
 class Assessor:

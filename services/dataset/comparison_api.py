@@ -9,7 +9,8 @@ from services.common.interceptors import Context
 from services.dataset.core import preferring
 from services.dataset.core.preferring import ONE, TWO, Opinion
 from services.dataset.endpoints import Endpoints
-from services.dataset.llm import CallRefused, LlmClient
+from services.dataset.llm import LlmClient
+from services.dataset.tries import CallRefused
 
 MAX_CHARACTERS = 100_000
 _MOST_TOKENS = 512

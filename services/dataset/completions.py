@@ -7,6 +7,9 @@ from typing import Any
 from services.dataset.core.budget import counted
 from services.dataset.ports import Reply
 
+PROBE: dict[str, Any] = {"messages": [{"role": "user", "content": "Say yes."}], "max_tokens": 16, "stream": False}
+"""A call that no server fails at that is there."""
+
 
 def response_format(mode: str, schema: dict[str, Any]) -> dict[str, Any]:
     """Return what a request says of the form of its reply, by SCHEMA, OBJECT or TEXT."""
@@ -23,7 +26,10 @@ def response_format(mode: str, schema: dict[str, Any]) -> dict[str, Any]:
 def read(answer: Any, retries: int) -> Reply:
     """Read a chat completion. Raises ValueError, TypeError, LookupError or AttributeError if it is none."""
     message = answer["choices"][0]["message"]
-    content = message["content"] or ""
+    if not message:
+        raise LookupError("no message")
+    # Some servers leave the content out where a model has thought and said nothing.
+    content = message.get("content") or ""
     if not isinstance(content, str):
         content = "".join(part.get("text", "") for part in content)
     usage = answer.get("usage") or {}

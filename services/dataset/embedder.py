@@ -13,9 +13,10 @@ from services.common.errors import FineTuneFlowError
 from services.dataset.core.budget import PER_MESSAGE
 from services.dataset.core.purposes import EMBEDDED as PURPOSE
 from services.dataset.core.vectors import BATCH, Vector, packed, unpacked
-from services.dataset.llm import CallRefused, LlmClient
+from services.dataset.llm import LlmClient
 from services.dataset.ports import Reply
 from services.dataset.spending import Spending
+from services.dataset.tries import CallRefused
 
 MAX_TEXT = 8000
 """Characters of a text that are looked at: servers refuse longer ones."""

@@ -27,7 +27,7 @@ from services.dataset.endpoints import Endpoints
 from services.dataset.estimating import Estimator
 from services.dataset.freezing import Freezer
 from services.dataset.gates import Alone, Gates
-from services.dataset.llm import PATIENCE_SECONDS, CallRefused
+from services.dataset.llm import PATIENCE_SECONDS
 from services.dataset.ports import Document as File
 from services.dataset.ports import Documents
 from services.dataset.refusals import Refusals, refused
@@ -37,6 +37,7 @@ from services.dataset.spec import Call, Plan
 from services.dataset.spending import BudgetReached
 from services.dataset.store import Calls, Examples, example_id
 from services.dataset.tally import Tally
+from services.dataset.tries import CallRefused
 
 TELL_SECONDS = 0.4
 ACCEPTED = "ACCEPTED_REACHED"

@@ -5,33 +5,31 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import email.utils
-import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any
 
 from services.common.errors import FineTuneFlowError, Unavailable
 from services.dataset.absence import Absence
-from services.dataset.completions import read, response_format
+from services.dataset.completions import PROBE, read, response_format
 from services.dataset.core.budget import NO_PRICES, Prices
 from services.dataset.core.pace import Pace
 from services.dataset.core.vectors import MAX_ANSWER_BYTES, Embedded, embedded
 from services.dataset.ports import Reply
 from services.dataset.sharing import Share
-from services.dataset.slots import Slot, Slots
+from services.dataset.slots import Slots
 from services.dataset.transport import MAX_REPLY_BYTES, Answer, NoAnswer, Transport
+from services.dataset.tries import BACKOFF_SECONDS, Again, Answered, CallRefused, Tries
 
-TRIES = 5
-"""Calls made for one reply, at least where there is patience, else at most."""
 PATIENCE_SECONDS = 60.0
 """How long generation goes on asking an LLM that is away before the dataset is paused."""
-BACKOFF_SECONDS = 0.5
-"""Pause after the first failure; doubled after each, with full jitter (Brooker, "Exponential Backoff And Jitter")."""
-MAX_PAUSE_SECONDS = 30.0
 START = 4
 """Calls in flight at first where the number is to be found."""
 
+_CHAT = "/chat/completions"
+_EMBEDDINGS = "/embeddings"
 _AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 _BUSY = frozenset({429, 503, 529})
 _REFUSED = {
@@ -40,7 +38,6 @@ _REFUSED = {
     404: "the URL or the model is unknown",
 }
 _OF_THE_CALL = (400, 413, 422)
-Answered = TypeVar("Answered")
 _FALLBACK = {"SCHEMA": "OBJECT", "OBJECT": "TEXT"}
 
 
@@ -62,29 +59,6 @@ class Endpoint:
     json_mode: str = ""
     prices: Prices = NO_PRICES
     adaptive: bool = False
-
-
-class CallRefused(Unavailable):
-    """The server answered, and refuses a call for good. It may take others: see refusals."""
-
-    def __init__(self, words: str) -> None:
-        super().__init__(words, reason="LLM_UNAVAILABLE")
-
-
-class _Again(Exception):
-    """This call failed in a way that another may not.
-
-    Args:
-        pause: seconds that the server asks for, or 0.
-        busy: whether the server had no room for it.
-        late: whether it ran into its time limit.
-    """
-
-    def __init__(self, words: str, pause: float = 0, busy: bool = False, late: bool = False) -> None:
-        super().__init__(words)
-        self.pause = min(pause, MAX_PAUSE_SECONDS)
-        self.busy = busy
-        self.late = late
 
 
 class LlmClient:
@@ -109,7 +83,7 @@ class LlmClient:
         self.slots = Slots(Pace(most, START if endpoint.adaptive else most), 0 if share else most)
         self.absence = Absence()
         self._share = share
-        self._backoff_seconds = backoff_seconds
+        self._tries = Tries(self.slots, self.absence, backoff_seconds, self._told, self._hold)
         self._key = key
         self._http = Transport(endpoint.base_url.rstrip("/"))
 
@@ -138,7 +112,8 @@ class LlmClient:
         """Return the reply to some messages; see ports.Llm.
 
         Connection errors, time-outs and the statuses that say "later" are tried again, five times in all and then until
-        `patience` seconds have passed, with exponential backoff; a Retry-After header is honoured up to 30 s.
+        `patience` seconds have passed, with exponential backoff; a Retry-After header is honoured up to 30 s. Where no
+        other call was answered before the last try, one of a few words is made then: it tells whose fault it is.
 
         Raises:
             CallRefused: this call may be what is wrong, and another one not.
@@ -152,7 +127,14 @@ class LlmClient:
             "seed": seed,
             "stream": False,
         }
-        reply, late = await self._insisted(lambda attempt: self._call(body, schema, attempt), patience)
+
+        async def call(attempt: int) -> Reply:
+            return await self._call(body, schema, attempt)
+
+        async def probe(attempt: int) -> Reply:
+            return self._completion(*await self._post(_CHAT, {**PROBE, "model": self.endpoint.model}), attempt)
+
+        reply, late = await self._tries.insisted(_CHAT, call, probe, patience)
         return replace(reply, late=late)
 
     async def embed(self, model: str, texts: Sequence[str], *, patience: float = 0) -> Embedded:
@@ -162,65 +144,38 @@ class LlmClient:
             CallRefused: the server takes others, perhaps.
             Unavailable: LLM_UNAVAILABLE.
         """
-        body = {"model": model, "input": list(texts)}
 
-        async def call(attempt: int) -> Embedded:
-            answer, key = await self._post("/embeddings", body, MAX_ANSWER_BYTES)
+        async def of(some: Sequence[str], attempt: int) -> Embedded:
+            answer, key = await self._post(_EMBEDDINGS, {"model": model, "input": list(some)}, MAX_ANSWER_BYTES)
             kind = "a list of embeddings"
             # Megabytes of numbers: reading them takes more than the event loop may be held.
             return await asyncio.to_thread(
-                self._read, answer, key, kind, lambda found: embedded(found, len(texts), attempt)
+                self._read, answer, key, kind, lambda found: embedded(found, len(some), attempt)
             )
 
-        found, late = await self._insisted(call, patience)
+        found, late = await self._tries.insisted(_EMBEDDINGS, partial(of, texts), partial(of, ["word"]), patience)
         return replace(found, late=late)
 
-    async def _insisted(self, call: Callable[[int], Awaitable[Answered]], patience: float) -> tuple[Answered, int]:
-        """Make a call, which gets the number of those that failed before, until it is answered.
-
-        Returns: the answer, and how many of those that failed ran into their time limit.
-        """
-        began, attempt, late = time.monotonic(), 0, 0
-        while True:
-            if self._share and not self._http.closed:
-                self._share.hold(self.slots)
-            try:
-                async with self.slots.one() as slot:
-                    return await self._tried(slot, call(attempt)), late
-            except _Again as error:
-                attempt, late = attempt + 1, late + error.late
-                self.absence.failed(str(error), began + patience - time.monotonic())
-                if attempt >= TRIES and time.monotonic() - began >= patience:
-                    raise self._unavailable(f"{error}, {attempt} times in a row") from error
-                longest = self._backoff_seconds * 2 ** min(attempt - 1, 16)
-                pause = error.pause or random.uniform(0, min(longest, MAX_PAUSE_SECONDS))  # noqa: S311 - jitter
-            await asyncio.sleep(pause)
-
-    async def _tried(self, slot: Slot, call: Awaitable[Answered]) -> Answered:
-        """Make a call and let the endpoint's pace know what came of it."""
-        try:
-            reply = await call
-        except _Again as error:
-            if error.busy or error.late:
-                slot.refused(error.pause, error.late)
-            raise
-        slot.answered()
-        self.absence.answered()
-        return reply
+    def _hold(self) -> None:
+        if self._share and not self._http.closed:
+            self._share.hold(self.slots)
 
     async def _call(self, body: dict[str, Any], schema: dict[str, Any], attempt: int) -> Reply:
         mode = self._mode
         while True:
-            answer, key = await self._post("/chat/completions", {**body, **response_format(mode, schema)})
+            answer, key = await self._post(_CHAT, {**body, **response_format(mode, schema)})
             if other := self._other_mode(mode, answer.status, attempt):
                 mode = other
                 continue
-            reply = self._read(answer, key, "a chat completion", lambda found: read(found, attempt))
+            reply = self._completion(answer, key, attempt)
             # Only an answer proves a way, and only the way that it was asked in: a call that is too long is refused
             # in every way while others are on theirs.
             if not self._proven:
                 self._mode, self._proven = mode, True
             return reply
+
+    def _completion(self, answer: Answer, key: str, attempt: int) -> Reply:
+        return self._read(answer, key, "a chat completion", lambda found: read(found, attempt))
 
     def _other_mode(self, mode: str, code: int, attempt: int) -> str:
         """Return how to ask instead after a status that may be about response_format; "" after another.
@@ -242,12 +197,12 @@ class LlmClient:
         try:
             return await self._http.post(path, body, headers, self.endpoint.timeout_seconds, most_bytes), key
         except NoAnswer as error:
-            raise _Again(str(error), late=error.late) from error
+            raise Again(str(error), late=error.late) from error
 
     def _read(self, answer: Answer, key: str, kind: str, form: Callable[[Any], Answered]) -> Answered:
         code = answer.status
         if code in _AGAIN:
-            raise _Again(f"status {code}", _retry_after(answer.retry_after), busy=code in _BUSY)
+            raise Again(f"status {code}", _retry_after(answer.retry_after), busy=code in _BUSY)
         if code != 200:
             self.absence.answered()
         if code in _OF_THE_CALL:
@@ -257,7 +212,7 @@ class LlmClient:
             raise self._unavailable(f"status {code}: {_REFUSED.get(code) or _scrubbed(answer.text, key)[:200]}")
         with contextlib.suppress(ValueError, TypeError, LookupError, AttributeError, RecursionError, OverflowError):
             return form(answer.json())
-        raise _Again(f"an answer that is not {kind}")
+        raise Again(f"an answer that is not {kind}")
 
     def _unavailable(self, words: str) -> FineTuneFlowError:
         return Unavailable(self._told(words), reason="LLM_UNAVAILABLE")

@@ -13,8 +13,8 @@ from services.dataset.answers import Answer
 from services.dataset.core.example import Verdict
 from services.dataset.core.ledger import REFUSED_CALL
 from services.dataset.gates import Alone
-from services.dataset.llm import CallRefused
 from services.dataset.spec import Call
+from services.dataset.tries import CallRefused
 
 IN_A_ROW = 5
 """Chunks in a row, all of whose calls were refused, that are not taken for a matter of these chunks."""

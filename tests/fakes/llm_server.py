@@ -74,7 +74,9 @@ def judgement(request: Request) -> dict[str, Any]:
 
 
 def good(request: Request) -> Answer:
-    """A good reply as JSON, whatever the task."""
+    """A good reply as JSON, whatever the task; a word where only that is asked for."""
+    if request.asked == "Say yes.":
+        return Answer("Yes.")
     return Answer(json.dumps(good_reply(request)))
 
 

@@ -12,6 +12,7 @@ import pytest
 from services.common.errors import Unavailable
 from services.dataset.core.vectors import BATCH, MAX_DIMENSIONS
 from services.dataset.llm import Endpoint, LlmClient
+from services.dataset.tries import CallRefused
 from tests.fakes import llm_server as fake
 from tests.fakes.llm_server import LlmServer, llm
 
@@ -163,6 +164,52 @@ async def test_a_reply_of_megabytes_is_not_taken_in() -> None:
     async with llm(lambda r: fake.Answer(raw=b"x" * 6_000_000)) as server:
         with pytest.raises(Unavailable, match="a reply of more than"):
             await ask(server)
+
+
+@pytest.mark.parametrize(
+    "failing",
+    [
+        fake.status(500),
+        lambda r: fake.Answer(raw=b'{"choices": []}'),
+        fake.hang(5),
+        lambda r: fake.Answer(raw=b"x" * 6_000_000),
+    ],
+    ids=["status", "no choice", "megabytes", "time-out"],
+)
+async def test_a_call_that_fails_each_time_is_refused_where_the_server_answers_others(failing: fake.Script) -> None:
+    """The caller may go on with other calls."""
+    async with llm(lambda r: fake.good(r) if r.asked == "Say yes." else failing(r)) as server:
+        with pytest.raises(CallRefused, match="5 times in a row"):
+            await ask(server, json_mode="TEXT", timeout_seconds=0.3)
+
+        assert [prompt == "Say yes." for prompt in server.prompts] == [False] * 5 + [True]
+
+
+@pytest.mark.parametrize("takes", [False, True])
+async def test_a_text_that_embeddings_fail_at_each_time_is_refused_where_others_are_taken(takes: bool) -> None:
+    """Answers of the chat tell nothing of embeddings."""
+
+    def failing(request: fake.Request) -> fake.Answer:
+        return fake.embed(request) if request.body["input"] == ["word"] and takes else fake.status(500)(request)
+
+    async with llm() as server:
+        server.embedding_script = failing
+        one = client(server)
+        await one.complete(MESSAGES, SCHEMA, temperature=0, max_tokens=64, seed=1)
+        with pytest.raises(Unavailable, match="status 500, 5 times in a row") as caught:
+            await one.embed("m", ["x"])
+        await one.close()
+
+        assert (caught.type is CallRefused) == takes
+
+
+async def test_a_thinking_model_that_says_nothing_has_answered() -> None:
+    """Some servers leave the content out then."""
+    raw = json.dumps({"choices": [{"message": {"role": "assistant", "reasoning_content": "Let me see."}}]}).encode()
+    async with llm(lambda r: fake.Answer(raw=raw)) as server:
+        reply = await ask(server)
+
+        assert (reply.text, reply.reasoning, reply.retries) == ("", "Let me see.", 0)
 
 
 async def test_never_more_calls_in_flight_than_allowed() -> None:

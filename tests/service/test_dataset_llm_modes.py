@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from services.common.errors import Unavailable
-from services.dataset.llm import CallRefused, LlmClient
+from services.dataset.llm import LlmClient
+from services.dataset.tries import CallRefused
 from tests.fakes import llm_server as fake
 from tests.fakes.llm_server import llm
 from tests.service.test_dataset_llm import MESSAGES, SCHEMA, ask, client

@@ -70,6 +70,63 @@ async def test_a_server_that_refuses_every_call_pauses_the_dataset(tmp_path: Pat
     assert (state(dataset), dataset.counts[-1].out, drops(dataset)) == ("SUCCEEDED", 36, {})
 
 
+@pytest.mark.parametrize(
+    "failing", [fake.status(500), lambda r: Answer(raw=b'{"choices": []}')], ids=["status 500", "no choice"]
+)
+async def test_a_call_that_fails_each_time_costs_its_example_and_not_the_dataset(
+    tmp_path: Path, failing: fake.Script
+) -> None:
+    """The server answers all others, so it is not away."""
+    broken = {"seed": 0}
+
+    def script(request: Request) -> Answer:
+        if not broken["seed"] and "Plover" in request.asked:
+            broken["seed"] = request.body["seed"]
+        return failing(request) if request.body.get("seed") == broken["seed"] else fake.good(request)
+
+    async with llm(script) as server, dataset_service(tmp_path, server, library(4)) as (stub, _):
+        dataset = await generated(stub)
+        dropped = [e for e in await examples(stub, "*") if e.drop_reason]
+        ledger = await stub.GetLedger(ledger_pb2.GetLedgerRequest(name=NAME))
+
+    assert state(dataset) == "SUCCEEDED", dataset.work.error
+    assert drops(dataset) == {"CALL_REFUSED": 1}
+    assert dataset.counts[-1].out == 24 - 1
+    assert balanced(dataset)
+    assert "5 times in a row. It answers other calls" in dropped[0].drop_detail
+    assert dropped[0].name in str(ledger)
+
+
+async def test_calls_that_fail_are_told_from_a_server_that_is_away_where_no_other_is_in_flight(tmp_path: Path) -> None:
+    """All calls of the last chunk fail, one after the other: a call of a few words tells that the server is there."""
+
+    def script(request: Request) -> Answer:
+        return fake.status(500)(request) if "Plover" in request.asked else fake.good(request)
+
+    async with llm(script) as server, dataset_service(tmp_path, None, library(2, 1)) as (stub, _):
+        await stub.CreateLlmEndpoint(endpoint(server, max_concurrency=1, json_mode="JSON_MODE_TEXT"))
+        dataset = await generated(stub, examples_per_chunk=1)
+
+    assert state(dataset) == "SUCCEEDED", dataset.work.error
+    assert (drops(dataset), dataset.counts[-1].out) == ({"CALL_REFUSED": 1}, 1)
+    assert server.prompts.count("Say yes.") == 1
+
+
+async def test_a_server_that_fails_at_every_call_pauses_the_dataset(tmp_path: Path) -> None:
+    """It is away; when it is back, nothing is missing."""
+    async with llm(fake.status(500)) as server, dataset_service(tmp_path, server, library(2)) as (stub, _):
+        paused = await generated(stub)
+        kept = await examples(stub, "*")
+        server.script = fake.good
+        await stub.ResumeDataset(pb.ResumeDatasetRequest(name=NAME))
+        dataset = await ended(stub)
+
+    assert (state(paused), reason(paused)) == ("PAUSED", "LLM_UNAVAILABLE")
+    assert "status 500, 5 times in a row. Check its URL" in paused.work.error.message
+    assert not kept
+    assert (state(dataset), dataset.counts[-1].out, drops(dataset)) == ("SUCCEEDED", 12, {})
+
+
 async def test_what_was_refused_is_asked_again_when_the_dataset_is_resumed(tmp_path: Path) -> None:
     """Its server may have been given more context meanwhile."""
 

@@ -12,7 +12,7 @@ import pytest
 from services.common.errors import Unavailable
 from services.dataset import absence
 from services.dataset.absence import Absence, telling
-from services.dataset.llm import CallRefused
+from services.dataset.tries import CallRefused
 from tests.fakes import llm_server as fake
 from tests.fakes.datasets import until
 from tests.fakes.llm_server import llm
