@@ -25,7 +25,8 @@ def response_format(mode: str, schema: dict[str, Any]) -> dict[str, Any]:
 
 def read(answer: Any, retries: int) -> Reply:
     """Read a chat completion. Raises ValueError, TypeError, LookupError or AttributeError if it is none."""
-    message = answer["choices"][0]["message"]
+    choice = answer["choices"][0]
+    message = choice["message"]
     if not message:
         raise LookupError("no message")
     # Some servers leave the content out where a model has thought and said nothing.
@@ -36,6 +37,7 @@ def read(answer: Any, retries: int) -> Reply:
     thought = message.get("reasoning_content") or message.get("reasoning") or ""
     return Reply(
         reasoning=thought if isinstance(thought, str) else "",
+        finish_reason=str(choice.get("finish_reason") or "")[:40],
         text=content,
         prompt_tokens=counted(usage, "prompt_tokens"),
         completion_tokens=counted(usage, "completion_tokens"),

@@ -142,7 +142,7 @@ class _Run:
         self._spec: dict[str, Any] = claim.doc["spec"]
         self._gates = Gates(self._spec, planned.template)
         self._refusals = Refusals()
-        self._assessor = Assessor(planned, self._gates, asked.judge, asked.embedder)
+        self._assessor = Assessor(planned, self._gates, asked.judge, asked.embedder, self._spec["max_tokens"])
         self._began = time.monotonic()
         self._earlier = float(claim.doc["usage"]["seconds"])
         self._told = 0.0
@@ -218,7 +218,7 @@ class _Run:
             return refused(call, error)
         if call.id in self._known or not self._assessor.asks:
             return Answer(call, reply)
-        return Answer(call, reply, *await self._assessor.assess(call, reply["text"]))
+        return Answer(call, reply, *await self._assessor.assess(call, reply))
 
     async def _judge(self, answered: Sequence[Answer]) -> None:
         """Judge replies after those before them, and begin to store their examples."""
@@ -256,7 +256,7 @@ class _Run:
             if example := known.get(answer.call.id):
                 found.append(self._gates.recall(example, vectors[answer.call.id]))
             else:
-                alone = answer.alone or Alone(self._assessor.screened(answer.call, answer.reply["text"]))
+                alone = answer.alone or Alone(self._assessor.screened(answer.call, answer.reply))
                 found.append(self._gates.compared(alone, example_id(answer.call)))
         return found
 

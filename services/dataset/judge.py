@@ -14,6 +14,7 @@ from services.common.documents.port import Document
 from services.dataset.core import judging
 from services.dataset.core.example import Verdict
 from services.dataset.core.purposes import JUDGED
+from services.dataset.core.replies import cut_in_thought
 from services.dataset.core.screening import presentable
 from services.dataset.spec import Call
 
@@ -62,20 +63,22 @@ class Judge:
             Unavailable: LLM_UNAVAILABLE.
         """
         asked = judging.messages(screened, call.source)
-        found = None
+        found, cut = None, ""
         for _ in range(_TRIES):
-            found = judging.read(await self._reply(asked))
+            reply = await self._reply(asked)
+            cut = cut_in_thought(reply["text"], reply.get("finish_reason", ""), self._spec["max_tokens"])
+            found = judging.read(reply["text"])
             if found:
                 found = replace(found, reason=presentable(found.reason, self._spec.get("pii_policy", {})))
                 break
             asked = judging.again(asked)
-        return judging.judged(screened, found, self._spec["judge"]["min_score"])
+        verdict = judging.judged(screened, found, self._spec["judge"]["min_score"])
+        return verdict if found else replace(verdict, judge_reason=cut)
 
-    async def _reply(self, messages: list[dict[str, str]]) -> str:
+    async def _reply(self, messages: list[dict[str, str]]) -> Document:
         most, seed = self._spec["max_tokens"], self._spec["seed"]
         parts = [self._llm, most, seed, judging.SCHEMA, messages]
         id = f"{JUDGED}-{hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]}"
         turn = self._turns.setdefault(id, asyncio.Lock())
         async with turn:
-            record = await self._ask(id, messages, judging.SCHEMA, temperature=0, max_tokens=most, seed=seed)
-        return str(record["text"])
+            return await self._ask(id, messages, judging.SCHEMA, temperature=0, max_tokens=most, seed=seed)

@@ -18,6 +18,7 @@ class Reply:
         prompt_tokens, completion_tokens: as the server counted them; 0 where it does not.
         retries: calls that failed before this one.
         late: those of them that ran into their time limit: the server may have read their prompts.
+        finish_reason: why it ended, "length" where it came to max_tokens; "" where the server does not say.
         reasoning: what a thinking model thought, where the server keeps it apart from the text.
     """
 
@@ -26,6 +27,7 @@ class Reply:
     completion_tokens: int
     retries: int
     reasoning: str = ""
+    finish_reason: str = ""
     late: int = 0
 
 

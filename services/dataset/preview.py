@@ -84,7 +84,7 @@ class Preview:
         chosen = [planned.calls[i * len(planned.calls) // made] for i in range(made)]
         began = time.monotonic()
         gates = Gates(spec, planned.template)
-        assessor = Assessor(planned, gates, asked.judge, asked.embedder)
+        assessor = Assessor(planned, gates, asked.judge, asked.embedder, spec["max_tokens"])
         looked_at = await _side_by_side(asked.asker, assessor, chosen)
         examples = []
         for call, (reply, alone) in zip(chosen, looked_at, strict=True):
@@ -119,7 +119,7 @@ async def _side_by_side(asker: Asker, assessor: Assessor, calls: Sequence[Call])
 
     async def looked_at(call: Call) -> tuple[Document, Alone]:
         reply = await asker.answer(call)
-        alone, _ = await assessor.assess(call, reply["text"])
+        alone, _ = await assessor.assess(call, reply)
         return reply, alone
 
     tasks = [asyncio.create_task(looked_at(call)) for call in calls]

@@ -28,7 +28,7 @@ _RANGES: dict[str, tuple[float, float, float]] = {
     "eval_fraction": (0.15, 0, 0.9),
     "recall_fraction": (0.1, 0, 0.5),
     "temperature": (0.3, 0, 2),
-    "max_tokens": (512, 16, 8192),
+    "max_tokens": (512, 16, 32_768),
     "accepted_examples": (0, 0, 1_000_000),
     "max_tokens_total": (0, 0, 10**15),
     "max_cost": (0, 0, 10**9),

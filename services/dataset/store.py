@@ -60,6 +60,7 @@ def answered(reply: Reply) -> Document:
     return {
         "text": reply.text[:200_000],
         "reasoning": reply.reasoning[:100_000],
+        "finish_reason": reply.finish_reason,
         "prompt_tokens": reply.prompt_tokens,
         "completion_tokens": reply.completion_tokens,
         "retries": reply.retries,

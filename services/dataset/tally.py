@@ -9,6 +9,7 @@ from services.common.protoform import count_to_document
 from services.dataset.core.example import Verdict
 from services.dataset.core.ledger import UNREADABLE
 from services.dataset.core.masking import WITHHELD
+from services.dataset.core.replies import IN_THOUGHT
 from services.dataset.spec import Plan
 
 
@@ -20,13 +21,14 @@ class Tally:
         self.calls_dropped: Counter[str] = Counter()
         self.dropped: Counter[str] = Counter()
         self.flags: Counter[str] = Counter()
+        self._cut: Counter[str] = Counter()
         self.judged = 0
         self.accepted = 0
 
     def judge(self, verdict: Verdict) -> None:
         """Count a reply that was judged now."""
         told = {"accepted": verdict.accepted, "drop_reason": verdict.drop_reason, "flags": verdict.flags}
-        self.note({**told, "delete_time": None})
+        self.note({**told, "drop_detail": verdict.detail, "delete_time": None})
 
     def note(self, example: Document) -> None:
         """Count one judged reply by its example."""
@@ -38,6 +40,8 @@ class Tally:
             self.flags.update(example.get("flags", ()))
         else:
             self.dropped[example["drop_reason"] or "REJECTED_BY_REVIEW"] += 1
+            if example["drop_reason"] == "TRUNCATED" and IN_THOUGHT in example["drop_detail"]:
+                self._cut[example["drop_detail"]] += 1
 
     def counts(self) -> list[Document]:
         """Return the stages; each one's in is the out of the one before, and in = out + dropped."""
@@ -70,7 +74,7 @@ class Tally:
         if not self.judged:
             reasons = ", ".join(self.calls_dropped)
             return f"No example was finished: the next call could pass the budget ({reasons}). Allow more."
-        return (
-            f"None of {self.judged} replies was accepted ({drops}). See them with `ftf dataset examples --filter '*'`; "
-            "use a stronger LLM or other documents."
-        )
+        cut = f"In {self._cut.total()} of them {self._cut.most_common()[0][0]}. " if self._cut else ""
+        seen = "See them with `ftf dataset examples --filter '*'`"
+        remedy = "" if self._cut.total() == self.judged else "; use a stronger LLM or other documents"
+        return f"None of {self.judged} replies was accepted ({drops}). {cut}{seen}{remedy}."

@@ -123,7 +123,7 @@ class Verdict:
         reasoning: what the LLM thought before it answered, where that is kept; "" otherwise.
         flags: what is remarkable about the example, in alphabetical order: PII_EMAIL, CONTROL_TOKENS, …
         scores: what checks and judges measured, by name: grounding, judge, …
-        judge_reason: why its judge gave the score that it gave; "" without a judge.
+        judge_reason: why its judge gave the score that it gave, or none, if that is known; "" without a judge.
     """
 
     prompt: str = ""

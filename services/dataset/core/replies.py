@@ -28,6 +28,8 @@ MAX_FENCES = 5
 MAX_DEPTH = 4
 """Wrappers round the object that are opened: {"result": {"examples": [{…}]}}."""
 
+IN_THOUGHT = "ended while it was thinking"
+
 _FENCE = re.compile(r"(?:```|~~~)[a-zA-Z0-9_-]*\s*\n?(.*?)(?:```|~~~|\Z)", re.DOTALL)
 _CLOSED = ("}", '"', "'", "”", ",", "]")
 """How a reply may end whose last value is whole: one cut off inside a value would teach half a sentence."""
@@ -82,6 +84,17 @@ def parse(reply: str, schema: dict[str, Any]) -> tuple[dict[str, Any] | None, st
     if thoughts.refuses(text):
         return None, "REFUSAL", text[:200]
     return (None, "TRUNCATED", text[-200:]) if _open(text) else (None, "INVALID_JSON", text[:200])
+
+
+def cut_in_thought(text: str, finish_reason: str, max_tokens: int) -> str:
+    """Return what to say of a reply that came to max_tokens before there was an answer in it; "" of any other.
+
+    Args:
+        finish_reason: why it ended, as its server says.
+    """
+    if finish_reason != "length" or thoughts.answer(text):
+        return ""
+    return f"max_tokens {max_tokens} {IN_THOUGHT}: raise --max-tokens (`ftf run`: --reply-tokens)"
 
 
 def _plainly_right(found: dict[str, Any], schema: dict[str, Any]) -> bool:

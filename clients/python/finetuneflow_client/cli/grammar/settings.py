@@ -122,7 +122,7 @@ DATASET = (
     Setting("eval_fraction", float, "share of documents held out: does the model generalise? 0 to 0.9 (0.15)"),
     Setting("recall_fraction", float, "share of questions kept back about trained documents, 0 to 0.5 (0.1)"),
     Setting("temperature", float, "sampling temperature, 0 to 2 (0.3)"),
-    Setting("max_tokens", int, "most tokens of a reply, 16 to 8192 (512)"),
+    Setting("max_tokens", int, "most tokens of a reply, thinking included, 16 to 32768 (512)"),
     Setting("seed", int, "seed sent with each call (0)"),
     Setting("system_prompt", str, "system message of each example", metavar="TEXT"),
     Setting("pii_policy", dict, "personal data: EMAIL=mask,*=drop; flag, mask, drop or ignore by kind", flag="pii"),
