@@ -13,7 +13,7 @@ from typing import Any
 
 from services.common.errors import FineTuneFlowError, Unavailable
 from services.dataset.absence import Absence
-from services.dataset.completions import PROBE, read, response_format
+from services.dataset.completions import PROBE, read, response_format, unsupported, without
 from services.dataset.core.budget import NO_PRICES, Prices
 from services.dataset.core.pace import Pace
 from services.dataset.core.vectors import MAX_ANSWER_BYTES, Embedded, embedded
@@ -79,6 +79,7 @@ class LlmClient:
         self.endpoint = endpoint
         self._mode = endpoint.json_mode or "SCHEMA"
         self._proven = bool(endpoint.json_mode)
+        self._unsupported: frozenset[str] = frozenset()
         most = endpoint.max_concurrency
         self.slots = Slots(Pace(most, START if endpoint.adaptive else most), 0 if share else most)
         self.absence = Absence()
@@ -132,7 +133,7 @@ class LlmClient:
             return await self._call(body, schema, attempt)
 
         async def probe(attempt: int) -> Reply:
-            return self._completion(*await self._post(_CHAT, {**PROBE, "model": self.endpoint.model}), attempt)
+            return self._completion(*await self._chat({**PROBE, "model": self.endpoint.model}), attempt)
 
         reply, late = await self._tries.insisted(_CHAT, call, probe, patience)
         return replace(reply, late=late)
@@ -163,7 +164,7 @@ class LlmClient:
     async def _call(self, body: dict[str, Any], schema: dict[str, Any], attempt: int) -> Reply:
         mode = self._mode
         while True:
-            answer, key = await self._post(_CHAT, {**body, **response_format(mode, schema)})
+            answer, key = await self._chat({**body, **response_format(mode, schema)})
             if other := self._other_mode(mode, answer.status, attempt):
                 mode = other
                 continue
@@ -173,6 +174,19 @@ class LlmClient:
             if not self._proven:
                 self._mode, self._proven = mode, True
             return reply
+
+    async def _chat(self, body: dict[str, Any]) -> tuple[Answer, str]:
+        """Post a chat's body, without the parameters that the server says it does not support."""
+        refused = self._unsupported
+        while True:
+            sent = without(body, refused)
+            answer, key = await self._post(_CHAT, sent)
+            more = unsupported(answer.status, answer.text, sent)
+            if not more:
+                # As for JSON, only an answer proves it.
+                self._unsupported |= refused if answer.status == 200 else frozenset()
+                return answer, key
+            refused |= more
 
     def _completion(self, answer: Answer, key: str, attempt: int) -> Reply:
         return self._read(answer, key, "a chat completion", lambda found: read(found, attempt))
