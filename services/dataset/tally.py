@@ -74,7 +74,10 @@ class Tally:
         if not self.judged:
             reasons = ", ".join(self.calls_dropped)
             return f"No example was finished: the next call could pass the budget ({reasons}). Allow more."
-        cut = f"In {self._cut.total()} of them {self._cut.most_common()[0][0]}. " if self._cut else ""
-        seen = "See them with `ftf dataset examples --filter '*'`"
-        remedy = "" if self._cut.total() == self.judged else "; use a stronger LLM or other documents"
-        return f"None of {self.judged} replies was accepted ({drops}). {cut}{seen}{remedy}."
+        if self._cut:
+            cut = self._cut.most_common()[0][0]
+            return f"None of {self.judged} replies was accepted ({drops}). In {self._cut.total()} of them {cut}."
+        return (
+            f"None of {self.judged} replies was accepted ({drops}). See them with `ftf dataset examples --filter '*'`; "
+            "use a stronger LLM or other documents."
+        )

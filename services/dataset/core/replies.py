@@ -29,6 +29,7 @@ MAX_DEPTH = 4
 """Wrappers round the object that are opened: {"result": {"examples": [{…}]}}."""
 
 IN_THOUGHT = "ended while it was thinking"
+"""What the words about such a reply have."""
 
 _FENCE = re.compile(r"(?:```|~~~)[a-zA-Z0-9_-]*\s*\n?(.*?)(?:```|~~~|\Z)", re.DOTALL)
 _CLOSED = ("}", '"', "'", "”", ",", "]")
@@ -94,7 +95,7 @@ def cut_in_thought(text: str, finish_reason: str, max_tokens: int) -> str:
     """
     if finish_reason != "length" or thoughts.answer(text):
         return ""
-    return f"max_tokens {max_tokens} {IN_THOUGHT}: raise --max-tokens (`ftf run`: --reply-tokens)"
+    return f"max_tokens {max_tokens} ended while it was thinking: raise --max-tokens (`ftf run`: --reply-tokens)"
 
 
 def _plainly_right(found: dict[str, Any], schema: dict[str, Any]) -> bool:
