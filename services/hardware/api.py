@@ -129,7 +129,7 @@ class HardwareApi(hardware_service_pb2_grpc.HardwareServiceServicer):
         decided = configform.decided(request.config, longest)
         placement = await self._planning.place(inventoryform.asked(request.resources))
         plan = configform.plan(decided, longest, placement.device.bf16)
-        schedule = estimateform.schedule(request, model)
+        schedule = estimateform.schedule(request, model, placement)
         found = await self._planning.estimate_run(model, plan, schedule, data, placement)
         return pb.EstimateRunResponse(
             memory=estimate_to_proto(self._planning.estimate(model, plan, placement), placement),

@@ -46,14 +46,27 @@ class Decided:
 
 @dataclass(frozen=True)
 class Choice:
-    """The recommended settings. num_train_epochs is None where max_steps was decided."""
+    """The recommended settings. num_train_epochs is None where max_steps was decided.
+
+    Args:
+        aim: examples of a step that suit the dataset.
+        processes: that train together; each takes batches of its own.
+    """
 
     plan: Plan
     lora_alpha: float
     learning_rate: float
     num_train_epochs: float | None
     estimate: Estimate
+    aim: int
+    processes: int = 1
     reasons: tuple[str, ...] = field(default=())
+
+    @property
+    def examples(self) -> int:
+        """Examples of a step, over all processes."""
+        each = self.plan.per_device_train_batch_size * self.plan.gradient_accumulation_steps
+        return each * self.processes
 
 
 def stepped(decided: Decided) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from services.common.kube.capacity import NodeCapacity
@@ -143,8 +143,11 @@ def place(cluster: Cluster, asked: Asked) -> Placement:
     else of any.
     """
     gpus = cluster.default_gpus if asked.gpus is None else asked.gpus
-    if gpus == 0:
-        return _place_on_cpu(cluster, asked)
+    found = _place_on_gpus(cluster, asked, gpus) if gpus else _place_on_cpu(cluster, asked)
+    return replace(found, gpus=gpus, nodes=asked.nodes)
+
+
+def _place_on_gpus(cluster: Cluster, asked: Asked, gpus: int) -> Placement:
     fitting = [n for n in cluster.usable if n.gpus and asked.product in ("", n.product)]
     if not fitting:
         kind = f"{asked.product} GPU" if asked.product else "GPU"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from services.common.jobs.port import check_gpus
 from services.hardware.core_inventory import Machine
@@ -20,11 +20,13 @@ class Asked:
         gpus: on each node; None for the default of the place.
         product: of the GPUs; "" for any.
         memory: main memory in bytes; 0 for the default of the place.
+        nodes: that train together.
     """
 
     gpus: int | None = None
     product: str = ""
     memory: int = 0
+    nodes: int = 1
 
 
 @dataclass(frozen=True)
@@ -34,11 +36,20 @@ class Placement:
     Args:
         words: which place that is and why, a sentence each.
         assumed: whether the device's memory is a guess, so that nothing can be said about what fits.
+        gpus: that the training gets on each node; 0 on CPUs.
+        nodes: that train together.
     """
 
     device: Device
     words: tuple[str, ...] = ()
     assumed: bool = False
+    gpus: int = 0
+    nodes: int = 1
+
+    @property
+    def processes(self) -> int:
+        """Processes that train together: one a GPU, or one a node."""
+        return max(self.gpus, 1) * self.nodes
 
 
 def on_cpu(memory: int, free: int, words: tuple[str, ...] = (), *, processor: str = "", cores: int = 0) -> Placement:
@@ -63,4 +74,5 @@ def on_machine(machine: Machine, asked: Asked) -> Placement:
     gpu = machine.best_gpu
     if gpu is None or asked.gpus == 0:
         return on_cpu(machine.memory, machine.memory_free, processor=machine.processor, cores=machine.cpu_cores)
-    return on_gpu(gpu.memory, gpu.memory_free, gpu.bf16, product=gpu.product)
+    found = on_gpu(gpu.memory, gpu.memory_free, gpu.bf16, product=gpu.product)
+    return replace(found, gpus=1 if asked.gpus is None else asked.gpus)

@@ -34,7 +34,7 @@ def reasons(
     if plan.target.method != FULL:
         yield from _adapter_reasons(choice, dataset, decided)
     yield _length_reason(plan, wish, dataset, decided)
-    yield _batch_reason(plan, wish, device, decided, later)
+    yield _batch_reason(choice, wish, dataset, device, decided, later)
     if choice.num_train_epochs is None:
         yield f"max_steps = {decided.max_steps}: as decided."
     else:
@@ -86,15 +86,26 @@ def _length_reason(plan: Plan, wish: Plan, dataset: Dataset, decided: Decided) -
     return f"{name}: enough for most; how long the examples are is counted by a dry run, not here."
 
 
-def _batch_reason(plan: Plan, wish: Plan, device: Device, decided: Decided, later: str) -> str:
-    size, steps = plan.per_device_train_batch_size, plan.gradient_accumulation_steps
+def _batch_reason(choice: Choice, wish: Plan, dataset: Dataset, device: Device, decided: Decided, later: str) -> str:
+    size, steps = choice.plan.per_device_train_batch_size, choice.plan.gradient_accumulation_steps
     name = f"per_device_train_batch_size = {size}, gradient_accumulation_steps = {steps}"
+    name += f": {choice.examples} examples a step{_together(choice, dataset, decided)}"
     if decided.per_device_train_batch_size is not None:
-        return f"{name}: {size * steps} examples a step, around the batch size that was decided."
+        return f"{name}, around the batch size that was decided."
     if size < wish.per_device_train_batch_size:
-        return f"{name}: {size * steps} examples a step; larger batches do not fit into the memory."
+        return f"{name}; larger batches do not fit into the memory."
     why = "a CPU gains nothing from larger ones" if device.kind == "cpu" else f"it fits{later}"
-    return f"{name}: {size * steps} examples a step; {why}."
+    return f"{name}; {why}."
+
+
+def _together(choice: Choice, dataset: Dataset, decided: Decided) -> str:
+    """Return how a step's examples come together where several processes train."""
+    if choice.processes == 1:
+        return ""
+    among = f" of {choice.processes} processes"
+    if decided.gradient_accumulation_steps is not None or choice.examples <= choice.aim:
+        return among
+    return f"{among}, more than the {choice.aim} that suit {_examples(dataset)}"
 
 
 def _checkpointing_reason(plan: Plan, decided: Decided, later: str) -> str:

@@ -27,16 +27,21 @@ DEFAULT_LENGTH = 512
 SMALL_MODEL = 1_000_000_000
 
 
-def recommend(shape: Shape, parameters: int, dataset: Dataset, device: Device, decided: Decided) -> Choice:
+def recommend(
+    shape: Shape, parameters: int, dataset: Dataset, device: Device, decided: Decided, processes: int = 1
+) -> Choice:
     """Return settings that fit, with a sentence for each.
 
     What is free now is enough where possible; else what is there at all, with a word about it.
+
+    Args:
+        processes: that train together, each with batches of its own, 1 or more.
 
     Raises:
         NotReady: nothing fits, even with the least that is sensible (INSUFFICIENT_MEMORY).
         InvalidArgument: a target module that the model does not have.
     """
-    wish = _wish(shape, dataset, device, decided)
+    wish = _wish(shape, dataset, device, decided, processes)
     lighter = itertools.chain(_lighter(wish, decided), _other_kinds(wish, device, decided))
     tried = [(plan, estimate(shape, parameters, plan, device)) for plan in lighter]
     fitting = next((pair for pair in tried if pair[1].peak <= min(device.free, device.available)), None)
@@ -53,14 +58,15 @@ def recommend(shape: Shape, parameters: int, dataset: Dataset, device: Device, d
     alpha = decided.lora_alpha if decided.lora_alpha is not None else float(2 * plan.target.r)
     rate = decided.learning_rate if decided.learning_rate is not None else _learning_rate(parameters, plan)
     epochs = None if decided.num_train_epochs is None and stepped(decided) else _epochs(dataset, decided)
-    choice = Choice(plan, alpha, rate, epochs, needs)
+    choice = Choice(plan, alpha, rate, epochs, needs, _effective_batch(dataset), processes)
     return replace(choice, reasons=tuple(reasons(choice, wish, parameters, dataset, device, decided)))
 
 
-def _wish(shape: Shape, dataset: Dataset, device: Device, decided: Decided) -> Plan:
+def _wish(shape: Shape, dataset: Dataset, device: Device, decided: Decided, processes: int) -> Plan:
     """The settings that would be chosen if memory were no matter."""
-    batch = decided.per_device_train_batch_size or (2 if device.kind == "cpu" else 8)
-    steps = decided.gradient_accumulation_steps or max(1, math.ceil(_effective_batch(dataset) / batch))
+    share = _effective_batch(dataset) / processes
+    batch = decided.per_device_train_batch_size or min(2 if device.kind == "cpu" else 8, _power_of_two(share))
+    steps = decided.gradient_accumulation_steps or max(1, round(share / batch))
     return Plan(
         target=Target(
             method=decided.method,
@@ -114,6 +120,10 @@ def _other_kinds(wish: Plan, device: Device, decided: Decided) -> Iterator[Plan]
 def _effective_batch(dataset: Dataset) -> int:
     """Small datasets need small batches, or they give too few steps to learn anything."""
     return 4 if dataset.examples < 200 else 8 if dataset.examples < 2000 else 16
+
+
+def _power_of_two(most: float) -> int:
+    return 1 << max(0, int(most).bit_length() - 1)
 
 
 def _rank(dataset: Dataset) -> int:

@@ -12,6 +12,7 @@ from services.common.estimates import MOST_EXAMPLES, require_price
 from services.hardware.calibrations import Measurement
 from services.hardware.core_calibration import Calibration, ratio
 from services.hardware.core_memory import Device
+from services.hardware.core_placement import Placement
 from services.hardware.core_range import Range
 from services.hardware.core_run import Counted, Data, RunEstimate, Schedule
 
@@ -39,14 +40,14 @@ def data(request: pb.EstimateRunRequest) -> Data:
     return found
 
 
-def schedule(request: pb.EstimateRunRequest, model: Document) -> Schedule:
+def schedule(request: pb.EstimateRunRequest, model: Document, placement: Placement) -> Schedule:
     """Return how long the run of a stored model goes on; what is unset has the contract's default."""
-    default, config, resources = Schedule(), request.config, request.resources
+    default, config = Schedule(), request.config
     return Schedule(
         num_train_epochs=config.num_train_epochs if config.HasField("num_train_epochs") else default.num_train_epochs,
         max_steps=config.max_steps if config.HasField("max_steps") else default.max_steps,
         num_eval_answers=config.num_eval_answers if config.HasField("num_eval_answers") else default.num_eval_answers,
-        processes=max(resources.gpus, 1) * max(resources.nodes, 1),
+        processes=placement.processes,
         price_per_hour=request.price_per_hour,
         tokenizer_bytes=model["tokenizer"]["size_bytes"],
         # An uploaded model's files are fetched into the trainer's folder; there were no such models before.

@@ -24,6 +24,7 @@ def asked(resources: resources_pb2.Resources) -> Asked:
         gpus=resources.gpus if resources.HasField("gpus") else None,
         product=resources.gpu_product,
         memory=int(parse_quantity(resources.memory, "resources.memory")) if resources.memory else 0,
+        nodes=max(resources.nodes, 1),
     )
 
 

@@ -62,7 +62,9 @@ class Planning:
             NotReady: as for estimate, and INSUFFICIENT_MEMORY when nothing fits.
             InvalidArgument: a target module that the model does not have.
         """
-        choice = recommend(model_shape(model), model["parameters"], dataset, placement.device, decided)
+        choice = recommend(
+            model_shape(model), model["parameters"], dataset, placement.device, decided, placement.processes
+        )
         return replace(choice, reasons=(*placement.words, *choice.reasons))
 
     def alternative(

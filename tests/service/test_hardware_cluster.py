@@ -132,6 +132,35 @@ async def test_what_is_asked_for_decides_what_fits(tmp_path: Path, monkeypatch: 
     assert wrong == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD")
 
 
+async def test_every_gpu_of_every_node_takes_its_share_of_a_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that a run gets without asking, too."""
+    template = tmp_path / "jobs.json"
+    template.write_text(json.dumps({"image": "trainer", "runs": {"gpus": 2}}))
+    said = []
+    async with (
+        kubernetes(tmp_path, monkeypatch),
+        hardware(tmp_path / "state", inventory="kubernetes", job_template=template) as (stub, _),
+    ):
+        model = (await stub.CreateModel(create(write_folder(tmp_path / "m", model_files())))).name
+        for resources in ({}, {"gpus": 4, "nodes": 2}, {"gpus": 0, "nodes": 2}):
+            found = await stub.RecommendTraining(
+                pb.RecommendTrainingRequest(
+                    model=model, train_examples=5000, resources=resources_pb2.Resources(**resources)
+                )
+            )
+            config = found.config
+            each = config.per_device_train_batch_size * config.gradient_accumulation_steps
+            said.append((each, next(r for r in found.reasons if "examples a step" in r).split(": ")[1].split(";")[0]))
+
+    assert said == [
+        (8, "16 examples a step of 2 processes"),
+        (2, "16 examples a step of 8 processes"),
+        (8, "16 examples a step of 2 processes"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("status", "wanted"),
     [

@@ -12,6 +12,7 @@ import pytest_asyncio
 
 from finetuneflow.hardware.v1 import hardware_service_pb2 as pb
 from finetuneflow.training.v1 import config_pb2, resources_pb2
+from services.hardware.core_placement import on_cpu
 from services.hardware.estimateform import schedule
 from tests.fakes.hardware import create, hardware
 from tests.fakes.model_folder import model_files, write_folder
@@ -80,8 +81,10 @@ def test_of_an_uploaded_model_the_files_are_fetched() -> None:
     """Of one in a folder none is."""
     model = {"tokenizer": {"size_bytes": 1}, "files": [["a", 10, "sha"], ["b", 5, "sha"]]}
 
-    assert schedule(pb.EstimateRunRequest(), {**model, "uploaded": True}).fetched_bytes == 15
-    assert schedule(pb.EstimateRunRequest(), model).fetched_bytes == 0
+    here = on_cpu(1 << 34, 1 << 33)
+
+    assert schedule(pb.EstimateRunRequest(), {**model, "uploaded": True}, here).fetched_bytes == 15
+    assert schedule(pb.EstimateRunRequest(), model, here).fetched_bytes == 0
 
 
 async def test_what_a_run_took_corrects_the_next_estimate(stub: Any, tmp_path: Path) -> None:

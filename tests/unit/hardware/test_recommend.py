@@ -108,6 +108,42 @@ def test_batches_shrink_before_activations_are_computed_again() -> None:
         assert choice.estimate.peak <= choice.estimate.available
 
 
+@pytest.mark.parametrize(
+    ("processes", "batch", "steps", "said"),
+    [
+        (1, 8, 2, ": 16 examples a step;"),
+        (2, 8, 1, ": 16 examples a step of 2 processes;"),
+        (8, 2, 1, ": 16 examples a step of 8 processes;"),
+        (32, 1, 1, ": 32 examples a step of 32 processes, more than the 16 that suit 5,000 examples;"),
+    ],
+)
+def test_processes_share_the_examples_of_a_step(processes: int, batch: int, steps: int, said: str) -> None:
+    """Each takes batches of its own: a step is as large with eight of them as with one, where that can be."""
+    choice = recommend(SMOL, SMOL.parameters, Dataset(5000, 200), gpu(80), Decided(), processes)
+    sentence = next(reason for reason in choice.reasons if reason.startswith("per_device_train_batch_size"))
+
+    assert (choice.plan.per_device_train_batch_size, choice.plan.gradient_accumulation_steps) == (batch, steps)
+    assert said in sentence
+
+
+def test_a_batch_that_was_decided_is_shared_as_well() -> None:
+    """Accumulation makes up for what several processes take at once; what is decided is not said to be too much."""
+    decided = Decided(per_device_train_batch_size=2)
+    shared = recommend(SMOL, SMOL.parameters, Dataset(5000, 200), gpu(80), decided, 4)
+    fixed = recommend(
+        SMOL,
+        SMOL.parameters,
+        Dataset(5000, 200),
+        gpu(80),
+        dataclasses.replace(decided, gradient_accumulation_steps=4),
+        4,
+    )
+
+    assert shared.plan.gradient_accumulation_steps == 2
+    assert any("16 examples a step of 4 processes, around the batch size" in reason for reason in shared.reasons)
+    assert any("32 examples a step of 4 processes, around the batch size" in reason for reason in fixed.reasons)
+
+
 def test_examples_are_cut_last_and_it_says_so() -> None:
     """Cutting costs content."""
     choice = recommend(LLAMA_8B, LLAMA_8B.parameters, Dataset(100, 30_000), gpu(20), Decided())
