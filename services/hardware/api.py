@@ -134,6 +134,7 @@ class HardwareApi(hardware_service_pb2_grpc.HardwareServiceServicer):
         return pb.EstimateRunResponse(
             memory=estimate_to_proto(self._planning.estimate(model, plan, placement), placement),
             estimate=estimateform.to_proto(found, placement.device, placement.words),
+            node=estimateform.node_to_proto(self._planning.loading(model, plan, placement), placement),
         )
 
     async def RecordMeasurement(

@@ -60,4 +60,5 @@ def job_rules(template: Path | None) -> Rules:
         node_selector=jobs.node_selector,
         gpus=jobs.runs.gpus,
         memory=int(parse_quantity(jobs.runs.memory)) if jobs.runs.memory else 0,
+        disk=int(parse_quantity(jobs.runs.ephemeral_storage)) if jobs.runs.ephemeral_storage else 0,
     )

@@ -11,7 +11,7 @@ from typing import Any
 from services.common.kube.capacity import NodeCapacity
 from services.common.numerals import gib
 from services.hardware.core_inventory import BF16_SINCE, BITSANDBYTES_4BIT_SINCE
-from services.hardware.core_placement import Asked, Placement, on_cpu, on_gpu
+from services.hardware.core_placement import Asked, Placement, Room, on_cpu, on_gpu
 
 ASSUMED_MEMORY = 16 << 30
 """Of a GPU that nothing is known of: what most of those in use have at least."""
@@ -27,6 +27,7 @@ class Rules:
     Args:
         gpus: that a run gets on each node when it does not say; None: one where there are any.
         memory: main memory in bytes that a run gets when it does not say; 0 for as much as there is.
+        disk: of its own on each node in bytes, that it gets when it does not say; 0 for as much as there is.
     """
 
     gpu_resource: str = "nvidia.com/gpu"
@@ -35,6 +36,7 @@ class Rules:
     node_selector: Mapping[str, str] = field(default_factory=dict)
     gpus: int | None = None
     memory: int = 0
+    disk: int = 0
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,9 @@ def place(cluster: Cluster, asked: Asked) -> Placement:
     """
     gpus = cluster.default_gpus if asked.gpus is None else asked.gpus
     found = _place_on_gpus(cluster, asked, gpus) if gpus else _place_on_cpu(cluster, asked)
-    return replace(found, gpus=gpus, nodes=asked.nodes)
+    memory = asked.memory or cluster.rules.memory
+    room = Room(memory, memory, limited=True, disk=asked.disk or cluster.rules.disk)
+    return replace(found, gpus=gpus, nodes=asked.nodes, room=room)
 
 
 def _place_on_gpus(cluster: Cluster, asked: Asked, gpus: int) -> Placement:

@@ -21,12 +21,31 @@ class Asked:
         product: of the GPUs; "" for any.
         memory: main memory in bytes; 0 for the default of the place.
         nodes: that train together.
+        disk: of its own on each node, in bytes; 0 for the default of the place.
     """
 
     gpus: int | None = None
     product: str = ""
     memory: int = 0
     nodes: int = 1
+    disk: int = 0
+
+
+@dataclass(frozen=True)
+class Room:
+    """What each node has for a training beside its GPUs, in bytes; 0 where it is not known.
+
+    Args:
+        memory: most main memory that it can have.
+        memory_free: that it can have now.
+        limited: whether that is what it asks for, as in a cluster.
+        disk: that it may fill, where it asks for a disk of its own.
+    """
+
+    memory: int = 0
+    memory_free: int = 0
+    limited: bool = False
+    disk: int = 0
 
 
 @dataclass(frozen=True)
@@ -38,6 +57,7 @@ class Placement:
         assumed: whether the device's memory is a guess, so that nothing can be said about what fits.
         gpus: that the training gets on each node; 0 on CPUs.
         nodes: that train together.
+        room: on each node.
     """
 
     device: Device
@@ -45,6 +65,7 @@ class Placement:
     assumed: bool = False
     gpus: int = 0
     nodes: int = 1
+    room: Room = Room()
 
     @property
     def processes(self) -> int:
@@ -75,4 +96,5 @@ def on_machine(machine: Machine, asked: Asked) -> Placement:
     if gpu is None or asked.gpus == 0:
         return on_cpu(machine.memory, machine.memory_free, processor=machine.processor, cores=machine.cpu_cores)
     found = on_gpu(gpu.memory, gpu.memory_free, gpu.bf16, product=gpu.product)
-    return replace(found, gpus=1 if asked.gpus is None else asked.gpus)
+    room = Room(machine.memory, machine.memory_free)
+    return replace(found, gpus=1 if asked.gpus is None else asked.gpus, room=room)

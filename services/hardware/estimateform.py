@@ -73,6 +73,19 @@ def to_proto(found: RunEstimate, device: Device, words: tuple[str, ...]) -> esti
     )
 
 
+def node_to_proto(loading: Range | None, placement: Placement) -> pb.NodeUse:
+    """Return what a run needs and has on each node beside its GPUs, as a message."""
+    room = placement.room
+    return pb.NodeUse(
+        loading_bytes=_range(loading) if loading else None,
+        processes=max(placement.gpus, 1),
+        memory_bytes=room.memory,
+        memory_free_bytes=room.memory_free,
+        memory_limited=room.limited,
+        disk_bytes=room.disk,
+    )
+
+
 def measurement(request: pb.RecordMeasurementRequest) -> Measurement:
     """Return what a run took over what was estimated without a factor."""
     expected, used = request.estimate, request.estimate.calibration

@@ -16,16 +16,22 @@ def asked(resources: resources_pb2.Resources) -> Asked:
     """Return what a run asks for.
 
     Raises:
-        InvalidArgument: the memory is not a quantity, or the GPUs are below 0.
+        InvalidArgument: memory or disk are not a quantity, or the GPUs are below 0.
     """
     if resources.gpus < 0:
         raise InvalidArgument(f"gpus is {resources.gpus}. Use 0 or more.", field="resources.gpus")
     return Asked(
         gpus=resources.gpus if resources.HasField("gpus") else None,
         product=resources.gpu_product,
-        memory=int(parse_quantity(resources.memory, "resources.memory")) if resources.memory else 0,
+        memory=_bytes(resources, "memory"),
         nodes=max(resources.nodes, 1),
+        disk=_bytes(resources, "ephemeral_storage"),
     )
+
+
+def _bytes(resources: resources_pb2.Resources, name: str) -> int:
+    given = getattr(resources, name)
+    return int(parse_quantity(given, f"resources.{name}")) if given else 0
 
 
 def to_proto(found: Machine | Cluster) -> device_pb2.Inventory:

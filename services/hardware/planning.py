@@ -10,8 +10,10 @@ from services.hardware.core_alternative import Alternative, alternative
 from services.hardware.core_choice import Choice, Dataset, Decided
 from services.hardware.core_cluster import Cluster
 from services.hardware.core_inventory import Machine
+from services.hardware.core_loading import loading
 from services.hardware.core_memory import Estimate, Plan, estimate
 from services.hardware.core_placement import Asked, Placement
+from services.hardware.core_range import Range
 from services.hardware.core_recommend import recommend
 from services.hardware.core_run import Data, RunEstimate, Schedule, estimate_run
 from services.hardware.ports import Ground
@@ -50,6 +52,12 @@ class Planning:
         calibration = await self._calibrations.of(placement.device.product)
         shape = model_shape(model)
         return estimate_run(shape, model["parameters"], plan, schedule, data, placement.device, calibration)
+
+    def loading(self, model: Document, plan: Plan, placement: Placement) -> Range | None:
+        """Return the main memory that a node's processes take to load a model for GPUs; None without GPUs."""
+        if not placement.gpus:
+            return None
+        return loading(model_shape(model), model["parameters"], model["dtype"], plan, placement.gpus)
 
     async def record(self, found: Measurement) -> None:
         """Keep what a run took, for later estimates. Errors: as for Calibrations.record."""

@@ -20,11 +20,10 @@ from services.common.jobs.port import check_gpus
 from services.common.jobwork.basemodels import base_fields
 from services.common.protoform import user_fields
 from services.training.core import complete
-from services.training.core_disk import judge_disk
 from services.training.core_objectives import SFT, objective_for
-from services.training.core_problems import Problems, judge_labels, judge_priority, judge_steps, parted, without_faults
+from services.training.core_problems import Problems, judge_labels, judge_priority, parted, without_faults
 from services.training.core_resources import check_priority, checked
-from services.training.estimating import Estimating
+from services.training.estimating import Estimating, Expected
 from services.training.forms import config_to_proto, resources_to_proto
 from services.training.labels import unchecked
 from services.training.ports import Datasets, Gpus, Hardware, Labels, Queue
@@ -141,12 +140,11 @@ class Checks:
         if found.whole:
             of_labels = Problems()  # what is wrong with them comes after what they are counted for
             found.labels = await self._look_at_labels(of_labels, version, model, settings, shown)
-            found.fields["estimate"] = await self._expected(wanted, settings, asked, version, found.labels, problems)
+            expected = await self._expected(wanted, settings, asked, version, found.labels, problems)
             problems.found += of_labels.found
-            disk = (found.fields["estimate"] or {}).get("disk_bytes", {})
-            steps = float((found.fields["estimate"] or {}).get("steps", {}).get("high", 0))
-            judge_steps(steps, settings["max_steps"], problems)
-            judge_disk(disk.get("low", 0), disk.get("high", 0), gpus.disk_free, problems)
+            if expected:
+                found.fields["estimate"] = expected.estimate
+                expected.judge(settings["max_steps"], gpus.disk_free, problems)
         found.jobs_before = await self._here.queue() if gpus.most is not None else 0
         return found
 
@@ -207,7 +205,7 @@ class Checks:
         version: dataset_pb2.DatasetVersion,
         labels: check_pb2.LabelPreview | None,
         problems: Problems,
-    ) -> Document | None:
+    ) -> Expected | None:
         config, resources, price = config_to_proto(settings), resources_to_proto(asdict(asked)), wanted.price_per_hour
         with problems.collect("config"):
             return await self._estimating.expect(wanted.model, config, resources, version, price, labels)

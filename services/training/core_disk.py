@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import math
+
 from services.common.errors import Exhausted
 from services.training.core_problems import Problems
 
 
-def judge_disk(low: float, high: float, free: int, problems: Problems) -> None:
+def judge_disk(low: float, high: float, free: int, limit: int, problems: Problems) -> None:
     """Add that the space does not suffice, if so it is.
 
     Args:
         low, high: what the run takes at most, in bytes, as a range.
         free: bytes; 0 where nobody knows.
+        limit: bytes that each of its pods may fill; 0 without such a limit. It goes before `free`.
     """
-    if free and high > free:
-        add = problems.refuse if low > free else problems.warn
-        add(
-            Exhausted(
-                f"This run needs {low / 1e9:.1f} to {high / 1e9:.1f} GB of disk; {free / 1e9:.1f} GB are free where "
-                "runs keep their files. Free space, or train an adapter instead of every weight.",
-                reason="DISK_FULL",
-            )
+    room = limit or free
+    if not room or high <= room:
+        return
+    there = f"{free / 1e9:.1f} GB are free where runs keep their files. Free space"
+    if limit:
+        more = f"Ask for more with `--ephemeral-storage {math.ceil(high / 2**30)}Gi`"
+        there = f"each of its pods gets {limit / 1e9:.1f} GB. {more}"
+    add = problems.refuse if low > room else problems.warn
+    add(
+        Exhausted(
+            f"This run needs {low / 1e9:.1f} to {high / 1e9:.1f} GB of disk; {there}, or train an adapter instead of "
+            "every weight.",
+            reason="DISK_FULL",
+            field="resources.ephemeral_storage" if limit else "",
         )
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from google.protobuf.json_format import MessageToDict, ParseDict
@@ -16,13 +17,37 @@ from services.common.errors import NotFound, NotReady
 from services.common.estimates import MOST_EXAMPLES, require_price
 from services.common.numerals import gib
 from services.common.objects.port import Objects
+from services.training.core_disk import judge_disk
+from services.training.core_loading import Memory, judge_loading
 from services.training.core_objectives import SFT, objective_of
+from services.training.core_problems import Problems, judge_steps
 from services.training.ports import Hardware
 
 READ_BYTES = 2_000_000
 """Most of a dataset's file that is read for the lengths of its examples."""
 _PER_MESSAGE, _PER_EXAMPLE = 20, 40
 """Characters that stand for the marks of a chat template."""
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a run is expected to take, as a document's field, and what it has on each node."""
+
+    estimate: Document
+    node: hardware_service_pb2.NodeUse
+
+    def judge(self, max_steps: int, disk_free: int, problems: Problems) -> None:
+        """Add what of it speaks against the run.
+
+        Args:
+            max_steps: the setting.
+            disk_free: bytes free where runs keep their files; 0 where nobody knows.
+        """
+        judge_steps(float(self.estimate.get("steps", {}).get("high", 0)), max_steps, problems)
+        node, disk = self.node, self.estimate.get("disk_bytes", {})
+        memory = Memory(node.memory_bytes, node.memory_free_bytes, node.memory_limited)
+        judge_loading(node.loading_bytes.low, node.loading_bytes.high, node.processes, memory, problems)
+        judge_disk(disk.get("low", 0), disk.get("high", 0), disk_free, node.disk_bytes, problems)
 
 
 class Estimating:
@@ -44,8 +69,8 @@ class Estimating:
         version: dataset_pb2.DatasetVersion,
         price_per_hour: float,
         labels: check_pb2.LabelPreview | None,
-    ) -> Document | None:
-        """Return what a run is expected to take, as a document's field; None for an unknown model.
+    ) -> Expected | None:
+        """Return what a run is expected to take; None for an unknown model.
 
         Args:
             labels: what was counted of the dataset; None where nothing could be.
@@ -72,7 +97,7 @@ class Estimating:
         if found is None:
             return None
         _require_memory(found.memory)
-        return MessageToDict(found.estimate, preserving_proto_field_name=True)
+        return Expected(MessageToDict(found.estimate, preserving_proto_field_name=True), found.node)
 
     async def _characters(self, key: str) -> list[int]:
         """Return the characters of a file's first examples; none if it is gone."""

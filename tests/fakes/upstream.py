@@ -30,6 +30,8 @@ class Upstream:
     datasets: dict[str, dataset_pb2.Dataset] = field(default_factory=dict)
     models: dict[str, model_pb2.Model] = field(default_factory=dict)
     fits: bool = True
+    node: hardware_service_pb2.NodeUse = field(default_factory=hardware_service_pb2.NodeUse)
+    disk: estimate_pb2.Range = field(default_factory=estimate_pb2.Range)
     judge: Callable[[comparison_pb2.CompareAnswersRequest], comparison_pb2.CompareAnswersResponse] | None = None
     asked: list[hardware_service_pb2.EstimateRunRequest] = field(default_factory=list)
     heard: asyncio.Event = field(default_factory=asyncio.Event)
@@ -89,10 +91,11 @@ class _Hardware(hardware_service_pb2_grpc.HardwareServiceServicer):
         memory = plan_pb2.MemoryEstimate(peak=8 * 10**9, available=4 * 10**9, device="cpu", fits=self._upstream.fits)
         expected = estimate_pb2.RunEstimate(
             training_memory_bytes=estimate_pb2.Range(low=6e9, likely=8e9, high=9e9),
+            disk_bytes=self._upstream.disk,
             calibration=estimate_pb2.Calibration(device="some CPU", training_memory=1),
             note="From a test.",
         )
-        return hardware_service_pb2.EstimateRunResponse(memory=memory, estimate=expected)
+        return hardware_service_pb2.EstimateRunResponse(memory=memory, estimate=expected, node=self._upstream.node)
 
     async def RecordMeasurement(self, request: Any, context: Any) -> hardware_service_pb2.RecordMeasurementResponse:
         """Remember what was told."""

@@ -161,6 +161,30 @@ async def test_every_gpu_of_every_node_takes_its_share_of_a_step(
     ]
 
 
+async def test_what_a_run_has_on_each_node_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it asks for goes before what runs get; each GPU's process loads the model, a CPU's has it anyway."""
+    template = tmp_path / "jobs.json"
+    runs = {"gpus": 1, "memory": "6Gi", "ephemeralStorage": "50Gi"}
+    template.write_text(json.dumps({"image": "trainer", "runs": runs}))
+    found = []
+    async with (
+        kubernetes(tmp_path, monkeypatch),
+        hardware(tmp_path / "state", inventory="kubernetes", job_template=template) as (stub, _),
+    ):
+        model = (await stub.CreateModel(create(write_folder(tmp_path / "m", model_files())))).name
+        for resources in ({}, {"gpus": 4, "memory": "64Gi", "ephemeral_storage": "100Gi"}, {"gpus": 0}):
+            request = pb.EstimateRunRequest(model=model, resources=resources_pb2.Resources(**resources))
+            found.append((await stub.EstimateRun(request)).node)
+    usual, asked, cpu = found
+
+    assert (usual.memory_bytes, usual.disk_bytes, usual.processes) == (6 << 30, 50 << 30, 1)
+    assert (asked.memory_bytes, asked.disk_bytes, asked.processes) == (64 << 30, 100 << 30, 4)
+    assert asked.loading_bytes.high == pytest.approx(4 * usual.loading_bytes.high)
+    assert 0 < usual.loading_bytes.low < usual.loading_bytes.high
+    assert usual.memory_limited
+    assert not cpu.HasField("loading_bytes")
+
+
 @pytest.mark.parametrize(
     ("status", "wanted"),
     [

@@ -145,7 +145,7 @@ def test_a_fault_that_no_given_setting_explains_is_told_with_the_rest() -> None:
 def test_a_full_disk_is_not_said_to_depend_on_what_it_does_not() -> None:
     """Checkpoints are as large however often they are made."""
     problems = Problems()
-    judge_disk(5e9, 6e9, 10**9, problems)
+    judge_disk(5e9, 6e9, 10**9, 0, problems)
 
     assert "save_steps" not in problems.found[0][1].message
 
