@@ -131,10 +131,11 @@ class HardwareApi(hardware_service_pb2_grpc.HardwareServiceServicer):
         plan = configform.plan(decided, longest, placement.device.bf16)
         schedule = estimateform.schedule(request, model, placement)
         found = await self._planning.estimate_run(model, plan, schedule, data, placement)
+        loading, fetched = self._planning.loading(model, plan, placement), await self._planning.fetched(model)
         return pb.EstimateRunResponse(
             memory=estimate_to_proto(self._planning.estimate(model, plan, placement), placement),
             estimate=estimateform.to_proto(found, placement.device, placement.words),
-            node=estimateform.node_to_proto(self._planning.loading(model, plan, placement), placement),
+            node=estimateform.node_to_proto(loading, fetched, placement),
         )
 
     async def RecordMeasurement(

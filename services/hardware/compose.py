@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from huggingface_hub import constants
 
 from finetuneflow.hardware.v1 import hardware_service_pb2_grpc
 from services.common.hubtoken import hub_token
@@ -17,6 +20,7 @@ from services.hardware.config import HardwareConfig, hardware_config, job_rules
 from services.hardware.folder import FolderSource
 from services.hardware.grounds import Nodes, ThisMachine
 from services.hardware.hub import HubSource
+from services.hardware.hubcache import HubCache
 from services.hardware.inventory import Inventory
 from services.hardware.planning import Planning
 from services.hardware.ports import Ground
@@ -66,7 +70,8 @@ def _ground(runtime: Runtime, config: HardwareConfig) -> tuple[Ground, Callable[
         async def nothing() -> None:
             pass
 
-        return ThisMachine(Inventory(config.state, config.visible_devices)), nothing
+        cache = HubCache(Path(constants.HF_HUB_CACHE), config.state)
+        return ThisMachine(Inventory(config.state, config.visible_devices), cache), nothing
     # Imported here, for the client of Kubernetes is no part of an installation on one machine.
     from services.common.kube.inventory import ClusterNodes
 

@@ -61,4 +61,5 @@ def job_rules(template: Path | None) -> Rules:
         gpus=jobs.runs.gpus,
         memory=int(parse_quantity(jobs.runs.memory)) if jobs.runs.memory else 0,
         disk=int(parse_quantity(jobs.runs.ephemeral_storage)) if jobs.runs.ephemeral_storage else 0,
+        shared_cache=bool(jobs.cache_claim),
     )

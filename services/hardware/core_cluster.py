@@ -28,6 +28,7 @@ class Rules:
         gpus: that a run gets on each node when it does not say; None: one where there are any.
         memory: main memory in bytes that a run gets when it does not say; 0 for as much as there is.
         disk: of its own on each node in bytes, that it gets when it does not say; 0 for as much as there is.
+        shared_cache: whether what comes from hubs is kept on a volume that runs share, not on their own disks.
     """
 
     gpu_resource: str = "nvidia.com/gpu"
@@ -37,6 +38,7 @@ class Rules:
     gpus: int | None = None
     memory: int = 0
     disk: int = 0
+    shared_cache: bool = False
 
 
 @dataclass(frozen=True)

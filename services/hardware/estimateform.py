@@ -73,7 +73,7 @@ def to_proto(found: RunEstimate, device: Device, words: tuple[str, ...]) -> esti
     )
 
 
-def node_to_proto(loading: Range | None, placement: Placement) -> pb.NodeUse:
+def node_to_proto(loading: Range | None, fetched: int, placement: Placement) -> pb.NodeUse:
     """Return what a run needs and has on each node beside its GPUs, as a message."""
     room = placement.room
     return pb.NodeUse(
@@ -83,6 +83,7 @@ def node_to_proto(loading: Range | None, placement: Placement) -> pb.NodeUse:
         memory_free_bytes=room.memory_free,
         memory_limited=room.limited,
         disk_bytes=room.disk,
+        fetched_bytes=fetched,
     )
 
 

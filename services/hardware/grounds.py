@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from services.common.kube.capacity import NodeCapacity
 from services.hardware.core_cluster import Cluster, Rules, place, read_cluster
 from services.hardware.core_inventory import Machine
+from services.hardware.core_model import File
 from services.hardware.core_placement import Asked, Placement, on_machine
+from services.hardware.hubcache import HubCache, weights
 from services.hardware.ports import MachineReader
 
 
 class ThisMachine:
     """The machine that the service runs on; see ports.Ground."""
 
-    def __init__(self, machine: MachineReader) -> None:
+    def __init__(self, machine: MachineReader, cache: HubCache) -> None:
         self._machine = machine
+        self._cache = cache
 
     async def inventory(self) -> Machine:
         """Return what there is to train on now."""
@@ -25,6 +28,10 @@ class ThisMachine:
     async def place(self, asked: Asked) -> Placement:
         """Return where a training would run."""
         return on_machine(await self.inventory(), asked)
+
+    async def fetched(self, hub_id: str, revision: str, files: Sequence[File]) -> int:
+        """Return what a run fetches."""
+        return await asyncio.to_thread(self._cache.missing, hub_id, revision, files)
 
 
 class Nodes:
@@ -46,3 +53,7 @@ class Nodes:
     async def place(self, asked: Asked) -> Placement:
         """Return where a training would run."""
         return place(await self.inventory(), asked)
+
+    async def fetched(self, hub_id: str, revision: str, files: Sequence[File]) -> int:
+        """Return what a run fetches: all, for a cache of its own is empty, and a shared one is no part of its disk."""
+        return 0 if self._rules.shared_cache else sum(file.size_bytes for file in weights(files))

@@ -13,6 +13,7 @@ import pynvml
 from services.common.controlgroup import ControlGroup, whole_cores
 from services.common.processor import processor_name
 from services.hardware.core_inventory import Machine
+from services.hardware.hubcache import existing
 from services.hardware.nvml import Nvml, read_driver
 
 
@@ -45,7 +46,7 @@ class Inventory:
             cpu_cores=whole_cores(len(os.sched_getaffinity(0)), self._group.cpus()),
             memory=memory,
             memory_free=free,
-            disk_free=shutil.disk_usage(_existing(self._folder)).free,
+            disk_free=shutil.disk_usage(existing(self._folder)).free,
             processor=processor_name(),
         )
 
@@ -53,8 +54,3 @@ class Inventory:
         machine = psutil.virtual_memory()
         limit, free = self._group.memory() or (machine.total, machine.available)
         return min(limit, machine.total), min(free, machine.available)
-
-
-def _existing(folder: Path) -> Path:
-    """Return the folder, or the nearest one above it that exists."""
-    return next((path for path in (folder, *folder.parents) if path.exists()), Path("/"))

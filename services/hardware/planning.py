@@ -12,6 +12,7 @@ from services.hardware.core_cluster import Cluster
 from services.hardware.core_inventory import Machine
 from services.hardware.core_loading import loading
 from services.hardware.core_memory import Estimate, Plan, estimate
+from services.hardware.core_model import File
 from services.hardware.core_placement import Asked, Placement
 from services.hardware.core_range import Range
 from services.hardware.core_recommend import recommend
@@ -58,6 +59,13 @@ class Planning:
         if not placement.gpus:
             return None
         return loading(model_shape(model), model["parameters"], model["dtype"], plan, placement.gpus)
+
+    async def fetched(self, model: Document) -> int:
+        """Return the bytes that a run fetches of a hub's model, onto the disk that it is judged by; else 0."""
+        if not model["hub_id"]:
+            return 0
+        files = [File(*file) for file in model["files"]]
+        return await self._ground.fetched(model["hub_id"], model["model_revision"], files)
 
     async def record(self, found: Measurement) -> None:
         """Keep what a run took, for later estimates. Errors: as for Calibrations.record."""

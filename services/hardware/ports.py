@@ -76,6 +76,10 @@ class Ground(Protocol):
         """Return where a training would run. Raises InvalidArgument for more GPUs than one machine has."""
         ...
 
+    async def fetched(self, hub_id: str, revision: str, files: Sequence[File]) -> int:
+        """Return the bytes of a hub's model, by its commit and all of its files, that a run fetches onto its disk."""
+        ...
+
 
 class MachineReader(Protocol):
     """Knows one machine."""

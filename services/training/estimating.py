@@ -47,7 +47,8 @@ class Expected:
         node, disk = self.node, self.estimate.get("disk_bytes", {})
         memory = Memory(node.memory_bytes, node.memory_free_bytes, node.memory_limited)
         judge_loading(node.loading_bytes.low, node.loading_bytes.high, node.processes, memory, problems)
-        judge_disk(disk.get("low", 0), disk.get("high", 0), disk_free, node.disk_bytes, problems)
+        low, high = (disk.get(end, 0) + node.fetched_bytes for end in ("low", "high"))
+        judge_disk(low, high, disk_free, node.disk_bytes, problems)
 
 
 class Estimating:

@@ -197,6 +197,20 @@ async def test_a_new_model_is_told(tmp_path: Path, folder: Path) -> None:
     assert (event.type, event.resource, event.actor) == ("model.ready", model.name, "tester")
 
 
+async def test_of_a_hubs_model_a_run_fetches_the_weights(
+    tmp_path: Path, hub: FakeHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that this machine's cache does not have yet; they count beside what the run itself takes of the disk."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    async with hardware(tmp_path / "state", allow_hub=True, settings={"hub_endpoint": hub.url}) as (stub, _):
+        here = (await stub.CreateModel(create(write_folder(tmp_path / "m", model_files())))).name
+        there = (await stub.CreateModel(create(hub_id="acme/tiny"))).name
+        local, remote = [(await stub.EstimateRun(pb.EstimateRunRequest(model=name))) for name in (here, there)]
+
+    assert (local.node.fetched_bytes, remote.node.fetched_bytes) == (0, len(model_files()["model.safetensors"]))
+    assert local.estimate.disk_bytes == remote.estimate.disk_bytes
+
+
 async def test_a_hubs_model_is_pinned_to_its_commit(tmp_path: Path, hub: FakeHub) -> None:
     """Once the hub is switched on; the token is a secret of the service."""
     settings = {"hub_endpoint": hub.url}

@@ -79,6 +79,16 @@ async def test_what_may_suffice_is_told_only(
     assert [(refuses, field) for refuses, field, *_ in await told(tmp_path, node)] == expected
 
 
+async def test_what_is_yet_to_be_fetched_takes_disk_as_well(tmp_path: Path) -> None:
+    """A hub's model beside what the run writes."""
+    node = hardware_service_pb2.NodeUse(disk_bytes=10 * GIB, fetched_bytes=int(16e9))
+    found = await told(tmp_path, node, estimate_pb2.Range(low=1e9, likely=1e9, high=1.5e9))
+
+    assert [(refuses, text) for refuses, _, text, _ in found] == [
+        (True, "This run needs 17.0 to 17.5 GB of disk; each of its pods gets 10.7 GB.")
+    ]
+
+
 @pytest.mark.parametrize(("low", "refuses"), [(60e9, True), (50e9, False)])
 async def test_the_disk_of_a_job_is_what_it_asks_for(tmp_path: Path, low: float, refuses: bool) -> None:
     """What is free on nodes says nothing there."""
