@@ -38,18 +38,22 @@ def judge_loading(low: float, high: float, processes: int, memory: Memory, probl
     who = "The trainer" if processes == 1 else f"Each of the {processes} processes of a node"
     needed = f"{gib(low)} to {gib(high)}" if gib(low) != gib(high) else gib(high)
     there = f"the run gets {gib(memory.most)}" if memory.limited else _there(memory)
-    more = f"Ask for more with `--memory {math.ceil(high / 2**30)}Gi`" if memory.limited else "End other programs"
-    fewer = ", or for fewer GPUs on a node" if processes > 1 and memory.limited else ""
-    fewer = fewer or (", or ask for fewer GPUs" if processes > 1 else ", or use a smaller model")
     add(
         NotReady(
             f"{who} loads the model into main memory before it is on its GPU, which takes {needed}; {there}. "
-            f"{more}{fewer}.",
+            f"{_remedy(high, processes, memory, refused=low > memory.most)}",
             reason="INSUFFICIENT_MEMORY",
             field="resources.memory" if memory.limited else "resources.gpus",
             metadata={"peak_bytes": str(int(high)), "available_bytes": str(memory.most)},
         )
     )
+
+
+def _remedy(high: float, processes: int, memory: Memory, *, refused: bool) -> str:
+    less = "ask for fewer GPUs" if processes > 1 else "use a smaller model"
+    if memory.limited:
+        return f"Ask for more with `--memory {math.ceil(high / 2**30)}Gi`, or {less}."
+    return f"{less[0].upper()}{less[1:]}." if refused else f"End other programs, or {less}."
 
 
 def _there(memory: Memory) -> str:

@@ -55,7 +55,7 @@ async def test_a_model_that_a_jobs_memory_cannot_load_is_refused(tmp_path: Path)
             "resources.memory",
             "Each of the 8 processes of a node loads the model into main memory before it is on its GPU, which takes "
             "240 GiB to 270 GiB; the run gets 16.0 GiB.",
-            "Ask for more with `--memory 271Gi`, or for fewer GPUs on a node.",
+            "Ask for more with `--memory 271Gi`, or ask for fewer GPUs.",
         )
     ]
 
