@@ -18,9 +18,9 @@ def base() -> Path:
     return FOLDER
 
 
-@pytest.fixture
-def adapter(base: Path, tmp_path: Path) -> Path:
-    """The folder of an adapter that changes the base model a little."""
+@pytest.fixture(scope="session")
+def adapter(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an adapter that changes the base model a little, made once."""
     import torch
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
@@ -31,5 +31,6 @@ def adapter(base: Path, tmp_path: Path) -> Path:
     for name, parameter in tuned.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(parameter, std=0.003)
-    tuned.save_pretrained(tmp_path / "adapter")
-    return tmp_path / "adapter"
+    folder = tmp_path_factory.mktemp("adapter")
+    tuned.save_pretrained(folder)
+    return folder

@@ -112,6 +112,7 @@ LEARNT: dict[str, tuple[Make, dict[str, Any]]] = {
     "rslora": (answers, settings(lora=lora(use_rslora=True))),
     "dora": (answers, settings(lora=lora(use_dora=True))),
     "pissa": (answers, settings(lora=lora(init_lora_weights="pissa_niter_4"), rate=2e-4)),
+    "olora": (answers, settings(lora=lora(init_lora_weights="olora"), rate=2e-4)),
     "loftq": (answers, settings(**QLORA, lora=lora(init_lora_weights="loftq"))),
     "neftune": (answers, settings(neftune_noise_alpha=5.0)),
     "packing": (answers, settings(packing=True)),
