@@ -15,13 +15,15 @@ import jsonschema
 import referencing
 
 from services.dataset.core import mending, thoughts
+from services.dataset.core.metered import Metered, Reads
 
 _NOTHING: referencing.Registry[Any] = referencing.Registry()
 """Where references of a schema are looked for: without it, the validator would open their addresses."""
 MAX_CHARACTERS = 32_000
 """Longest reply, thinking apart, that is looked at."""
-MAX_REPAIRED = 3_000
-"""Longest text that is repaired: an example is half as long, and repair takes time by the square of the length."""
+MAX_READS = 300_000
+"""Characters that may be read to repair one reply: of most each is read at most six times, but a list of texts without
+commas, say, by the square of its length."""
 MAX_BRACES = 60
 """Places at which an object is looked for."""
 MAX_FENCES = 5
@@ -196,10 +198,11 @@ def _values(text: str, schema: dict[str, Any]) -> Iterator[tuple[Any, bool]]:
     yield from ((value, False) for value in _decoded(text))
     properties = schema["properties"]
     texts = all(rules.get("type") == "string" for rules in properties.values())
+    reads = Reads(MAX_READS)
     for candidate in _candidates(mending.plain(text)):
         yield from ((value, False) for value in (_decoded(candidate) if candidate not in text else ()))
         mended = mending.fields(candidate, list(properties)) if texts else None
-        repaired = mended or _repaired(_COMMENT.sub(r"\1", candidate))
+        repaired = mended or _repaired(_COMMENT.sub(r"\1", candidate), reads)
         if repaired is not None:
             yield repaired, True
 
@@ -220,26 +223,41 @@ def _decoded(text: str) -> Iterator[Any]:
         yield [value]
 
 
-def _repaired(candidate: str) -> Any:
-    """Return the JSON value that a text was meant to be; None if there is none, it was cut off, or words were lost."""
-    closed = not _open(candidate) or candidate.rstrip("` \n").endswith(_CLOSED)
-    if "{" not in candidate or len(candidate) > MAX_REPAIRED or not closed:
+def _repaired(candidate: str, reads: Reads) -> Any:
+    """Return the JSON value that a text was meant to be; None if there is none, it was cut off, or words were lost, or
+    finding it takes more than may be read.
+    """
+    within = candidate.count("[") > candidate.count("]")
+    closed = not _open(candidate) or (candidate.rstrip("` \n").endswith(_CLOSED) and not within)
+    if "{" not in candidate or not closed:
         return None
     try:
-        value = json_repair.loads(candidate)
+        value = json.loads(json.dumps(json_repair.loads(Metered(candidate, reads))))
     except (ValueError, RecursionError):
         return None
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
     said = re.sub(r"[\W_]", "", mending.unescape(candidate))
-    told = [text for text in value.values() if isinstance(text, str)] if isinstance(value, dict) else []
-    return value if all(re.sub(r"[\W_]", "", text) in said for text in told) else None
+    return value if all(re.sub(r"[\W_]", "", text) in said for text in _texts(value)) else None
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield the texts in a value, however deep."""
+    if isinstance(value, str):
+        yield value
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _texts(inner)
 
 
 def _candidates(text: str) -> list[str]:
-    """Return the parts of a text that may be the object: fenced, from the first brace to the last, all."""
+    """Return the parts of a text that may be the object: fenced, from the first brace to the last, all.
+
+    From brace to brace not if more of the object follows: it was cut off later.
+    """
     fenced = [m.group(1) for m in islice(_FENCE.finditer(text), MAX_FENCES)]
     start, end = text.find("{"), text.rfind("}")
     outermost = [text[start : end + 1]] if 0 <= start < end else []
+    if outermost and _open(outermost[0]) and text[end + 1 :].lstrip().startswith((",", "]")):
+        outermost = []  # it is not whole: more of it follows
     rest = [text[start:]] if start >= 0 else []
     return [part for part in dict.fromkeys([*fenced, *outermost, *rest, text]) if len(part) <= MAX_CHARACTERS]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -12,12 +11,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.dataset.core.metered import Metered, Reads
 from services.dataset.core.replies import parse
 from services.dataset.templates import template
 
 SCHEMA = template("question-answer/1").schema
 EXAMPLE = {"question": "How many pages are there?", "evidence": "It has 36 pages.", "answer": "It has 36 pages."}
 GOOD = json.dumps(EXAMPLE)
+GOOD_CHAT = json.dumps(
+    {
+        "evidence": "It has 36 pages.",
+        "turns": [{"user": f"How many of kind {n}?", "assistant": f"There are {n} [in all]."} for n in range(4)],
+    }
+)
 
 READ = {
     "plain": GOOD,
@@ -142,29 +148,43 @@ def test_a_hostile_reply_costs_no_time() -> None:
     assert time.monotonic() - began < 5
 
 
-CORPUS = [
-    json.loads(line)
-    for line in (Path(__file__).parent / "broken_replies.jsonl").read_text(encoding="utf-8").splitlines()
-]
-"""Each with a name, the reply, and what comes of it: "reads", exactly this object, or "reason", why it is dropped."""
+SPOILT_LISTS = {
+    "texts without commas": '{"turns": [' + '"x" y", ' * 3_900 + "]}",
+    "names without quotes": "{" + "a: b, " * 5_000 + "}",
+    "brackets": '{"turns": ' + "(" * 31_000 + "}",
+    "braces": "{" * 31_000,
+    "a member that becomes an object": '{"turns": [1, {"x" "y": ' + '"b" "c": ' * 3_000 + "]}",
+}
 
 
-@pytest.mark.parametrize("case", CORPUS, ids=[case["name"] for case in CORPUS])
-def test_each_broken_reply_is_mended_or_dropped(case: dict[str, Any]) -> None:
-    """Mended to exactly what was meant, or dropped for the right reason; what is kept can be stored."""
-    found, reason, detail = parse(case["reply"], SCHEMA)
+@pytest.mark.parametrize("reply", SPOILT_LISTS.values(), ids=SPOILT_LISTS.keys())
+def test_a_long_hostile_reply_is_given_up_soon(reply: str) -> None:
+    """Of such a reply json_repair would read a thousand times as much; the bound is the same on every machine."""
+    began = time.process_time()
 
-    assert (found, reason) == (case.get("reads"), case.get("reason", ""))
-    assert len(detail) <= 200
-    if found is not None:
-        assert not list(jsonschema.Draft202012Validator(SCHEMA).iter_errors(found))
-        assert json.loads(json.dumps(found, ensure_ascii=False).encode()) == found
+    assert parse(reply, template("chat/1").schema)[0] is None
+    assert time.process_time() - began < 5
 
 
-def test_the_corpus_is_large_and_has_no_double() -> None:
-    """More than 400 replies, all different."""
-    assert len(CORPUS) > 400
-    assert len({case["reply"] for case in CORPUS}) == len({case["name"] for case in CORPUS}) == len(CORPUS)
+def test_what_is_joined_from_a_metered_text_is_counted_too() -> None:
+    """So a parser that puts its text together anew while it reads has no more to read; what it gives is the text's."""
+    reads = Reads(20)
+    text = "{" + Metered("abcdefgh", reads)[:4] + "}"
+
+    assert (text, reads.left) == ("{abcd}", 16)
+    assert isinstance(text, Metered)
+    assert [text[0], text[1:3], text[-1]] == ["{", "ab", "}"]
+    assert reads.left == 12
+    with pytest.raises(ValueError, match="too much"):
+        "".join(text[place % 6] for place in range(13))
+
+
+@given(st.integers(min_value=0, max_value=len(GOOD_CHAT)))
+def test_a_conversation_cut_anywhere_is_not_taken_for_a_shorter_one(end: int) -> None:
+    """Its exchanges may be whole: what the list was to hold beyond them is not known."""
+    found, _, _ = parse(GOOD_CHAT[:end], template("chat/1").schema)
+
+    assert found in (None, json.loads(GOOD_CHAT))
 
 
 def test_fields_of_other_kinds_keep_theirs() -> None:
