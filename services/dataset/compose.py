@@ -31,6 +31,7 @@ from services.dataset.importing import Imports
 from services.dataset.importingwork import Handler, Importer, by_origin
 from services.dataset.keys import Keys
 from services.dataset.llm import PATIENCE_SECONDS
+from services.dataset.measures import Measures
 from services.dataset.peers import GrpcDocuments
 from services.dataset.preview import Preview
 from services.dataset.prompttemplates import TEMPLATE_INDEXES, PromptTemplates
@@ -54,7 +55,8 @@ def compose(runtime: Runtime) -> Service:
     llms = Resources(documents.collection("endpoints", INDEXES), "LLM endpoint", clock)
     calls = Calls(documents.collection("calls", CALL_INDEXES))
     examples = Examples(Resources(documents.collection("examples", EXAMPLE_INDEXES), "example", clock))
-    endpoints = _endpoints(runtime, llms)
+    measures = Measures(documents.collection("preview_usages"))
+    endpoints = _endpoints(runtime, llms, measures)
     ingest = GrpcDocuments(runtime.peers)
     accounts = Accounts(ingest, examples, objects)
     scratch = _scratch(runtime)
@@ -63,7 +65,7 @@ def compose(runtime: Runtime) -> Service:
         Resources(documents.collection("prompt_templates", (*INDEXES, *TEMPLATE_INDEXES)), "prompt template", clock)
     )
     service = Datasets(datasets, calls, examples, endpoints, ingest, objects, freezer, templates)
-    estimator = Estimator(ingest, endpoints, datasets)
+    estimator = Estimator(ingest, endpoints, datasets, measures)
     patience = float(runtime.config.settings.get("llm_patience_seconds", PATIENCE_SECONDS))
     generator = Generator(ingest, endpoints, calls, examples, freezer, estimator, patience)
     importer = Importer(datasets, examples, objects, freezer, scratch, Limits())
@@ -72,7 +74,7 @@ def compose(runtime: Runtime) -> Service:
     exporter = Exporter(objects, scratch)
     texts = DocumentTexts(datasets, ingest, examples, freezer)
     loop = _loop(runtime, datasets, by_origin(generator, importer, texts))
-    reviewing, preview = Reviewing(datasets, examples), Preview(ingest, endpoints)
+    reviewing, preview = Reviewing(datasets, examples), Preview(ingest, endpoints, measures)
     afterwards = _afterwards(runtime, service, accounts, freezer)
     api = DatasetApi(
         service, endpoints, reviewing, preview, objects, accounts, *afterwards, imports, exporter, templates, estimator
@@ -111,12 +113,12 @@ def _afterwards(
     return versions, forgetting, Reporting(service, accounts, Tokenizing(runtime.peers, objects, ranks))
 
 
-def _endpoints(runtime: Runtime, llms: Resources) -> Endpoints:
+def _endpoints(runtime: Runtime, llms: Resources, measures: Measures) -> Endpoints:
     config = runtime.config
     # Where documents are not this machine's alone, there may be other replicas, whose state folders go with their pods.
     keys = Keys(runtime.secrets, config.llm_keys_dir, kept=config.documents.startswith("sqlite:"))
     shares = Shares(runtime.documents.collection("llm_shares"), config.instance, runtime.clock, config.lease_seconds)
-    return Endpoints(llms, keys, AllowList(config.llm_allow), shares)
+    return Endpoints(llms, keys, AllowList(config.llm_allow), shares, measures)
 
 
 def _scratch(runtime: Runtime) -> Path:

@@ -17,6 +17,7 @@ from services.dataset.core.budget import Prices
 from services.dataset.keys import Keys
 from services.dataset.llm import Endpoint, LlmClient
 from services.dataset.llmprobe import of_llm
+from services.dataset.measures import Measures
 from services.dataset.sharing import Share, Shares
 
 DEFAULT_CONCURRENCY = 4
@@ -31,11 +32,14 @@ _NAMED = 20
 class Endpoints:
     """The one place where endpoints change. Calls of one endpoint share its limit, whichever replica makes them."""
 
-    def __init__(self, resources: Resources, keys: Keys, allowed: AllowList, shares: Shares) -> None:
+    def __init__(
+        self, resources: Resources, keys: Keys, allowed: AllowList, shares: Shares, measures: Measures
+    ) -> None:
         self.resources = resources
         self._keys = keys
         self._allowed = allowed
         self._shares = shares
+        self._measures = measures
         self._clients: dict[str, LlmClient] = {}
 
     async def create(
@@ -78,13 +82,14 @@ class Endpoints:
         return doc
 
     async def delete(self, name: str) -> None:
-        """Forget an endpoint and its key."""
+        """Forget an endpoint, its key, and what previews took."""
         doc = await self.resources.delete(name)
         self._keys.forget(doc)
         client = self._clients.pop(doc["uid"], None)
         if client:
             await client.close()
         await self._shares.forget(doc["uid"])
+        await self._measures.forget(doc["uid"])
 
     async def resolve(self, name: str) -> str:
         """Return the endpoint's name; for "" that of the only one there is.

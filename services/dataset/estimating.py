@@ -13,6 +13,7 @@ from services.dataset.core.example import Verdict
 from services.dataset.core.judging import messages
 from services.dataset.core.purposes import EMBEDDED, JUDGED
 from services.dataset.endpoints import Endpoints, prices
+from services.dataset.measures import Measures
 from services.dataset.ports import Document as File
 from services.dataset.ports import Documents
 from services.dataset.sources import sources_of
@@ -32,10 +33,11 @@ _DATASETS = 20
 class Estimator:
     """Says what a dataset will take."""
 
-    def __init__(self, documents: Documents, endpoints: Endpoints, datasets: Resources) -> None:
+    def __init__(self, documents: Documents, endpoints: Endpoints, datasets: Resources, measures: Measures) -> None:
         self._documents = documents
         self._endpoints = endpoints
         self._datasets = datasets
+        self._measures = measures
 
     async def of(self, resolved: Document) -> Document:
         """Return the estimate of a dataset that does not exist: its spec and files, as resolved.
@@ -55,9 +57,7 @@ class Estimator:
     async def of_plan(self, dataset: Document, planned: Plan, endpoint: Document, make: rounds.Maker) -> Document:
         """Return the estimate of a dataset whose first round is planned."""
         spec = dataset["spec"]
-        where = {"spec.llm_endpoint": endpoint["_id"], "delete_time": None}
-        others = await self._datasets.collection.find(where, sort="order", descending=True, limit=_DATASETS)
-        others = [d for d in others if d["_id"] != dataset.get("_id")]
+        others = await self._earlier(dataset.get("_id", ""), endpoint)
         history = History.of([d["usage"] for d in others])
         most = len(planned.calls)
         wanted = [n for n in (spec["max_examples"], spec.get("accepted_examples", 0)) if n]
@@ -72,6 +72,16 @@ class Estimator:
         embedding = await self._further(semantic, EMBEDDED, expected.calls, 2 * len(_LIKE_A_TEXT), others)
         return estimate(spec, expected, judging, embedding)
 
+    async def _earlier(self, dataset: str, endpoint: Document) -> list[Document]:
+        """Return `usage` and `endpoints` of the endpoint's other datasets; of its previews while no dataset has any."""
+        where = {"spec.llm_endpoint": endpoint["_id"], "delete_time": None}
+        found = await self._datasets.collection.find(where, sort="order", descending=True, limit=_DATASETS)
+        others = [
+            {"usage": doc["usage"], "endpoints": used_endpoints(doc["spec"])} for doc in found if doc["_id"] != dataset
+        ]
+        measured = History.of([one["usage"] for one in others]).calls
+        return others if measured else await self._measures.of(endpoint["uid"])
+
     async def _further(
         self, settings: Document | None, purpose: str, calls: Range, size: float, others: Sequence[Document]
     ) -> Expected | None:
@@ -79,7 +89,7 @@ class Estimator:
         if not settings:
             return None
         name = settings["llm_endpoint"]
-        same = [doc["usage"] for doc in others if used_endpoints(doc["spec"]).get(purpose) == name]
+        same = [one["usage"] for one in others if one["endpoints"].get(purpose) == name]
         history = History.of(same, purpose)
         endpoint = await self._endpoints.resources.get(name)
         return Expected(further(calls, History.of(same), history), size, prices(endpoint), history)

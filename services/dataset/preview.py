@@ -1,4 +1,4 @@
-"""A few examples at once, none of them kept."""
+"""A few examples at once; none of them is kept, only what they took."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from services.dataset.assessing import Assessor
 from services.dataset.core.example import Source
 from services.dataset.endpoints import Endpoints
 from services.dataset.gates import Alone, Gates
+from services.dataset.measures import Measures
 from services.dataset.ports import Document as File
 from services.dataset.ports import Documents, Reply
 from services.dataset.rounds import Maker
-from services.dataset.spec import Call
+from services.dataset.spec import Call, used_endpoints
 from services.dataset.store import Used, answered, describe, example_id
 from services.dataset.textspec import is_text
 
@@ -55,12 +56,15 @@ class _Passing:
 class Preview:
     """Makes a few calls of a dataset that does not exist."""
 
-    def __init__(self, documents: Documents, endpoints: Endpoints) -> None:
+    def __init__(self, documents: Documents, endpoints: Endpoints, measures: Measures) -> None:
         self._documents = documents
         self._endpoints = endpoints
+        self._measures = measures
 
     async def make(self, resolved: Document, calls: int) -> tuple[list[Document], dict[str, float]]:
-        """Return examples, dropped ones too, and what they used. The calls are spread over the documents.
+        """Return examples, dropped ones too, and what they used, which estimates then know of.
+
+        The calls are spread over the documents.
 
         Raises:
             InvalidArgument: calls is not 0 to 10, or no LLM is asked for such a dataset.
@@ -74,6 +78,7 @@ class Preview:
                 field="spec.task_type",
             )
         spec = resolved["spec"]
+        endpoint = await self._endpoints.resources.get(spec["llm_endpoint"])
         wanted = calls or DEFAULT_CALLS
         sources, unasked = await self._sources(resolved["files"], wanted)
         unlimited = {"uid": "", "spec": {**spec, "max_tokens_total": 0, "max_cost": 0.0}}
@@ -92,7 +97,9 @@ class Preview:
             described = describe(call, verdict, planned.template.name)
             extra: dict[str, Any] = {"prompt_version": planned.template.version, "llm": resolved["llm"]}
             examples.append({**described, **extra, "_id": "", "reply_tokens": reply["completion_tokens"]})
-        return examples, {**asked.spending.usage(), "seconds": time.monotonic() - began}
+        usage = {**asked.spending.usage(), "seconds": time.monotonic() - began}
+        await self._measures.keep(endpoint["uid"], used_endpoints(spec), usage, asked.asker.at_once)
+        return examples, usage
 
     async def _sources(self, files: Sequence[dict[str, str]], wanted: int) -> tuple[list[Source], set[str]]:
         """Return the first chunks of some files: as many as there are calls, from as many files as can be.

@@ -17,6 +17,7 @@ from tests.fakes.datasets import (
     dataset_service,
     endpoint,
     generated,
+    wanted,
 )
 from tests.fakes.ingest import Ingest, library, text
 from tests.fakes.llm_server import llm
@@ -111,6 +112,31 @@ async def test_a_preview_makes_a_few_examples_and_keeps_nothing(tmp_path: Path) 
         assert all(e.evidence and e.prompt_version for e in found.examples if e.accepted)
         assert (found.usage.calls, found.usage.completion_tokens) == (4, 80)
         assert not (await stub.ListDatasets(pb.ListDatasetsRequest(parent=PROJECT))).datasets
+
+
+async def test_the_estimate_of_a_first_dataset_knows_what_a_preview_took(tmp_path: Path) -> None:
+    """Tokens and time, until a dataset has been measured; an endpoint made anew knows nothing of the old one's."""
+    request, asked = wanted(), pb.PreviewExamplesRequest(parent=PROJECT, calls=4)
+    request.validate_only = True
+    async with llm() as server, dataset_service(tmp_path, server, library(8)) as (stub, _):
+        guessed = (await stub.CreateDataset(request)).estimate
+        used = [(await stub.PreviewExamples(asked)).usage for _ in range(12)]
+        known = (await stub.CreateDataset(request)).estimate
+        first = await generated(stub)
+        request.dataset_id = "e"
+        measured = (await stub.CreateDataset(request)).estimate
+        await stub.DeleteLlmEndpoint(pb.DeleteLlmEndpointRequest(name="llmEndpoints/fake"))
+        await stub.CreateLlmEndpoint(endpoint(server, id="again"))
+        anew = (await stub.CreateDataset(request)).estimate
+
+    assert (guessed.measured_calls, guessed.seconds.high, guessed.completion_tokens.high) == (0, 0, 48 * 512)
+    assert known.measured_calls == sum(usage.calls for usage in used[2:]) == 40
+    assert 0 < known.seconds.low < known.seconds.high
+    assert known.completion_tokens.low < first.usage.completion_tokens < known.completion_tokens.high
+    assert known.completion_tokens.high < guessed.completion_tokens.high / 2
+    assert first.estimate == known
+    assert measured.measured_calls == first.usage.calls
+    assert anew == guessed
 
 
 async def test_a_preview_of_one_small_file_makes_no_call_twice(tmp_path: Path) -> None:

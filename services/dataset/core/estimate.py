@@ -18,8 +18,9 @@ _MEASURED = (0.8, 1.25)
 """How far tokens may be from what was measured before."""
 _SPEED = (0.6, 1.6)
 """How far the time may be: servers have other work too."""
-
-
+_MANY = 20
+_OF_FEW = (0.5, 2.0)
+"""How far replies and the time may be from what fewer calls than _MANY took."""
 _FURTHER = (0.5, 1.0)
 """Share of the replies that something more is asked about, without a measurement: those that the checks let through."""
 
@@ -32,6 +33,7 @@ class History:
         prompt_bytes: UTF-8 bytes of their messages.
         seconds: of generation, with as many calls in flight as the endpoint allows.
         timed: calls of every purpose that were made in that time.
+        faster: how many times as fast it may go, at least 1: fewer calls were in flight than the endpoint allows.
     """
 
     calls: float = 0
@@ -40,6 +42,7 @@ class History:
     completion_tokens: float = 0
     seconds: float = 0
     timed: float = 0
+    faster: float = 1
 
     @classmethod
     def of(cls, usages: list[Mapping[str, Any]], purpose: str = "") -> History:
@@ -51,7 +54,8 @@ class History:
         found = [_of(usage, purpose) for usage in usages]
         needed = [name for name in _FIGURES if purpose != EMBEDDED or name != "completion_tokens"]
         whole = [u for u in found if all(u.get(name) for name in needed)]
-        return cls(**{name: sum(u[name] for u in whole) for name in _FIGURES})
+        faster = max((usage.get("faster", 1) for usage in usages), default=1)
+        return cls(**{name: sum(u[name] for u in whole) for name in _FIGURES}, faster=faster)
 
 
 _FIGURES = ("calls", "prompt_bytes", "prompt_tokens", "completion_tokens", "seconds", "timed")
@@ -89,14 +93,15 @@ class Expected:
         if past.calls:
             tokens = self.prompt_bytes * past.prompt_tokens / past.prompt_bytes
             prompt = (low * tokens * _MEASURED[0], high * tokens * _MEASURED[1])
-            reply = past.completion_tokens / past.calls
-            completion = (low * reply * _MEASURED[0], high * min(reply * _MEASURED[1], max_tokens))
+            reply, far = past.completion_tokens / past.calls, _MEASURED if past.calls >= _MANY else _OF_FEW
+            completion = (low * reply * far[0], high * min(reply * far[1], max_tokens))
         else:
             prompt = (low * self.prompt_bytes / _BYTES_PER_TOKEN[0], high * self.prompt_bytes / _BYTES_PER_TOKEN[1])
             completion = (low * min(_SHORTEST_REPLY, max_tokens), high * max_tokens)
         each = past.seconds / past.timed if past.timed else 0.0
         cost = (self.prices.cost(prompt[0], completion[0]), self.prices.cost(prompt[1], completion[1]))
-        seconds = (low * each * _SPEED[0], high * each * _SPEED[1])
+        far = _SPEED if past.calls >= _MANY else _OF_FEW
+        seconds = (low * each * far[0] / past.faster, high * each * far[1])
         return {
             "calls": self.calls,
             "prompt_tokens": prompt,

@@ -33,6 +33,16 @@ def test_with_one_it_is_close_to_what_was_measured() -> None:
     assert found["seconds"]["low"] < 5 < 10 < found["seconds"]["high"]
 
 
+def test_with_a_few_calls_alone_the_range_is_wider_and_more_in_flight_may_be_faster() -> None:
+    """Three calls of a preview, one second each, where a dataset may have eight times as many in flight."""
+    few = {name: value * 3 / 100 for name, value in USAGE.items()} | {"faster": 8.0}
+    found = estimate(SPEC, Expected((10, 20), 2000, NO_PRICES, History.of([few])))
+
+    assert found["measured_calls"] == 3
+    assert found["completion_tokens"] == {"low": pytest.approx(400), "high": pytest.approx(3200)}
+    assert found["seconds"] == {"low": pytest.approx(10 * 0.5 * 0.5 / 8), "high": pytest.approx(20)}
+
+
 def test_budgets_bound_what_is_expected() -> None:
     """Nothing is expected to pass its limit; fewer calls are made for it."""
     found = estimate({**SPEC, "max_tokens_total": 20_000}, Expected((100, 100), 2000, NO_PRICES, History.of([USAGE])))

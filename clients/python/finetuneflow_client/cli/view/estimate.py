@@ -37,8 +37,8 @@ def estimate_basis(dataset: dataset_pb2.Dataset) -> str:
     if calls:
         return f"from {wording.many(calls, 'earlier call')} of this LLM"
     return (
-        "tokens guessed from lengths, and the time is not known: no dataset was generated with this LLM yet "
-        "(the calls of a preview are not measured)"
+        "tokens guessed from lengths, and the time is not known: this LLM has answered no calls yet; "
+        "`ftf dataset preview` makes a few, and is measured"
     )
 
 
