@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from services.common.documents.port import Document
 from services.dataset.core.budget import most_prompt_tokens
+from services.dataset.endpoints import MOST_AT_ONCE
 from services.dataset.llm import LlmClient
 from services.dataset.ports import Reply
 from services.dataset.spec import Call
@@ -32,12 +34,18 @@ class Asker:
         self._spending = spending
         self._spec = spec
         self._patience = patience
+        self._before = replace(client.slots.past)
         self._unrecorded = asyncio.Semaphore(client.endpoint.max_concurrency)
 
     @property
     def at_once(self) -> int:
         """Calls in flight at most."""
         return self._client.endpoint.max_concurrency
+
+    @property
+    def held_back(self) -> bool:
+        """Whether the endpoint may take more calls at once than it is asked: see slots.Past.held_back."""
+        return self.at_once < MOST_AT_ONCE and self._client.slots.past.held_back(self._before)
 
     @property
     def model(self) -> str:

@@ -60,6 +60,7 @@ def usage(doc: Mapping[str, Any]) -> dataset_pb2.Usage:
         cost=doc.get("cost", 0.0),
         judge_calls=int(doc.get("parts", {}).get(JUDGED, {}).get("calls", 0)),
         embedded_texts=int(doc.get("parts", {}).get(EMBEDDED, {}).get("calls", 0)),
+        held_back=doc.get("held_back", False),
     )
 
 

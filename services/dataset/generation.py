@@ -273,7 +273,8 @@ class _Run:
         """Write the counts and the usage as they are now."""
         doc["counts"] = self.tally.counts()
         doc["flags"] = dict(self.tally.flags)
-        doc["usage"] = {**self._spending.usage(), "seconds": self._earlier + time.monotonic() - self._began}
+        took = {"seconds": self._earlier + time.monotonic() - self._began, "held_back": self._asker.held_back}
+        doc["usage"] = {**self._spending.usage(), **took}
         doc["stop_reason"] = self.stop_reason
         done, total = self.tally.judged, len(self._plan.calls)
         doc["work"]["progress"] = {"phase": "generate", "done": done, "total": total, "unit": "calls"}

@@ -7,8 +7,32 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from services.dataset.core.pace import Pace
+
+ENOUGH = 20
+"""Answers from which on it is said whether the limit held calls back."""
+
+
+@dataclass
+class Past:
+    """What came of an endpoint's calls in this process.
+
+    Args:
+        answers: calls that were answered.
+        full: of them, those that were in flight together with as many as may ever be.
+        refused: calls that the server had no room for, or was too late with.
+    """
+
+    answers: int = 0
+    full: int = 0
+    refused: int = 0
+
+    def held_back(self, before: Past) -> bool:
+        """Whether since then most calls were as many at once as may be, and the server refused none of them."""
+        answers, full = self.answers - before.answers, self.full - before.full
+        return answers >= ENOUGH and 2 * full >= answers and self.refused == before.refused
 
 
 class Slot:
@@ -21,11 +45,15 @@ class Slot:
 
     def answered(self) -> None:
         """The server answered."""
-        self._slots.pace.answered(max(self._at_once, self._slots.in_flight))
+        slots, at_once = self._slots, max(self._at_once, self._slots.in_flight)
+        slots.past.answers += 1
+        slots.past.full += at_once >= slots.pace.ceiling
+        slots.pace.answered(at_once)
 
     def refused(self, retry_after: float, late: bool) -> None:
         """The server had no room, or was too late."""
         slots = self._slots
+        slots.past.refused += 1
         slots.pace.refused(time.monotonic(), self._began, slots.in_flight, retry_after, late)
 
 
@@ -38,6 +66,7 @@ class Slots:
 
     def __init__(self, pace: Pace, share: int) -> None:
         self.pace = pace
+        self.past = Past()
         self._share = share
         self._until = float("inf")
         self._waiting: deque[asyncio.Future[None]] = deque()

@@ -139,6 +139,17 @@ async def test_the_estimate_of_a_first_dataset_knows_what_a_preview_took(tmp_pat
     assert anew == guessed
 
 
+async def test_a_dataset_says_where_its_llm_may_take_more_at_once(tmp_path: Path) -> None:
+    """Four at once were reached and nothing refused; of 64 at once the same calls say nothing."""
+    async with llm(fake.hang(0.01)) as server, dataset_service(tmp_path, server, library(8)) as (stub, _):
+        first = await generated(stub)
+        await stub.CreateLlmEndpoint(endpoint(server, id="wide", max_concurrency=64))
+        second = await generated(stub, "e", llm_endpoint="llmEndpoints/wide")
+
+    assert (first.usage.held_back, second.usage.held_back) == (True, False)
+    assert (first.usage.calls, second.usage.calls) == (48, 48)
+
+
 async def test_a_preview_of_one_small_file_makes_no_call_twice(tmp_path: Path) -> None:
     """Where there are fewer passages than calls wanted, each is asked about once."""
     one = Ingest({"projects/p/files/f0": [text(0, 2)]})

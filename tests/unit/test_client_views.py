@@ -13,9 +13,11 @@ from finetuneflow.dataset.v1 import dataset_pb2
 from finetuneflow.hardware.v1 import device_pb2, plan_pb2
 from finetuneflow.ingest.v1 import chunk_pb2
 from finetuneflow.training.v1 import estimate_pb2, evaluation_pb2, run_pb2, training_service_pb2
+from finetuneflow_client.cli.output import Output
 from finetuneflow_client.cli.screen import Screen
 from finetuneflow_client.cli.view import curve
 from finetuneflow_client.cli.view.dataset import DatasetView
+from finetuneflow_client.cli.view.datasetfacts import show_dataset
 from finetuneflow_client.cli.view.estimate import estimate_basis, estimate_rows
 from finetuneflow_client.cli.view.evaluation import evaluation_table
 from finetuneflow_client.cli.view.expected import expected_rows
@@ -244,7 +246,20 @@ def test_what_was_expected_stands_beside_what_was_measured() -> None:
         ("reply tokens", "", "900"),
         ("time", "", "75 s"),
     ]
-    assert "not known" in estimate_basis(dataset)
+    assert "`ftf dataset preview` makes a few, and is measured" in estimate_basis(dataset)
+
+
+@pytest.mark.parametrize("held_back", [True, False])
+def test_a_dataset_whose_llm_may_take_more_at_once_says_how(held_back: bool) -> None:
+    """Beside the measured use; otherwise nothing is said."""
+    stream = io.StringIO()
+    dataset = dataset_pb2.Dataset(name="projects/p/datasets/d", usage=dataset_pb2.Usage(calls=40, held_back=held_back))
+    dataset.spec.llm_endpoint = "llmEndpoints/teacher"
+    show_dataset(Output(stream), dataset)
+    said = " ".join(stream.getvalue().split())
+
+    assert ("teacher was asked as much at once as its limit allows" in said) is held_back
+    assert ("`ftf llm create --adaptive`" in said) is held_back
 
 
 def test_what_a_run_was_expected_to_take_stands_beside_what_it_took() -> None:

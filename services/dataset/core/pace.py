@@ -28,7 +28,7 @@ class Pace:
     """
 
     def __init__(self, ceiling: int, start: int) -> None:
-        self._ceiling = ceiling
+        self.ceiling = ceiling
         self._exact = float(min(start, ceiling))
         self._slowed = float("-inf")
         self._edge = 0
@@ -52,12 +52,12 @@ class Pace:
     def scale(self, factor: float) -> None:
         """Make what was found so many times as large, as when others begin or end to call the same server."""
         if self._edge:
-            self._exact = min(float(self._ceiling), max(1.0, self._exact * factor))
+            self._exact = min(float(self.ceiling), max(1.0, self._exact * factor))
             self._edge = max(1, round(self._edge * factor))
 
     def take_over(self, found: int) -> None:
         """Begin with a limit that others found."""
-        self._exact = float(min(found, self._ceiling))
+        self._exact = float(min(found, self.ceiling))
         self._edge = self.limit
 
     def answered(self, at_once: int) -> None:
@@ -71,10 +71,10 @@ class Pace:
             return
         self._answers += 1
         if not self._edge:
-            self._exact = min(self._ceiling, self._exact + GROWTH)
+            self._exact = min(self.ceiling, self._exact + GROWTH)
         elif self._answers >= max(self._hold, self.limit):
             self._answers, self._hold = 0, 0
-            self._exact = min(self._ceiling, self.limit + self._step)
+            self._exact = min(self.ceiling, self.limit + self._step)
             self._step *= 2
 
     def refused(self, now: float, began: float, at_once: int, retry_after: float = 0, late: bool = False) -> None:

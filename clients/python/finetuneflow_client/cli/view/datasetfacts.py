@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from finetuneflow_client.cli.output import Output
 
 
+_HELD_BACK = (
+    "{} was asked as much at once as its limit allows and refused nothing. Unless it queues calls, an endpoint made "
+    "with `ftf llm create --adaptive`, or with a higher --max-concurrency, may be faster."
+)
+
+
 def show_dataset(output: Output, dataset: dataset_pb2.Dataset) -> None:
     """Write a dataset: for programs as it is, for people in figures."""
     if output.as_json:
@@ -36,6 +42,9 @@ def show_dataset(output: Output, dataset: dataset_pb2.Dataset) -> None:
     if dataset.HasField("estimate"):
         output.line()
         output.table(("", "EXPECTED", "MEASURED"), estimate_rows(dataset))
+    if dataset.usage.held_back:
+        output.line()
+        output.line(_HELD_BACK.format(names.short(dataset.spec.llm_endpoint)))
 
 
 def _version(version: dataset_pb2.DatasetVersion) -> str:
