@@ -63,7 +63,8 @@ class Asker:
             return known
         async with self._unrecorded:
             # Not before: a thousand calls may wait for their turn, and what they say is as long as their chunks.
-            messages, schema = call.messages, call.schema
+            messages = call.messages
+            schema = call.schema_of_all if _hosted(self._client.endpoint.base_url) else call.schema
             temperature, most = self._spec["temperature"], self._spec["max_tokens"]
             seed = self._spec["seed"] + call.index
             return await self._made(call.id, messages, schema, temperature=temperature, max_tokens=most, seed=seed)
@@ -121,6 +122,13 @@ class Asker:
             spending.settle(reserved, prices.amount(*used))
         spending.count(id, record)
         return record
+
+
+def _hosted(base_url: str) -> bool:
+    """Whether a server is taken for a hosted one, by its https: such may prepare each new schema for seconds, and keep
+    prompts behind it. One's own has mostly a small model, which quotes right by a schema of the call's own.
+    """
+    return base_url.lower().startswith("https:")
 
 
 def _charge(reply: Reply, worst: tuple[int, int]) -> tuple[float, float]:

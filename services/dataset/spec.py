@@ -107,8 +107,13 @@ class Call:
 
     @property
     def schema(self) -> dict[str, Any]:
-        """What the server is asked to keep the reply to; narrower than what is accepted."""
+        """What the server is asked to keep the reply to; narrower than what is accepted, and this call's own."""
         return self.template.schema_for(self.source, self.passage, self.aim)
+
+    @property
+    def schema_of_all(self) -> dict[str, Any]:
+        """The same, but for every call of the plan alike."""
+        return self.template.schema_of_all(self.aim)
 
 
 @dataclass(frozen=True)

@@ -117,15 +117,18 @@ class Template:
 
     def schema_for(self, source: Source, passage: Passage, aim: Aim = Aim()) -> dict[str, Any]:  # noqa: B008 - frozen
         """Return the schema for one call, narrower than what is accepted, so that a server that keeps to it does well:
-        the evidence of one sentence is that sentence, and a label is one of the labels.
+        as in every call, and the evidence of one sentence is that sentence.
         """
-        narrowed: dict[str, Any] = {}
-        if self.scope == PASSAGE and self.fields.evidence:
-            quote = _one_line(source.text[passage.start : passage.end])
-            narrowed[self.fields.evidence] = {"type": "string", "enum": [quote]}
-        if aim.labels and self.task == "CLASSIFICATION":
-            narrowed[self.fields.response] = {"type": "string", "enum": list(aim.labels)}
-        return {**self.schema, "properties": {**self.schema["properties"], **narrowed}} if narrowed else self.schema
+        if self.scope != PASSAGE or not self.fields.evidence:
+            return self.schema_of_all(aim)
+        quote = _one_line(source.text[passage.start : passage.end])
+        return _narrowed(self.schema_of_all(aim), self.fields.evidence, [quote])
+
+    def schema_of_all(self, aim: Aim = Aim()) -> dict[str, Any]:  # noqa: B008 - frozen
+        """Return the schema that suits every call of a dataset: a label is one of the labels."""
+        if not aim.labels or self.task != "CLASSIFICATION":
+            return self.schema
+        return _narrowed(self.schema, self.fields.response, list(aim.labels))
 
     def prompt_of(self, source: Source, passage: Passage, aim: Aim) -> str:
         """Return the prompt of an example that does not come from the LLM."""
@@ -138,6 +141,11 @@ class Template:
 
     def _names(self, placeholder: str) -> bool:
         return "{" + placeholder + "}" in self.system + self.user
+
+
+def _narrowed(schema: dict[str, Any], name: str, texts: list[str]) -> dict[str, Any]:
+    """Return a schema one of whose fields is one of some texts."""
+    return {**schema, "properties": {**schema["properties"], name: {"type": "string", "enum": texts}}}
 
 
 def fill(text: str, source: Source, passage: Passage, aim: Aim, *, one_line: bool = True) -> str:
