@@ -62,4 +62,5 @@ def job_rules(template: Path | None) -> Rules:
         memory=int(parse_quantity(jobs.runs.memory)) if jobs.runs.memory else 0,
         disk=int(parse_quantity(jobs.runs.ephemeral_storage)) if jobs.runs.ephemeral_storage else 0,
         shared_cache=bool(jobs.cache_claim),
+        cache=int(parse_quantity(jobs.cache_size)) if jobs.cache_size else 0,
     )

@@ -29,6 +29,7 @@ class Rules:
         memory: main memory in bytes that a run gets when it does not say; 0 for as much as there is.
         disk: of its own on each node in bytes, that it gets when it does not say; 0 for as much as there is.
         shared_cache: whether what comes from hubs is kept on a volume that runs share, not on their own disks.
+        cache: most bytes of a cache of a pod's own; 0 for as much as its disk has.
     """
 
     gpu_resource: str = "nvidia.com/gpu"
@@ -39,6 +40,7 @@ class Rules:
     memory: int = 0
     disk: int = 0
     shared_cache: bool = False
+    cache: int = 0
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,8 @@ def place(cluster: Cluster, asked: Asked) -> Placement:
     gpus = cluster.default_gpus if asked.gpus is None else asked.gpus
     found = _place_on_gpus(cluster, asked, gpus) if gpus else _place_on_cpu(cluster, asked)
     memory = asked.memory or cluster.rules.memory
-    room = Room(memory, memory, limited=True, disk=asked.disk or cluster.rules.disk)
+    rules = cluster.rules
+    room = Room(memory, memory, limited=True, disk=asked.disk or rules.disk, cache=rules.cache)
     return replace(found, gpus=gpus, nodes=asked.nodes, room=room)
 
 

@@ -40,12 +40,14 @@ class Room:
         memory_free: that it can have now.
         limited: whether that is what it asks for, as in a cluster.
         disk: that it may fill, where it asks for a disk of its own.
+        cache: of that, what comes from hubs may take.
     """
 
     memory: int = 0
     memory_free: int = 0
     limited: bool = False
     disk: int = 0
+    cache: int = 0
 
 
 @dataclass(frozen=True)

@@ -84,6 +84,7 @@ def node_to_proto(loading: Range | None, fetched: int, placement: Placement) -> 
         memory_limited=room.limited,
         disk_bytes=room.disk,
         fetched_bytes=fetched,
+        cache_bytes=room.cache,
     )
 
 

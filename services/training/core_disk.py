@@ -1,4 +1,4 @@
-"""Space that a run needs where runs keep their files. Pure."""
+"""Space that a run needs where runs keep their files, and hubs' models. Pure."""
 
 from __future__ import annotations
 
@@ -32,3 +32,21 @@ def judge_disk(low: float, high: float, free: int, limit: int, problems: Problem
             field="resources.ephemeral_storage" if limit else "",
         )
     )
+
+
+def judge_cache(fetched: int, most: int, problems: Problems) -> None:
+    """Add that a hub's model does not fit into the cache that each pod has, if so it is.
+
+    Args:
+        fetched: what is fetched, in bytes.
+        most: bytes that the cache may have; 0 without a limit of its own.
+    """
+    if most and fetched > most:
+        problems.refuse(
+            Exhausted(
+                f"The model's weights are {fetched / 1e9:.1f} GB; the hub's cache of a pod has {most / 1e9:.1f} GB. "
+                "Set the chart's cache.existingClaim, or a larger cache.size; or import the model.",
+                reason="DISK_FULL",
+                field="run.model",
+            )
+        )

@@ -37,6 +37,7 @@ def judge_loading(low: float, high: float, processes: int, memory: Memory, probl
     add = problems.refuse if low > memory.most else problems.warn
     who = "The trainer" if processes == 1 else f"Each of the {processes} processes of a node"
     needed = f"{gib(low)} to {gib(high)}" if gib(low) != gib(high) else gib(high)
+    needed += " in all" if processes > 1 else ""
     there = f"the run gets {gib(memory.most)}" if memory.limited else _there(memory)
     add(
         NotReady(

@@ -17,7 +17,7 @@ from services.common.errors import NotFound, NotReady
 from services.common.estimates import MOST_EXAMPLES, require_price
 from services.common.numerals import gib
 from services.common.objects.port import Objects
-from services.training.core_disk import judge_disk
+from services.training.core_disk import judge_cache, judge_disk
 from services.training.core_loading import Memory, judge_loading
 from services.training.core_objectives import SFT, objective_of
 from services.training.core_problems import Problems, judge_steps
@@ -49,6 +49,7 @@ class Expected:
         judge_loading(node.loading_bytes.low, node.loading_bytes.high, node.processes, memory, problems)
         low, high = (disk.get(end, 0) + node.fetched_bytes for end in ("low", "high"))
         judge_disk(low, high, disk_free, node.disk_bytes, problems)
+        judge_cache(node.fetched_bytes, node.cache_bytes, problems)
 
 
 class Estimating:

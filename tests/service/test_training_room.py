@@ -27,7 +27,7 @@ async def told(state: Path, node: hardware_service_pb2.NodeUse, disk: estimate_p
         check = (await stub.CreateRun(wanted)).check
     refuse, fields = (
         check_pb2.Problem.SEVERITY_REFUSE,
-        ("resources.memory", "resources.gpus", "resources.ephemeral_storage"),
+        ("resources.memory", "resources.gpus", "resources.ephemeral_storage", "run.model"),
     )
     return [(p.severity == refuse, p.field, p.message, p.remedy) for p in check.problems if p.field in fields]
 
@@ -54,7 +54,7 @@ async def test_a_model_that_a_jobs_memory_cannot_load_is_refused(tmp_path: Path)
             True,
             "resources.memory",
             "Each of the 8 processes of a node loads the model into main memory before it is on its GPU, which takes "
-            "240 GiB to 270 GiB; the run gets 16.0 GiB.",
+            "240 GiB to 270 GiB in all; the run gets 16.0 GiB.",
             "Ask for more with `--memory 271Gi`, or ask for fewer GPUs.",
         )
     ]
@@ -103,3 +103,23 @@ async def test_the_disk_of_a_job_is_what_it_asks_for(tmp_path: Path, low: float,
             "Ask for more with `--ephemeral-storage 75Gi`, or train an adapter instead of every weight.",
         )
     ]
+
+
+@pytest.mark.parametrize(("most", "refused"), [(50, True), (150, False), (0, False)])
+async def test_a_hub_s_model_has_to_fit_into_the_cache_of_a_pod(tmp_path: Path, most: int, refused: bool) -> None:
+    """A larger disk does not help: the cache has a limit of its own."""
+    node = hardware_service_pb2.NodeUse(disk_bytes=400 * GIB, fetched_bytes=int(140e9), cache_bytes=most * GIB)
+    found = await told(tmp_path, node)
+
+    assert (
+        found
+        == [
+            (
+                True,
+                "run.model",
+                "The model's weights are 140.0 GB; the hub's cache of a pod has 53.7 GB.",
+                "Set the chart's cache.existingClaim, or a larger cache.size; or import the model.",
+            )
+        ]
+        * refused
+    )

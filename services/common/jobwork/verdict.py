@@ -96,9 +96,12 @@ def error(doc: Document, status: JobStatus | None, restarts: bool, lines: Sequen
 
 def unsaved(doc: Document, status: JobStatus | None) -> FineTuneFlowError | None:
     """Return why work that pauses has lost what its trainer had not saved; None where it has saved, or had nothing."""
+    newest = doc["attempts"][-1] if doc["attempts"] else None
+    if newest is None or newest.get("launch", doc["launch"]) != doc["launch"]:
+        return None  # the Job of this launch has begun nothing; what an earlier one lost was told then
     if doc["last_error"]:
         return from_document(doc["last_error"])
-    if status is None or not doc["attempts"] or status.exit_code == 0 or _graceful(status):
+    if status is None or status.exit_code == 0 or _graceful(status):
         return None
     return Unavailable(
         f"The trainer {_ending(status)} before it had saved. Resume it: it goes on from step {state.newest_step(doc)} "

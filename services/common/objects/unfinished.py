@@ -118,8 +118,8 @@ class Unfinished:
         """Give all bytes of an upload, to be stored for good in the block: those kept before, then those that come.
 
         What comes is kept on the way; after the block it is dropped, or stays if the upload broke off. An upload that
-        is not longer than a part is kept only when it breaks off; where a store has no room for both, the upload goes
-        on and nothing is kept.
+        is not longer than a part is kept only when it breaks off or `have` asks; where a store has no room for both,
+        the upload goes on and nothing is kept.
 
         Raises:
             InvalidArgument: the offset is out of range.

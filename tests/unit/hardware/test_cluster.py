@@ -11,7 +11,7 @@ from services.common.errors import Unavailable
 from services.common.kube.capacity import pod_requests, read_nodes
 from services.common.kube.inventory import KEEP_SECONDS, ClusterNodes
 from services.hardware.core_cluster import ASSUMED_MEMORY, Cluster, Rules, place, read_cluster, summary
-from services.hardware.core_placement import Asked, Placement
+from services.hardware.core_placement import Asked, Placement, Room
 from tests.fakes.cluster_nodes import GPU_TAINT, H100, SLICED, T4, FakeLists, container, node, pod
 
 GIB = 1 << 30
@@ -253,3 +253,10 @@ async def test_an_answer_that_did_not_come_is_asked_for_again() -> None:
     lists.error = None
 
     assert [n.name for n in await nodes.read()] == ["h"]
+
+
+def test_a_pod_has_the_memory_the_disk_and_the_cache_that_jobs_are_given() -> None:
+    """As the settings of Jobs say, where the run asks for nothing."""
+    found = place(cluster([gpus("h", H100, 8)], memory=16, disk=50, cache=40), Asked())
+
+    assert found.room == Room(16, 16, limited=True, disk=50, cache=40)
