@@ -1,7 +1,8 @@
 """A hub's model: its files are there before a library looks for one, and a failure is said in our own words.
 
-Transformers looks for some files without minding that the hub does not answer, and would go on without a chat template
-the tokens that end an answer, or say that there are no weights. So they are fetched first, where each failure is one.
+Transformers looks for some files without minding that the hub does not answer, and would go on without a chat
+template or the tokens that end an answer, or say that there are no weights. So they are fetched first, where each
+failure is one.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from services.common.errors import Exhausted, FineTuneFlowError, NotReady, Unava
 
 _SMALL = ("*.json", "*.jinja", "*.model", "*.txt")
 """Configuration and tokenizer."""
+_WEIGHTS = "model.safetensors"
 _AGAIN = (408, 425, 429)
 """Refusals that may pass, beside those of 500 and above."""
 
@@ -31,7 +33,9 @@ def fetch_small(hub_id: str, revision: str) -> Path:
 
 
 def fetch_weights(hub_id: str, revision: str) -> Path:
-    """Return the folder of the cache where a model's files are, with the weights that its index names, or the one file.
+    """Return the folder of the cache where a model's files are, with its weights: one file, or those of its index.
+
+    Of a model that has both the one file is fetched, which transformers would load. What is there is not asked for.
 
     Raises:
         Exception: see `explained`.
@@ -40,8 +44,8 @@ def fetch_weights(hub_id: str, revision: str) -> Path:
 
     folder = fetch_small(hub_id, revision)
     index = folder / "model.safetensors.index.json"
-    names = ["model.safetensors"]
-    if index.is_file():
+    names = [_WEIGHTS]
+    if index.is_file() and not _is_known(folder, hub_id, revision, _WEIGHTS):
         names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
     return Path(snapshot_download(hub_id, revision=revision or None, allow_patterns=names))
 
@@ -52,15 +56,12 @@ def has_file(hub_id: str, revision: str, name: str) -> bool:
     Raises:
         Exception: that cannot be found out; see `explained`.
     """
-    from huggingface_hub import get_cached_repo_tree, hf_hub_download
-    from huggingface_hub.errors import CachedRepoTreeNotFoundError, EntryNotFoundError, LocalEntryNotFoundError
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
-    if (fetch_small(hub_id, revision) / name).is_file():
-        return True
-    try:
-        return any(file.path == name for file in get_cached_repo_tree(hub_id, revision=revision or None))
-    except CachedRepoTreeNotFoundError:
-        pass
+    known = _is_known(fetch_small(hub_id, revision), hub_id, revision, name)
+    if known is not None:
+        return known
     try:
         hf_hub_download(hub_id, name, revision=revision or None)
         return True
@@ -68,6 +69,19 @@ def has_file(hub_id: str, revision: str, name: str) -> bool:
         raise
     except EntryNotFoundError:
         return False
+
+
+def _is_known(folder: Path, hub_id: str, revision: str, name: str) -> bool | None:
+    """Whether a model has a file, by its folder of the cache and the list kept there; None where there is no list."""
+    from huggingface_hub import get_cached_repo_tree
+    from huggingface_hub.errors import CachedRepoTreeNotFoundError
+
+    if (folder / name).is_file():
+        return True
+    try:
+        return any(file.path == name for file in get_cached_repo_tree(hub_id, revision=revision or None))
+    except CachedRepoTreeNotFoundError:
+        return None
 
 
 def explained(hub_id: str, error: BaseException) -> FineTuneFlowError | None:
@@ -120,8 +134,9 @@ def explained(hub_id: str, error: BaseException) -> FineTuneFlowError | None:
 
 def _gated(hub_id: str) -> NotReady:
     return NotReady(
-        f"{hub_id} is gated or private, and the trainer has no token with access. Accept the model's licence on the "
-        "hub, and give a token: FTF_HUB_TOKEN_FILE or HF_TOKEN of `ftf up`, hub.existingSecret of the chart.",
+        f"{hub_id} is gated, private or no longer there, and the trainer has no token with access. Accept the model's "
+        "licence on the hub, and give a token: FTF_HUB_TOKEN_FILE or HF_TOKEN of `ftf up`, hub.existingSecret of "
+        "the chart.",
         reason="MODEL_GATED",
     )
 

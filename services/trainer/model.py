@@ -147,25 +147,15 @@ def load_generation(source: Source) -> Any | None:
     return _load(source, load)
 
 
-def local_folder(source: Source, *, loaded: bool = False) -> Path:
+def local_folder(source: Source) -> Path:
     """Return the folder of the base model's weights; those of a hub are fetched if they are not there yet.
-
-    Args:
-        source: where it is.
-        loaded: the model was loaded before, so that all files are there: the hub is not asked.
 
     Raises:
         FineTuneFlowError: as load_model.
     """
     if source.is_folder:
         return Path(source.location)
-    from huggingface_hub import snapshot_download
-
-    def fetch() -> str:
-        patterns, revision = ["*.safetensors", "*.safetensors.index.json"], source.revision or None
-        return snapshot_download(source.location, revision=revision, allow_patterns=patterns, local_files_only=loaded)
-
-    return Path(_load(source, fetch))
+    return Path(_load(source, lambda: fetch_weights(source.location, source.revision)))
 
 
 def load_model(source: Source, dtype: Any) -> Any:

@@ -27,9 +27,9 @@ def read_tensors(folder: Path) -> Iterator[tuple[str, torch.Tensor]]:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """Return the files that hold a model's weights: those of its index, or the one file."""
+    """Return the files that hold a model's weights: the one file, as transformers would, or those of its index."""
     index = folder / INDEX
-    if index.is_file():
+    if index.is_file() and not (folder / SINGLE).is_file():
         weight_map = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
         return [folder / name for name in sorted(set(weight_map.values()))]
     return [folder / SINGLE]

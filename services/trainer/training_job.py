@@ -215,7 +215,7 @@ def _train(attempt: Attempt, spec: run_pb2.TrainSpec, loaded: Loaded) -> Any:
             folder=attempt.folder / "checkpoints",
             base_name=loaded.source.name,
             load_base=lambda: base_model(loaded.source, spec.config),
-            weights_folder=lambda: local_folder(loaded.source, loaded=True),
+            weights_folder=lambda: local_folder(loaded.source),
             resume=loaded.resume,
             reporter=attempt.reporter,
             orders=attempt.orders,

@@ -70,7 +70,7 @@ def alone(
         folder=folder,
         base_name="m",
         load_base=load,
-        weights_folder=lambda: local_folder(source, loaded=True),
+        weights_folder=lambda: local_folder(source),
         resume=None,
         reporter=Nobody(),  # type: ignore[arg-type]  # it stands in for the line to a service
         orders=Orders(),

@@ -214,7 +214,7 @@ def ours(bench: Bench) -> Cost:
         folder=folder / "checkpoints",
         base_name="base",
         load_base=lambda: load_model(bench.source, bench.dtype),
-        weights_folder=lambda: local_folder(bench.source, loaded=True),
+        weights_folder=lambda: local_folder(bench.source),
         resume=None,
         reporter=reporter,
         orders=orders,

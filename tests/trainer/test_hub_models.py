@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import httpx2
@@ -24,8 +25,11 @@ from services.trainer.model import (
     local_folder,
     source_of,
 )
+from services.trainer.shards import weight_files
+from services.trainer.streamed import Files
 from tests.fakes.hub import COMMIT, FakeHub, HubModel, folder_files
 
+PART = "model-00001-of-00001.safetensors"
 LOADS = (load_config, load_tokenizer, load_generation, local_folder)
 
 
@@ -37,6 +41,9 @@ def hub(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     models = {
         "acme/tiny": HubModel(files),
         "acme/plain": HubModel(plain),
+        "acme/extra": HubModel({**files, "extra.safetensors": b"", "sub/more.safetensors": b""}),
+        "acme/both": HubModel({**files, **parts(files)}),
+        "acme/parts": HubModel({**parts(files), **small(files)}),
         "acme/gated": HubModel(files, gated=True),
         "acme/forbidden": HubModel({}, broken=403),
         "acme/down": HubModel({}, broken=503),
@@ -51,6 +58,19 @@ def hub(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
         point_at(hub.url, tmp_path, monkeypatch)
         yield hub
     huggingface_hub.set_client_factory(default_client_factory)
+
+
+def parts(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The weights as an index and its only part."""
+    whole = files["model.safetensors"]
+    header = json.loads(whole[8 : 8 + int.from_bytes(whole[:8], "little")])
+    names = {name: PART for name in header if name != "__metadata__"}
+    return {PART: whole, "model.safetensors.index.json": json.dumps({"metadata": {}, "weight_map": names}).encode()}
+
+
+def small(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """All but the weights."""
+    return {name: content for name, content in files.items() if not name.endswith(".safetensors")}
 
 
 def point_at(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,7 +109,37 @@ def test_a_model_of_a_hub_is_loaded_at_its_commit(hub: FakeHub) -> None:
     assert generation is not None
     assert generation.eos_token_id == model.generation_config.eos_token_id
     assert before == []
-    assert (local_folder(source, loaded=True) / "model.safetensors").is_file()
+    asked = len(hub.asked)
+    assert (local_folder(source) / "model.safetensors").is_file()
+    assert len(hub.asked) == asked
+
+
+@pytest.mark.parametrize("hub_id", ["acme/extra", "acme/both"])
+def test_of_a_models_weights_those_that_are_loaded_are_fetched_alone(hub: FakeHub, hub_id: str) -> None:
+    """A file that nothing names, and parts beside the whole: they are never asked for, and nobody misses them."""
+    import torch
+
+    source = of_hub(hub_id)
+    load_model(source, torch.float32)
+    asked = len(hub.asked)
+    folder = local_folder(source)
+    tensors = Files(folder).shapes
+
+    assert {path.rpartition("/")[2] for path in hub.asked if path.endswith(".safetensors")} == {"model.safetensors"}
+    assert len(hub.asked) == asked
+    assert "model.embed_tokens.weight" in tensors
+
+
+def test_the_parts_that_an_index_names_are_fetched(hub: FakeHub) -> None:
+    """Of a model that is not in one file."""
+    import torch
+
+    source = of_hub("acme/parts")
+    load_model(source, torch.float32)
+    asked = len(hub.asked)
+
+    assert weight_files(local_folder(source)) == [local_folder(source) / PART]
+    assert len(hub.asked) == asked
 
 
 @pytest.mark.parametrize("load", LOADS)
@@ -144,6 +194,7 @@ def test_without_a_token_a_gated_model_is_named_with_the_remedy(hub: FakeHub) ->
     assert {(type(error), error.reason) for error in errors} == {(NotReady, "MODEL_GATED")}
     assert "licence" in errors[0].message
     assert "FTF_HUB_TOKEN_FILE" in errors[0].message
+    assert "no longer there" in errors[2].message
 
 
 def test_a_model_or_a_commit_that_is_gone_is_not_found(hub: FakeHub) -> None:
