@@ -18,14 +18,16 @@ def hub_token(
 ) -> Callable[[], str | None]:
     """Return what returns the token, None if there is none. It is asked at every use: a new token is used at once.
 
+    What is returned raises NotReady if the file or the secret is not as it must be.
+
     Args:
-        file: with the token; goes before all else. What is returned raises NotReady if it is not as it must be.
+        file: with the token; goes before all else.
         secret: returns a secret by its name; goes before the environment.
         environment: may have it as HF_TOKEN.
     """
     if file is not None:
         return lambda: read_token_file(file)
-    return lambda: secret(SECRET) or environment.get(VARIABLE) or None
+    return lambda: _of_secret(secret) or environment.get(VARIABLE, "").strip() or None
 
 
 def is_given(token: Callable[[], str | None]) -> bool:
@@ -40,12 +42,19 @@ def read_token_file(path: Path) -> str:
     """Return the token in a file that only its owner and its group can read: as a Secret is mounted.
 
     Raises:
-        NotReady: the file is not there, or others can read or change it.
+        NotReady: the file is not there or no text, or others can read or change it.
     """
     try:
         status = path.stat()
         if status.st_mode & (stat.S_IWGRP | stat.S_IRWXO):
             raise NotReady(f"Others can read the hub token in {path}. Run `chmod 600 {path}`.")
         return path.read_text(encoding="utf-8").strip()
-    except OSError:
+    except (OSError, UnicodeDecodeError):
         raise NotReady(f"The hub token's file {path} cannot be read. Write it, or leave it out.") from None
+
+
+def _of_secret(secret: Callable[[str], str | None]) -> str:
+    try:
+        return (secret(SECRET) or "").strip()
+    except (OSError, UnicodeDecodeError):
+        raise NotReady(f"The secret {SECRET} cannot be read. Write it again, or remove it.") from None

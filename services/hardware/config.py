@@ -21,8 +21,8 @@ class HardwareConfig:
         visible_devices: CUDA_VISIBLE_DEVICES, None where it is not set.
         allow_hub: whether model hubs may be reached.
         hub_endpoint: URL of the hub (setting "hub_endpoint").
-        hub_token_file: file with the hub's access token, read at every use (FTF_HUB_TOKEN_FILE, or the setting
-            "hub_token_file"); None: the secret "hub-token" or HF_TOKEN, if there is one.
+        hub_token_file: file with the hub's access token, read at every use (FTF_HUB_TOKEN_FILE); None: the
+            secret "hub-token" or HF_TOKEN, if there is one.
     """
 
     state: Path
@@ -34,13 +34,12 @@ class HardwareConfig:
 
 def hardware_config(config: Config, environ: Mapping[str, str]) -> HardwareConfig:
     """Return the service's settings."""
-    token_file = config.hub_token_file or config.settings.get("hub_token_file", "")
     return HardwareConfig(
         state=config.state,
         visible_devices=environ.get("CUDA_VISIBLE_DEVICES"),
         allow_hub=config.allow_hub,
         hub_endpoint=config.settings.get("hub_endpoint", "https://huggingface.co"),
-        hub_token_file=Path(token_file) if token_file else None,
+        hub_token_file=config.hub_token_file,
     )
 
 

@@ -33,7 +33,7 @@ class Scrubber:
 
     def add(self, secret: str) -> None:
         """Take this out of every text from now on."""
-        if secret:
+        if secret := secret.strip():  # as what uses it does
             self._secrets.append(secret)
 
     def __call__(self, text: str) -> str:

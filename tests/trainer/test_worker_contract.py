@@ -224,6 +224,13 @@ def test_log_lines_go_up_without_secrets_and_without_tracebacks(
     assert "Traceback" not in capsys.readouterr().out
 
 
+def test_a_secret_that_ends_with_a_newline_is_taken_out() -> None:
+    """As a variable that was read from a file; libraries use it without the newline. Blanks alone are no secret."""
+    scrub = Log(["launch-token", "hf_of-a-file\n", " \n"]).scrub
+
+    assert scrub("hf_of-a-file is no token, launch-token neither") == "*** is no token, *** neither"
+
+
 def test_what_stands_before_a_trackers_host_is_a_secret() -> None:
     """In the log, and in what a library's exception or another process says: also its password alone, as it is sent."""
     environment = {

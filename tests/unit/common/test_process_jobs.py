@@ -14,9 +14,11 @@ from pathlib import Path
 import pytest
 
 from services.common.errors import NotReady
+from services.common.hubtoken import hub_token
 from services.common.jobs import jobfolder
 from services.common.jobs.port import JobSpec, Resources
 from services.common.jobs.process import ProcessJobs
+from services.common.secretfiles import Secrets
 
 SLEEP = "import os, time; print(f'{os.getpid()} {os.getpgrp()}'); time.sleep(300)"
 
@@ -207,6 +209,22 @@ async def test_a_job_is_given_the_hubs_token_in_its_environment_alone(
     assert [await first_line(jobs, name) for name in ("run-1", "run-2", "run-3")] == ["9", "0", "0"]
     assert b"HF_TOKEN" in written
     assert b"hf_" not in written
+
+
+async def test_a_job_starts_though_the_hubs_token_is_no_text(
+    open_jobs: Callable[..., ProcessJobs], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Those behind it in the queue too; the log says why it has none."""
+    secrets = Secrets(tmp_path / "secrets")
+    (tmp_path / "secrets" / "hub-token").write_bytes(b"hf_\xff")
+    jobs = open_jobs(hub_token=hub_token(None, secrets.get, {}))
+    for name in ("run-1", "run-2"):
+        await jobs.ensure(JobSpec(name, ("import os; print(len(os.environ.get('HF_TOKEN', '')))",)))
+    await ended(jobs, "run-2")
+
+    assert [await first_line(jobs, name) for name in ("run-1", "run-2")] == ["0", "0"]
+    assert "Jobs start without the hub's token: The secret hub-token cannot be read." in caplog.text
+    assert "hf_" not in caplog.text
 
 
 async def test_a_shutdown_starts_nothing_in_place_of_what_it_stops(open_jobs: Callable[..., ProcessJobs]) -> None:
