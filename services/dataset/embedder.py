@@ -27,7 +27,7 @@ class Embedder:
 
     Args:
         model: what the endpoint is asked for.
-        patience: seconds that the endpoint may be away before that is an error.
+        patience: seconds that the endpoint may be away before that is an error, for a batch with its halves.
     """
 
     def __init__(self, client: LlmClient, model: str, spending: Spending, patience: float) -> None:
@@ -69,27 +69,31 @@ class Embedder:
             raise self._failed
         batch = dict(list(self._waiting.items())[:BATCH])
         try:
-            await self._bought(batch)
+            await self._bought(batch, time.monotonic() + self._patience)
         except FineTuneFlowError as error:
             # Whoever waits behind this call gives up too, instead of trying as long again.
             self._failed = error
             raise
 
-    async def _bought(self, batch: Mapping[str, str]) -> None:
-        """Buy some vectors; where the server refuses them together, by halves, until it is known which text it is."""
+    async def _bought(self, batch: Mapping[str, str], until: float) -> None:
+        """Buy some vectors; where the server refuses them together, by halves, until it is known which text it is.
+
+        Args:
+            until: when patience ends (time.monotonic), for the batch and its halves together.
+        """
         try:
-            await self._buy(batch)
+            await self._buy(batch, max(0.0, until - time.monotonic()))
         except CallRefused as error:
             ids, half = list(batch), len(batch) // 2
             if half:
                 for part in (ids[:half], ids[half:]):
-                    await self._bought({id: batch[id] for id in part})
+                    await self._bought({id: batch[id] for id in part}, until)
                 return
             self._refused[ids[0]] = error
         for id in batch:
             del self._waiting[id]
 
-    async def _buy(self, batch: Mapping[str, str]) -> None:
+    async def _buy(self, batch: Mapping[str, str], patience: float) -> None:
         """Ask for the vectors of some texts by id, and record each."""
         prices, sizes = self._spending.prices(PURPOSE), [len(text.encode()) for text in batch.values()]
         worst = sum(sizes) + PER_MESSAGE * len(sizes)
@@ -97,7 +101,7 @@ class Embedder:
         used = 0
         try:
             began = time.monotonic()
-            answer = await self._client.embed(self._model, list(batch.values()), patience=self._patience)
+            answer = await self._client.embed(self._model, list(batch.values()), patience=patience)
             used = (answer.tokens or worst) + answer.late * worst
             seconds = time.monotonic() - began
             await asyncio.gather(

@@ -27,7 +27,7 @@ MAX_CALLS = 10
 DEFAULT_CALLS = 3
 
 
-class _Passing:
+class Passing:
     """Records of calls that are kept as long as a preview takes."""
 
     def __init__(self) -> None:
@@ -82,7 +82,7 @@ class Preview:
         wanted = calls or DEFAULT_CALLS
         sources, unasked = await self._sources(resolved["files"], wanted)
         unlimited = {"uid": "", "spec": {**spec, "max_tokens_total": 0, "max_cost": 0.0}}
-        asked = await askers(unlimited, self._endpoints, _Passing(), 0)
+        asked = await askers(unlimited, self._endpoints, Passing(), 0)
         make = await asyncio.to_thread(Maker, resolved, asked.asker.model, sources, unasked)
         planned = await asyncio.to_thread(make, spec)
         made = min(wanted, len(planned.calls))
