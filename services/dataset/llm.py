@@ -114,7 +114,8 @@ class LlmClient:
 
         Connection errors, time-outs and the statuses that say "later" are tried again, five times in all and then until
         `patience` seconds have passed, with exponential backoff; a Retry-After header is honoured up to 30 s. Where no
-        other call was answered before the last try, one of a few words is made then: it tells whose fault it is.
+        other call was answered before the last try, one of a few words is made then, and where that is answered, this
+        one once more: it tells whose fault it is.
 
         Raises:
             CallRefused: this call may be what is wrong, and another one not.

@@ -14,7 +14,7 @@ from services.dataset.absence import Absence
 from services.dataset.slots import Slots
 
 TRIES = 5
-"""Calls made for one reply, at least where there is patience, else at most."""
+"""Calls made for one reply, at least where there is patience, else at most; one more after a probe is answered."""
 BACKOFF_SECONDS = 0.5
 """Pause after the first failure; doubled after each, with full jitter (Brooker, "Exponential Backoff And Jitter")."""
 MAX_PAUSE_SECONDS = 30.0
@@ -79,7 +79,7 @@ class Tries:
 
         Args:
             path: what is called: only calls of the same path tell something of each other.
-            probe: makes a call of a few words, which any server answers that is there.
+            probe: makes a call of a few words, which any server answers that is there; the call then has one more try.
             patience: seconds that it is tried for, after TRIES.
 
         Returns: the answer, and how many of those that failed ran into their time limit.
@@ -100,9 +100,11 @@ class Tries:
                 if attempt >= TRIES and time.monotonic() - began >= patience:
                     words = f"{error}, {attempt} times in a row"
                     # A server that has no room says nothing of the call.
-                    if not error.busy and (others or await self._answers_one(path, probe)):
+                    if others and not error.busy:
                         raise CallRefused(self._told(words, "It answers other calls: see its log.")) from error
-                    raise Unavailable(self._told(words, ""), reason="LLM_UNAVAILABLE") from error
+                    if error.busy or not await self._answers_one(path, probe):
+                        raise Unavailable(self._told(words, ""), reason="LLM_UNAVAILABLE") from error
+                    continue  # It may be back since: if the call fails again, the probe's answer is another's.
                 longest = self._backoff_seconds * 2 ** min(attempt - 1, 16)
                 pause = error.pause or random.uniform(0, min(longest, MAX_PAUSE_SECONDS))  # noqa: S311 - jitter
             await asyncio.sleep(pause)

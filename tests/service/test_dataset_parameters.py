@@ -93,7 +93,7 @@ async def test_a_server_that_fails_at_one_call_is_asked_for_a_word_without_what_
         return fake.status(500)(request) if found.status == 200 and request.asked != "Say yes." else found
 
     async with llm(script) as server:
-        with pytest.raises(CallRefused, match="5 times in a row"):
+        with pytest.raises(CallRefused, match="6 times in a row"):
             await ask(server, json_mode="TEXT")
 
-        assert server.prompts[-1] == "Say yes."
+        assert "Say yes." in server.prompts
