@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Sequence
 from typing import Any
 
 from services.common.documents.port import Document
-from services.common.errors import InvalidArgument
+from services.common.errors import FineTuneFlowError, InvalidArgument, NotFound
 from services.dataset.askers import askers
 from services.dataset.asking import Asker
 from services.dataset.assessing import Assessor
@@ -22,6 +23,8 @@ from services.dataset.rounds import Maker
 from services.dataset.spec import Call, used_endpoints
 from services.dataset.store import Used, answered, describe, example_id
 from services.dataset.textspec import is_text
+
+log = logging.getLogger(__name__)
 
 MAX_CALLS = 10
 DEFAULT_CALLS = 3
@@ -98,8 +101,21 @@ class Preview:
             extra: dict[str, Any] = {"prompt_version": planned.template.version, "llm": resolved["llm"]}
             examples.append({**described, **extra, "_id": "", "reply_tokens": reply["completion_tokens"]})
         usage = {**asked.spending.usage(), "seconds": time.monotonic() - began}
-        await self._measures.keep(endpoint["uid"], used_endpoints(spec), usage, asked.asker.at_once)
+        await self._keep(endpoint["uid"], spec, usage, asked.asker.at_once)
         return examples, usage
+
+    async def _keep(self, uid: str, spec: dict[str, Any], usage: dict[str, float], at_once: int) -> None:
+        """Keep what a preview took, unless its endpoint is gone; the examples are paid for, whatever the store says."""
+        try:
+            await self._measures.keep(uid, used_endpoints(spec), usage, at_once)
+            try:
+                now = await self._endpoints.resources.get(spec["llm_endpoint"])
+            except NotFound:
+                now = {"uid": ""}
+            if now["uid"] != uid:  # deleted meanwhile: what was written after it goes too
+                await self._measures.forget(uid)
+        except FineTuneFlowError as error:
+            log.warning("What a preview took is not kept for estimates: %s", error)
 
     async def _sources(self, files: Sequence[dict[str, str]], wanted: int) -> tuple[list[Source], set[str]]:
         """Return the first chunks of some files: as many as there are calls, from as many files as can be.
