@@ -93,15 +93,15 @@ class Expected:
         if past.calls:
             tokens = self.prompt_bytes * past.prompt_tokens / past.prompt_bytes
             prompt = (low * tokens * _MEASURED[0], high * tokens * _MEASURED[1])
-            reply, far = past.completion_tokens / past.calls, _MEASURED if past.calls >= _MANY else _OF_FEW
-            completion = (low * reply * far[0], high * min(reply * far[1], max_tokens))
+            reply, spread = past.completion_tokens / past.calls, _MEASURED if past.calls >= _MANY else _OF_FEW
+            completion = (low * reply * spread[0], high * min(reply * spread[1], max_tokens))
         else:
             prompt = (low * self.prompt_bytes / _BYTES_PER_TOKEN[0], high * self.prompt_bytes / _BYTES_PER_TOKEN[1])
             completion = (low * min(_SHORTEST_REPLY, max_tokens), high * max_tokens)
         each = past.seconds / past.timed if past.timed else 0.0
         cost = (self.prices.cost(prompt[0], completion[0]), self.prices.cost(prompt[1], completion[1]))
-        far = _SPEED if past.calls >= _MANY else _OF_FEW
-        seconds = (low * each * far[0] / past.faster, high * each * far[1])
+        pace = _SPEED if past.calls >= _MANY else _OF_FEW
+        seconds = (low * each * pace[0] / past.faster, high * each * pace[1])
         return {
             "calls": self.calls,
             "prompt_tokens": prompt,
