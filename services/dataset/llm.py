@@ -182,10 +182,12 @@ class LlmClient:
         while True:
             sent = without(body, refused)
             answer, key = await self._post(_CHAT, sent)
+            if answer.status == 200:
+                # As for JSON, only an answer proves it.
+                self._unsupported |= refused
+                return answer, key
             more = unsupported(answer.status, answer.text, sent)
             if not more:
-                # As for JSON, only an answer proves it.
-                self._unsupported |= refused if answer.status == 200 else frozenset()
                 return answer, key
             refused |= more
 

@@ -12,7 +12,11 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from services.dataset.completions import PROBE
+
 MODEL = "fake-model"
+PROBED = PROBE["messages"][-1]["content"]
+"""What is asked by a call that only tells whether a server is there."""
 _CUE = re.compile(r'^(?:Ask|Begin) "(.+?)": (.+)$', re.M)
 _PASSAGE = re.compile(r"^Passage: (.+)$", re.M)
 
@@ -75,7 +79,7 @@ def judgement(request: Request) -> dict[str, Any]:
 
 def good(request: Request) -> Answer:
     """A good reply as JSON, whatever the task; a word where only that is asked for."""
-    if request.asked == "Say yes.":
+    if request.asked == PROBED:
         return Answer("Yes.")
     return Answer(json.dumps(good_reply(request)))
 

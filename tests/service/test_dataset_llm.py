@@ -178,11 +178,11 @@ async def test_a_reply_of_megabytes_is_not_taken_in() -> None:
 )
 async def test_a_call_that_fails_each_time_is_refused_where_the_server_answers_others(failing: fake.Script) -> None:
     """The caller may go on with other calls."""
-    async with llm(lambda r: fake.good(r) if r.asked == "Say yes." else failing(r)) as server:
+    async with llm(lambda r: fake.good(r) if r.asked == fake.PROBED else failing(r)) as server:
         with pytest.raises(CallRefused, match="6 times in a row"):
             await ask(server, json_mode="TEXT", timeout_seconds=0.3)
 
-        assert [prompt == "Say yes." for prompt in server.prompts] == [False] * 5 + [True, False]
+        assert [prompt == fake.PROBED for prompt in server.prompts] == [False] * 5 + [True, False]
 
 
 @pytest.mark.parametrize("takes", [False, True])

@@ -90,10 +90,10 @@ async def test_a_server_that_fails_at_one_call_is_asked_for_a_word_without_what_
 
     def script(request: Request) -> Answer:
         found = reasoning(request)
-        return fake.status(500)(request) if found.status == 200 and request.asked != "Say yes." else found
+        return fake.status(500)(request) if found.status == 200 and request.asked != fake.PROBED else found
 
     async with llm(script) as server:
         with pytest.raises(CallRefused, match="6 times in a row"):
             await ask(server, json_mode="TEXT")
 
-        assert "Say yes." in server.prompts
+        assert fake.PROBED in server.prompts

@@ -111,7 +111,7 @@ async def test_calls_that_fail_are_told_from_a_server_that_is_away_where_no_othe
 
     assert state(dataset) == "SUCCEEDED", dataset.work.error
     assert (drops(dataset), dataset.counts[-1].out) == ({"CALL_REFUSED": 1}, 1)
-    assert server.prompts.count("Say yes.") == 1
+    assert server.prompts.count(fake.PROBED) == 1
 
 
 async def test_a_server_that_is_back_at_the_last_moment_costs_no_example(tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ async def test_a_server_that_is_back_at_the_last_moment_costs_no_example(tmp_pat
     back: list[bool] = []
 
     def script(request: Request) -> Answer:
-        back.extend([True] * (request.asked == "Say yes."))
+        back.extend([True] * (request.asked == fake.PROBED))
         return fake.good(request) if back else fake.status(500)(request)
 
     async with llm(script) as server, dataset_service(tmp_path, None, library(2)) as (stub, _):
