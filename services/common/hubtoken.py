@@ -48,13 +48,21 @@ def read_token_file(path: Path) -> str:
         status = path.stat()
         if status.st_mode & (stat.S_IWGRP | stat.S_IRWXO):
             raise NotReady(f"Others can read the hub token in {path}. Run `chmod 600 {path}`.")
-        return path.read_text(encoding="utf-8").strip()
+        return _line(path.read_text(encoding="utf-8"), f"file {path}")
     except (OSError, UnicodeDecodeError):
         raise NotReady(f"The hub token's file {path} cannot be read. Write it, or leave it out.") from None
 
 
 def _of_secret(secret: Callable[[str], str | None]) -> str:
     try:
-        return (secret(SECRET) or "").strip()
+        return _line(secret(SECRET) or "", f"secret {SECRET}")
     except (OSError, UnicodeDecodeError):
         raise NotReady(f"The secret {SECRET} cannot be read. Write it again, or remove it.") from None
+
+
+def _line(text: str, where: str) -> str:
+    """Return a token without what is around it: an environment takes no NUL, a header no second line."""
+    token = text.strip()
+    if not token.isprintable():
+        raise NotReady(f"The hub token of the {where} is not one line of text. Write it again.")
+    return token

@@ -58,6 +58,17 @@ def test_a_token_that_is_no_text_is_refused_and_not_told(tmp_path: Path) -> None
         assert not is_given(token)
 
 
+def test_a_token_of_several_lines_or_with_a_nul_is_refused(tmp_path: Path) -> None:
+    """As text of another encoding is: no environment takes it, and a Job would not start."""
+    path = tmp_path / "token"
+    path.touch(mode=0o600)
+    path.write_bytes("hf_secret".encode("utf-16-le"))
+    for token in (hub_token(path, {}.get, {}), hub_token(None, {"hub-token": "hf_one\nhf_two"}.get, {})):
+        with pytest.raises(NotReady, match="not one line of text") as caught:
+            token()
+        assert "hf_" not in str(caught.value)
+
+
 def test_ftf_up_takes_the_file_that_the_environment_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As a service of its own does. The hardware service asks the hub with the trainers' token and no other."""
     options = argparse.Namespace(allow_hub=True, metrics="")
