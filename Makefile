@@ -33,7 +33,7 @@ test: setup ## Run the tests: unit, service, contract, pipeline, trainer.
 	$(PYTEST) $(ALONE)
 	$(PYTEST) $(ALONE:%=--ignore %) --numprocesses 2 --dist loadfile
 
-test-model: setup .venv/.formats ## Run the tests that need the real 135M model: each method and format. About 25 minutes on 2 cores.
+test-model: setup .venv/.formats ## Run the tests that need the real 135M model: each method and format. About 20 minutes on 2 cores.
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m model --numprocesses 2 --dist loadfile
 
 test-wheels: wheels ## Install each wheel alone in a fresh environment and try it.
