@@ -32,7 +32,7 @@ async def test_cancelled_while_it_starts(faulty: Faulty, milliseconds: int) -> N
 
 async def test_cancelled_while_it_waits_for_a_node(faulty: Faulty) -> None:
     """Nothing ever ran."""
-    name = await faulty.create(LONG, gpus=8)
+    name = await faulty.create(LONG, gpus=8, memory="16Gi")
     await faulty.waits(name, "UNSCHEDULABLE")
     await faulty.cancel(name)
     run = await faulty.settled(name, "CANCELLED")

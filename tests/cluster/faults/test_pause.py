@@ -36,7 +36,7 @@ async def test_a_paused_run_frees_its_node_and_goes_on_from_its_checkpoint(fault
 
 async def test_a_run_that_waits_for_a_node_is_paused_and_cancelled(faulty: Faulty) -> None:
     """Nothing ever ran, and nothing is left."""
-    name = await faulty.create(LONG, gpus=8)
+    name = await faulty.create(LONG, gpus=8, memory="16Gi")
     await faulty.waits(name, "UNSCHEDULABLE")
     await faulty.pause(name)
     await faulty.reach(name, "PAUSED")

@@ -136,7 +136,7 @@ async def test_an_image_that_cannot_be_pulled_is_told_and_waited_for(faulty: Fau
 
 async def test_99_gpus_are_waited_for_and_can_be_cancelled(faulty: Faulty) -> None:
     """Within 30 s the run says which resource is missing."""
-    name = await faulty.create(QUICK, gpus=99)
+    name = await faulty.create(QUICK, gpus=99, memory="64Gi")
     waited = await faulty.waits(name, "UNSCHEDULABLE")
     await faulty.cancel(name)
     run = await faulty.settled(name, "CANCELLED")
