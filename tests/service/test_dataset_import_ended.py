@@ -20,7 +20,7 @@ from tests.fakes.running import channel_to
 from tests.fakes.servers import free_ports
 from tests.fakes.transfers import begun, imported, lines, report
 
-GOOD = 6_000
+GOOD = 12_000
 
 
 def content() -> bytes:
@@ -40,10 +40,19 @@ def stored(state: Path) -> Counter[str]:
             return Counter()
 
 
+def stored_count(state: Path) -> int:
+    """Return how many examples are stored, read quickly: the next ones are on their way."""
+    with closing(sqlite3.connect(state / "documents" / "dataset.db")) as store:
+        try:
+            return int(store.execute("SELECT count(*) FROM c_examples").fetchone()[0])
+        except sqlite3.OperationalError:
+            return 0
+
+
 async def until_stored(state: Path, least: int) -> None:
     """Wait until so many examples are stored."""
     async with asyncio.timeout(60):
-        while stored(state).total() < least:  # noqa: ASYNC110 - another process tells nobody
+        while stored_count(state) < least:  # noqa: ASYNC110 - another process tells nobody
             await asyncio.sleep(0.005)
 
 
@@ -87,6 +96,7 @@ async def interrupted(state: Path, data: bytes) -> tuple[Any, list[dict[str, Any
                     if least < 0:
                         return await ended(stub), await report(stub), held
                     await until_stored(state, min(least, GOOD - 1))
+                    process.kill()
             finally:
                 process.kill()
                 await asyncio.to_thread(process.join)
