@@ -38,6 +38,13 @@ async def stream(data: bytes, breaks: BaseException | None = None) -> AsyncItera
         raise breaks
 
 
+async def hanging(came: asyncio.Event) -> AsyncIterator[bytes]:
+    """Yield 1,700 bytes, say so, and then nothing."""
+    yield DATA[:1_700]
+    came.set()
+    await asyncio.Event().wait()
+
+
 async def keys(objects: Objects) -> list[str]:
     """All keys."""
     return [key async for key in objects.list("")]
@@ -91,15 +98,9 @@ async def test_a_killed_process_loses_less_than_a_part(objects: Objects) -> None
 
 async def test_a_cancelled_call_keeps_what_came(objects: Objects) -> None:
     """A client that is killed or cut off cancels the call in mid-stream."""
-
-    async def hanging() -> AsyncIterator[bytes]:
-        yield DATA[:1_700]
-        came.set()
-        await asyncio.Event().wait()
-
     came = asyncio.Event()
     unfinished = kept(objects)
-    call = asyncio.ensure_future(taken(unfinished, announced(), hanging()))
+    call = asyncio.ensure_future(taken(unfinished, announced(), hanging(came)))
     await came.wait()
     call.cancel()
     await asyncio.wait([call])
@@ -109,15 +110,9 @@ async def test_a_cancelled_call_keeps_what_came(objects: Objects) -> None:
 
 async def test_a_sender_may_ask_before_the_broken_call_is_noticed(objects: Objects) -> None:
     """A link that vanished leaves its call waiting: what it brought counts, and its end takes nothing away."""
-
-    async def hanging() -> AsyncIterator[bytes]:
-        yield DATA[:1_700]
-        came.set()
-        await asyncio.Event().wait()
-
     came = asyncio.Event()
     unfinished = kept(objects)
-    call = asyncio.ensure_future(taken(unfinished, announced(), hanging()))
+    call = asyncio.ensure_future(taken(unfinished, announced(), hanging(came)))
     await came.wait()
     had = await unfinished.have(announced())
     call.cancel()

@@ -79,9 +79,7 @@ def judgement(request: Request) -> dict[str, Any]:
 
 def good(request: Request) -> Answer:
     """A good reply as JSON, whatever the task; a word where only that is asked for."""
-    if request.asked == PROBED:
-        return Answer("Yes.")
-    return Answer(json.dumps(good_reply(request)))
+    return Answer("Yes." if request.asked == PROBED else json.dumps(good_reply(request)))
 
 
 def good_reply(request: Request) -> dict[str, Any]:
