@@ -267,7 +267,7 @@ async def test_the_api_server_may_be_away(bed: Bed, space: Room) -> None:
         await until(lambda: _answers(bed), "the API server is back", 60)
         status = await reach(jobs, "run-a-1", ended, 60)
         await jobs.ensure(spec("run-b-1", "print('late')"))
-        await reach(jobs, "run-b-1", ended)
+        await reach(jobs, "run-b-1", ended, 60)
         lines = await log(jobs, "run-a-1")
         # The restarted server no longer knows the changes from the beginning; its words are what the mirror goes by.
         mirror = Mirror(KubeApi(bed.api, space.namespace), "pods", selector(RELEASE), lambda kind, pod: None)

@@ -18,6 +18,7 @@ import yaml  # type: ignore[import-untyped]  # Comes with kubernetes, without ty
 from tests.cluster.bed.programs import Program, wait_for
 
 Component = Literal["kube-apiserver", "kube-controller-manager", "kube-scheduler"]
+WATCHERS: tuple[Component, ...] = ("kube-controller-manager", "kube-scheduler")
 
 
 def free_port() -> int:
@@ -39,6 +40,7 @@ class ControlPlane:
         self._folder = folder
         self.kubeconfig = folder / "admin.kubeconfig"
         self.outage = restart_delay
+        self._missed = False
         delay = f"--restart-delay={restart_delay * 1000:.0f}ms"
         argv = [str(binary), f"--dir={folder}", f"--port={free_port()}", delay]
         self.program = Program(argv, folder.parent, "controlplane")
@@ -66,9 +68,31 @@ class ControlPlane:
 
     def kill(self, component: Component) -> None:
         """Kill a component; it is back after `outage` seconds."""
-        pid = int((self._folder / f"{component}.pid").read_text(encoding="utf-8"))
+        self._missed |= component == "kube-apiserver"
         with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+            os.kill(int(self._pid(component)), signal.SIGKILL)
+
+    def _pid(self, component: Component) -> str:
+        return (self._folder / f"{component}.pid").read_text(encoding="utf-8")
+
+    def renew(self) -> None:
+        """After an outage of the API server, restart what watches it; otherwise do nothing.
+
+        Each watch of client-go's pauses for longer and longer while the server is away, up to half a minute and more,
+        and goes on only then: a pod made meanwhile may be given to a node that has gone. Raises NotUp.
+        """
+        if not self._missed:
+            return
+        wait_for("the API server", self.ready, self.program)
+        old = {component: self._pid(component) for component in WATCHERS}
+
+        def back() -> bool:
+            return all(self._pid(component) not in ("", pid) for component, pid in old.items())
+
+        for component in WATCHERS:
+            self.kill(component)
+        wait_for("the controllers", back, self.program, 90 + self.outage)
+        self._missed = False
 
     def stop(self) -> None:
         """End it: the API server before etcd."""
