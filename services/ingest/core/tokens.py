@@ -15,7 +15,7 @@ Encode = Callable[[str], Sequence[int]]
 Count = Callable[[str], int]
 """Returns how many tokens a text has."""
 
-PIECE = 8_192
+PIECE = 4_096
 """Longest piece that is encoded at once unless the tokenizer says otherwise, in code points."""
 
 _NEAR = 512
@@ -56,13 +56,28 @@ class TokenMap:
         self._before = [0]
         self._starts: list[Sequence[int]] = []
         self._torn: list[int] = []
-        for start, end in pieces(text, blocks, tokenizer.piece):
+        for start, end in self._pieces(blocks):
             starts = tokenizer.encode(text[start:end])
             if self._joint and start and not self._joint.match(text, start):
                 self._torn.append(start)
             self._bases.append(start)
             self._before.append(self._before[-1] + len(starts))
             self._starts.append(starts)
+
+    def _pieces(self, blocks: Sequence[Block]) -> Iterator[tuple[int, int]]:
+        """Yield what is encoded at once: from joint to joint if one is near, else as `pieces` divides."""
+        if self._joint is None:
+            yield from pieces(self._text, blocks, self._tokens.piece)
+            return
+        start = 0
+        while len(self._text) - start > self._tokens.piece:
+            most = start + self._tokens.piece
+            found = self._last_joint.match(self._text, max(most - _NEAR, start + 1), most)
+            cut = found.end() if found else _after_word(self._text, start, most)
+            yield start, cut
+            start = cut
+        if start < len(self._text):
+            yield start, len(self._text)
 
     def index(self, position: int) -> int:
         """Return how many tokens begin before a position."""
@@ -135,9 +150,13 @@ def pieces(text: str, blocks: Sequence[Block], most: int) -> Iterator[tuple[int,
 
 def _divided(text: str, start: int, end: int, most: int) -> Iterator[tuple[int, int]]:
     while end - start > most:
-        cut = max(text.rfind(" ", start, start + most), text.rfind("\n", start, start + most))
-        # Byte-level tokens carry the space before a word, so the space goes with the next piece.
-        cut = cut if cut > start else start + most
+        cut = _after_word(text, start, start + most)
         yield start, cut
         start = cut
     yield start, end
+
+
+def _after_word(text: str, start: int, most: int) -> int:
+    """Return the last place after a word of a range, before the space that byte-level tokens carry with the next."""
+    cut = max(text.rfind(" ", start, most), text.rfind("\n", start, most))
+    return cut if cut > start else most

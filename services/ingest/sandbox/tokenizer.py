@@ -7,6 +7,7 @@ from pathlib import Path
 
 from services.common.errors import InvalidArgument
 from services.ingest.core.tokens import Tokenizer
+from services.ingest.sandbox.joints import joint_of
 
 
 def load_tokenizer(path: str) -> Tokenizer:
@@ -44,4 +45,4 @@ def _from_file(path: Path) -> Tokenizer:
     def count(text: str) -> int:
         return len(tokenizer.encode(text, add_special_tokens=False))
 
-    return Tokenizer(encode, count)
+    return Tokenizer(encode, count, joint_of(tokenizer))
