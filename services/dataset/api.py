@@ -92,6 +92,14 @@ class DatasetApi(AccountsApi, StatisticsApi, VersionsApi, TransfersApi, PromptTe
         docs, token = await self._endpoints.resources.page({}, request.page_size, request.page_token)
         return pb.ListLlmEndpointsResponse(llm_endpoints=[form.endpoint(d) for d in docs], next_page_token=token)
 
+    async def UpdateLlmEndpoint(
+        self, request: pb.UpdateLlmEndpointRequest, context: Context
+    ) -> llm_endpoint_pb2.LlmEndpoint:
+        """Change an endpoint or its key."""
+        ids.parse_name(request.llm_endpoint.name, ENDPOINT, "llm_endpoint.name")
+        mask = list(request.update_mask.paths)
+        return form.endpoint(await self._endpoints.update(request.llm_endpoint, mask, request.api_key))
+
     async def DeleteLlmEndpoint(
         self, request: pb.DeleteLlmEndpointRequest, context: Context
     ) -> pb.DeleteLlmEndpointResponse:

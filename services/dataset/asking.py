@@ -10,7 +10,7 @@ from typing import Any
 
 from services.common.documents.port import Document
 from services.dataset.core.budget import most_prompt_tokens
-from services.dataset.endpoints import MOST_AT_ONCE
+from services.dataset.endpointfields import MOST_AT_ONCE
 from services.dataset.llm import LlmClient
 from services.dataset.ports import Reply
 from services.dataset.spec import Call

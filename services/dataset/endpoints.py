@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import httpx
+from collections.abc import Sequence
 
 from finetuneflow.dataset.v1 import llm_endpoint_pb2
 from services.common import ids
 from services.common.dependencies import Dependency
 from services.common.documents.port import Document
-from services.common.errors import InvalidArgument, NotFound, NotReady
-from services.common.numerals import plain
-from services.common.protoform import user_fields
-from services.common.resources import Resources
+from services.common.errors import NotFound, NotReady
+from services.common.resources import Resources, check_etag
+from services.dataset import endpointfields
 from services.dataset.allowlist import AllowList
-from services.dataset.core.budget import Prices
-from services.dataset.keys import Keys
+from services.dataset.endpointfields import KEY_NAME, prices
+from services.dataset.keys import Key, Keys
 from services.dataset.llm import Endpoint, LlmClient
 from services.dataset.llmprobe import of_llm
 from services.dataset.measures import Measures
 from services.dataset.sharing import Share, Shares
 
-DEFAULT_CONCURRENCY = 4
-DEFAULT_TIMEOUT_SECONDS = 120
-MOST_AT_ONCE = 256
-MAX_PRICE = 1e6
 _ALIVE = {"delete_time": None}
 _NAMED = 20
 """Endpoints that a message names at most."""
@@ -54,31 +49,47 @@ class Endpoints:
         """
         api_key = self._keys.check(api_key, wanted.api_key_secret)
         chosen = ids.check_id(endpoint_id, "llm_endpoint_id") if endpoint_id else _made_up(request_id)
-        fields = {
-            **user_fields(wanted.display_name, wanted.meta, "llm_endpoint"),
-            "base_url": self._url(wanted.base_url),
-            "model": wanted.model,
-            "max_concurrency": _within(
-                wanted.max_concurrency, MOST_AT_ONCE if wanted.adaptive else DEFAULT_CONCURRENCY, 256, "max_concurrency"
-            ),
-            "adaptive": wanted.adaptive,
-            "timeout_seconds": _within(wanted.timeout_seconds, DEFAULT_TIMEOUT_SECONDS, 3600, "timeout_seconds"),
-            "json_mode": llm_endpoint_pb2.JsonMode.Name(wanted.json_mode),
-            "has_api_key": bool(api_key or wanted.api_key_secret),
-            "api_key_secret": wanted.api_key_secret,
-            "prompt_price": _price(wanted.prompt_price, "prompt_price"),
-            "completion_price": _price(wanted.completion_price, "completion_price"),
-        }
-        if not wanted.model:
-            raise InvalidArgument(
-                "model is empty. Name the model that the server is asked for.", field="llm_endpoint.model"
-            )
+        fields = {**self._allowed_fields(endpointfields.fields(wanted)), "has_api_key": bool(api_key)}
+        fields["has_api_key"] |= bool(wanted.api_key_secret)
         body = wanted.SerializeToString(deterministic=True)
         doc = await self.resources.create(
             f"llmEndpoints/{chosen}", fields, request_id=request_id, body=body, creator=creator
         )
         if api_key:
             self._keys.keep(doc, api_key)
+        return doc
+
+    async def update(self, wanted: llm_endpoint_pb2.LlmEndpoint, mask: Sequence[str], api_key: str) -> Document:
+        """Change fields of an endpoint, or its key; calls of this replica that begin afterwards are made by it.
+
+        Raises:
+            NotFound: there is none of that name.
+            Conflict: the etag is old.
+            InvalidArgument: as for create; or the mask names what cannot be changed.
+        """
+        before = await self.resources.get(wanted.name)
+        check_etag(before, wanted.meta.etag)
+        changed = endpointfields.paths(before, wanted, mask)
+        named = wanted.api_key_secret if KEY_NAME in changed else ""
+        api_key = self._keys.check(api_key, named)
+        after = self._allowed_fields(endpointfields.merged(before, wanted, changed))
+        if api_key:
+            self._keys.keep(before, api_key)
+        elif KEY_NAME not in changed:
+            endpointfields.check_move(before, after)
+
+        def mutate(doc: Document) -> None:
+            doc.update(self._allowed_fields(endpointfields.merged(doc, wanted, changed)))
+            if api_key:
+                doc.update(api_key_secret="", has_api_key=True, keys=doc.get("keys", 0) + 1)
+            elif KEY_NAME in changed:
+                doc["has_api_key"] = bool(named)
+
+        doc = await self.resources.change(wanted.name, mutate, etag=wanted.meta.etag, user=True)
+        if KEY_NAME in changed and not api_key:
+            self._keys.forget(doc)
+        if doc["uid"] in self._clients:
+            await self._clients[doc["uid"]].become(*self._how(doc))
         return doc
 
     async def delete(self, name: str) -> None:
@@ -124,21 +135,29 @@ class Endpoints:
         except NotFound as error:
             raise NotReady(f"{name} was deleted. Make it again, then resume.", reason="NO_LLM_ENDPOINT") from error
         self._allowed.check_use(doc["base_url"])
-        if doc["uid"] not in self._clients:
-            mode = doc["json_mode"].removeprefix("JSON_MODE_")
-            endpoint = Endpoint(
-                name=name,
-                base_url=doc["base_url"],
-                model=doc["model"],
-                max_concurrency=doc["max_concurrency"],
-                timeout_seconds=doc["timeout_seconds"],
-                json_mode="" if mode == "UNSPECIFIED" else mode,
-                prices=prices(doc),
-                adaptive=doc.get("adaptive", False),
-            )
-            share = Share(self._shares, doc["uid"], endpoint.max_concurrency)
-            self._clients[doc["uid"]] = LlmClient(endpoint, self._keys.of(doc), share=share)
-        return self._clients[doc["uid"]]
+        client = self._clients.get(doc["uid"])
+        if client is None:
+            share = Share(self._shares, doc["uid"], doc["max_concurrency"])
+            client = self._clients[doc["uid"]] = LlmClient(*self._how(doc), share=share)
+        elif client.endpoint.etag != doc["etag"]:  # changed by another replica
+            await client.become(*self._how(doc))
+        return client
+
+    def _how(self, doc: Document) -> tuple[Endpoint, Key]:
+        """Return how an endpoint is called, and what gives its key."""
+        mode = doc["json_mode"].removeprefix("JSON_MODE_")
+        endpoint = Endpoint(
+            name=doc["_id"],
+            base_url=doc["base_url"],
+            model=doc["model"],
+            max_concurrency=doc["max_concurrency"],
+            timeout_seconds=doc["timeout_seconds"],
+            json_mode="" if mode == "UNSPECIFIED" else mode,
+            prices=prices(doc),
+            adaptive=doc.get("adaptive", False),
+            etag=doc["etag"],
+        )
+        return endpoint, self._keys.of(doc)
 
     async def dependencies(self) -> list[Dependency]:
         """Return the servers of all endpoints, at most a thousand, for CheckDependencies."""
@@ -153,50 +172,14 @@ class Endpoints:
             return Dependency(name, url, state="FAILS", message=str(error))
         return of_llm(name, url, doc["model"], self._keys.of(doc))
 
-    def _url(self, text: str) -> str:
-        url = check_url(text)
-        self._allowed.check(url)
-        return url
+    def _allowed_fields(self, fields: Document) -> Document:
+        self._allowed.check(fields["base_url"])
+        return fields
 
     async def close(self) -> None:
         """Close every client."""
         for client in self._clients.values():
             await client.close()
-
-
-def check_url(text: str) -> str:
-    """Return a base URL if it can be one.
-
-    Raises:
-        InvalidArgument: not http or https, without a host, or with a user, a password, a query or a fragment in it.
-    """
-    try:
-        url = httpx.URL(text)
-    except httpx.InvalidURL:
-        url = httpx.URL("")
-    if url.scheme not in ("http", "https") or not url.raw_host or url.userinfo or url.query or url.fragment:
-        raise InvalidArgument(
-            "base_url is not of the form http://host:port/v1. Give it without key, user or query.",
-            field="llm_endpoint.base_url",
-        )
-    return text.rstrip("/").removesuffix("/chat/completions")
-
-
-def _within(value: int, default: int, most: int, field: str) -> int:
-    if not 0 <= value <= most:
-        raise InvalidArgument(f"{field} is {value}; use 1 to {most}, or 0.", field=f"llm_endpoint.{field}")
-    return value or default
-
-
-def prices(endpoint: Document) -> Prices:
-    """Return an endpoint's prices."""
-    return Prices(endpoint.get("prompt_price", 0.0), endpoint.get("completion_price", 0.0))
-
-
-def _price(value: float, field: str) -> float:
-    if not 0 <= value <= MAX_PRICE:
-        raise InvalidArgument(f"{field} is {plain(value)}; use 0 to {plain(MAX_PRICE)}.", field=f"llm_endpoint.{field}")
-    return value
 
 
 def _made_up(request_id: str) -> str:

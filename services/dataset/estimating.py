@@ -12,7 +12,8 @@ from services.dataset.core.estimate import Expected, History, Range, estimate, f
 from services.dataset.core.example import Verdict
 from services.dataset.core.judging import messages
 from services.dataset.core.purposes import EMBEDDED, JUDGED
-from services.dataset.endpoints import Endpoints, prices
+from services.dataset.endpointfields import prices
+from services.dataset.endpoints import Endpoints
 from services.dataset.measures import Measures
 from services.dataset.ports import Document as File
 from services.dataset.ports import Documents

@@ -78,7 +78,7 @@ class Keys:
         kept = self._secrets.get(_secret(doc)) if doc["has_api_key"] else ""
         if kept is None:
             raise NotReady(
-                f"The key of {doc['_id']} is not on this machine. Delete the endpoint and make it again, with its key.",
+                f"The key of {doc['_id']} is not on this machine. Give it again: `ftf llm update`.",
                 reason="LLM_UNAVAILABLE",
             )
         key = kept

@@ -49,6 +49,7 @@ class Endpoint:
         json_mode: SCHEMA, OBJECT, TEXT; "" begins with SCHEMA and falls back as the server refuses.
         prices: what its tokens cost.
         adaptive: whether the number of calls in flight is found by trying, from few up to max_concurrency.
+        etag: of the record that this was read from.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Endpoint:
     json_mode: str = ""
     prices: Prices = NO_PRICES
     adaptive: bool = False
+    etag: str = ""
 
 
 class LlmClient:
@@ -77,16 +79,33 @@ class LlmClient:
         share: Share | None = None,
     ) -> None:
         self.endpoint = endpoint
-        self._mode = endpoint.json_mode or "SCHEMA"
-        self._proven = bool(endpoint.json_mode)
-        self._unsupported: frozenset[str] = frozenset()
-        most = endpoint.max_concurrency
-        self.slots = Slots(Pace(most, START if endpoint.adaptive else most), 0 if share else most)
+        self._forget()
+        self.slots = Slots(_pace(endpoint), 0 if share else endpoint.max_concurrency)
         self.absence = Absence()
         self._share = share
         self._tries = Tries(self.slots, self.absence, backoff_seconds, self._told, self._hold)
         self._key = key
         self._http = Transport(endpoint.base_url.rstrip("/"))
+
+    def _forget(self) -> None:
+        """Know nothing of the server but what the endpoint says."""
+        self._mode = self.endpoint.json_mode or "SCHEMA"
+        self._proven = bool(self.endpoint.json_mode)
+        self._unsupported: frozenset[str] = frozenset()
+
+    async def become(self, endpoint: Endpoint, key: Callable[[], str]) -> None:
+        """Make calls as the endpoint says now. Those in flight to an earlier URL are made again, to the new one."""
+        before, self.endpoint, self._key = self.endpoint, endpoint, key
+        self._forget()
+        if (endpoint.max_concurrency, endpoint.adaptive) != (before.max_concurrency, before.adaptive):
+            self.slots.pace = _pace(endpoint)
+            if self._share:
+                self._share.limit(endpoint.max_concurrency)
+            else:
+                self.slots.allow(endpoint.max_concurrency, float("inf"))
+        if endpoint.base_url != before.base_url:
+            old, self._http = self._http, Transport(endpoint.base_url.rstrip("/"))
+            await old.close()
 
     @property
     def json_mode(self) -> str:
@@ -237,6 +256,10 @@ class LlmClient:
     def _told(self, words: str, perhaps: str = "") -> str:
         remedy = " ".join(filter(None, (perhaps, "Check its URL, model and key.")))
         return f"The LLM at {self.endpoint.base_url} (model {self.endpoint.model}) gave {words}. {remedy}"
+
+
+def _pace(endpoint: Endpoint) -> Pace:
+    return Pace(endpoint.max_concurrency, START if endpoint.adaptive else endpoint.max_concurrency)
 
 
 def _scrubbed(text: str, key: str) -> str:

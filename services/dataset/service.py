@@ -14,7 +14,8 @@ from services.common.protoform import user_fields
 from services.common.resources import Resources
 from services.common.work import at_rest, cancel, pause, queued, resume
 from services.dataset.core.budget import NO_PRICES
-from services.dataset.endpoints import Endpoints, prices
+from services.dataset.endpointfields import prices
+from services.dataset.endpoints import Endpoints
 from services.dataset.freezing import Freezer
 from services.dataset.ports import Documents
 from services.dataset.prompttemplates import PromptTemplates, resource_name

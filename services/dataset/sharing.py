@@ -94,6 +94,7 @@ class Share:
         self._shares = shares
         self._endpoint = endpoint
         self._most = most
+        self._changed = asyncio.Event()
         self._holders = 0
         self._task: asyncio.Task[None] | None = None
 
@@ -101,6 +102,11 @@ class Share:
         """See to it that these slots have their share for as long as they are wanted. Repeating it does nothing."""
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._kept(slots))
+
+    def limit(self, most: int) -> None:
+        """Let all replicas together have so many calls in flight from now on."""
+        self._most = most
+        self._changed.set()
 
     async def close(self) -> None:
         """Give the share back and hold none any more."""
@@ -111,7 +117,10 @@ class Share:
     async def _kept(self, slots: Slots) -> None:
         try:
             while slots.wanted():
-                await asyncio.sleep(await self._renewed(slots))
+                pause = await self._renewed(slots)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._changed.wait(), pause)
+                self._changed.clear()
                 if not slots.wanted():
                     await self._left(slots)
         except asyncio.CancelledError:

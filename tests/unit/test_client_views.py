@@ -259,7 +259,7 @@ def test_a_dataset_whose_llm_may_take_more_at_once_says_how(held_back: bool) -> 
     said = " ".join(stream.getvalue().split())
 
     assert ("teacher was asked as much at once as its limit allows" in said) is held_back
-    assert ("`ftf llm create --adaptive`" in said) is held_back
+    assert ("`ftf llm update --adaptive`" in said) is held_back
 
 
 def test_what_a_run_was_expected_to_take_stands_beside_what_it_took() -> None:

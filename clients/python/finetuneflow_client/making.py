@@ -1,9 +1,11 @@
-"""What is made only if it is not there yet."""
+"""What is made only if it is not there yet, and what is changed."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from google.protobuf.field_mask_pb2 import FieldMask
 
 from finetuneflow.dataset.v1 import dataset_service_pb2, llm_endpoint_pb2
 from finetuneflow.ingest.v1 import ingest_service_pb2, project_pb2
@@ -66,3 +68,15 @@ async def llm_endpoint(flow: Services, base_url: str, model: str, key: str) -> l
         return await flow.dataset.GetLlmEndpoint(dataset_service_pb2.GetLlmEndpointRequest(name=f"llmEndpoints/{id}"))
 
     return await got_or_made(get, make)
+
+
+async def changed_endpoint(
+    flow: Services, name: str, fields: Mapping[str, Any], api_key: str
+) -> llm_endpoint_pb2.LlmEndpoint:
+    """Return an LLM endpoint with other values of some of its fields, and another key if one is given."""
+    request = dataset_service_pb2.UpdateLlmEndpointRequest(
+        llm_endpoint=llm_endpoint_pb2.LlmEndpoint(name=name, **fields),
+        update_mask=FieldMask(paths=list(fields)) if fields else None,
+        api_key=api_key,
+    )
+    return await flow.dataset.UpdateLlmEndpoint(request)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from finetuneflow.common.v1 import server_service_pb2
 from finetuneflow.dataset.v1 import dataset_service_pb2, llm_endpoint_pb2
-from finetuneflow_client import names
+from finetuneflow_client import making, names
 from finetuneflow_client.cli import dependents, wording
 from finetuneflow_client.cli.session import Session
 from finetuneflow_client.cli.typed import typed
@@ -32,16 +32,36 @@ async def create(session: Session) -> None:
     # A key of the server's own is named instead; one that happens to be in the environment is then not meant.
     if not args.api_key_secret or args.api_key_file or args.ask_key:
         request.api_key = api_key(args.api_key_file, ask=args.ask_key)
-    made = await session.flow.dataset.CreateLlmEndpoint(request)
+    await _tell(session, await session.flow.dataset.CreateLlmEndpoint(request))
+
+
+async def update(session: Session) -> None:
+    """Change an LLM endpoint or its key, and say whether anybody answers there."""
+    args = session.args
+    given = {
+        "base_url": args.url,
+        "max_concurrency": args.max_concurrency,
+        "adaptive": args.adaptive,
+        "timeout_seconds": args.timeout_seconds,
+        "prompt_price": args.prompt_price,
+        "completion_price": args.reply_price,
+        "api_key_secret": "" if args.no_key else args.api_key_secret,
+    }
+    fields = {name: value for name, value in given.items() if value is not None}
+    # A key that happens to be in the environment is not meant where nothing was said of one.
+    key = api_key(args.api_key_file, ask=args.ask_key) if args.api_key_file or args.ask_key else ""
+    if not fields and not key:
+        raise FtfError("nothing to change was given", "see `ftf llm update --help`", code="INVALID_ARGUMENT")
+    name = names.full("llmEndpoints", args.id)
+    await _tell(session, await making.changed_endpoint(session.flow, name, fields, key))
+
+
+async def _tell(session: Session, made: llm_endpoint_pb2.LlmEndpoint) -> None:
+    """Print an endpoint, and say what its server answers; that it does not is a warning: it may be started later."""
     if session.output.as_json:
         session.output.message(made)
     else:
         session.output.line(made.name)
-    await _tell_answer(session, made)
-
-
-async def _tell_answer(session: Session, made: llm_endpoint_pb2.LlmEndpoint) -> None:
-    """Say what a new endpoint's server answers; that it does not is a warning, for it may be started later."""
     try:
         found = await session.flow.server.CheckDependencies(server_service_pb2.CheckDependenciesRequest())
     except FtfError as error:
@@ -51,10 +71,9 @@ async def _tell_answer(session: Session, made: llm_endpoint_pb2.LlmEndpoint) -> 
         if one.what != made.name:
             continue
         if one.state == server_service_pb2.Dependency.STATE_FAILS:
-            undo = f"`ftf llm delete {names.short(made.name)}`, then create it again"
             session.screen.warn(
-                f"warning: nothing can be asked at {made.base_url}: {one.message} It is kept. "
-                f"Ask again with `ftf doctor`; if the address is wrong: {undo}"
+                f"warning: nothing can be asked at {made.base_url}: {one.message} It is kept. Ask again with "
+                f"`ftf doctor`; if the address is wrong: `ftf llm update {names.short(made.name)} --url URL`"
             )
         else:
             session.screen.say(f"{made.base_url}: {one.message}")

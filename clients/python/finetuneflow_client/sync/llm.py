@@ -23,6 +23,43 @@ class Llm(Resource):
         """What the server told: the contract's message, with every field."""
         return self.of.message
 
+    def update(
+        self,
+        *,
+        base_url: str | None = None,
+        max_concurrency: int | None = None,
+        adaptive: bool | None = None,
+        timeout_seconds: int | None = None,
+        prompt_price: float | None = None,
+        completion_price: float | None = None,
+        api_key: str = "",
+    ) -> Llm:
+        """Change what is given, and return it as it is now; calls that begin afterwards are made by it.
+
+        Args:
+            max_concurrency: calls in flight at most, 1 to 256; 0 for the default.
+            adaptive: whether that number is found by trying.
+            timeout_seconds: of one call, 1 to 3,600; 0 for the default.
+            prompt_price: of a million prompt tokens; completion_price: of a million reply tokens.
+            api_key: a new key; "" leaves the one that there is, which another server is not given.
+
+        Raises:
+            FtfError: NOT_FOUND; INVALID_ARGUMENT for a value out of range.
+        """
+        return Llm(
+            run(
+                self.of.update(
+                    base_url=base_url,
+                    max_concurrency=max_concurrency,
+                    adaptive=adaptive,
+                    timeout_seconds=timeout_seconds,
+                    prompt_price=prompt_price,
+                    completion_price=completion_price,
+                    api_key=api_key,
+                )
+            )
+        )
+
     def delete(self) -> None:
         """Forget it and its key. Raises FtfError NOT_FOUND."""
         return run(self.of.delete())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
+from argparse import ArgumentParser, BooleanOptionalAction
 
 from finetuneflow_client.cli.grammar.command import Command, add_yes
 from finetuneflow_client.cli.grammar.settings import DATASET, Setting, add_flags
@@ -27,6 +27,23 @@ def _llm_create(parser: ArgumentParser) -> None:
     parser.add_argument("--prompt-price", type=float, default=0, metavar="X", help="price of a million prompt tokens")
     parser.add_argument("--reply-price", type=float, default=0, metavar="X", help="price of a million reply tokens")
     parser.add_argument("--timeout-seconds", type=int, default=0, metavar="N", help="seconds that a call may take")
+
+
+def _llm_update(parser: ArgumentParser) -> None:
+    _llm(parser)
+    parser.add_argument("--url", help="up to and without /chat/completions")
+    key = parser.add_mutually_exclusive_group()
+    key.add_argument("--api-key-file", default="", metavar="FILE", help="file with the new key")
+    key.add_argument("--api-key-secret", metavar="KEY", help="name of one of the keys that the server was given")
+    key.add_argument("--ask-key", action="store_true", help="ask for the new key in the terminal")
+    key.add_argument("--no-key", action="store_true", help="send no key any more")
+    parser.add_argument("--max-concurrency", type=int, metavar="N", help="calls in flight at most, 1 to 256")
+    parser.add_argument(
+        "--adaptive", action=BooleanOptionalAction, help="find by trying how many calls at once it takes"
+    )
+    parser.add_argument("--prompt-price", type=float, metavar="X", help="price of a million prompt tokens")
+    parser.add_argument("--reply-price", type=float, metavar="X", help="price of a million reply tokens")
+    parser.add_argument("--timeout-seconds", type=int, metavar="N", help="seconds that a call may take")
 
 
 def _llm(parser: ArgumentParser) -> None:
@@ -154,6 +171,13 @@ COMMANDS = (
         "ftf llm create local --url http://127.0.0.1:11434/v1 --llm-model qwen3",
         "llm.create",
         _llm_create,
+    ),
+    Command(
+        "llm update",
+        "Change an LLM endpoint: its URL, its key, how many calls at once it takes, its prices.",
+        "ftf llm update local --max-concurrency 16",
+        "llm.update",
+        _llm_update,
     ),
     Command("llm list", "List the LLM endpoints.", "ftf llm list", "llm.list_endpoints"),
     Command("llm delete", "Remove an LLM endpoint and its key.", "ftf llm delete local", "llm.delete", _llm_delete),

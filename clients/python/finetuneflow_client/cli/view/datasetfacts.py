@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 
 _HELD_BACK = (
-    "{} was asked as much at once as its limit allows and refused nothing. Unless it queues calls, an endpoint made "
-    "with `ftf llm create --adaptive`, or with a higher --max-concurrency, may be faster."
+    "{} was asked as much at once as its limit allows and refused nothing. Unless it queues calls, "
+    "`ftf llm update --adaptive`, or a higher --max-concurrency, may be faster."
 )
 
 
