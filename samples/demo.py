@@ -117,8 +117,17 @@ class Demo:
         self.checks.append(Check("GGUF Q8_0 in llama.cpp", found, True))
 
     def _question(self) -> str:
+        """Return a question kept back about a document that was trained on, or else one of another document."""
         samples = self._stage.facts("runs", "first")["result"]["evaluation"].get("samples", [])
+        samples.sort(key=lambda sample: sample["set"] != "recall")
         return str(samples[0]["prompt"]) if samples else "Where is the Kestrel 40 built?"
+
+
+def make_base() -> None:
+    """Make the base model, if it is not there."""
+    if not BASE.exists():
+        print(f"\nSmolLM2-135M-Instruct is made once, from its 4-bit GGUF, in {BASE}: about half a minute.", flush=True)
+    model.make(BASE)
 
 
 def compared(name: str, score: dict[str, Any]) -> Check:
@@ -147,11 +156,19 @@ def verdict(demo: Demo, failure: str) -> int:
         print(f"  {'✓' if check.passed else '✗'} {check.what:<30} {check.found}")
     if failure:
         print(f"  ✗ {failure}")
-    if (DEMO / "report" / "report.md").exists():
-        print(f"\n  The report: {DEMO / 'report' / 'report.md'}")
+    _tell_places()
     good = not failure and all(check.passed for check in demo.checks)
     print(f"\n  {'All of it worked.' if good else 'The demo failed.'}", flush=True)
     return 0 if good else 1
+
+
+def _tell_places() -> None:
+    """Print where what was made is, and how to look at it further."""
+    report, made = DEMO / "report", [DEMO / name for name in ("adapter", "merged", "gguf")]
+    if (report / "report.md").exists():
+        print(f"\n  The report:  {report / 'report.html'}, {report / 'report.md'}")
+        print(f"  The weights: {', '.join(str(path) for path in made if path.exists())}")
+        print(f"  Look further: FTF_STATE={DEMO / 'state'} .venv/bin/ftf up, see docs/index.md")
 
 
 def main() -> int:
@@ -159,12 +176,19 @@ def main() -> int:
     signal.signal(signal.SIGTERM, interrupted)
     os.chdir(ROOT)
     stage = Stage(DEMO / "state", "demo")
+    if stage.serves():
+        print(
+            f"A server runs on {DEMO / 'state'}, which the demo begins anew. End it first, with Ctrl-C in its terminal."
+        )
+        return 1
     stage.end_leftovers()
+    if DEMO.exists():
+        print(f"Removing what the last demo left in {DEMO}.")
     shutil.rmtree(DEMO, ignore_errors=True)
     DEMO.mkdir()
     demo, failure = Demo(stage), ""
     try:
-        demo.step("The base model", lambda: model.make(BASE))
+        demo.step("The base model", make_base)
         with stage.server():
             demo.step("Documents to chunks", demo.documents)
             with stage.teacher(DEMO / "teacher.log") as url:

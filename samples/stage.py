@@ -95,17 +95,19 @@ class Stage:
         up = subprocess.Popen([PROGRAMS / "ftf", "up"], env=self._env, preexec_fn=end_with_parent)
         with ended(up) as process:
             deadline = time.monotonic() + READY_SECONDS
-            while subprocess.run(
-                [PROGRAMS / "ftf", "status"], env=self._env, check=False, capture_output=True
-            ).returncode:
+            while not self.serves():
                 if process.poll() is not None or time.monotonic() > deadline:
                     raise DemoFailed("`ftf up` did not become ready")
                 time.sleep(0.2)
             yield
 
+    def serves(self) -> bool:
+        """Whether a server answers for the state folder."""
+        done = subprocess.run([PROGRAMS / "ftf", "status"], env=self._env, check=False, capture_output=True)
+        return done.returncode == 0
+
     def end_leftovers(self) -> None:
-        """End what an earlier demo left that was killed: its server, and then a trainer that outlived it."""
-        subprocess.run([PROGRAMS / "ftf", "down"], env=self._env, check=False, capture_output=True)
+        """End what a demo that was killed may have left: a trainer that outlived its server."""
         # A server that ended in order has removed this file, and has stopped its trainers.
         if (self._state / "server.json").exists():
             with contextlib.suppress(DemoFailed), self.server():
