@@ -25,6 +25,7 @@ from services.dataset.tasksettings import task_settings
 from services.dataset.templates import template_of
 from services.dataset.textspec import is_text, text_spec
 
+_ENDED = {"FAILED": "has failed", "CANCELLED": "was cancelled", "PAUSED": "is paused"}
 DATASET = "projects/*/datasets/*"
 NO_USAGE: dict[str, float] = {"calls": 0, "retries": 0, "prompt_tokens": 0, "completion_tokens": 0, "seconds": 0.0}
 
@@ -218,9 +219,10 @@ class Datasets:
             NotReady: there is none yet (DATASET_NOT_READY), or its bytes were erased (VERSION_ERASED).
             NotFound: there is none of that number.
         """
-        versions = (await self.resources.get(name))["versions"]
+        doc = await self.resources.get(name)
+        versions = doc["versions"]
         if not versions:
-            raise NotReady(f"{name} has no frozen version yet. Wait for generation.", reason="DATASET_NOT_READY")
+            raise NotReady(f"{name} has no frozen version{_why_none(doc)}", reason="DATASET_NOT_READY")
         found = [v for v in versions if number in (0, v["version"])]
         if not found:
             raise NotFound(f"{name} has no version {number}; it has 1 to {len(versions)}.")
@@ -257,6 +259,18 @@ def _not_imported(doc: Document) -> None:
             f"{doc['_id']} is imported: it is read whole or not at all, and no LLM is asked. Import the file again.",
             reason="IMPORT_NOT_RESUMABLE",
         )
+
+
+def _why_none(doc: Document) -> str:
+    """Return what stands in the way of a dataset's first version, with the remedy, behind the words "no version"."""
+    state = doc["work"]["state"]
+    if doc.get("import"):
+        return ": it was not imported. Import the file again." if at_rest(doc["work"]) else " yet. Wait for the import."
+    if not at_rest(doc["work"]):
+        return " yet. Wait for generation."
+    if state == "SUCCEEDED":
+        return " yet. Make one with `ftf dataset freeze`."
+    return f": it {_ENDED[state]}. Go on with `ftf dataset resume`, or freeze what there is with `ftf dataset freeze`."
 
 
 def check_there(version: Document) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from finetuneflow.common.v1 import work_pb2
 from finetuneflow.dataset.v1 import dataset_pb2
 from services.common.errors import NotReady
 from services.training.core_during import evaluates
@@ -26,11 +27,23 @@ def require_held_out(dataset: str, version: dataset_pb2.DatasetVersion, settings
         )
 
 
+def _remedy(dataset: dataset_pb2.Dataset) -> str:
+    """Return what is to be done about a dataset without a version."""
+    failed = dataset.work.state in (work_pb2.WORK_STATE_FAILED, work_pb2.WORK_STATE_CANCELLED)
+    if dataset.HasField("imported"):
+        return "It was not imported. Import the file again." if failed else "Wait for the import to end."
+    if failed or dataset.work.state == work_pb2.WORK_STATE_PAUSED:
+        return "Go on with `ftf dataset resume`, or freeze what there is with `ftf dataset freeze`."
+    if dataset.work.state == work_pb2.WORK_STATE_SUCCEEDED:
+        return "Make one with `ftf dataset freeze`."
+    return "Wait for `ftf dataset generate` to end."
+
+
 def find_version(dataset: dataset_pb2.Dataset, wanted: int, only_approved: bool) -> dataset_pb2.DatasetVersion:
     """Return a version, the newest for 0. Raises NotReady (DATASET_NOT_READY, NOT_APPROVED_ONLY, VERSION_ERASED)."""
     found = [v for v in dataset.versions if wanted in (0, v.version)]
     if not found:
-        remedy = "Wait for `ftf dataset generate` to end." if not dataset.versions else "List its versions."
+        remedy = "List its versions." if dataset.versions else _remedy(dataset)
         which = f"version {wanted}" if wanted else "frozen version yet"
         raise NotReady(f"{dataset.name} has no {which}. {remedy}", reason="DATASET_NOT_READY", field="run.dataset")
     if only_approved:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from finetuneflow.common.v1 import work_pb2
 from finetuneflow.dataset.v1 import dataset_pb2, dataset_service_pb2
 from finetuneflow.hardware.v1 import hardware_service_pb2, plan_pb2
 from finetuneflow.training.v1 import config_pb2, resources_pb2, run_pb2
@@ -36,6 +37,19 @@ class Plan:
     unadvised: FtfError | None = None
 
 
+def unfrozen(dataset: dataset_pb2.Dataset) -> str:
+    """Return what is to be done about a dataset that has no version."""
+    state = dataset.work.state
+    if dataset.HasField("imported"):
+        failed = state in (work_pb2.WORK_STATE_FAILED, work_pb2.WORK_STATE_CANCELLED)
+        return "it was not imported; import the file again" if failed else "wait for the import"
+    if state in (work_pb2.WORK_STATE_FAILED, work_pb2.WORK_STATE_CANCELLED, work_pb2.WORK_STATE_PAUSED):
+        return "go on with `ftf dataset resume`, or freeze what there is with `ftf dataset freeze`"
+    if state in (work_pb2.WORK_STATE_QUEUED, work_pb2.WORK_STATE_STARTING, work_pb2.WORK_STATE_RUNNING):
+        return "wait for its generation, then run `ftf dataset freeze`"
+    return "make one with `ftf dataset freeze`"
+
+
 async def plan(
     flow: Services,
     model: str,
@@ -64,7 +78,7 @@ async def plan(
     """
     found = await flow.dataset.GetDataset(dataset_service_pb2.GetDatasetRequest(name=dataset))
     if not found.versions:
-        raise FtfError(f"{dataset} has no frozen version", "run `ftf dataset freeze`", code="FAILED_PRECONDITION")
+        raise FtfError(f"{dataset} has no frozen version", unfrozen(found), code="FAILED_PRECONDITION")
     frozen = next((v for v in reversed(found.versions) if version in (0, v.version)), dataset_pb2.DatasetVersion())
     if not config.objective:
         config.objective = _OBJECTIVES.get(found.kind, config_pb2.OBJECTIVE_UNSPECIFIED)

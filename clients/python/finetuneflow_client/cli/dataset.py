@@ -17,6 +17,7 @@ from finetuneflow_client.cli.view.estimate import estimate_basis, estimate_rows
 from finetuneflow_client.cli.view.files import TransferView
 from finetuneflow_client.downloads import download_dataset
 from finetuneflow_client.errors import FtfError
+from finetuneflow_client.planning import unfrozen
 
 _COLUMNS = ("DATASET", "STATE", "PROGRESS", "ACCEPTED", "DROPPED", "VERSION", "TRAIN", "HELD OUT", "RECALL", "AGE")
 
@@ -74,7 +75,7 @@ async def pause(session: Session) -> None:
 
 async def resume(session: Session) -> None:
     """Go on generating after a pause or a failure."""
-    name = await targets.dataset(session, session.args.dataset)
+    name = await targets.dataset(session, session.args.dataset, failed_too=True)
     request = dataset_service_pb2.ResumeDatasetRequest(name=name)
     await _finished(session, await session.flow.dataset.ResumeDataset(request))
 
@@ -87,7 +88,7 @@ async def list_datasets(session: Session) -> None:
 
 async def show(session: Session) -> None:
     """Show a dataset: its balance from chunks to examples, and its versions."""
-    name = await targets.dataset(session, session.args.dataset)
+    name = await targets.dataset(session, session.args.dataset, failed_too=True)
     show_dataset(
         session.output, await session.flow.dataset.GetDataset(dataset_service_pb2.GetDatasetRequest(name=name))
     )
@@ -127,7 +128,8 @@ async def download(session: Session) -> None:
     version = next((v for v in reversed(dataset.versions) if args.version in (0, v.version)), None)
     if version is None:
         wanted = f"no version {args.version}" if args.version else "no frozen version"
-        raise FtfError(f"{name} has {wanted}", "make one with `ftf dataset freeze`", code="FAILED_PRECONDITION")
+        remedy = "see which there are with `ftf dataset show`" if dataset.versions else unfrozen(dataset)
+        raise FtfError(f"{name} has {wanted}", remedy, code="FAILED_PRECONDITION")
     path = Path(args.output or f"{names.short(name)}-{version.version}.jsonl")
     view = TransferView("download", version.artifact.size_bytes)
     view.begin(path.name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from finetuneflow.dataset.v1 import dataset_service_pb2, example_pb2
-from finetuneflow_client.cli import targets
+from finetuneflow_client.cli import targets, wording
 from finetuneflow_client.cli.session import Session
 from finetuneflow_client.cli.view.dataset import example_panel
 from finetuneflow_client.errors import FtfError
@@ -15,7 +15,9 @@ async def examples(session: Session) -> None:
     """Show a dataset's examples."""
     args = session.args
     found: list[example_pb2.Example] = []
-    async for example in session.flow.examples(await targets.dataset(session, args.dataset), args.filter):
+    name, shown = await targets.dataset(session, args.dataset), 0
+    async for example in session.flow.examples(name, args.filter):
+        shown += 1
         if session.output.as_json:
             found.append(example)
         else:
@@ -25,6 +27,8 @@ async def examples(session: Session) -> None:
             break
     if session.output.as_json:
         session.output.listing("examples", found, (), ())
+    if not shown:
+        session.screen.say(wording.no_examples(name, args.filter or "accepted = true"))
 
 
 async def edit(session: Session) -> None:

@@ -18,6 +18,8 @@ async def ledger(session: Session) -> None:
         await _rows(session, name)
         return
     found = await session.flow.dataset.GetLedger(ledger_pb2.GetLedgerRequest(name=name, version=args.version))
+    if not any(getattr(step, "in") for step in found.steps):
+        session.screen.say(wording.no_examples(name))
     if session.output.as_json:
         session.output.message(found)
         return
@@ -65,6 +67,8 @@ async def review(session: Session) -> None:
     else:
         raise FtfError("no example is meant", "name examples, or give --filter; '*' means all", code="INVALID_ARGUMENT")
     done = await session.flow.dataset.ReviewExamples(request, timeout=600)
+    if not done.matched:
+        session.screen.say(wording.no_examples(request.parent, args.filter))
     if session.output.as_json:
         session.output.message(done)
         return

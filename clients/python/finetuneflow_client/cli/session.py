@@ -24,12 +24,14 @@ class Session:
         flow: the connection.
         screen: stderr.
         output: stdout.
+        chosen_dataset: the dataset that was taken where none was named; "" before.
     """
 
     args: Namespace
     flow: Services
     screen: Screen
     output: Output
+    chosen_dataset: str = field(default="", init=False)
     _project: str = field(default="", init=False)
     _say_again: float = field(default=0.0, init=False)
 

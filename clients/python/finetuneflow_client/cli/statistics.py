@@ -25,6 +25,9 @@ async def stats(session: Session) -> None:
     found = await session.flow.dataset.GetDatasetStatistics(request, timeout=300)
     if session.output.as_json:
         session.output.message(found)
+    if not found.accepted and not found.dropped:
+        session.screen.say(wording.no_examples(name))
+    if session.output.as_json:
         return
     approved = f", {found.approved:,} of them approved" if found.approved else ""
     session.output.facts(
@@ -57,6 +60,11 @@ async def report(session: Session) -> None:
         model=await targets.model(session, args.model) if args.model else "",
         max_length=args.max_length,
     )
+    found = await session.flow.dataset.GetDatasetStatistics(
+        dataset_service_pb2.GetDatasetStatisticsRequest(name=name), timeout=300
+    )
+    if not found.accepted and not found.dropped:
+        session.screen.say(wording.no_examples(name))
     files: dict[str, bytes] = {}
     async for part in session.flow.dataset.MakeDatasetReport(request):
         files[part.filename] = files.get(part.filename, b"") + part.data

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable
 from typing import Protocol
 
 from finetuneflow.common.v1 import work_pb2
-from finetuneflow.dataset.v1 import dataset_service_pb2
+from finetuneflow.dataset.v1 import dataset_pb2, dataset_service_pb2
 from finetuneflow.export.v1 import export_service_pb2
 from finetuneflow.training.v1 import training_service_pb2
 from finetuneflow_client import names
@@ -28,18 +28,57 @@ class _Worked(_Named, Protocol):
     def work(self) -> work_pb2.Work: ...
 
 
-async def dataset(session: Session, value: str = "") -> str:
-    """Return a dataset's name; without a value the newest one's."""
+async def dataset(session: Session, value: str = "", *, failed_too: bool = False) -> str:
+    """Return a dataset's name; without a value that of the newest that did not fail empty, which is said.
+
+    Args:
+        failed_too: without a value take one that failed empty too: the command tells why, or goes on with it.
+
+    Raises:
+        FtfError: FAILED_PRECONDITION if there is none to take.
+    """
     if value:
         return await _in_project(session, "datasets", value)
-    return await _newest(session.flow.datasets(await session.project()), "dataset", "ftf dataset generate")
+    if not session.chosen_dataset:
+        every = [item async for item in session.flow.datasets(await session.project())]
+        session.chosen_dataset = _newest_dataset(session, every, failed_too)
+    return session.chosen_dataset
+
+
+def _newest_dataset(session: Session, every: list[dataset_pb2.Dataset], failed_too: bool) -> str:
+    """Return the name of the newest dataset, and say which it is and what newer ones are passed over."""
+    passed: list[str] = []
+    for item in reversed(every):
+        if failed_too or not failed_empty(item):
+            over = f" (newer, but failed without an example: {', '.join(passed)})" if passed else ""
+            session.screen.say(f"the newest dataset: {item.name}{over}")
+            return item.name
+        passed.append(names.short(item.name))
+    if passed:
+        remedy = f"see why with `ftf dataset show {passed[0]}`, or name one"
+        raise FtfError(f"every dataset failed without an example: {passed[0]}", remedy, code="FAILED_PRECONDITION")
+    raise _none("dataset", "ftf dataset generate")
+
+
+def failed_empty(found: dataset_pb2.Dataset) -> bool:
+    """Whether a dataset failed before it had an example; imports are taken in whole or not at all."""
+    if found.work.state != work_pb2.WORK_STATE_FAILED or found.versions:
+        return False
+    return found.HasField("imported") or not any_example(found)
+
+
+def any_example(found: dataset_pb2.Dataset) -> bool:
+    """Whether a dataset has an example, accepted or dropped."""
+    return any(getattr(count, "in") for count in found.counts if count.stage in ("replies", "examples"))
 
 
 async def frozen_dataset(session: Session, value: str = "") -> str:
-    """Return a dataset's name; without a value that of the newest one that can be trained on, if there is one."""
+    """Return a dataset's name; without a value that of the newest one that can be trained on, which is said."""
     if not value:
         async for item in session.flow.datasets(await session.project()):
             value = item.name if item.versions else value
+        if value:
+            session.screen.say(f"the newest frozen dataset: {value}")
     return await dataset(session, value)
 
 
@@ -195,7 +234,9 @@ async def _newest(found: AsyncIterator[_Named], thing: str, command: str) -> str
     async for item in found:
         name = item.name
     if not name:
-        raise FtfError(
-            f"there is no {thing} in the project yet", f"make one with `{command}`", code="FAILED_PRECONDITION"
-        )
+        raise _none(thing, command)
     return name
+
+
+def _none(thing: str, command: str) -> FtfError:
+    return FtfError(f"there is no {thing} in the project yet", f"make one with `{command}`", code="FAILED_PRECONDITION")

@@ -90,7 +90,7 @@ async def import_dataset(session: Session) -> None:
 
 async def problems(session: Session) -> None:
     """Show every row that an import left out, with the reason and the remedy."""
-    name = await targets.dataset(session, session.args.dataset)
+    name = await targets.dataset(session, session.args.dataset, failed_too=True)
     request = transfer_pb2.DownloadImportReportRequest(name=name)
     data = b"".join([part.data async for part in session.flow.dataset.DownloadImportReport(request)])
     if session.args.output:

@@ -12,6 +12,11 @@ if TYPE_CHECKING:
     from finetuneflow.common.v1 import artifact_pb2, work_pb2
 
 
+def no_examples(dataset: str, filter: str = "*") -> str:
+    """Return the remark where nothing can be shown of a dataset, or nothing that a filter chooses."""
+    return f"no examples: {dataset} has none" + ("" if filter == "*" else f" with {filter}")
+
+
 def size(count: float) -> str:
     """Return bytes in decimal units: "538.1 MB"."""
     for unit in ("B", "kB", "MB", "GB"):
