@@ -26,14 +26,24 @@ _ENDINGS = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 _LOWER = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+"
 _UPPER = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*"
 _SPACE = r"\s+"
-_KNOWN = frozenset(
+_WORDS = frozenset(
     {
-        *("'s", "'t", "'re", "'ve", "'m", "'ll", "'d", _ENDINGS),
         *(r" ?\p{L}+", r"[^\r\n\p{L}\p{N}]?\p{L}+", r"[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+"),
-        *(r"[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+", _LOWER, f"{_LOWER}{_ENDINGS}?", _UPPER, f"{_UPPER}{_ENDINGS}?"),
-        *(r" ?\p{N}+", r"\p{N}+", r"\p{N}", r"\p{N}{1,3}", "[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+"),
+        *(r"[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+", _LOWER, f"{_LOWER}{_ENDINGS}?"),
+    }
+)
+_MARKS = frozenset(
+    {
         *(r" ?[^\s\p{L}\p{N}]+", r" ?[^\s\p{L}\p{N}]+[\r\n]*", r" ?[^\s\p{L}\p{N}]+[\r\n/]*"),
         *(r" ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*", r" ?[\p{P}\p{S}]+[\r\n]*"),
+    }
+)
+_KNOWN = (
+    _WORDS
+    | _MARKS
+    | {
+        *("'s", "'t", "'re", "'ve", "'m", "'ll", "'d", _ENDINGS, _UPPER, f"{_UPPER}{_ENDINGS}?"),
+        *(r" ?\p{N}+", r"\p{N}+", r"\p{N}", r"\p{N}{1,3}", "[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+"),
         r"""[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+""",
         *(r"\s*[\r\n]+", r"\s+(?!\S)", _SPACE),
     }
@@ -50,8 +60,12 @@ def joint_of(tokenizer: Tokenizer) -> str:
         return ""
     if any(part["type"] != "NFC" for part in _parts(tokenizer.normalizer, "normalizers")):
         return ""
-    stages = [_alternatives(part) for part in _parts(tokenizer.pre_tokenizer, "pretokenizers")]
-    if any(stage is None for stage in stages) or not any(stage and _SPACE in stage for stage in stages):
+    parts = _parts(tokenizer.pre_tokenizer, "pretokenizers")
+    stages = [_alternatives(part) for part in parts]
+    # Behind ByteLevel a stage sees bytes as letters of their own.
+    if any(part["type"] == "ByteLevel" for part in parts[:-1]) or any(stage is None for stage in stages):
+        return ""
+    if not any(stage and _SPACE in stage and stage & _WORDS and stage & _MARKS for stage in stages):
         return ""
     whole = all(
         not (token.lstrip or token.rstrip or token.single_word) and not re.search(JOINT, token.content)

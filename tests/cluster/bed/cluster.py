@@ -119,8 +119,10 @@ class Bed:
         """End the test's nodes, ask for its namespaces to go, and disconnect. What missed something is renewed."""
         for name in self._namespaces:
             self._stack.push_async_callback(self.raw.delete, "namespaces", "", name)
-        await self._stack.aclose()
-        await asyncio.to_thread(self.control.renew)
+        try:
+            await self._stack.aclose()
+        finally:
+            await asyncio.to_thread(self.control.renew)
 
     async def namespace(self, enforce: str = "restricted", name: str = "") -> str:
         """Make a namespace that enforces a Pod Security Standard ("" for none), and return its name.

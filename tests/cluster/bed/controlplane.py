@@ -69,10 +69,12 @@ class ControlPlane:
     def kill(self, component: Component) -> None:
         """Kill a component; it is back after `outage` seconds."""
         self._missed |= component == "kube-apiserver"
+        wait_for(component, lambda: self._pid(component), self.program)
         with contextlib.suppress(ProcessLookupError):
             os.kill(int(self._pid(component)), signal.SIGKILL)
 
     def _pid(self, component: Component) -> str:
+        """Return its process's number; "" while that is being written."""
         return (self._folder / f"{component}.pid").read_text(encoding="utf-8")
 
     def renew(self) -> None:

@@ -116,6 +116,10 @@ UNKNOWN = {
     "a space before the text": pre_tokenizers.ByteLevel(add_prefix_space=True),
     "words by their marks": pre_tokenizers.Metaspace(),
     "no piece of white space": pre_tokenizers.Digits(individual_digits=True),
+    "words and marks in one piece": pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(r"\s+"), "isolated"), BYTES]),
+    "bytes before expressions": pre_tokenizers.Sequence(
+        [BYTES, pre_tokenizers.Split(Regex(PATTERNS["llama 3"][0]), "isolated")]
+    ),
     "an expression that looks behind": pre_tokenizers.Split(Regex(r"(?<=a) b|\s+"), "isolated"),
     "an expression over a space": pre_tokenizers.Split(Regex(r"\p{L}+ \p{L}+|\s+"), "isolated"),
     "pieces that go with the next": pre_tokenizers.Split(Regex(PATTERNS["llama 3"][0]), "merged_with_next"),
