@@ -11,6 +11,7 @@ import asyncio
 import fcntl
 import json
 import os
+import re
 import secrets
 import sys
 import time
@@ -28,6 +29,7 @@ from services.common.runtime import Compose
 from services.common.secretfiles import Secrets, write_private
 from services.common.server import Program, running
 from services.common.telemetry import set_up_logging
+from services.common.variables import MOST_PORT, host_port
 from services.dataset.compose import compose as dataset
 from services.export.compose import compose as export
 from services.hardware.compose import compose as hardware
@@ -149,27 +151,53 @@ def _say(quiet: bool, text: str) -> None:
         sys.stderr.flush()
 
 
+def _port(text: str) -> int:
+    """Return a port, 0 for any. Raises ArgumentTypeError for what is none."""
+    if not re.fullmatch("[0-9]{1,5}", text) or int(text) > MOST_PORT:
+        raise argparse.ArgumentTypeError(f"{text[:40]} is no port; use 1 to {MOST_PORT}, or 0 for one that is free")
+    return int(text)
+
+
+def _metrics(text: str) -> str:
+    """Return host:port, "" for none. Raises ArgumentTypeError for what is neither."""
+    try:
+        return host_port(text) if text else ""
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text[:80]} is not {error}") from None
+
+
 def _start_time() -> int:
     """Return this process's start, in clock ticks since boot (proc(5), field 22)."""
     return int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
 
 
-def main() -> None:
-    """Run `ftf up`."""
-    began = time.monotonic()
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(prog="ftf up", description="All five services on this machine, in one process.")
     parser.add_argument(
         "--state", type=Path, default=default_state(), help="folder for everything (default: %(default)s)"
     )
     parser.add_argument(
-        "--port", type=int, default=0, help="port on 127.0.0.1 (default: that of last time, or a free one)"
+        "--port",
+        type=_port,
+        default=0,
+        metavar="N",
+        help="on 127.0.0.1, 1 to 65535 (0: that of last time, or a free one)",
     )
     parser.add_argument("--allow-hub", action="store_true", help="allow downloads from a model hub")
-    parser.add_argument("--metrics", default="", metavar="HOST:PORT", help="serve Prometheus metrics there")
+    parser.add_argument(
+        "--metrics", type=_metrics, default="", metavar="HOST:PORT", help="serve Prometheus metrics there"
+    )
     parser.add_argument("--json", action="store_true", help="print where it is as one line of JSON once it is ready")
     parser.add_argument("--quiet", action="store_true", help="print warnings and errors only")
     parser.add_argument("--log-level", default="WARNING", choices=["DEBUG", "INFO", "WARNING", "ERROR"])
-    options = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    """Run `ftf up`."""
+    began = time.monotonic()
+    options = parser().parse_args()
     set_up_logging(options.log_level)
     try:
         state = options.state.absolute()

@@ -13,6 +13,7 @@ from services.common.config import SERVICES, Config
 from services.common.errors import InvalidArgument
 
 _DRAIN_SECONDS = 20.0
+MOST_PORT = 65535
 _ACCOUNT = re.compile(r"system:serviceaccount:[a-z0-9]([-a-z0-9]*[a-z0-9])?:[a-z0-9]([-.a-z0-9]*[a-z0-9])?")
 
 
@@ -49,16 +50,23 @@ def _url(*schemes: str) -> Callable[[str], str]:
     return read
 
 
-def _host_port(text: str) -> str:
+def host_port(text: str) -> str:
+    """Return host:port as it is. Raises ValueError, which says the form, without a host or a port of 0 to 65535."""
     host, _, port = text.rpartition(":")
-    if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
-        raise ValueError("host:port with a port of 0 to 65535")
+    if not host or not re.fullmatch("[0-9]{1,5}", port) or int(port) > MOST_PORT:
+        raise ValueError(f"host:port with a port of 0 to {MOST_PORT}")
     return text
 
 
 def _target(text: str) -> str:
-    if not re.search(r"[^:/]:\d+$", text) or re.search(r"\s", text) or text.startswith(("http:", "https:")):
-        raise ValueError("a gRPC target: host:port or dns:///host:port")
+    found = re.search(r"[^:/]:([0-9]{1,5})$", text)
+    if (
+        not found
+        or not 0 < int(found[1]) <= MOST_PORT
+        or re.search(r"\s", text)
+        or text.startswith(("http:", "https:"))
+    ):
+        raise ValueError(f"a gRPC target: host:port or dns:///host:port, with a port of 1 to {MOST_PORT}")
     return text
 
 
@@ -120,8 +128,8 @@ VARIABLES = (
     Variable("FTF_OBJECTS", "objects", "file:///folder or s3://host:port/bucket", _url("file", "s3"), required=True),
     Variable("FTF_NATS_URL", "nats", "nats://host:port, or several", _url("nats", "tls", "ws", "wss"), required=True),
     Variable("FTF_NATS_REPLICAS", "nats_replicas", "copies that NATS keeps of an event (1)", _whole(1, 5)),
-    Variable("FTF_LISTEN", "listen", "host:port to serve at (127.0.0.1:0, a free port)", _host_port),
-    Variable("FTF_METRICS", "metrics", "host:port of the Prometheus metrics (none)", _host_port),
+    Variable("FTF_LISTEN", "listen", "host:port to serve at (127.0.0.1:0, a free port)", host_port),
+    Variable("FTF_METRICS", "metrics", "host:port of the Prometheus metrics (none)", host_port),
     Variable("FTF_INSTANCE", "instance", "this replica's name (local)"),
     Variable("FTF_RELEASE", "release", "name of the installation (finetuneflow)"),
     Variable("FTF_TOKEN_FILE", "token_file", "file with the one user's token", _path),

@@ -109,8 +109,10 @@ def read_group(environment: Mapping[str, str]) -> Group:
         master=environment.get("FTF_MASTER", ""),
     )
     host, _, port = group.master.rpartition(":")
-    if group.nodes > 1 and (not host or not port.isdecimal()):
-        raise InvalidArgument("FTF_MASTER is not host:port. Several nodes need it, the same on each.")
+    if group.nodes > 1 and (not host or not port.isdecimal() or not 0 < int(port) < 65536):
+        raise InvalidArgument(
+            "FTF_MASTER is not host:port with a port of 1 to 65535. Several nodes need it, the same on each."
+        )
     if group.node >= group.nodes > 1:
         raise InvalidArgument(f"JOB_COMPLETION_INDEX {group.node} is not below FTF_NODES {group.nodes}.")
     return group

@@ -54,7 +54,10 @@ def parsed(address: str) -> tuple[str, str]:
         raise FtfError(
             f'"{address}" is not an address', "use host:port, or https://host:port for TLS", code="INVALID_ARGUMENT"
         )
-    if scheme == "https" and not target.rpartition("]")[2].rpartition(":")[2].isdigit():
+    _, colon, port = target.rpartition("]")[2].rpartition(":")
+    if colon and port.isdecimal() and not 0 < int(port[:6]) < 65536:
+        raise FtfError(f'"{address}" has a port that is none', "use 1 to 65535", code="INVALID_ARGUMENT")
+    if scheme == "https" and not port.isdigit():
         target += f":{_TLS_PORT}"
     return scheme or "http", target
 

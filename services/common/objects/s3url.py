@@ -10,10 +10,10 @@ from services.common.errors import InvalidArgument
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _REGION = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_HOST = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(?::\d{1,5})?")
+_HOST = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(?::(?P<port>\d{1,5}))?")
 _PUBLIC = re.compile(rf"(?P<scheme>https?)://(?P<host>{_HOST.pattern})/?")
 _OPTIONS = {"secure", "region", "public", "ca"}
-_FORM = "Write s3://host:port/bucket?secure=true&region=us-east-1."
+_FORM = "Write s3://host:port/bucket?secure=true&region=us-east-1, with a port of 1 to 65535."
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def parse(url: str) -> Bucket:
     parts = urllib.parse.urlsplit(url)
     if "@" in parts.netloc:
         raise _wrong("holds keys. Give them as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY instead.")
-    if parts.scheme != "s3" or not _HOST.fullmatch(parts.netloc):
+    if parts.scheme != "s3" or not _is_host(parts.netloc):
         raise _wrong(f"names no server. {_FORM}")
     name = parts.path.strip("/")
     if not _BUCKET.fullmatch(name):
@@ -61,6 +61,12 @@ def parse(url: str) -> Bucket:
     return Bucket(parts.netloc, name, secure, region, _public(options.get("public", "")), options.get("ca", ""))
 
 
+def _is_host(text: str) -> bool:
+    """Whether it is a host, with or without a port of 1 to 65535."""
+    found = _HOST.fullmatch(text)
+    return found is not None and 0 < int(found["port"] or 1) < 65536
+
+
 def _flag(text: str) -> bool:
     if text not in ("true", "false"):
         raise _wrong(f"has secure={text[:80]!r}. Write secure=true or secure=false.")
@@ -71,8 +77,8 @@ def _public(text: str) -> tuple[str, bool] | None:
     if not text:
         return None
     match = _PUBLIC.fullmatch(text)
-    if not match:
-        raise _wrong("has a public address that is none. Write public=https://host:port, without a path.")
+    if not match or not _is_host(match["host"]):
+        raise _wrong("has a public address that is none. Write public=https://host:port, with a port of 1 to 65535.")
     return match["host"], match["scheme"] == "https"
 
 

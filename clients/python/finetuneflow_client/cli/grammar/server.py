@@ -2,17 +2,43 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
+import re
+from argparse import ArgumentParser, ArgumentTypeError
 
 from finetuneflow_client.cli.grammar.command import Command, add_yes
 from finetuneflow_client.cli.grammar.resources import RESOURCES
 from finetuneflow_client.cli.grammar.settings import add_flags, add_training
 
+_NUMBER = re.compile("[0-9]{1,5}")
+_MOST_PORT = 65535
+
 
 def _up(parser: ArgumentParser) -> None:
-    parser.add_argument("--port", type=int, metavar="N", help="port on 127.0.0.1; kept in the state folder")
+    where = "port on 127.0.0.1, 1 to 65535, kept in the state folder (0: that of last time, or a free one)"
+    parser.add_argument("--port", type=_port, metavar="N", help=where)
     parser.add_argument("--allow-hub", action="store_true", help="let models be fetched from a model hub")
-    parser.add_argument("--metrics", default="", metavar="HOST:PORT", help="serve Prometheus metrics there")
+    parser.add_argument(
+        "--metrics",
+        type=_address,
+        default="",
+        metavar="HOST:PORT",
+        help="serve Prometheus metrics there, at 1 to 65535",
+    )
+
+
+def _port(text: str) -> int:
+    """Return a port, 0 for any. Raises ArgumentTypeError for what is none."""
+    if not _NUMBER.fullmatch(text) or int(text) > _MOST_PORT:
+        raise ArgumentTypeError(f'"{text[:40]}" is no port; use 1 to {_MOST_PORT}, or 0 for one that is free')
+    return int(text)
+
+
+def _address(text: str) -> str:
+    """Return host:port, "" for none. Raises ArgumentTypeError for what is neither."""
+    host, _, port = text.rpartition(":")
+    if text and (not host or not _NUMBER.fullmatch(port) or int(port) > _MOST_PORT):
+        raise ArgumentTypeError(f'"{text[:80]}" is no address; write HOST:PORT, with a port of 1 to {_MOST_PORT}')
+    return text
 
 
 def _hardware(parser: ArgumentParser) -> None:
