@@ -9,7 +9,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from finetuneflow.dataset.v1 import llm_endpoint_pb2
 from services.common.documents.port import Document
-from services.common.errors import InvalidArgument
+from services.common.errors import Conflict, InvalidArgument
 from services.common.numerals import plain
 from services.common.protoform import user_fields
 from services.dataset import form
@@ -37,7 +37,7 @@ def fields(wanted: llm_endpoint_pb2.LlmEndpoint) -> Document:
         raise InvalidArgument(
             "model is empty. Name the model that the server is asked for.", field="llm_endpoint.model"
         )
-    usual = MOST_AT_ONCE if wanted.adaptive else DEFAULT_CONCURRENCY
+    usual = usual_concurrency(wanted.adaptive)
     return {
         **user_fields(wanted.display_name, wanted.meta, "llm_endpoint"),
         "base_url": check_url(wanted.base_url),
@@ -72,10 +72,33 @@ def paths(doc: Document, wanted: llm_endpoint_pb2.LlmEndpoint, mask: Sequence[st
 
 
 def merged(doc: Document, wanted: llm_endpoint_pb2.LlmEndpoint, changed: Sequence[str]) -> Document:
-    """Return an endpoint's fields, those that change as they are wanted. Raises InvalidArgument as `fields` does."""
-    whole = form.endpoint(doc)
-    FieldMask(paths=changed).MergeMessage(wanted, whole, replace_message_field=True, replace_repeated_field=True)
+    """Return an endpoint's fields, those that change as they are wanted. Raises InvalidArgument as `fields` does.
+
+    The default of max_concurrency follows `adaptive`.
+    """
+    whole, source = form.endpoint(doc), llm_endpoint_pb2.LlmEndpoint()
+    source.CopyFrom(wanted)
+    source.meta.SetInParent()  # what is cleared in an absent message would stay
+    if doc["max_concurrency"] == usual_concurrency(whole.adaptive) and "adaptive" in changed:
+        whole.max_concurrency = 0
+    FieldMask(paths=changed).MergeMessage(source, whole, replace_message_field=True, replace_repeated_field=True)
     return fields(whole)
+
+
+def usual_concurrency(adaptive: bool) -> int:
+    """Return the default of max_concurrency."""
+    return MOST_AT_ONCE if adaptive else DEFAULT_CONCURRENCY
+
+
+def own_key(endpoint: Document) -> bool:
+    """Return whether an endpoint has a key that came with a call."""
+    return bool(endpoint["has_api_key"] and not endpoint.get(KEY_NAME))
+
+
+def server(endpoint: Document) -> tuple[str, str, int | None]:
+    """Return which server an endpoint is of: scheme, host and port."""
+    url = httpx.URL(endpoint["base_url"])
+    return url.scheme, url.host, url.port
 
 
 def check_move(before: Document, after: Document) -> None:
@@ -84,14 +107,18 @@ def check_move(before: Document, after: Document) -> None:
     Raises:
         InvalidArgument: so it would be.
     """
-    own = before["has_api_key"] and not before.get("api_key_secret")
-    there, here = httpx.URL(before["base_url"]), httpx.URL(after["base_url"])
-    if own and (there.scheme, there.host, there.port) != (here.scheme, here.host, here.port):
+    if own_key(before) and server(before) != server(after):
         raise InvalidArgument(
             f"The key was given for {before['base_url']} and is not sent to another server. Give it again, or take it "
             "away by an empty api_key_secret in the mask.",
             field="api_key",
         )
+
+
+def check_same(read: Document, now: Document) -> None:
+    """Refuse a key that was given for the server that was read, if it is another one now. Raises Conflict."""
+    if server(read) != server(now):
+        raise Conflict(f"{now['_id']} has changed since you read it. Read it again.", field="llm_endpoint.base_url")
 
 
 def prices(endpoint: Document) -> Prices:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import secrets
 from collections.abc import Sequence
 
 from finetuneflow.dataset.v1 import llm_endpoint_pb2
 from services.common import ids
 from services.common.dependencies import Dependency
 from services.common.documents.port import Document
-from services.common.errors import NotFound, NotReady
-from services.common.resources import Resources, check_etag
+from services.common.errors import Conflict, InvalidArgument, NotFound, NotReady
+from services.common.resources import Resources
 from services.dataset import endpointfields
 from services.dataset.allowlist import AllowList
-from services.dataset.endpointfields import KEY_NAME, prices
+from services.dataset.endpointfields import KEY_NAME, own_key, prices
 from services.dataset.keys import Key, Keys
 from services.dataset.llm import Endpoint, LlmClient
 from services.dataset.llmprobe import of_llm
@@ -64,33 +66,47 @@ class Endpoints:
 
         Raises:
             NotFound: there is none of that name.
-            Conflict: the etag is old.
+            Conflict: the etag is old, or somebody gave it another server meanwhile.
             InvalidArgument: as for create; or the mask names what cannot be changed.
         """
         before = await self.resources.get(wanted.name)
-        check_etag(before, wanted.meta.etag)
         changed = endpointfields.paths(before, wanted, mask)
         named = wanted.api_key_secret if KEY_NAME in changed else ""
         api_key = self._keys.check(api_key, named)
-        after = self._allowed_fields(endpointfields.merged(before, wanted, changed))
-        if api_key:
-            self._keys.keep(before, api_key)
-        elif KEY_NAME not in changed:
-            endpointfields.check_move(before, after)
+        key = secrets.token_hex(4) if api_key else ""
+        replaced: Document = {}
 
         def mutate(doc: Document) -> None:
+            replaced.update(doc)
             doc.update(self._allowed_fields(endpointfields.merged(doc, wanted, changed)))
             if api_key:
-                doc.update(api_key_secret="", has_api_key=True, keys=doc.get("keys", 0) + 1)
+                endpointfields.check_same(before, replaced)
+                doc.update(api_key_secret="", has_api_key=True, key=key)
             elif KEY_NAME in changed:
-                doc["has_api_key"] = bool(named)
+                doc.update(has_api_key=bool(named), key="")
+            else:
+                endpointfields.check_move(replaced, doc)
 
-        doc = await self.resources.change(wanted.name, mutate, etag=wanted.meta.etag, user=True)
-        if KEY_NAME in changed and not api_key:
-            self._keys.forget(doc)
-        if doc["uid"] in self._clients:
-            await self._clients[doc["uid"]].become(*self._how(doc))
+        if api_key:
+            self._keys.keep({**before, "key": key}, api_key)
+        try:
+            doc = await self.resources.change(wanted.name, mutate, etag=wanted.meta.etag, user=True)
+        except (Conflict, InvalidArgument, NotFound):
+            if api_key:
+                self._keys.forget({**before, "key": key})
+            raise
+        await self._changed(replaced, doc)
         return doc
+
+    async def _changed(self, before: Document, doc: Document) -> None:
+        """Take up what was changed of an endpoint, and forget what it was before."""
+        if own_key(before) and (not own_key(doc) or before.get("key") != doc.get("key")):
+            self._keys.forget(before)
+        if endpointfields.server(before) != endpointfields.server(doc):
+            await self._measures.forget(doc["uid"])
+        if client := self._clients.get(doc["uid"]):
+            with contextlib.suppress(NotReady):  # its key is missed by whoever calls it next
+                await client.become(*self._how(doc))
 
     async def delete(self, name: str) -> None:
         """Forget an endpoint, its key, and what previews took."""
@@ -139,7 +155,7 @@ class Endpoints:
         if client is None:
             share = Share(self._shares, doc["uid"], doc["max_concurrency"])
             client = self._clients[doc["uid"]] = LlmClient(*self._how(doc), share=share)
-        elif client.endpoint.etag != doc["etag"]:  # changed by another replica
+        elif client.endpoint.revision < doc["revision"]:  # changed by another replica
             await client.become(*self._how(doc))
         return client
 
@@ -155,7 +171,7 @@ class Endpoints:
             json_mode="" if mode == "UNSPECIFIED" else mode,
             prices=prices(doc),
             adaptive=doc.get("adaptive", False),
-            etag=doc["etag"],
+            revision=doc["revision"],
         )
         return endpoint, self._keys.of(doc)
 

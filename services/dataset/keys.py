@@ -60,11 +60,11 @@ class Keys:
         return check_key(api_key)
 
     def keep(self, doc: Document, api_key: str) -> None:
-        """Store the key that came with an endpoint."""
+        """Store the key that came with an endpoint, where its record says."""
         self._secrets.put(_secret(doc), api_key)
 
     def forget(self, doc: Document) -> None:
-        """Remove the key that came with an endpoint; a mounted one stays."""
+        """Remove the key that came with an endpoint, from where its record says; a mounted one stays."""
         self._secrets.delete(_secret(doc))
 
     def of(self, doc: Document) -> Key:
@@ -127,4 +127,5 @@ def check_key(text: str) -> str:
 
 
 def _secret(doc: Document) -> str:
-    return f"llm-{doc['uid']}"
+    """Return the name of an endpoint's key: each key has its own, so that a record never goes with another one's."""
+    return "-".join(filter(None, ("llm", doc["uid"], doc.get("key", ""))))

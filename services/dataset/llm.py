@@ -17,6 +17,7 @@ from services.dataset.completions import PROBE, read, response_format, unsupport
 from services.dataset.core.budget import NO_PRICES, Prices
 from services.dataset.core.pace import Pace
 from services.dataset.core.vectors import MAX_ANSWER_BYTES, Embedded, embedded
+from services.dataset.learnt import Learnt
 from services.dataset.ports import Reply
 from services.dataset.sharing import Share
 from services.dataset.slots import Slots
@@ -38,7 +39,6 @@ _REFUSED = {
     404: "the URL or the model is unknown",
 }
 _OF_THE_CALL = (400, 413, 422)
-_FALLBACK = {"SCHEMA": "OBJECT", "OBJECT": "TEXT"}
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Endpoint:
         json_mode: SCHEMA, OBJECT, TEXT; "" begins with SCHEMA and falls back as the server refuses.
         prices: what its tokens cost.
         adaptive: whether the number of calls in flight is found by trying, from few up to max_concurrency.
-        etag: of the record that this was read from.
+        revision: of the record that this was read from.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Endpoint:
     json_mode: str = ""
     prices: Prices = NO_PRICES
     adaptive: bool = False
-    etag: str = ""
+    revision: int = 0
 
 
 class LlmClient:
@@ -79,7 +79,7 @@ class LlmClient:
         share: Share | None = None,
     ) -> None:
         self.endpoint = endpoint
-        self._forget()
+        self._learnt = Learnt(endpoint.json_mode)
         self.slots = Slots(_pace(endpoint), 0 if share else endpoint.max_concurrency)
         self.absence = Absence()
         self._share = share
@@ -87,30 +87,33 @@ class LlmClient:
         self._key = key
         self._http = Transport(endpoint.base_url.rstrip("/"))
 
-    def _forget(self) -> None:
-        """Know nothing of the server but what the endpoint says."""
-        self._mode = self.endpoint.json_mode or "SCHEMA"
-        self._proven = bool(self.endpoint.json_mode)
-        self._unsupported: frozenset[str] = frozenset()
-
     async def become(self, endpoint: Endpoint, key: Callable[[], str]) -> None:
-        """Make calls as the endpoint says now. Those in flight to an earlier URL are made again, to the new one."""
-        before, self.endpoint, self._key = self.endpoint, endpoint, key
-        self._forget()
-        if (endpoint.max_concurrency, endpoint.adaptive) != (before.max_concurrency, before.adaptive):
+        """Make calls as the endpoint says now, if that is newer than what is known.
+
+        Calls in flight to a URL that it had before are made again, to the new one.
+        """
+        before = self.endpoint
+        if endpoint.revision <= before.revision:
+            return
+        self.endpoint, self._key = endpoint, key
+        moved = endpoint.base_url != before.base_url
+        if moved or endpoint.json_mode != before.json_mode:
+            self._learnt = Learnt(endpoint.json_mode)
+        if moved or endpoint.adaptive != before.adaptive:
             self.slots.pace = _pace(endpoint)
-            if self._share:
-                self._share.limit(endpoint.max_concurrency)
-            else:
-                self.slots.allow(endpoint.max_concurrency, float("inf"))
-        if endpoint.base_url != before.base_url:
+        self.slots.pace.bound(endpoint.max_concurrency, _start(endpoint))
+        if self._share:
+            self._share.limit(endpoint.max_concurrency)
+        else:
+            self.slots.allow(endpoint.max_concurrency, float("inf"))
+        if moved:
             old, self._http = self._http, Transport(endpoint.base_url.rstrip("/"))
             await old.close()
 
     @property
     def json_mode(self) -> str:
         """How the server is asked for JSON now: SCHEMA, OBJECT or TEXT."""
-        return self._mode
+        return self._learnt.mode
 
     async def close(self) -> None:
         """Close the connections; calls then fail."""
@@ -182,28 +185,30 @@ class LlmClient:
             self._share.hold(self.slots)
 
     async def _call(self, body: dict[str, Any], schema: dict[str, Any], attempt: int) -> Reply:
-        mode = self._mode
+        learnt = self._learnt
+        mode = learnt.mode
         while True:
             answer, key = await self._chat({**body, **response_format(mode, schema)})
-            if other := self._other_mode(mode, answer.status, attempt):
+            if other := learnt.other_mode(mode, answer.status, attempt):
                 mode = other
                 continue
             reply = self._completion(answer, key, attempt)
             # Only an answer proves a way, and only the way that it was asked in: a call that is too long is refused
             # in every way while others are on theirs.
-            if not self._proven:
-                self._mode, self._proven = mode, True
+            if not learnt.proven:
+                learnt.mode, learnt.proven = mode, True
             return reply
 
     async def _chat(self, body: dict[str, Any]) -> tuple[Answer, str]:
         """Post a chat's body, without the parameters that the server says it does not support."""
-        refused = self._unsupported
+        learnt = self._learnt
+        refused = learnt.unsupported
         while True:
             sent = without(body, refused)
             answer, key = await self._post(_CHAT, sent)
             if answer.status == 200:
                 # As for JSON, only an answer proves it.
-                self._unsupported |= refused
+                learnt.unsupported |= refused
                 return answer, key
             more = unsupported(answer.status, answer.text, sent)
             if not more:
@@ -212,17 +217,6 @@ class LlmClient:
 
     def _completion(self, answer: Answer, key: str, attempt: int) -> Reply:
         return self._read(answer, key, "a chat completion", lambda found: read(found, attempt))
-
-    def _other_mode(self, mode: str, code: int, attempt: int) -> str:
-        """Return how to ask instead after a status that may be about response_format; "" after another.
-
-        Some servers answer 500 to a response_format that they do not know.
-        """
-        if code not in (400, 422) and not (code in (500, 501) and attempt > 0):
-            return ""
-        if self._proven:
-            return self._mode if mode != self._mode else ""
-        return _FALLBACK.get(mode, "")
 
     async def _post(self, path: str, body: dict[str, Any], most_bytes: int = MAX_REPLY_BYTES) -> tuple[Answer, str]:
         """Return the whole answer, within the time that a call may take, and the key that was sent."""
@@ -258,8 +252,12 @@ class LlmClient:
         return f"The LLM at {self.endpoint.base_url} (model {self.endpoint.model}) gave {words}. {remedy}"
 
 
+def _start(endpoint: Endpoint) -> int:
+    return START if endpoint.adaptive else endpoint.max_concurrency
+
+
 def _pace(endpoint: Endpoint) -> Pace:
-    return Pace(endpoint.max_concurrency, START if endpoint.adaptive else endpoint.max_concurrency)
+    return Pace(endpoint.max_concurrency, _start(endpoint))
 
 
 def _scrubbed(text: str, key: str) -> str:

@@ -24,7 +24,8 @@ FAKE = "llmEndpoints/fake"
 def change(*mask: str, name: str = FAKE, api_key: str = "", etag: str = "", **fields: Any) -> Any:
     """A request that changes an endpoint."""
     changed = llm_endpoint_pb2.LlmEndpoint(name=name, **fields)
-    changed.meta.etag = etag
+    if etag:
+        changed.meta.etag = etag
     return pb.UpdateLlmEndpointRequest(llm_endpoint=changed, update_mask=FieldMask(paths=mask), api_key=api_key)
 
 
@@ -78,12 +79,48 @@ async def test_what_the_mask_names_changes_and_nothing_else(tmp_path: Path) -> N
         labelled.llm_endpoint.meta.labels.update({"team": "y"})
         changed = await stub.UpdateLlmEndpoint(labelled)
         again = await stub.UpdateLlmEndpoint(labelled)
+        bare = await stub.UpdateLlmEndpoint(change("meta.labels"))
 
     assert (priced.prompt_price, priced.completion_price, priced.adaptive) == (2.0, 3.0, True)
     assert (changed.adaptive, changed.max_concurrency, changed.prompt_price) == (False, 4, 0.5)
     assert dict(changed.meta.labels) == {"team": "y"}
     assert (changed.completion_price, changed.display_name, changed.model) == (3.0, "a", made.model)
     assert again == changed
+    assert dict(bare.meta.labels) == {}
+
+
+async def test_the_usual_number_of_calls_follows_adaptive(tmp_path: Path) -> None:
+    """One that was chosen stays."""
+    async with llm() as server, dataset_service(tmp_path) as (stub, _):
+        await stub.CreateLlmEndpoint(endpoint(server, max_concurrency=0))
+        found = [
+            (await stub.UpdateLlmEndpoint(change("adaptive", adaptive=on))).max_concurrency for on in (True, False)
+        ]
+        await stub.UpdateLlmEndpoint(change(max_concurrency=9))
+        chosen = await stub.UpdateLlmEndpoint(change(adaptive=True))
+
+    assert found == [256, 4]
+    assert chosen.max_concurrency == 9
+
+
+async def test_a_move_with_another_key_is_seen_by_a_replica_that_has_called(tmp_path: Path) -> None:
+    """With its next preview; neither server is given the other's key, and the old key is nowhere any more."""
+    async with (
+        llm() as old,
+        llm() as new,
+        dataset_service(tmp_path) as (stub, _),
+        dataset_service(tmp_path) as (other, _),
+    ):
+        await stub.CreateLlmEndpoint(endpoint(old, api_key=OLD))
+        preview = pb.PreviewExamplesRequest(parent="projects/p", calls=1)
+        await other.PreviewExamples(preview)
+        await stub.UpdateLlmEndpoint(change(base_url=new.url, api_key=NEW))
+        await other.PreviewExamples(preview)
+        sent = [{r.headers["authorization"] for r in server.requests} for server in (old, new)]
+        holding = [p for p in tmp_path.rglob("*") if p.is_file() and OLD.encode() in p.read_bytes()]
+
+    assert sent == [{f"Bearer {OLD}"}, {f"Bearer {NEW}"}]
+    assert holding == []
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,12 @@ class Pace:
         """Calls in flight that the server was found to take; 0 before it refused any."""
         return self.limit if self._edge else 0
 
+    def bound(self, ceiling: int, start: int) -> None:
+        """Let another number be the most ever; what the server was found to take stays, as far as it is within it."""
+        self.ceiling = ceiling
+        least = 0.0 if self._edge else float(min(start, ceiling))
+        self._exact = max(min(self._exact, float(ceiling)), least)
+
     def scale(self, factor: float) -> None:
         """Make what was found so many times as large, as when others begin or end to call the same server."""
         if self._edge:

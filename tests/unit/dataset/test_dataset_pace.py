@@ -156,3 +156,17 @@ def test_calls_that_run_into_their_time_limit_halve_the_pace_once() -> None:
         pace.refused(100 + number / 100, 0, 64, late=True)
 
     assert pace.limit == 32
+
+
+def test_another_ceiling_keeps_what_was_found() -> None:
+    """Where nothing was found, as many are asked as may be, or as few as at the beginning."""
+    known, fixed, careful = Pace(64, 4), Pace(4, 4), Pace(64, 4)
+    known.refused(10, 9, 20)
+    found = known.limit
+    known.bound(32, 4)
+    fixed.bound(16, 16)
+    careful.bound(2, 2)
+    low = careful.limit
+    careful.bound(64, 4)
+
+    assert (found, known.limit, fixed.limit, low, careful.limit) == (3, 3, 16, 2, 4)

@@ -24,16 +24,19 @@ class Llm(Resource):
         timeout_seconds: int | None = None,
         prompt_price: float | None = None,
         completion_price: float | None = None,
-        api_key: str = "",
+        api_key: str | None = None,
+        api_key_secret: str | None = None,
     ) -> Llm:
         """Change what is given, and return it as it is now; calls that begin afterwards are made by it.
 
         Args:
+            base_url: up to and without /chat/completions.
             max_concurrency: calls in flight at most, 1 to 256; 0 for the default.
             adaptive: whether that number is found by trying.
             timeout_seconds: of one call, 1 to 3,600; 0 for the default.
             prompt_price: of a million prompt tokens; completion_price: of a million reply tokens.
-            api_key: a new key; "" leaves the one that there is, which another server is not given.
+            api_key: a new key; "" for none any more. A key that came so is not sent to another server.
+            api_key_secret: name of one of the server's own keys.
 
         Raises:
             FtfError: NOT_FOUND; INVALID_ARGUMENT for a value out of range.
@@ -45,9 +48,10 @@ class Llm(Resource):
             "timeout_seconds": timeout_seconds,
             "prompt_price": prompt_price,
             "completion_price": completion_price,
+            "api_key_secret": "" if api_key == "" else api_key_secret,
         }
         fields = {name: value for name, value in given.items() if value is not None}
-        return Llm(self._services, await making.changed_endpoint(self._services, self.name, fields, api_key))
+        return Llm(self._services, await making.changed_endpoint(self._services, self.name, fields, api_key or ""))
 
     async def delete(self) -> None:
         """Forget it and its key. Raises FtfError NOT_FOUND."""
