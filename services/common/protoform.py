@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -37,6 +38,15 @@ def meta_to_proto(doc: Document) -> meta_pb2.Meta:
         update_time=timestamp(doc["update_time"]),
         etag=doc["etag"],
     )
+
+
+def check_mask(mask: Iterable[str], changeable: Collection[str]) -> None:
+    """Refuse a field mask that names what cannot be changed. Raises InvalidArgument."""
+    for path in mask:
+        if path not in changeable:
+            raise InvalidArgument(
+                f'"{path}" cannot be changed. The mask may hold {", ".join(changeable)}.', field="update_mask"
+            )
 
 
 def user_fields(display_name: str, meta: meta_pb2.Meta, field: str) -> Document:

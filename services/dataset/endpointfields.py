@@ -11,7 +11,7 @@ from finetuneflow.dataset.v1 import llm_endpoint_pb2
 from services.common.documents.port import Document
 from services.common.errors import Conflict, InvalidArgument
 from services.common.numerals import plain
-from services.common.protoform import user_fields
+from services.common.protoform import check_mask, user_fields
 from services.dataset import form
 from services.dataset.core.budget import Prices
 
@@ -63,11 +63,7 @@ def paths(doc: Document, wanted: llm_endpoint_pb2.LlmEndpoint, mask: Sequence[st
             "model cannot be changed: what was asked is recorded under it. Make another endpoint.",
             field="llm_endpoint.model",
         )
-    for path in mask:
-        if path not in CHANGEABLE:
-            raise InvalidArgument(
-                f'"{path}" cannot be changed. The mask may hold {", ".join(CHANGEABLE)}.', field="update_mask"
-            )
+    check_mask(mask, CHANGEABLE)
     return list(mask) or [path for path in CHANGEABLE if _set(wanted, path)]
 
 

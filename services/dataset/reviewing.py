@@ -10,6 +10,7 @@ from finetuneflow.dataset.v1 import example_pb2
 from services.common.documents.port import Document
 from services.common.errors import InvalidArgument, NotFound, NotReady
 from services.common.pages import DEFAULT_PAGE
+from services.common.protoform import check_mask
 from services.common.resources import Resources
 from services.common.work import at_rest
 from services.dataset.core import filters, review
@@ -100,9 +101,7 @@ class Reviewing:
             InvalidArgument: another field is named, a text is empty or too long, or the prompt of raw text is named.
         """
         fields = list(paths) or [f for f in ("prompt", "response") if getattr(wanted, f)]
-        for field in fields:
-            if field not in CHANGEABLE:
-                raise InvalidArgument(f"{field} cannot be changed; {', '.join(CHANGEABLE)} can.", field="update_mask")
+        check_mask(fields, CHANGEABLE)
         for field in {"prompt", "response"} & set(fields):
             if not 0 < len(getattr(wanted, field).strip()) <= MAX_TEXT:
                 raise InvalidArgument(

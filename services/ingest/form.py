@@ -9,7 +9,14 @@ from finetuneflow.ingest.v1 import chunk_pb2, file_pb2, project_pb2
 from finetuneflow.ingest.v1 import ingest_service_pb2 as pb
 from services.common.documents.port import Document
 from services.common.errors import InvalidArgument
-from services.common.protoform import artifact_to_proto, count_to_proto, meta_to_proto, user_fields, work_to_proto
+from services.common.protoform import (
+    artifact_to_proto,
+    check_mask,
+    count_to_proto,
+    meta_to_proto,
+    user_fields,
+    work_to_proto,
+)
 from services.ingest.archives import Unpacked
 from services.ingest.core.settings import ChunkRules, Strategy, chunk_rules
 from services.ingest.previewing import Preview
@@ -43,11 +50,7 @@ def project_change(project: project_pb2.Project, mask: Sequence[str]) -> Project
     Raises:
         InvalidArgument: the mask names another field, or a value is out of range.
     """
-    unknown = [path for path in mask if path not in _CHANGEABLE]
-    if unknown:
-        raise InvalidArgument(
-            f'"{unknown[0]}" cannot be changed. The mask may hold {", ".join(_CHANGEABLE)}.', field="update_mask"
-        )
+    check_mask(mask, _CHANGEABLE)
     values = {
         **user_fields(project.display_name, project.meta, "project"),
         "description": project.description,
