@@ -43,7 +43,10 @@ class ExportApi(export_service_pb2_grpc.ExportServiceServicer):
     async def GetExport(self, request: pb.GetExportRequest, context: Context) -> export_pb2.Export:
         """Return an export."""
         ids.parse_name(request.name, EXPORT)
-        return to_proto(await self._exports.exports.get(request.name))
+        doc = await self._exports.exports.get(request.name)
+        found = to_proto(doc)
+        found.origin.documents.extend(_documents(doc))
+        return found
 
     async def ListExports(self, request: pb.ListExportsRequest, context: Context) -> pb.ListExportsResponse:
         """Return a page of a project's exports."""
@@ -118,4 +121,27 @@ def to_proto(doc: Document) -> export_pb2.Export:
         max_shard_bytes=doc.get("max_shard_bytes", 0),
         artifacts=[artifact_to_proto(a) for a in doc["artifacts"]],
         result=ParseDict(doc["result"], export_pb2.ExportResult()) if doc["result"] else None,
+        origin=_origin(doc["run_record"]),
     )
+
+
+def _origin(run: Document) -> export_pb2.Origin:
+    """Return where weights come from, by the record of their run."""
+    return export_pb2.Origin(
+        dataset=run["dataset"],
+        dataset_version=run["dataset_version"],
+        dataset_sha256=run["dataset_sha256"],
+        earlier_dataset_sha256s=run.get("earlier_dataset_sha256s", ()),
+        resume_from_checkpoint=run.get("resume_from_checkpoint", ""),
+        model=run["model"],
+        model_revision=run["model_revision"],
+    )
+
+
+def _documents(doc: Document) -> list[export_pb2.SourceDocument]:
+    """Return the documents that an export's dataset was made of."""
+    hashes, titles = doc.get("document_hashes", {}), doc.get("document_titles", {})
+    return [
+        export_pb2.SourceDocument(name=name, sha256=hashes.get(name, ""), display_name=titles.get(name, ""))
+        for name in doc["documents"]
+    ]

@@ -221,6 +221,7 @@ def to_proto(doc: Document, last_seq: int) -> run_pb2.Run:
         priority=doc.get("priority", 0),
         resume_from_checkpoint=start.get("name", ""),
         resume_weights_only=start.get("weights_only", False),
+        earlier_dataset_sha256s=start.get("learned", ()),
         judgement=judgement_to_proto(doc["judgement"]) if doc.get("judgement") else None,
         price_per_hour=doc.get("price_per_hour", 0.0),
         estimate=estimate_of(doc),

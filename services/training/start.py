@@ -58,12 +58,19 @@ async def find_start(runs: Resources, parent: str, wanted: run_pb2.Run, fields: 
         "run": run,
         "checkpoint": checkpoint,
         "weights_only": wanted.resume_weights_only,
+        "learned": _learned(source),
     }
 
 
 async def keep_start(runs: Resources, start: Document) -> None:
     """Let the run that a checkpoint is of keep it. Raises NotFound: it is gone meanwhile."""
     await runs.change(start["run"], lambda doc: state.pin(doc, start["checkpoint"]))
+
+
+def _learned(source: Document) -> list[str]:
+    """Return the hashes of the dataset versions that a run's weights learned from, its own first."""
+    earlier = (source.get("start") or {}).get("learned", [])
+    return list(dict.fromkeys([source["dataset_sha256"], *earlier]))
 
 
 def _parts(named: str) -> tuple[str, int]:

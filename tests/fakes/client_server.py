@@ -53,6 +53,7 @@ class Export(export_service_pb2_grpc.ExportServiceServicer):
         ]
         export = export_pb2.Export(name=name, work=done("export"), artifacts=artifacts)
         export.MergeFrom(request.export)
+        export.origin.CopyFrom(origin(run))
         self.world.exports[name] = export
         return export
 
@@ -87,6 +88,19 @@ class Export(export_service_pb2_grpc.ExportServiceServicer):
             yield export_service_pb2.DownloadExportArtifactResponse(data=data[begin : begin + (1 << 20)])
             if self.world.happens("download breaks"):
                 await abort(context, "UNAVAILABLE", "going down")
+
+
+def origin(run: run_pb2.Run) -> export_pb2.Origin:
+    """Return what an export records of its run."""
+    return export_pb2.Origin(
+        dataset=run.dataset,
+        dataset_version=run.dataset_version,
+        dataset_sha256=run.dataset_sha256,
+        earlier_dataset_sha256s=run.earlier_dataset_sha256s,
+        resume_from_checkpoint=run.resume_from_checkpoint,
+        model=run.model,
+        model_revision=run.model_revision,
+    )
 
 
 @dataclass(frozen=True)

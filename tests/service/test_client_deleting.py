@@ -18,7 +18,7 @@ from finetuneflow_client.cli import exits
 from finetuneflow_client.cli.grammar.parser import build
 from finetuneflow_client.cli.main import connected, report
 from tests.fakes.client_server import Serving, served
-from tests.fakes.client_world import World, done
+from tests.fakes.client_world import World, done, failed
 
 Ftf = Callable[[Serving, str], Awaitable[tuple[int, str]]]
 
@@ -101,6 +101,23 @@ async def test_what_is_being_made_with_a_run_or_an_llm_keeps_it(ftf: Ftf) -> Non
     assert "1 run that begins from it (projects/p/runs/second) may fail" in run[1]
     assert f"1 dataset not finished ({DATASET}) pauses" in llm[1]
     assert "`ftf runs first --delete --yes`" in run[1]
+
+
+async def test_a_run_whose_exports_would_stay_is_deleted_only_with_yes(ftf: Ftf) -> None:
+    """They have files of their own; one that failed has none and holds nothing."""
+    here = world(used("a", done()), used("b", done()))
+    for export, run, work in (("x", "a", done()), ("y", "b", failed("No room.", "NO_ROOM"))):
+        name = f"projects/p/exports/{export}"
+        here.exports[name] = export_pb2.Export(name=name, run=f"projects/p/runs/{run}", work=work)
+    async with served(here) as server:
+        held, free = await ftf(server, "runs a --delete"), await ftf(server, "runs b --delete")
+        meant = await ftf(server, "runs a --delete --yes")
+
+    assert held[0] == exits.NOT_READY
+    assert "1 export finished (projects/p/exports/x) would stay" in held[1]
+    assert "`ftf exports ID --delete`" in held[1]
+    assert free[0] == meant[0] == exits.OK
+    assert (list(here.runs), len(here.exports)) == ([], 2)
 
 
 async def test_a_run_is_not_held_by_what_begins_from_another_whose_name_begins_as_its_own(ftf: Ftf) -> None:

@@ -49,6 +49,8 @@ async def test_a_run_begins_from_a_checkpoint_of_another_one(tmp_path: Path) -> 
     assert steps(reports) == list(range(11, 21))
     assert (third.resume_from_checkpoint, third.resume_weights_only) == (f"{OTHER}/checkpoints/20", True)
     assert [a.from_step for a in third.attempts] == [0]
+    learned = [list(run.earlier_dataset_sha256s) for run in (first, second, third)]
+    assert learned == [[], [first.dataset_sha256], [first.dataset_sha256]]
     assert [(c.step, c.pinned) for c in source.checkpoints] == [(5, False), (10, True)]
 
 

@@ -89,3 +89,46 @@ async def test_a_document_is_unlearned_end_to_end(tmp_path: Path, capsys: pytest
     assert (difference["removed"], difference["other_version"]) == ("3", 3)
     assert sorted(f["display_name"] for f in left["files"]) == ["0.md", "2.md"]
     assert len(report.splitlines()) == 5
+
+
+async def _trained(ftf: Client, folder: Path, url: str) -> None:
+    """Make a dataset of documents, "r" of it, an export of "r", and two runs that began one from the other."""
+    docs, model = _given(folder)
+    await ftf.plain("project", "create", "p")
+    await ftf.plain("upload", str(docs))
+    await ftf.plain("chunk")
+    await ftf.plain("llm", "create", "fake", "--url", url, "--llm-model", "m")
+    await ftf.plain("dataset", "generate", "--id", "d", "--recall-fraction", "0", "--eval-fraction", "0")
+    words = ["--no-recommended", "--max-length", "256", "--max-truncated", "1"]
+    await ftf.plain("train", "-w", "-d", "d", "-m", str(model), "--id", "r", *words)
+    await ftf.plain("export", "r", "--id", "x", "-w")
+    await _begun_from(ftf, folder, model, words)
+    await ftf.plain("export", "apart", "--id", "clean", "-w")
+
+
+async def test_what_learned_is_found_when_the_run_that_it_came_from_is_deleted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By what exports and later runs recorded themselves; and without the dataset by the documents of its exports."""
+    jobs = fake_jobs(tmp_path, steps=2, save_steps=1)
+    async with llm() as server, serving(tmp_path, COMPOSES, jobs=jobs) as served:
+        ftf = Client(tmp_path, served.address, capsys, "-q")
+        await _trained(ftf, tmp_path, server.url)
+        for run in ("r", "second"):
+            await ftf.plain("runs", run, "--delete", "--yes")
+        shown, words = await ftf.json("unlearn", "1.md"), await ftf.plain("unlearn", "1.md")
+        traced = await ftf.plain("trace", "exports/x")
+        await ftf.plain("dataset", "delete", "d", "--yes")
+        later, blind = await ftf.json("unlearn", "1.md"), await ftf.plain("trace", "exports/x")
+        told = await ftf.plain("unlearn", "1.md", "--yes")
+        for job in await jobs.list():
+            await jobs.stop(job.name, 0)
+
+    found = [[thing["name"] for thing in shown[kind]] for kind in ("runs", "exports")]
+    assert found == [["projects/p/runs/third"], ["projects/p/exports/x"]]
+    assert "export    projects/p/exports/x: weights of r, which is deleted\n" in words
+    assert "run      projects/p/runs/r: deleted since\n" in traced
+    assert "dataset  projects/p/datasets/d, version 1, sha256 " in traced
+    assert [[thing["name"] for thing in later[kind]] for kind in ("runs", "exports")] == found
+    assert "file     1.md (" in blind
+    assert "with `ftf rerun third`, from the base model as second is deleted, then" in told

@@ -9,6 +9,7 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 
+from finetuneflow.common.v1 import work_pb2
 from finetuneflow.dataset.v1 import dataset_pb2, versions_pb2
 from finetuneflow.ingest.v1 import ingest_service_pb2
 from finetuneflow.training.v1 import run_pb2
@@ -66,15 +67,25 @@ async def of_dataset(session: Session, dataset: str) -> str:
 
 
 async def of_run(session: Session, run: str) -> str:
-    """Return what depends on a run, in words; empty if nothing does: exports that succeeded have files of their own."""
+    """Return what depends on a run, in words; empty if nothing does.
+
+    Exports that succeeded have files of their own, and are told of so that nobody takes them for deleted.
+    """
     project = names.parent(run)
-    waiting = [x.name async for x in session.flow.exports(project) if x.run == run and x.work.state not in ENDED]
+    exports = [export async for export in session.flow.exports(project) if export.run == run]
+    waiting = [export.name for export in exports if export.work.state not in ENDED]
+    made = [export.name for export in exports if export.work.state == work_pb2.WORK_STATE_SUCCEEDED]
     begun = [
         other.name
         async for other in session.flow.runs(project)
         if f"{other.resume_from_checkpoint}/".startswith(f"{run}/") and other.work.state not in ENDED
     ]
-    return _sum(run, [(waiting, "export", "not finished", "fails"), (begun, "run", "that begins from it", "may fail")])
+    dependents = [
+        (waiting, "export", "not finished", "fails"),
+        (made, "export", "finished", "would stay, with what it learned, until `ftf exports ID --delete`"),
+        (begun, "run", "that begins from it", "may fail"),
+    ]
+    return _sum(run, dependents)
 
 
 async def of_llm(session: Session, llm: str) -> str:

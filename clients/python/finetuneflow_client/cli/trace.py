@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import tempfile
 from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from finetuneflow.dataset.v1 import dataset_service_pb2
-from finetuneflow.export.v1 import export_service_pb2
+from finetuneflow.export.v1 import export_pb2, export_service_pb2
 from finetuneflow.ingest.v1 import ingest_service_pb2
-from finetuneflow.training.v1 import training_service_pb2
+from finetuneflow.training.v1 import run_pb2, training_service_pb2
 from finetuneflow_client import names
 from finetuneflow_client.cli import targets, wording
+from finetuneflow_client.cli.lineage import Record
 from finetuneflow_client.cli.output import to_json
 from finetuneflow_client.cli.session import Session
 from finetuneflow_client.downloads import download_dataset
@@ -20,13 +22,14 @@ from finetuneflow_client.errors import FtfError
 from finetuneflow_client.places import place
 
 Found = dict[str, object]
+_Step = Callable[[Session, str, Found], Awaitable[object]]
 
 
 async def trace(session: Session) -> None:
     """Show the way from a result back to the documents; as JSON, every resource on it."""
     name = await targets.traceable(session, session.args.name)
     kind = names.kind(name)
-    steps = {"exports": _export, "runs": _run, "datasets": _dataset, "examples": _example}
+    steps: dict[str, _Step] = {"exports": _export, "runs": _run, "datasets": _dataset, "examples": _example}
     if kind not in steps:
         remedy = "name exports/ID, runs/ID, datasets/ID or datasets/ID/examples/ID"
         raise FtfError(f"{name} cannot be traced", remedy, code="INVALID_ARGUMENT")
@@ -42,18 +45,45 @@ async def _export(session: Session, name: str, found: Found) -> None:
     session.output.line(f"export   {name}")
     for artifact in export.artifacts:
         session.output.line(f"           {artifact.filename}  sha256 {artifact.sha256}")
-    await _run(session, export.run, found)
+    try:
+        await _found_run(session, export.run, found)
+    except FtfError as error:
+        if error.code != "NOT_FOUND":
+            raise
+        session.output.line(f"run      {export.run}: deleted since")
+    # What the export recorded, for the run may be deleted, or be another of the same name.
+    await _learned(session, export.origin, found, export.origin.documents)
 
 
 async def _run(session: Session, name: str, found: Found) -> None:
+    await _learned(session, await _found_run(session, name, found), found)
+
+
+async def _found_run(session: Session, name: str, found: Found) -> run_pb2.Run:
     run = await session.flow.training.GetRun(training_service_pb2.GetRunRequest(name=name))
     found["run"] = to_json(run)
     session.output.line(f"run      {name}")
-    session.output.line(f"model    {run.model} at {run.model_revision}")
-    await _dataset(session, run.dataset, found, run.dataset_version, run.dataset_sha256)
+    return run
 
 
-async def _dataset(session: Session, name: str, found: Found, version: int = 0, sha256: str = "") -> None:
+async def _learned(
+    session: Session, record: Record, found: Found, documents: Sequence[export_pb2.SourceDocument] = ()
+) -> None:
+    """Show what weights were trained from and on.
+
+    Args:
+        documents: to show if the dataset is deleted.
+    """
+    session.output.line(f"model    {record.model} at {record.model_revision}")
+    if await _dataset(session, record.dataset, found, record.dataset_version, record.dataset_sha256):
+        return
+    for document in documents:
+        title, short = document.display_name or document.name, names.short(document.name)
+        session.output.line(f"file     {title}" + (f" ({short})" if short != title else ""))
+
+
+async def _dataset(session: Session, name: str, found: Found, version: int = 0, sha256: str = "") -> bool:
+    """Show a dataset and its files; return whether it is there."""
     request = dataset_service_pb2.GetDatasetStatisticsRequest(name=name)
     try:
         statistics = await session.flow.dataset.GetDatasetStatistics(request)
@@ -61,7 +91,7 @@ async def _dataset(session: Session, name: str, found: Found, version: int = 0, 
         if error.code != "NOT_FOUND":
             raise
         session.output.line(f"dataset  {name}: deleted since; its frozen file had sha256 {sha256}")
-        return
+        return False
     found["dataset"] = {"name": name, "version": version, "statistics": to_json(statistics)}
     frozen = f", version {version}, sha256 {sha256}" if version else ""
     session.output.line(f"dataset  {name}{frozen}")
@@ -72,6 +102,7 @@ async def _dataset(session: Session, name: str, found: Found, version: int = 0, 
     for (title, file), count in counted.items():
         short = f" ({names.short(file)})" if file else ""
         session.output.line(f"file     {title}{short}, {wording.many(count, 'example')}{now}")
+    return True
 
 
 async def _rows(session: Session, name: str, version: int) -> dict[tuple[str, str], int] | None:

@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from finetuneflow.dataset.v1 import dataset_pb2, versions_pb2
-from finetuneflow.export.v1 import export_pb2
+from finetuneflow.export.v1 import export_pb2, export_service_pb2
 from finetuneflow.ingest.v1 import ingest_service_pb2
 from finetuneflow.training.v1 import run_pb2
 from finetuneflow_client import names
 from finetuneflow_client.cli import targets, wording
+from finetuneflow_client.cli.lineage import began_from, learned
 from finetuneflow_client.cli.output import to_json
 from finetuneflow_client.cli.session import Session
 from finetuneflow_client.client import items
 from finetuneflow_client.errors import FtfError
+
+
+@dataclass(frozen=True)
+class _Models:
+    """What has learned from a file.
+
+    Attributes:
+        runs: of the project, those that have.
+        exports: those that have, also of runs that are deleted.
+        there: names of all runs of the project.
+    """
+
+    runs: list[run_pb2.Run]
+    exports: list[export_pb2.Export]
+    there: frozenset[str]
 
 
 async def unlearn(session: Session) -> None:
@@ -29,7 +46,7 @@ async def unlearn(session: Session) -> None:
             session.flow.dataset.ListUses, versions_pb2.ListUsesRequest(file=file), lambda page: page.uses
         )
     ]
-    runs, exports = await _models(session, file, uses)
+    models = await _models(session, file, uses)
     rebuilt: list[dict[str, object]] = []
     if args.yes:
         for use in uses:
@@ -42,15 +59,15 @@ async def unlearn(session: Session) -> None:
             {
                 "file": file,
                 "uses": [to_json(use) for use in uses],
-                "runs": [to_json(run) for run in runs],
-                "exports": [to_json(export) for export in exports],
+                "runs": [to_json(run) for run in models.runs],
+                "exports": [to_json(export) for export in models.exports],
                 "deleted": args.yes,
                 "rebuilt": rebuilt,
             }
         )
         return
-    _shown(session, file, uses, runs, exports)
-    _advised(session, rebuilt, runs, exports)
+    _shown(session, file, uses, models)
+    _advised(session, rebuilt, models)
 
 
 def _without(dataset: dataset_pb2.Dataset, use: versions_pb2.Use) -> int:
@@ -70,35 +87,29 @@ async def _file(session: Session) -> str:
         return names.full("files", value, await session.project())
 
 
-async def _models(
-    session: Session, file: str, uses: list[versions_pb2.Use]
-) -> tuple[list[run_pb2.Run], list[export_pb2.Export]]:
-    """Return the runs that learned from the file, and the exports of those runs."""
+async def _models(session: Session, file: str, uses: list[versions_pb2.Use]) -> _Models:
+    """Return the runs and exports that learned from the file."""
     project = file.partition("/files/")[0]
     hashes = {version.sha256 for use in uses for version in use.versions}
-    runs = learned([run async for run in session.flow.runs(project)], hashes)
-    trained = {run.name for run in runs}
-    exports = [export async for export in session.flow.exports(project) if export.run in trained]
-    return runs, exports
+    runs = [run async for run in session.flow.runs(project)]
+    exports = [export async for export in session.flow.exports(project)]
+    kept = {version.artifact.sha256 async for dataset in session.flow.datasets(project) for version in dataset.versions}
+    for export in exports:
+        # Of a dataset that is deleted nobody knows the rows any more: its documents count.
+        if export.origin.dataset_sha256 not in kept and await _is_made_of(session, export, file):
+            hashes.add(export.origin.dataset_sha256)
+    return _Models(*learned(runs, exports, hashes), frozenset(run.name for run in runs))
 
 
-def learned(runs: Sequence[run_pb2.Run], hashes: Collection[str]) -> list[run_pb2.Run]:
-    """Return the runs that trained on one of some versions, then those that took weights from them, at any distance.
-
-    Args:
-        hashes: of the versions' files.
-    """
-    found = [run for run in runs if run.dataset_sha256 in hashes]
-    names_found = {run.name for run in found}
-    while further := [run for run in runs if run.name not in names_found and _began_from(run) in names_found]:
-        found += further
-        names_found |= {run.name for run in further}
-    return found
-
-
-def _began_from(run: run_pb2.Run) -> str:
-    """Return the run whose weights a run began from; empty for the base model."""
-    return run.resume_from_checkpoint.partition("/checkpoints/")[0]
+async def _is_made_of(session: Session, export: export_pb2.Export, file: str) -> bool:
+    """Whether an export recorded that its dataset was made of a file; of one that is gone meanwhile, no."""
+    try:
+        found = await session.flow.export.GetExport(export_service_pb2.GetExportRequest(name=export.name))
+    except FtfError as error:
+        if error.code != "NOT_FOUND":
+            raise
+        return False
+    return file in {document.name for document in found.origin.documents}
 
 
 async def _delete(session: Session, file: str) -> None:
@@ -109,13 +120,7 @@ async def _delete(session: Session, file: str) -> None:
             raise
 
 
-def _shown(
-    session: Session,
-    file: str,
-    uses: list[versions_pb2.Use],
-    runs: list[run_pb2.Run],
-    exports: list[export_pb2.Export],
-) -> None:
+def _shown(session: Session, file: str, uses: list[versions_pb2.Use], models: _Models) -> None:
     line = session.output.line
     line(f"file      {file}")
     for use in uses:
@@ -126,22 +131,19 @@ def _shown(
         for version in use.versions:
             state = "erased" if version.erased else wording.many(version.rows, "row") + " of it"
             line(f"version   {names.short(use.dataset)}:{version.version}: {state}, sha256 {version.sha256}")
-    for run in runs:
-        begun = f", with the weights of {names.short(_began_from(run))}" if _began_from(run) else ""
+    for run in models.runs:
+        begun = f", with the weights of {names.short(began_from(run))}" if began_from(run) else ""
         line(f"run       {run.name}: trained on {names.short(run.dataset)}:{run.dataset_version}{begun}")
-    for export in exports:
-        line(f"export    {export.name}: weights of {names.short(export.run)}")
+    learners = {run.name for run in models.runs}
+    for export in models.exports:
+        gone = "" if export.run in learners else ", which is deleted"
+        line(f"export    {export.name}: weights of {names.short(export.run)}{gone}")
     if not uses:
-        line("          no dataset of the project used it")
+        line("          no dataset of the project uses it")
 
 
-def _advised(
-    session: Session,
-    rebuilt: list[dict[str, object]],
-    runs: list[run_pb2.Run],
-    exports: list[export_pb2.Export],
-) -> None:
-    """Say what has been done and what is left to do."""
+def _advised(session: Session, rebuilt: list[dict[str, object]], models: _Models) -> None:
+    """Say what has been done and what is left to do: exports first, for a run that has some is kept."""
     if not session.args.yes:
         session.screen.say("nothing was changed; --yes deletes the file and freezes these datasets without it")
         return
@@ -152,29 +154,29 @@ def _advised(
         session.output.line(
             f"{name} has version {version} without it" if version else f"{name} has no version without it"
         )
-    learners = {run.name for run in runs}
-    for run in runs:
-        session.output.line(f"{run.name} has learned from it: {_again(run, newest, learners)}")
-        session.output.line(f"    `ftf runs {names.short(run.name)} --delete`")
-    for export in exports:
+    for export in models.exports:
         session.output.line(f"{export.name} has learned from it: `ftf exports {names.short(export.name)} --delete`")
+    for run in models.runs:
+        session.output.line(f"{run.name} has learned from it: {_again(run, newest, models)}")
+        session.output.line(f"    `ftf runs {names.short(run.name)} --delete`")
 
 
-def _again(run: run_pb2.Run, newest: Mapping[str, object], learners: Collection[str]) -> str:
+def _again(run: run_pb2.Run, newest: Mapping[str, object], models: _Models) -> str:
     """Return what makes a run again without the file.
 
     Args:
         newest: dataset → its version without the file, 0 where there is none, of those that had rows of it.
-        learners: the runs that have to be made again.
     """
     version = newest.get(run.dataset)
     if version == 0:
         return f"{names.short(run.dataset)} has no version to train it again on; delete it with"
     command = f"ftf rerun {names.short(run.name)}" + (f" --dataset-version {version}" if version else "")
-    begun = _began_from(run)
+    begun = began_from(run)
     if not run.resume_weights_only or not begun:
         return f"train again with `{command}`, then"
-    if begun not in learners:
+    if begun not in models.there:
+        return f"train again with `{command}`, from the base model as {names.short(begun)} is deleted, then"
+    if all(begun != learner.name for learner in models.runs):
         return f"train again with `{command} --from-checkpoint {_checkpoint(run)} --resume-weights-only`, then"
     command += " --from-checkpoint NEW --resume-weights-only"
     return f"train again with `{command}`, NEW being {names.short(begun)} trained again, then"
