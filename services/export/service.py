@@ -115,14 +115,18 @@ class Exports:
             **base_fields(model),
             "model_revision": run.model_revision,
             "license": model.license,
-            **await self._origin(run.dataset),
+            **await self._origin(run),
             "run_record": MessageToDict(
                 run, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
             ),
         }
 
-    async def _origin(self, dataset: str) -> Document:
-        files, complete = await self._datasets.documents(dataset)
+    async def _origin(self, run: run_pb2.Run) -> Document:
+        files, complete = await self._datasets.documents(run.dataset)
+        # The documents of what it began from are not known here, unless that was the same version.
+        complete = complete and (
+            not run.resume_from_checkpoint or {*run.earlier_dataset_sha256s} == {run.dataset_sha256}
+        )
         hashes = {name: sha256 for name, sha256 in files.items() if sha256}
         known = await self._documents.known([name for name in files if name not in hashes])
         return {

@@ -30,13 +30,16 @@ EXPORT = "projects/p/exports/x"
 
 
 class Runs(training_service_pb2_grpc.TrainingServiceServicer):
-    """A run that succeeded, one that forgot too much, one that trained every weight, and one that did not succeed."""
+    """Runs that succeeded (one forgot too much, one began from another, one trained all weights); one that failed."""
 
     async def GetRun(self, request: Any, context: Any) -> run_pb2.Run:
         """Return one of them."""
         run = run_pb2.Run(name=request.name, model="models/m", dataset="projects/p/datasets/d", dataset_version=1)
-        if request.name in ("projects/p/runs/done", "projects/p/runs/forgetful"):
+        if request.name.removeprefix("projects/p/runs/") in ("done", "forgetful", "begun"):
             run.work.state = work_pb2.WORK_STATE_SUCCEEDED
+            if request.name == "projects/p/runs/begun":
+                run.resume_from_checkpoint = "projects/p/runs/done/checkpoints/2"
+                run.earlier_dataset_sha256s.append("cd" * 32)
             if request.name == "projects/p/runs/forgetful":
                 found = run.result.evaluation.forgetting
                 found.max_loss_increase, found.score.examples = 0.5, 32

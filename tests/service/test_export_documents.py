@@ -67,6 +67,24 @@ async def test_the_hashes_of_documents_are_asked_for_a_few_at_a_time(tmp_path: P
     assert chain(found)[4] == ("document", f"handbook.pdf ({FILES[0]})  {FILES[0]}")
 
 
+async def test_documents_are_not_complete_of_a_run_that_began_from_another(tmp_path: Path) -> None:
+    """Its weights learned from the other's documents, which are not named; what is recorded of it stays readable."""
+    async with exporting(tmp_path, files=FILES[:1], more={"ingest": Ingest().compose}, steps=1) as stub:
+        await stub.CreateExport(request("begun"))
+        await ended(stub)
+        signed = await stub.GetAttestation(pb.GetAttestationRequest(name=EXPORT))
+        export = await stub.GetExport(pb.GetExportRequest(name=EXPORT))
+        listed = (await stub.ListExports(pb.ListExportsRequest(parent="projects/p"))).exports[0]
+    found = json.loads(base64.b64decode(json.loads(signed.envelope)["payload"]))
+
+    assert found["predicate"]["documents_complete"] is False
+    assert list(export.origin.earlier_dataset_sha256s) == list(listed.origin.earlier_dataset_sha256s) == ["cd" * 32]
+    assert [(d.name, d.sha256, d.display_name) for d in export.origin.documents] == [
+        (FILES[0], FILES[0], "handbook.pdf")
+    ]
+    assert not listed.origin.documents
+
+
 class Stub:
     """A dataset service that knows one dataset."""
 

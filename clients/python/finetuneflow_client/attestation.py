@@ -103,7 +103,10 @@ def chain(statement: dict[str, Any]) -> list[tuple[str, str]]:
     """Return where weights come from, by a statement that verify found good: what it is, and its name and hash."""
     found = statement["predicate"]
     model, dataset = found["model"], found["dataset"]
-    more = "there may have been more: the dataset was deleted, or made to forget some, before the export"
+    more = (
+        "there may have been more: the dataset was deleted, or made to forget some, before the export, "
+        "or the run began from one that trained on another version"
+    )
     return [
         ("export", found["export"]),
         ("run", found["run"]),
