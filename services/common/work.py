@@ -91,14 +91,14 @@ def pause(work: Document) -> None:
     if work["state"] == "QUEUED":
         hold(work)
     elif work["state"] in ("STARTING", "RUNNING"):
-        work["state"] = "PAUSING"
+        work.update(state="PAUSING", waiting=None)
 
 
 def resume(work: Document, now: float) -> Document:
     """Return work that is to go on: queued again if it is at rest; PAUSING is taken back."""
     if at_rest(work):
         return {**queued(now, work["attempt"]), "lease": work["lease"]}
-    return {**work, "state": "RUNNING"} if work["state"] == "PAUSING" else work
+    return {**work, "state": "RUNNING", "waiting": None} if work["state"] == "PAUSING" else work
 
 
 def cancel(work: Document, now: float) -> None:
@@ -106,7 +106,7 @@ def cancel(work: Document, now: float) -> None:
     if work["state"] in ("QUEUED", "PAUSED"):
         finish(work, "CANCELLED", now)
     elif not ended(work):
-        work["state"] = "CANCELLING"
+        work.update(state="CANCELLING", waiting=None)
 
 
 class Claim:

@@ -117,6 +117,7 @@ class WorkLoop:
             fence = work["lease"]["fence"] + 1
             expires = now + self._lease_seconds
             work["lease"] = {"owner": self._instance, "boot": self._boot, "expires": expires, "fence": fence}
+            work["waiting"] = None
             if work["state"] in ASKED_TO_STOP:
                 return
             work.update(state="RUNNING", attempt=work["attempt"] + 1, start_time=work["start_time"] or now, error=None)

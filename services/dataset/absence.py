@@ -45,8 +45,9 @@ class Absence:
         self.since = 0.0
 
     def words(self, where: str) -> str:
-        """Return what is waited for and until when; "" while calls are answered."""
-        if not self.since or time.time() - self.since < AFTER_SECONDS:
+        """Return what is waited for and until when; "" while calls are answered, and once that time is over."""
+        now = time.time()
+        if not self.since or now - self.since < AFTER_SECONDS or now > self.until:
             return ""
         clock = time.strftime("%H:%M:%S UTC", time.gmtime(self.until))
         return (

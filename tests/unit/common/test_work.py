@@ -253,3 +253,35 @@ async def test_two_replicas_do_each_piece_of_work_once(tasks: Resources) -> None
             await end(tasks, f"tasks/t{number}")
 
     assert sorted(done) == [f"tasks/t{n}" for n in range(10)]
+
+
+@pytest.mark.parametrize("state", ["RUNNING", "PAUSING"])
+def test_work_that_is_asked_to_stop_or_to_go_on_waits_for_nothing_any_more(state: str) -> None:
+    """What it waited for was said of the work as it ran."""
+    waiting = {"reason": "LLM_AWAY", "message": "Away.", "since": 1.0}
+    cancelled, paused, resumed = ({**queued(0), "state": state, "waiting": waiting} for _ in range(3))
+    cancel(cancelled, 1)
+    pause(paused)
+    resumed = resume({**resumed, "state": "PAUSING"}, 1)
+
+    assert (cancelled["state"], cancelled["waiting"]) == ("CANCELLING", None)
+    assert paused["state"] == "PAUSING"
+    assert paused["waiting"] is (None if state == "RUNNING" else waiting)
+    assert (resumed["state"], resumed["waiting"]) == ("RUNNING", None)
+
+
+async def test_work_that_is_taken_up_again_waits_for_nothing_yet(tasks: Resources) -> None:
+    """Its process was killed while it waited; the next one has not looked."""
+    work = queued(0)
+    gone = {"owner": "a", "boot": "earlier", "expires": 0.0, "fence": 1}
+    waiting = {"reason": "LLM_AWAY", "message": "Away.", "since": 1.0}
+    await tasks.create("tasks/t", {"work": {**work, "state": "RUNNING", "lease": gone, "waiting": waiting}})
+    seen = []
+
+    async def handler(claim: Claim) -> None:
+        seen.append(claim.doc["work"]["waiting"])
+
+    async with at_work(tasks, handler):
+        await end(tasks)
+
+    assert seen == [None]

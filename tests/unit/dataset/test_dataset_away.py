@@ -68,3 +68,15 @@ async def test_a_server_that_refuses_a_call_has_answered() -> None:
 
     assert one.absence.until > 0
     assert one.absence.since == 0
+
+
+def test_nothing_is_told_of_a_wait_whose_time_is_over() -> None:
+    """The last try is still on its way: what it was asked until has passed."""
+    absence = Absence()
+    absence.failed("status 503", 60)
+    absence.since -= 90
+    waits = absence.words("http://llm")
+    absence.until = time.time() - 1
+
+    assert waits.startswith("The LLM at http://llm gave status 503.")
+    assert absence.words("http://llm") == ""
