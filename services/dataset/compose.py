@@ -36,6 +36,7 @@ from services.dataset.peers import GrpcDocuments
 from services.dataset.preview import Preview
 from services.dataset.prompttemplates import TEMPLATE_INDEXES, PromptTemplates
 from services.dataset.reporting import Reporting
+from services.dataset.rescoring import Rescoring
 from services.dataset.reviewing import Reviewing
 from services.dataset.service import Datasets
 from services.dataset.sharing import Shares
@@ -74,7 +75,7 @@ def compose(runtime: Runtime) -> Service:
     exporter = Exporter(objects, scratch)
     texts = DocumentTexts(datasets, ingest, examples, freezer)
     loop = _loop(runtime, datasets, by_origin(generator, importer, texts))
-    reviewing, preview = Reviewing(datasets, examples), Preview(ingest, endpoints, measures)
+    reviewing, preview = Reviewing(datasets, examples, Rescoring(ingest)), Preview(ingest, endpoints, measures)
     afterwards = _afterwards(runtime, service, accounts, freezer)
     api = DatasetApi(
         service, endpoints, reviewing, preview, objects, accounts, *afterwards, imports, exporter, templates, estimator

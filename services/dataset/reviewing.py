@@ -17,6 +17,7 @@ from services.dataset.core import filters, review
 from services.dataset.core.ledger import NO_SIDE
 from services.dataset.core.review import Word
 from services.dataset.core.tasks.custom import MAX_TEXT
+from services.dataset.rescoring import TEXTS, Rescoring
 from services.dataset.store import Examples
 
 EXAMPLE = "projects/*/datasets/*/examples/*"
@@ -46,9 +47,10 @@ class Reviewed:
 class Reviewing:
     """What people do to examples. Frozen versions keep what they had."""
 
-    def __init__(self, datasets: Resources, examples: Examples) -> None:
+    def __init__(self, datasets: Resources, examples: Examples, rescoring: Rescoring) -> None:
         self._datasets = datasets
         self._examples = examples.resources
+        self._rescoring = rescoring
 
     async def get(self, name: str) -> Document:
         """Return an example. Raises NotFound."""
@@ -92,7 +94,8 @@ class Reviewing:
     async def update(self, wanted: example_pb2.Example, paths: Sequence[str]) -> Document:
         """Change prompt, response or accepted; the example counts as edited from then on.
 
-        A decision about the old texts no longer holds.
+        A decision about the old texts no longer holds, nor what was measured of them: the grounding is measured anew if
+        the passage is at hand, and every other score is taken away.
 
         Raises:
             NotFound: there is no such example.
@@ -102,20 +105,19 @@ class Reviewing:
         """
         fields = list(paths) or [f for f in ("prompt", "response") if getattr(wanted, f)]
         check_mask(fields, CHANGEABLE)
-        for field in {"prompt", "response"} & set(fields):
-            if not 0 < len(getattr(wanted, field).strip()) <= MAX_TEXT:
-                raise InvalidArgument(
-                    f"{field} is empty or longer than {MAX_TEXT} characters.", field=f"example.{field}"
-                )
-        await self._settled(_dataset(wanted.name))
+        texts = _texts(wanted, fields)
+        dataset = await self._settled(_dataset(wanted.name))
+        found = await self._examples.get(wanted.name)
+        meant = {**found, **texts}
+        scores = await self._rescoring.of(dataset, meant) if meant != found else {}
 
         def change(doc: Document) -> None:
             if doc.get("raw") and "prompt" in fields:
                 raise InvalidArgument("Raw text has no prompt. Change its response.", field="example.prompt")
-            for field in fields:
-                if field != "accepted" and doc[field] != getattr(wanted, field).strip():
-                    doc[field] = getattr(wanted, field).strip()
-                    doc["edited"] = True
+            if any(doc[field] != text for field, text in texts.items()):
+                doc.update(texts, edited=True)
+                doc.pop("judge_reason", None)
+                doc["scores"] = scores if all(doc[field] == meant[field] for field in TEXTS) else {}
             if "accepted" in fields and doc["accepted"] != wanted.accepted:
                 if wanted.accepted and not review.has_texts(doc):
                     raise InvalidArgument(
@@ -197,6 +199,15 @@ def _check(names: Sequence[str], text: str, word: Word) -> None:
         raise InvalidArgument(f"There are {len(word.add_tags)} tags; use up to {review.MAX_TAGS}.", field="add_tags")
     if word.note is not None and len(word.note) > review.MAX_NOTE:
         raise InvalidArgument(f"The note is longer than {review.MAX_NOTE} characters.", field="note")
+
+
+def _texts(wanted: example_pb2.Example, fields: Sequence[str]) -> dict[str, str]:
+    """Return the texts that are to be changed, by field. Raises InvalidArgument as update does."""
+    texts = {field: getattr(wanted, field).strip() for field in TEXTS if field in fields}
+    for field, text in texts.items():
+        if not 0 < len(text) <= MAX_TEXT:
+            raise InvalidArgument(f"{field} is empty or longer than {MAX_TEXT} characters.", field=f"example.{field}")
+    return texts
 
 
 def _dataset(name: str) -> str:

@@ -161,7 +161,7 @@ def _said(example: example_pb2.Example) -> str:
     review = example.review
     state = {1: f"approved by {review.by}", 2: f"rejected by {review.by}"}.get(review.state, "")
     if review.lapsed:
-        state = f"decided by {review.by} about other texts"
+        state = f"decided by {review.by} about the text before it was edited: that no longer counts, decide anew"
     tags = " ".join(f"#{tag}" for tag in review.tags)
     return "; ".join(part for part in (state, tags, review.note) if part)
 
