@@ -237,6 +237,7 @@ _COUNTS = (
     "tokens",
     "supervised_tokens",
     "eval_examples",
+    "recall_examples",
 )
 
 

@@ -119,18 +119,24 @@ def judge_labels(labels: Mapping[str, int], settings: Mapping[str, Any], problem
             )
     with problems.collect("config.max_length"):
         require_whole(mask, settings["max_truncated"])
-    judge_evaluation(labels["eval_examples"], problems)
+    judge_evaluation(labels["eval_examples"] - labels["recall_examples"], labels["recall_examples"], problems)
 
 
-def judge_evaluation(held_out: int, problems: Problems) -> None:
-    """Add that the evaluation will say little, if so it is."""
+def judge_evaluation(held_out: int, kept_back: int, problems: Problems) -> None:
+    """Add that the evaluation will say little, if so it is.
+
+    Args:
+        held_out: examples of documents that nothing is trained on.
+        kept_back: examples of documents that are trained on, which say nothing about others.
+    """
     if held_out < FEW_EVAL_EXAMPLES:
         many = f"Only {held_out} examples are" if held_out > 1 else f"{'One' if held_out else 'No'} example is"
+        beside = f" (and {kept_back} kept back of trained documents)" if kept_back else ""
         problems.warn(
             NotReady(
-                f"{many} held out, so that the evaluation says {'little' if held_out else 'nothing'} about documents "
-                f"that were not trained on. Hold out {FEW_EVAL_EXAMPLES} or more: a larger dataset, or a larger eval "
-                "fraction.",
+                f"{many} of documents held out{beside}, so that the evaluation says "
+                f"{'little' if held_out else 'nothing'} about documents that were not trained on. Hold out "
+                f"{FEW_EVAL_EXAMPLES} or more: a larger dataset, or a larger eval fraction.",
                 reason="FEW_EVAL_EXAMPLES",
                 field="run.dataset",
             )

@@ -27,6 +27,7 @@ def checked(request: training_service_pb2.CreateRunRequest) -> check_pb2.RunChec
         longest_tokens=612,
         marked_by="chatml",
         eval_examples=100,
+        recall_examples=40,
     )
     if request.preview_examples:
         labels.examples.add(id="e1", tokens=tokens, truncated_tokens=7)

@@ -38,6 +38,7 @@ async def test_a_dry_run_shows_what_is_trained_on_and_starts_nothing(ftf: Ftf, t
     assert "[[So.<end>]]" in lines
     assert "trained on  2,000 of 5,000 tokens (40.0%)" in lines
     assert "cut         50 of 1,000 examples (5.0%), 700 tokens" in lines
+    assert "examples    1,200 to train on, 60 held out, 40 recall" in lines
     assert "looked at   1,000 of 1,200 examples" in lines
     assert "disk   9.0 GB free" in lines
     assert "queue  2 jobs at work or waiting" in lines

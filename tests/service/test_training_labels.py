@@ -16,7 +16,7 @@ from tests.service.test_training_checks import ANSWERS, HELD_OUT, checked, ready
 
 async def test_each_token_says_whether_it_is_trained_on(tmp_path: Path) -> None:
     """Text and loss of the first examples, and the shares of all."""
-    async with ready(tmp_path, lines(*ANSWERS) + HELD_OUT) as stub:
+    async with ready(tmp_path, lines(*ANSWERS) + HELD_OUT + lines("Kept back.", side="SPLIT_RECALL")) as stub:
         run = await checked(stub)
         more = await checked(stub, shown=5)
         none = await checked(stub, shown=0)
@@ -28,7 +28,8 @@ async def test_each_token_says_whether_it_is_trained_on(tmp_path: Path) -> None:
     whole = "<|im_start|>user\nWhy?<|im_end|>\n<|im_start|>assistant\nBecause of 0.<|im_end|>\n"
     assert "".join(token.text for token in first.tokens) == whole
     assert trained(first.tokens) == "Because of 0.<|im_end|>"
-    assert (labels.train_examples, labels.checked_examples, labels.eval_examples) == (5, 5, 24)
+    assert (labels.train_examples, labels.checked_examples) == (5, 5)
+    assert (labels.eval_examples, labels.recall_examples) == (25, 1)
     assert labels.supervised_tokens == 5 * (len("Because of 0.") + 1)
     assert labels.tokens == 5 * len(first.tokens)
     assert (labels.truncated_examples, labels.truncated_tokens, labels.empty_examples) == (0, 0, 0)

@@ -11,7 +11,7 @@ from finetuneflow.training.v1 import config_pb2
 from services.common.errors import InvalidArgument, NotReady
 from services.training.core import OPEN, complete
 from services.training.core_objectives import objective_for
-from services.training.core_problems import Problems, judge_steps
+from services.training.core_problems import Problems, judge_evaluation, judge_steps
 
 DPO: dict[str, Any] = {"objective": "OBJECTIVE_DPO", "loss_type": ["sigmoid", "sft"], "loss_weights": [1, 0.5]}
 KTO: dict[str, Any] = {"objective": "OBJECTIVE_KTO"}
@@ -234,3 +234,25 @@ def test_a_run_whose_steps_were_set_is_told_what_makes_it_longer() -> None:
     assert "Raise max_steps" in str(error)
     assert "num_train_epochs" not in str(error)
     assert error.field == "config.max_steps"
+
+
+@pytest.mark.parametrize(
+    ("held_out", "kept_back", "begins", "says"),
+    [
+        (0, 30, "No example is of documents held out (and 30 kept back of trained documents), so", "says nothing"),
+        (1, 1, "One example is of documents held out (and 1 kept back of trained documents), so", "says little"),
+        (2, 0, "Only 2 examples are of documents held out, so that", "says little"),
+    ],
+)
+def test_examples_of_trained_documents_are_not_counted_as_held_out(
+    held_out: int, kept_back: int, begins: str, says: str
+) -> None:
+    """They say nothing about documents that were not trained on; a dataset and a report count them apart too."""
+    few, enough = Problems(), Problems()
+    judge_evaluation(held_out, kept_back, few)
+    judge_evaluation(24, kept_back, enough)
+    ((_, error),) = few.found
+
+    assert error.message.startswith(begins)
+    assert says in error.message
+    assert enough.found == []

@@ -75,6 +75,7 @@ def preview(wanted: Wanted) -> dict[str, Any]:
         "longest_tokens": max(len(one.input_ids) + cut for one, _, cut in found),
         "marked_by": encoder.marked_by,
         "eval_examples": sides[EVAL] + sides[RECALL],
+        "recall_examples": sides[RECALL],
     }
 
 

@@ -37,7 +37,8 @@ def label_facts(labels: check_pb2.LabelPreview) -> dict[str, str]:
     of = f"{checked:,} of {wording.many(labels.train_examples, 'example')}" if checked < labels.train_examples else ""
     cut = f"{labels.truncated_examples:,} of {checked:,} examples ({labels.truncated_examples / max(checked, 1):.1%})"
     return {
-        "examples": f"{labels.train_examples:,} to train on, {labels.eval_examples:,} held out",
+        "examples": f"{labels.train_examples:,} to train on, "
+        f"{labels.eval_examples - labels.recall_examples:,} held out, {labels.recall_examples:,} recall",
         "looked at": of,
         "trained on": f"{labels.supervised_tokens:,} of {wording.many(tokens, 'token')} "
         f"({labels.supervised_tokens / max(tokens, 1):.1%})",
