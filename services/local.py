@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import errno
 import fcntl
 import json
 import os
@@ -46,6 +47,7 @@ COMPOSES: dict[str, Compose] = {
 SERVER_FILE = "server.json"
 TOKEN_FILE = "token"  # noqa: S105  # the name of a file, not a token
 USER = "local"
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def default_state() -> Path:
@@ -206,9 +208,9 @@ def main() -> None:
     except FineTuneFlowError as error:
         sys.exit(f"ftf: {error}")
     except OSError as error:
-        sys.exit(
-            f"ftf: {error.strerror}: {error.filename or options.state}. Choose another --state, or free some space."
-        )
+        remedy = "Free some space, or choose" if error.errno in _FULL else "Choose"
+        where = error.filename or options.state
+        sys.exit(f"ftf: {where} cannot be used: {error.strerror}. {remedy} another --state, that you may write to.")
 
 
 if __name__ == "__main__":

@@ -24,6 +24,12 @@ from services.dataset.lines import scratch
 
 JSONL, CSV, PARQUET = "jsonl", "csv", "parquet"
 ENCODINGS = (JSONL, CSV, PARQUET)
+_DECIDE = {
+    PREFERENCE: "A pair is a rejected and an approved answer to one prompt: decide with `ftf dataset review EXAMPLE "
+    "--reject` or `--approve`; `ftf dataset edit` changes an example's prompt or answer.",
+    KTO: "Decide about examples with `ftf dataset review EXAMPLE --approve` or `--reject`.",
+}
+"""What to do where no decision gives a row."""
 SPLITS = ("", "TRAIN", "EVAL", "RECALL")
 
 Records = Callable[[], Iterable[Record | Refused]]
@@ -115,11 +121,15 @@ class Exporter:
         if make is None:
             raise InvalidArgument("Only preference and kto are made of review decisions. Use one.", field="format")
         async with scratch(self._scratch) as folder:
-            yield await asyncio.to_thread(build, lambda: make(examples, system_prompt), folder, wish)
+            remedy = _DECIDE[FORMATS[wish.format].kind]
+            yield await asyncio.to_thread(build, lambda: make(examples, system_prompt), folder, wish, remedy)
 
 
-def build(records: Records, folder: Path, wish: Wish) -> Exported:
+def build(records: Records, folder: Path, wish: Wish, remedy: str = "") -> Exported:
     """Write records as a file into a folder. They are gone through twice, one at a time.
+
+    Args:
+        remedy: what to do if there is nothing to write; "" for what follows from the format.
 
     Raises:
         NotReady: none of them can be written so (NOTHING_TO_EXPORT).
@@ -127,7 +137,7 @@ def build(records: Records, folder: Path, wish: Wish) -> Exported:
     table = Table(wish.format, wish.with_source, wish.split)
     table.measure(records())
     if not table.rows:
-        raise _nothing(table)
+        raise _nothing(table, remedy)
     path = folder / f"export.{wish.encoding}"
     rows = table.full(records())
     if wish.encoding == CSV:
@@ -176,10 +186,10 @@ def _hashed(path: Path) -> tuple[int, str]:
         return file.tell(), sha256
 
 
-def _nothing(table: Table) -> NotReady:
+def _nothing(table: Table, remedy: str) -> NotReady:
     drops = ", ".join(f"{reason} {count:,}" for reason, count in table.dropped.most_common())
     fitting = [name for name, format in FORMATS.items() if format.kind == SFT]
-    remedy = (
+    remedy = remedy or (
         f"Use one of {', '.join(fitting)}, or import a dataset with such rows."
         if FORMATS[table.format].kind != SFT
         else "Choose another format or split."

@@ -96,7 +96,8 @@ def _labels(values: Sequence[str], chosen: Template) -> list[str]:
 def _texts(field: str, values: Sequence[str], count: tuple[int, int], longest: int) -> list[str]:
     found = [" ".join(value.split()) for value in values]
     if not count[0] <= len(found) <= count[1] or len(set(found)) < len(found):
-        raise _bad(field, f"has {len(found)}. Give {count[0]} to {count[1]} different ones")
+        some = f"up to {count[1]}" if not count[0] else f"{count[0]} to {count[1]}"
+        raise _bad(field, f"has {len(found)}. Give {some} different ones, with `ftf` by --{field}")
     for text in found:
         if not text:
             raise _bad(field, "has an empty one. Leave it out")

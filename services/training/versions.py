@@ -43,7 +43,8 @@ def find_version(dataset: dataset_pb2.Dataset, wanted: int, only_approved: bool)
     """Return a version, the newest for 0. Raises NotReady (DATASET_NOT_READY, NOT_APPROVED_ONLY, VERSION_ERASED)."""
     found = [v for v in dataset.versions if wanted in (0, v.version)]
     if not found:
-        remedy = "List its versions." if dataset.versions else _remedy(dataset)
+        short = dataset.name.rpartition("/")[2]
+        remedy = f"See its versions with `ftf dataset show {short}`." if dataset.versions else _remedy(dataset)
         which = f"version {wanted}" if wanted else "frozen version yet"
         raise NotReady(f"{dataset.name} has no {which}. {remedy}", reason="DATASET_NOT_READY", field="run.dataset")
     if only_approved:

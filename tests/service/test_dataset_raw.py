@@ -24,7 +24,7 @@ async def test_raw_text_is_approved_rejected_accepted_and_changed_like_any_examp
         approved = await stub.ReviewExamples(said)
         said = review_pb2.ReviewExamplesRequest(parent=name, names=[three], action="REVIEW_ACTION_REJECT")
         await stub.ReviewExamples(said)
-        with pytest.raises(grpc.aio.AioRpcError, match="RAW_TEXT 3"):
+        with pytest.raises(grpc.aio.AioRpcError, match=r"RAW_TEXT 3.*`ftf dataset review EXAMPLE --reject`"):
             await exported(stub, "raw", "preference", from_reviews=True)
         again = await stub.UpdateExample(update(three, "accepted", accepted=True))
         changed = await stub.UpdateExample(update(two, response="It snows."))

@@ -33,3 +33,10 @@ def test_the_remedy_fits_the_state(state: str, imported: bool, remedy: str) -> N
 
     assert remedy in refused.value.message.lower()
     assert remedy in unfrozen(dataset)
+
+
+def test_a_version_that_is_not_there_is_told_with_the_command_that_lists_them() -> None:
+    """The dataset is named in it."""
+    dataset = dataset_pb2.Dataset(name="projects/p/datasets/d", versions=[dataset_pb2.DatasetVersion(version=1)])
+    with pytest.raises(NotReady, match=r"has no version 9\. See its versions with `ftf dataset show d`\."):
+        find_version(dataset, 9, False)

@@ -36,6 +36,7 @@ Progress = Callable[[int, int], None]
 NamedProgress = Callable[[str, int, int], None]
 _TRIES = 5
 _PAUSE_SECONDS = 0.5
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
 
 
@@ -168,10 +169,25 @@ async def fetch(source: Source, artifact: artifact_pb2.Artifact, path: Path, pro
                 raise FtfError(message, "download it again", code="DATA_LOSS")
             os.replace(part, path)
     except OSError as error:
-        raise FtfError(
-            f"cannot write {path}: {error.strerror}", "free space or choose another folder", code="RESOURCE_EXHAUSTED"
-        ) from error
+        raise unwritable(path, error) from error
     return path
+
+
+def unwritable(path: Path, error: OSError, choose: str = "choose another folder") -> FtfError:
+    """Return RESOURCE_EXHAUSTED for a file that the system does not let be written; the remedy follows from its reason.
+
+    Args:
+        choose: what to do where the place itself is wrong; where there is no room it is one of two ways out.
+    """
+    why, remedy = error.strerror, choose
+    if error.errno in _FULL:
+        remedy = f"free space or {choose}"
+    elif error.errno in (errno.EEXIST, errno.ENOTDIR):
+        in_the_way = next((one for one in (path, *path.parents) if one.exists() and not one.is_dir()), path)
+        why = f"{in_the_way} is a file, not a folder"
+    elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT):
+        remedy = f"{choose}, one that you may write to"
+    return FtfError(f"cannot write {path}: {why}", remedy, code="RESOURCE_EXHAUSTED")
 
 
 def keep_others(folder: Path, artifacts: Iterable[artifact_pb2.Artifact]) -> None:

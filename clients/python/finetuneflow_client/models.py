@@ -141,7 +141,9 @@ def opened(path: Path) -> Iterator[Source]:
             raise FtfError(f"{path} is no folder, zip or tar archive", "name one of these", code="INVALID_ARGUMENT")
     except (OSError, EOFError, RuntimeError, zlib.error, zipfile.BadZipFile, tarfile.TarError) as error:
         # RuntimeError: an encrypted zip.
-        raise FtfError(f"cannot read {path}: {error}", "check the file", code="INVALID_ARGUMENT") from None
+        system = error.strerror if isinstance(error, OSError) else None
+        remedy = "check the path" if system else "check the file"
+        raise FtfError(f"cannot read {path}: {system or error}", remedy, code="INVALID_ARGUMENT") from None
 
 
 def _below(names: list[str]) -> tuple[dict[str, str], list[str]]:

@@ -87,7 +87,9 @@ def words_of(field: FieldDescriptor) -> dict[str, str]:
 def _content(path: str, remedy: str) -> Any:
     try:
         return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except OSError as error:
+        raise _refused(f"{path} cannot be read: {error.strerror}", "check the path") from error
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
         first = " ".join(str(error).split())[:200]
         raise _refused(f"{path} cannot be read: {first}", remedy) from error
 

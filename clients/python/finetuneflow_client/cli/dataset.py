@@ -8,6 +8,7 @@ from finetuneflow.common.v1 import work_pb2
 from finetuneflow.dataset.v1 import dataset_pb2, dataset_service_pb2
 from finetuneflow_client import names
 from finetuneflow_client.cli import dependents, flow, targets, transfer, wording
+from finetuneflow_client.cli.resumable import STOPPED
 from finetuneflow_client.cli.session import Session
 from finetuneflow_client.cli.settings import dataset_spec
 from finetuneflow_client.cli.training import held_line
@@ -51,7 +52,10 @@ async def generate(session: Session) -> None:
         dataset_id=args.id,
         validate_only=args.dry_run,
     )
-    made = await session.flow.dataset.CreateDataset(request)
+    try:
+        made = await session.flow.dataset.CreateDataset(request)
+    except FtfError as error:
+        raise await _there_already(session, f"{request.parent}/datasets/{args.id}", error) from error
     if not args.dry_run:
         await _finished(session, made)
     elif session.output.as_json:
@@ -148,6 +152,28 @@ async def _spec(session: Session) -> dataset_pb2.DatasetSpec:
     if spec.inherit_reviews_from:
         spec.inherit_reviews_from = await targets.dataset(session, spec.inherit_reviews_from)
     return spec
+
+
+async def _there_already(session: Session, name: str, error: FtfError) -> FtfError:
+    """Return the error of an id that is taken, with what can be done with what has it; any other error as it is."""
+    if error.code != "ALREADY_EXISTS":
+        return error
+    try:
+        found = await session.flow.dataset.GetDataset(dataset_service_pb2.GetDatasetRequest(name=name))
+    except FtfError:
+        return error
+    short, state = names.short(name), wording.state(found.work)
+    if found.HasField("imported"):
+        way = f"see `ftf dataset show {short}`"
+    elif found.work.state in STOPPED:
+        way = f"go on with `ftf dataset resume {short}`"
+    elif found.work.state == work_pb2.WORK_STATE_SUCCEEDED:
+        way = f"see `ftf dataset show {short}`"
+    else:
+        way = f"follow it with `ftf watch datasets/{short}`"
+    return FtfError(
+        f"{name} exists already, {state}", f"{way}, or choose another id", code=error.code, reason=error.reason
+    )
 
 
 async def _finished(session: Session, dataset: dataset_pb2.Dataset) -> None:

@@ -97,7 +97,14 @@ async def connected(command: Command, args: Namespace) -> int:
     where = {"token_file": args.token_file, "state": args.state, "tls_ca": args.tls_ca, "profile": args.profile}
     async with Services.connect(args.server, **where) as flow:
         session = Session(args, flow, Screen(quiet=args.quiet), Output(as_json=args.json))
-        return await handler(session) or exits.OK
+        try:
+            return await handler(session) or exits.OK
+        except FtfError as error:
+            if error.code != "NOT_FOUND":
+                raise
+            from finetuneflow_client.cli import missing
+
+            raise await missing.explained(flow, error) from error
 
 
 def _unforeseen(error: BaseException) -> str:

@@ -21,7 +21,7 @@ from finetuneflow_client.making import got_or_made
 
 _BROKEN = (work_pb2.WORK_STATE_FAILED, work_pb2.WORK_STATE_CANCELLING, work_pb2.WORK_STATE_CANCELLED)
 PAUSED = (work_pb2.WORK_STATE_PAUSING, work_pb2.WORK_STATE_PAUSED)
-_STOPPED = (work_pb2.WORK_STATE_FAILED, work_pb2.WORK_STATE_CANCELLED, *PAUSED)
+STOPPED = (work_pb2.WORK_STATE_FAILED, work_pb2.WORK_STATE_CANCELLED, *PAUSED)
 _MOST_ATTEMPTS = 100
 
 
@@ -48,7 +48,7 @@ async def dataset(session: Session, parent: str, spec: dataset_pb2.DatasetSpec, 
         return await flow.GetDataset(dataset_service_pb2.GetDatasetRequest(name=f"{parent}/datasets/{id}"))
 
     found = await got_or_made(get, make)
-    if found.work.state in _STOPPED:
+    if found.work.state in STOPPED:
         session.screen.say(f"resuming {found.name}")
         await flow.ResumeDataset(dataset_service_pb2.ResumeDatasetRequest(name=found.name))
     return found.name

@@ -8,8 +8,7 @@ from finetuneflow.dataset.v1 import dataset_service_pb2, statistics_pb2
 from finetuneflow_client import names
 from finetuneflow_client.cli import targets, wording
 from finetuneflow_client.cli.session import Session
-from finetuneflow_client.downloads import place
-from finetuneflow_client.errors import FtfError
+from finetuneflow_client.downloads import place, unwritable
 
 
 async def stats(session: Session) -> None:
@@ -77,11 +76,7 @@ async def report(session: Session) -> None:
             path.write_bytes(content)
             paths.append(str(path))
     except OSError as error:
-        raise FtfError(
-            f"cannot write to {folder}: {error.strerror}",
-            "free space or choose another folder with -o",
-            code="RESOURCE_EXHAUSTED",
-        ) from error
+        raise unwritable(folder, error, "choose another folder with -o") from error
     session.output.saved(paths)
 
 

@@ -13,6 +13,7 @@ from finetuneflow_client.cli.session import Session
 from finetuneflow_client.cli.view.dataset import stage_rows
 from finetuneflow_client.cli.view.datasetfacts import show_dataset
 from finetuneflow_client.cli.view.files import TransferView
+from finetuneflow_client.downloads import unwritable
 from finetuneflow_client.errors import FtfError
 from finetuneflow_client.exports import export_dataset
 
@@ -106,16 +107,12 @@ async def problems(session: Session) -> None:
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Write a file; folders above it are made. Raises FtfError RESOURCE_EXHAUSTED."""
+    """Write a file; folders above it are made. Raises FtfError as unwritable()."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
     except OSError as error:
-        raise FtfError(
-            f"cannot write {path}: {error.strerror}",
-            "free space or choose another place with -o",
-            code="RESOURCE_EXHAUSTED",
-        ) from error
+        raise unwritable(path, error, "choose another place with -o") from error
 
 
 def _spec(session: Session) -> dataset_pb2.DatasetSpec:
