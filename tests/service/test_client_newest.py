@@ -67,3 +67,20 @@ async def test_training_says_which_dataset_it_took(ftf: Ftf, tmp_path: Path) -> 
         trained = await ftf(server, "train", "--dry-run")
 
     assert "the newest frozen dataset: projects/p/datasets/d1\n" in trained.err
+
+
+async def test_training_says_which_model_it_took_and_recommends_nothing_for_what_is_refused(
+    ftf: Ftf, tmp_path: Path
+) -> None:
+    """A refusal stands alone; what was recommended is said of a run that is started, or checked."""
+    async with served(world()) as server:
+        await filled(server, ftf, tmp_path)
+        refused = await ftf(server, "train", "--dataset", "d1", "--id", "r1")
+        named = await ftf(server, "train", "--dataset", "d1", "--model", "smollm", "--id", "r2")
+        checked = await ftf(server, "train", "--dataset", "d1", "--dry-run")
+
+    said = refused.err.splitlines()
+    assert (refused.code, said[0], len(said)) == (exits.NOT_READY, "the only model: models/smollm", 2)
+    assert "because There is no GPU." in named.err
+    assert "the only model" not in named.err
+    assert "because There is no GPU." in checked.err

@@ -1,12 +1,11 @@
-"""A run to ask for, from flags and what is recommended, which is shown."""
+"""A run to ask for, from flags and what is recommended."""
 
 from __future__ import annotations
 
-from finetuneflow.training.v1 import config_pb2, run_pb2
-from finetuneflow_client.cli import flow
+from finetuneflow.training.v1 import config_pb2
 from finetuneflow_client.cli.session import Session
 from finetuneflow_client.cli.settings import run_resources
-from finetuneflow_client.planning import plan
+from finetuneflow_client.planning import Plan, plan
 
 
 async def planned(
@@ -18,17 +17,9 @@ async def planned(
     *,
     recommended: bool = True,
     tolerant: bool = False,
-    told: bool = True,
-) -> run_pb2.Run:
-    """Return a run to ask for, with the resources that the flags name. Further args and errors: as for plan().
-
-    Args:
-        told: whether to show the recommendation.
-    """
+) -> Plan:
+    """Return a run to ask for, with the resources that the flags name. Args and errors: as for plan()."""
     resources = run_resources(session.args)
-    found = await plan(
+    return await plan(
         session.flow, model, dataset, version, config, resources, recommended=recommended, tolerant=tolerant
     )
-    if told:
-        flow.tell_advice(session, found)
-    return found.run

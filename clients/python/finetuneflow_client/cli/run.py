@@ -134,7 +134,9 @@ async def _train(session: Session, model: model_pb2.Model, dataset: dataset_pb2.
     id = names.derived("r", dataset.name, version.artifact.sha256, model.name, model.revision, asked)
 
     async def make() -> run_pb2.Run:
-        return await planned(session, model.name, dataset.name, version.version, config)
+        found = await planned(session, model.name, dataset.name, version.version, config)
+        flow.tell_advice(session, found)
+        return found.run
 
     return await flow.follow_run(session, await resumable.run(session, names.parent(dataset.name), id, make))
 

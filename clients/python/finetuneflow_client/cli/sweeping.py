@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from finetuneflow.training.v1 import config_pb2, run_pb2
 from finetuneflow_client import names, sweeps
 from finetuneflow_client.cli import targets
+from finetuneflow_client.cli.flow import tell_advice
 from finetuneflow_client.cli.grammar.settings import TRAINING, Setting
 from finetuneflow_client.cli.planning import planned
 from finetuneflow_client.cli.session import Session
@@ -30,22 +31,18 @@ async def sweep(session: Session) -> None:
     model = await targets.model(session, args.model)
     found = _wanted(args)
     parent = names.parent(dataset)
+    plans = [
+        await planned(session, model, dataset, args.dataset_version, config, recommended=not args.no_recommended)
+        for _, config in found
+    ]
     requests = []
-    for number, (_, config) in enumerate(found, start=1):
-        if number == 1 and len(found) > 1 and not args.no_recommended:
-            session.screen.say(f"for the first of {len(found)} runs:")
-        run = await planned(
-            session,
-            model,
-            dataset,
-            args.dataset_version,
-            config,
-            recommended=not args.no_recommended,
-            told=number == 1,
-        )
-        run.priority = args.priority
-        requests.append(sweeps.request(parent, args.id, number, run))
+    for number, plan in enumerate(plans, start=1):
+        plan.run.priority = args.priority
+        requests.append(sweeps.request(parent, args.id, number, plan.run))
     made = await sweeps.start(session.flow, requests, dry_run=args.dry_run)
+    if len(found) > 1 and not args.no_recommended:
+        session.screen.say(f"for the first of {len(found)} runs:")
+    tell_advice(session, plans[0])
     if args.dry_run:
         session.screen.say(f"every check passed for {len(requests)} runs; nothing was started")
     rows = [(f"{args.id}-{n}", told) for n, (told, _) in enumerate(found, start=1)]

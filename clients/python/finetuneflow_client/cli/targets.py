@@ -192,13 +192,14 @@ async def files(session: Session, values: list[str]) -> list[str]:
 
 
 async def model(session: Session, value: str = "") -> str:
-    """Return a model's name: from its id, or by adding a folder or a hub id; without a value the only one there is.
+    """Return a model's name: from its id, or by adding a folder or a hub id.
 
-    Adding what has been added before returns what is there.
+    Adding what has been added before returns what is there. Without a value it is the only one there is, which is said.
     """
     if not value:
         found = [m.name async for m in session.flow.models()]
         if len(found) == 1:
+            session.screen.say(f"the only model: {found[0]}")
             return found[0]
         problem, code = (
             ("there is no model", "FAILED_PRECONDITION")

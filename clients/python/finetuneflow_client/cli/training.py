@@ -19,6 +19,7 @@ from finetuneflow_client.cli.view.evaluation import evaluation_tables, forgettin
 from finetuneflow_client.cli.view.expected import HEAD, expected_rows
 from finetuneflow_client.cli.view.judge import win_rate_line
 from finetuneflow_client.errors import FtfError, from_work
+from finetuneflow_client.planning import Plan
 
 
 async def train(session: Session) -> int | None:
@@ -34,7 +35,7 @@ async def train(session: Session) -> int | None:
     version = args.dataset_version
     if args.only_approved and not version and not args.dry_run:  # a dry run makes no version: it looks at the newest
         version = (await flow.freeze(session, dataset, approved_only=True)).versions[-1].version
-    run = await planned(
+    found = await planned(
         session,
         await targets.model(session, args.model),
         dataset,
@@ -43,20 +44,32 @@ async def train(session: Session) -> int | None:
         recommended=not args.no_recommended,
         tolerant=args.dry_run,
     )
+    run = found.run
     run.only_approved, run.priority = args.only_approved, args.priority
     run.price_per_hour = args.price_per_hour
     if args.resume_from_checkpoint:
         run.resume_from_checkpoint = await targets.checkpoint(session, args.resume_from_checkpoint)
     run.resume_weights_only = args.resume_weights_only
     request = training_service_pb2.CreateRunRequest(parent=names.parent(dataset), run=run, run_id=args.id)
-    return await start(session, request, args.judge_llm)
+    return await start(session, request, args.judge_llm, found)
 
 
-async def start(session: Session, request: training_service_pb2.CreateRunRequest, judge_llm: str = "") -> int | None:
-    """Start a run, or with --dry-run only check it; with --watch follow it to its end, and have it judged if wanted."""
+async def start(
+    session: Session,
+    request: training_service_pb2.CreateRunRequest,
+    judge_llm: str = "",
+    found: Plan | None = None,
+) -> int | None:
+    """Start a run, or with --dry-run only check it; with --watch follow it to its end, and have it judged if wanted.
+
+    Args:
+        found: shown once the run is not refused, so that a refusal stands alone.
+    """
     args = session.args
     request.validate_only, request.preview_examples = args.dry_run, args.preview
     made = await session.flow.training.CreateRun(request)
+    if found is not None:
+        flow.tell_advice(session, found)
     if args.dry_run:
         show_run(session, made, settings=asked_settings(made, request.run.config), started=False)
         return show_check(session, made)
