@@ -1,5 +1,16 @@
 {{/* The environment of a service. Takes a dict with "root" and "service". No value here is a secret. */}}
 {{- define "finetuneflow.environment" -}}
+{{- $own := include "finetuneflow.environment.chart" . -}}
+{{- include "finetuneflow.checkEnvironment" (merge (dict "own" (fromYamlArray $own)) .) -}}
+{{ $own }}
+{{- range $name, $value := (index .root.Values.services .service).env }}
+- name: {{ $name }}
+  value: {{ $value | quote }}
+{{- end }}
+{{- end }}
+
+{{/* What the chart itself sets. */}}
+{{- define "finetuneflow.environment.chart" -}}
 {{- $root := .root -}}
 {{- $values := .root.Values -}}
 - name: POD_NAME
@@ -38,10 +49,6 @@
 - name: FTF_DRAIN_SECONDS
   value: {{ max 1 (sub (sub $values.drain.terminationGracePeriodSeconds $values.drain.preStopSeconds) 5) | quote }}
 {{- include "finetuneflow.environment.own" . }}
-{{- range $name, $value := (index $values.services .service).env }}
-- name: {{ $name }}
-  value: {{ $value | quote }}
-{{- end }}
 {{- end }}
 
 {{- define "finetuneflow.environment.stores" -}}

@@ -6,6 +6,10 @@
 {{- $_ := set $jobs "imagePullPolicy" .Values.image.pullPolicy -}}
 {{- $_ := set $jobs "imagePullSecrets" .Values.image.pullSecrets -}}
 {{- $_ := set $jobs "serviceAccountName" (printf "%s-trainer" $fullname) -}}
+{{- range (list "runs" "exports") -}}
+{{- $asked := index $jobs . -}}
+{{- $_ := set $jobs . (merge (dict "cpu" (toString $asked.cpu)) $asked) -}}
+{{- end -}}
 {{- if not .Values.hub.allow -}}
 {{- $_ := set $jobs "env" (merge (deepCopy $jobs.env) (dict "HF_HUB_OFFLINE" "1")) -}}
 {{- end -}}

@@ -31,6 +31,13 @@ def test_the_job_runner_understands_the_settings() -> None:
     assert found.cache_size == "50Gi"
 
 
+def test_cpus_may_be_numbers() -> None:
+    """Whole or not, they reach the job runner as Kubernetes writes them."""
+    found = template(jobs={"runs": {"cpu": 4}, "exports": {"cpu": 0.5}})
+
+    assert (found.runs.cpu, found.exports.cpu) == ("4", "0.5")
+
+
 def test_every_setting_reaches_the_job_runner() -> None:
     """Values become settings under the same names."""
     found = template(

@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[3]
 CHART = ROOT / "deploy" / "chart"
 SCHEMA: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
 VALUES: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
+REQUIRED, PREFERRED = (f"{how}DuringSchedulingIgnoredDuringExecution" for how in ("required", "preferred"))
 FILES = [*sorted((CHART / "examples").glob("*.yaml")), ROOT / "deploy" / "kind" / "values.yaml"]
 
 
@@ -41,7 +42,8 @@ def undescribed(values: Mapping[str, Any], schema: Mapping[str, Any], where: str
     yield from (f"{where}{key} is not in the schema" for key in values.keys() - known.keys())
     yield from (f"{where}{key} is not in values.yaml" for key in known.keys() - values.keys() - {"global"})
     for key in values.keys() & known.keys():
-        if isinstance(values[key], dict):
+        # What is empty by default is of Kubernetes' form, and has no defaults.
+        if isinstance(values[key], dict) and values[key]:
             yield from undescribed(values[key], known[key], f"{where}{key}.")
 
 
@@ -93,6 +95,14 @@ def test_defaults_and_examples_obey_the_schema(file: Path) -> None:
         {"hub": {"existingSecret": {"nam": "x"}}},
         {"models": {"path": "relative"}},
         {"jobs": {"runs": {"memory": "16GB"}}},
+        {"jobs": {"runs": {"memory": ""}}},
+        {"jobs": {"runs": {"cpu": 0}}},
+        {"services": {"export": {"stateSize": ""}}},
+        {"services": {"export": {"resources": {"requests": {"cpus": 1}}}}},
+        {"services": {"export": {"resources": {"limits": {"memory": "1Mb"}}}}},
+        {"services": {"export": {"affinity": {"podAntiAffinity": {"required": []}}}}},
+        {"services": {"export": {"affinity": {"podAffinity": {REQUIRED: [{"topologyKee": "zone"}]}}}}},
+        {"bundled": {"nats": {"resources": {"limits": {"memory": "1GB"}}}}},
         {"objects": {"url": "https://s3.example.com"}},
         {"networkPolicy": {"clients": [{"podSelektor": {}}]}},
         {"bundled": {"proxy": {"serviceType": "External"}}},
@@ -104,6 +114,44 @@ def test_a_wrong_value_is_refused(wrong: dict[str, Any]) -> None:
     values = over(VALUES, wrong)
 
     assert not jsonschema.Draft7Validator(SCHEMA).is_valid(values)
+
+
+@pytest.mark.parametrize(
+    "right",
+    [
+        {"jobs": {"runs": {"cpu": 4, "shmSize": ""}}},
+        {"services": {"export": {"resources": {"limits": {"cpu": 1.5, "example.com/licence": 1}}}}},
+        {"bundled": {"nats": {"size": ""}}, "cache": {"size": ""}},
+        {
+            "services": {
+                "export": {
+                    "affinity": {
+                        "nodeAffinity": {
+                            REQUIRED: {
+                                "nodeSelectorTerms": [{"matchExpressions": [{"key": "a", "operator": "Exists"}]}]
+                            }
+                        },
+                        "podAntiAffinity": {
+                            PREFERRED: [
+                                {
+                                    "weight": 100,
+                                    "podAffinityTerm": {
+                                        "topologyKey": "zone",
+                                        "labelSelector": {"matchLabels": {"app": "x"}},
+                                    },
+                                }
+                            ]
+                        },
+                    }
+                }
+            }
+        },
+    ],
+    ids=str,
+)
+def test_a_right_value_is_taken(right: dict[str, Any]) -> None:
+    """Numbers where they are amounts, nothing where nothing is meant, whole affinities."""
+    jsonschema.Draft7Validator(SCHEMA).validate(over(VALUES, right))
 
 
 def test_every_group_of_values_is_explained() -> None:
