@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from services.common.documents.port import MAX_BYTES
+from services.common.outside import KINDS
+from services.common.ownership import COLLECTION
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = "shared"
@@ -64,6 +66,8 @@ def declared() -> list[Declared]:
                 name, *indexes = (_value(argument, vars(module)) for argument in node.args)
                 found.append(Declared(service, name, indexes[0] if indexes else ()))
         found.append(Declared(service, "readiness", ()))
+        if service in KINDS:
+            found.append(Declared(service, COLLECTION, ()))
     return found
 
 

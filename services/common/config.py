@@ -27,6 +27,7 @@ class Config:
         addresses: service name → gRPC target; a service that is not named is at `listen`.
         instance: this replica's name; one process at a time may bear it.
         release: name of the installation; it marks the objects that belong to it.
+        take_over: namespace/release of an installation that is no more, whose documents this one goes on with.
         allow_hub: whether model hubs may be reached.
         awq: whether a cluster's trainers have the packages of AWQ; on one machine that is seen.
         onnx: the same of the packages of ONNX.
@@ -61,6 +62,7 @@ class Config:
     addresses: Mapping[str, str] = field(default_factory=dict)
     instance: str = "local"
     release: str = "finetuneflow"
+    take_over: str = ""
     allow_hub: bool = False
     awq: bool = False
     onnx: bool = False

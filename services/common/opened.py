@@ -19,6 +19,8 @@ from services.common.documents.port import Documents
 from services.common.errors import Unavailable
 from services.common.jobs.port import JobRunner
 from services.common.objects.port import Objects
+from services.common.outside import KINDS
+from services.common.ownership import claim
 from services.common.runtime import Compose, Runtime, Service
 from services.common.secretfiles import Secrets
 from services.common.startup import check
@@ -58,6 +60,7 @@ class Opened:
         self._stack.push_async_callback(documents.close)
         objects = open_objects(config.objects, config.object_keys)
         await check(documents, objects, self._bus)
+        await self._own(name, documents)
         self.checks[f"the documents of {name}"] = lambda: _documents_answer(documents)
         self.needed.add(f"the documents of {name}")
         self.checks["the object store"] = lambda: _objects_answer(objects)
@@ -82,6 +85,18 @@ class Opened:
             )
         )
 
+    async def _own(self, name: str, documents: Documents) -> None:
+        """See that no other installation launches Jobs for these documents."""
+        if self._launches(name):
+            # Imported here, for the client of Kubernetes is no part of an installation on one machine.
+            from services.common.kube.client import own_namespace
+
+            installation = f"{await own_namespace()}/{self._config.release}"
+            await claim(documents, installation, self._config.take_over)
+
+    def _launches(self, name: str) -> bool:
+        return self._config.jobs == "kubernetes" and name in KINDS
+
     @property
     def others(self) -> Mapping[str, grpc.aio.Channel]:
         """Channels to the services that have an address of their own, by name."""
@@ -105,7 +120,7 @@ class Opened:
             return "keeps events"
 
         jobs: list[Dependency] = []
-        if config.jobs == "kubernetes" and name in ("training", "export"):
+        if self._launches(name):
             # Imported here, for the client of Kubernetes is no part of an installation on one machine.
             from services.common.kube.reached import reached
 

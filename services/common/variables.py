@@ -70,6 +70,12 @@ def _target(text: str) -> str:
     return text
 
 
+def _installation(text: str) -> str:
+    if not re.fullmatch(r"[^\s/]+/[^\s/]+", text):
+        raise ValueError("NAMESPACE/RELEASE")
+    return text
+
+
 def _switch(text: str) -> bool:
     if text not in ("0", "1"):
         raise ValueError("1 or 0")
@@ -132,6 +138,9 @@ VARIABLES = (
     Variable("FTF_METRICS", "metrics", "host:port of the Prometheus metrics (none)", host_port),
     Variable("FTF_INSTANCE", "instance", "this replica's name (local)"),
     Variable("FTF_RELEASE", "release", "name of the installation (finetuneflow)"),
+    Variable(
+        "FTF_TAKE_OVER", "take_over", "NAMESPACE/RELEASE that is no more, to go on with its stores", _installation
+    ),
     Variable("FTF_TOKEN_FILE", "token_file", "file with the one user's token", _path),
     Variable("FTF_TOKENS_DIR", "tokens_dir", "folder of user tokens, a file each, named as the file", _path),
     Variable("FTF_SIGNING_KEY_FILE", "signing_key_file", "key that replicas share, 32 bytes or more", _path),

@@ -31,6 +31,7 @@ def test_a_cluster_is_described_by_its_variables() -> None:
             "FTF_SERVICE_TOKEN_FILE": "/var/run/token",
             "FTF_SERVICE_ACCOUNTS": "system:serviceaccount:ns:f-ingest=ingest, "
             "system:serviceaccount:ns:f-export=export",
+            "FTF_TAKE_OVER": "old/finetuneflow",
             "FTF_JOBS": "kubernetes",
             "FTF_JOB_TEMPLATE": "/etc/jobs.json",
             "FTF_INVENTORY": "kubernetes",
@@ -47,6 +48,7 @@ def test_a_cluster_is_described_by_its_variables() -> None:
         "system:serviceaccount:ns:f-export": "export",
     }
     assert (config.jobs, config.job_template, config.inventory) == ("kubernetes", Path("/etc/jobs.json"), "kubernetes")
+    assert config.take_over == "old/finetuneflow"
     assert config.llm_allow == ("https://llm.example/v1", "http://ollama:11434")
     assert (config.allow_hub, config.sweep_seconds, config.object_keys) == (True, 0.5, ("key", "hidden-word"))
 
@@ -85,6 +87,7 @@ def test_a_missing_variable_is_named(name: str) -> None:
         ("FTF_SERVICE_ACCOUNTS", "ingest"),
         ("FTF_SERVICE_ACCOUNTS", "system:serviceaccount:ns:sa=nobody"),
         ("FTF_JOBS", "docker"),
+        ("FTF_TAKE_OVER", "finetuneflow"),
         ("FTF_INVENTORY", "yes"),
         ("FTF_LLM_ALLOW", "https://user:hidden-word@host"),
         ("FTF_LLM_ALLOW", "host/v1"),
