@@ -17,19 +17,21 @@ class Measures:
     def __init__(self, collection: Collection) -> None:
         self._collection = collection
 
-    async def keep(self, endpoint: str, endpoints: dict[str, str], usage: dict[str, Any], at_once: int) -> None:
+    async def keep(
+        self, endpoint: str, endpoints: dict[str, str], usage: dict[str, Any], asked: int, at_once: int
+    ) -> None:
         """Keep what a preview took.
 
         Args:
             endpoint: uid of the one that was asked for examples.
             endpoints: names of those that were asked, by what for.
             usage: as of a dataset, with its seconds.
-            at_once: calls that a dataset has in flight at most; a preview has all of its own.
+            asked: calls of the preview that were to bring examples.
+            at_once: calls that may be in flight at most.
         """
-        calls = usage["calls"]
-        if not calls:
+        if not usage["calls"]:
             return
-        taken = {"usage": {**usage, "faster": max(1.0, at_once / calls)}, "endpoints": endpoints}
+        taken = {"usage": {**usage, "faster": faster(asked, at_once)}, "endpoints": endpoints}
         written = False
         while not written:
             doc = await self._collection.get(endpoint) or {"_id": endpoint, "previews": []}
@@ -50,3 +52,12 @@ class Measures:
         except (AlreadyExists, Conflict):
             return False
         return True
+
+
+def faster(asked: int, at_once: int) -> float:
+    """Return how many times as fast many calls may go as a few did, at least 1: fewer of those were in flight.
+
+    Calls of about the same length come in turns of `at_once`; the last turn may have fewer, and takes as long.
+    """
+    turns = -(-asked // at_once)
+    return at_once * turns / asked

@@ -101,13 +101,13 @@ class Preview:
             extra: dict[str, Any] = {"prompt_version": planned.template.version, "llm": resolved["llm"]}
             examples.append({**described, **extra, "_id": "", "reply_tokens": reply["completion_tokens"]})
         usage = {**asked.spending.usage(), "seconds": time.monotonic() - began}
-        await self._keep(endpoint["uid"], spec, usage, asked.asker.at_once)
+        await self._keep(endpoint["uid"], spec, usage, len(chosen), asked.asker.at_once)
         return examples, usage
 
-    async def _keep(self, uid: str, spec: dict[str, Any], usage: dict[str, float], at_once: int) -> None:
+    async def _keep(self, uid: str, spec: dict[str, Any], usage: dict[str, float], calls: int, at_once: int) -> None:
         """Keep what a preview took, unless its endpoint is gone; the examples are paid for, whatever the store says."""
         try:
-            await self._measures.keep(uid, used_endpoints(spec), usage, at_once)
+            await self._measures.keep(uid, used_endpoints(spec), usage, calls, at_once)
             try:
                 now = await self._endpoints.resources.get(spec["llm_endpoint"])
             except NotFound:

@@ -6,6 +6,7 @@ import pytest
 
 from services.dataset.core.budget import NO_PRICES, Prices
 from services.dataset.core.estimate import Expected, History, estimate
+from services.dataset.measures import faster
 
 SPEC = {"max_tokens": 512}
 USAGE = {"calls": 100, "prompt_bytes": 200_000, "prompt_tokens": 50_000, "completion_tokens": 8_000, "seconds": 50}
@@ -49,3 +50,16 @@ def test_budgets_bound_what_is_expected() -> None:
 
     assert found["prompt_tokens"]["high"] + found["completion_tokens"]["high"] == pytest.approx(20_000)
     assert found["calls"]["low"] < 20_000 / 580 < found["calls"]["high"] < 100
+
+
+@pytest.mark.parametrize(
+    ("asked", "at_once", "times"), [(3, 2, 4 / 3), (3, 24, 8), (10, 8, 1.6), (4, 2, 1), (3, 1, 1), (10, 10, 1)]
+)
+def test_the_last_calls_of_a_preview_are_fewer_than_may_be_in_flight(asked: int, at_once: int, times: float) -> None:
+    """Calls of one length, in turns: many go as much faster, and the least time that is expected is as much less."""
+    preview = {**{name: value * asked / 100 for name, value in USAGE.items()}, "seconds": -(-asked // at_once) * 60}
+    history = History.of([preview | {"faster": faster(asked, at_once)}])
+    found = estimate(SPEC, Expected((1200, 1200), 2000, NO_PRICES, history))
+
+    assert faster(asked, at_once) == pytest.approx(times)
+    assert found["seconds"]["low"] == pytest.approx(1200 / at_once * 60 / 2)
