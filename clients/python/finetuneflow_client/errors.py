@@ -173,6 +173,8 @@ def translated() -> Iterator[None]:
 def _split(message: str) -> tuple[str, str]:
     """Part a server's message into what is wrong and the remedy, without full stops at their ends."""
     what, *rest = _SENTENCE.split(message.strip(), maxsplit=1)
+    # As the client says it of itself: "there is no model". Other words at the beginning may be names.
+    what = re.sub(r"^There (?=is |are )", "there ", what)
     remedy = rest[0].rstrip(".") if rest else ""
     # "Run it" becomes "run it"; "LoRA" and "OCR" stay.
     return what.rstrip("."), remedy[:1].lower() + remedy[1:] if remedy[1:2].islower() else remedy
