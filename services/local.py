@@ -19,9 +19,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import grpc
+
+from finetuneflow.ingest.v1 import ingest_service_pb2, ingest_service_pb2_grpc
 from services.common.config import VERSION, Config
-from services.common.errors import Conflict, FineTuneFlowError
+from services.common.errors import Conflict, FineTuneFlowError, InvalidArgument
 from services.common.hubtoken import hub_token
 from services.common.jobs.process import ProcessJobs
 from services.common.main import stop_signal, wait_for_end
@@ -47,6 +51,8 @@ COMPOSES: dict[str, Compose] = {
 SERVER_FILE = "server.json"
 TOKEN_FILE = "token"  # noqa: S105  # the name of a file, not a token
 USER = "local"
+# Those of `ftf`: a wrong value, the right command at the wrong time; 1 for all else.
+_EXITS: dict[type[FineTuneFlowError], int] = {InvalidArgument: 2, Conflict: 4}
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -118,7 +124,8 @@ async def serve(state: Path, options: argparse.Namespace, began: float) -> None:
         token_of_hub = hub_token(settings.hub_token_file, Secrets(state / "secrets").get, os.environ)
         jobs = ProcessJobs(state / "jobs", hub_token=token_of_hub)
         async with running(settings, {USER: token(state)}, COMPOSES, jobs) as program:
-            announce(state, program, began, as_json=options.json, quiet=options.quiet)
+            known = await has_projects(program.address, token(state))
+            announce(state, program, began, as_json=options.json, quiet=options.quiet, known=known)
             try:
                 await wait_for_end(stop, program.failed())
                 _say(options.quiet, "ftf: stopping; trainers save their checkpoints first\n")
@@ -131,8 +138,24 @@ async def serve(state: Path, options: argparse.Namespace, began: float) -> None:
         await nats.stop()
 
 
-def announce(state: Path, program: Program, began: float, *, as_json: bool = False, quiet: bool = False) -> None:
-    """Write where the server is, for clients, and say it: on stderr, and as one line of JSON on stdout."""
+async def has_projects(address: str, bearer: str) -> bool:
+    """Return whether there is a project at a server, as the user with a token sees it."""
+    options = [("grpc.enable_http_proxy", 0)]  # a proxy for the world is not one for this machine
+    async with grpc.aio.insecure_channel(address, options) as channel:
+        stub: Any = ingest_service_pb2_grpc.IngestServiceStub(channel)
+        request = ingest_service_pb2.ListProjectsRequest(page_size=1)
+        found = await stub.ListProjects(request, timeout=30, metadata=(("authorization", f"Bearer {bearer}"),))
+    return bool(found.projects)
+
+
+def announce(
+    state: Path, program: Program, began: float, *, as_json: bool = False, quiet: bool = False, known: bool = False
+) -> None:
+    """Write where the server is, for clients, and say it: on stderr, and as one line of JSON on stdout.
+
+    Args:
+        known: whether there is a project already, which is then what comes next.
+    """
     number = int(program.address.rpartition(":")[2])
     write_private(state / "port.json", json.dumps({"port": number}).encode())
     facts = {"address": program.address, "pid": os.getpid(), "start_time": _start_time(), "version": VERSION}
@@ -143,7 +166,8 @@ def announce(state: Path, program: Program, began: float, *, as_json: bool = Fal
     _say(
         quiet,
         f"ftf: ready at {program.address} after {seconds:.1f} s; state in {state}; token in {state / TOKEN_FILE}\n"
-        "ftf: Ctrl-C or `ftf down` ends it. Next, in another terminal: ftf project create NAME\n",
+        "ftf: Ctrl-C or `ftf down` ends it. Next, in another terminal: ftf project "
+        f"{'list' if known else 'create NAME'}\n",
     )
 
 
@@ -206,7 +230,8 @@ def main() -> None:
         with only_one(state):
             asyncio.run(serve(state, options, began))
     except FineTuneFlowError as error:
-        sys.exit(f"ftf: {error}")
+        print(f"ftf: {error}", file=sys.stderr)
+        sys.exit(_EXITS.get(type(error), 1))
     except OSError as error:
         remedy = "Free some space, or choose" if error.errno in _FULL else "Choose"
         where = error.filename or options.state

@@ -33,6 +33,12 @@ _RANGES: dict[str, tuple[float, float, float]] = {
     "max_tokens_total": (0, 0, 10**15),
     "max_cost": (0, 0, 10**9),
 }
+_NONE = {
+    "max_examples": ", 0 for no limit",
+    "accepted_examples": ", 0 for no goal",
+    "max_tokens_total": ", 0 for no limit",
+    "max_cost": ", 0 for no limit",
+}
 _OPTIONAL = ("eval_fraction", "recall_fraction", "temperature")
 MAX_SYSTEM_PROMPT = 8192
 
@@ -55,7 +61,7 @@ def complete(wanted: dataset_pb2.DatasetSpec) -> dict[str, Any]:
         given = field in present if field in _OPTIONAL else getattr(wanted, field) != 0
         value = getattr(wanted, field) if given else default
         if not least <= value <= most:
-            rule = f"use {plain(least)} to {plain(most)}"
+            rule = f"use {plain(least)} to {plain(most)}{_NONE.get(field, '')}"
             raise InvalidArgument(f"{field} is {plain(value)}; {rule}.", field=f"spec.{field}")
         spec[field] = float(value) if field in (*_OPTIONAL, "max_cost") else int(value)
     if len(wanted.system_prompt) > MAX_SYSTEM_PROMPT:

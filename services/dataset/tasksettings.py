@@ -82,6 +82,9 @@ def _language(code: str) -> str:
     return code
 
 
+_FLAGS = {"labels": "--labels", "personas": "--persona"}
+
+
 def _labels(values: Sequence[str], chosen: Template) -> list[str]:
     if _names(chosen, "labels"):
         found = _texts("labels", values, LABELS, MAX_LABEL)
@@ -97,7 +100,7 @@ def _texts(field: str, values: Sequence[str], count: tuple[int, int], longest: i
     found = [" ".join(value.split()) for value in values]
     if not count[0] <= len(found) <= count[1] or len(set(found)) < len(found):
         some = f"up to {count[1]}" if not count[0] else f"{count[0]} to {count[1]}"
-        raise _bad(field, f"has {len(found)}. Give {some} different ones, with `ftf` by --{field}")
+        raise _bad(field, f"has {len(found)}. Give {some} different ones, with `ftf` by {_FLAGS[field]}")
     for text in found:
         if not text:
             raise _bad(field, "has an empty one. Leave it out")

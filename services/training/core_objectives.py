@@ -74,8 +74,8 @@ def objective_for(given: Mapping[str, Any], kind: str, dataset: str) -> str:
         raise InvalidArgument(f"The objective {named[:40]} is not known. Use one of {words}.", field="config.objective")
     if not named or _FOR.get(kind) != named:
         raise NotReady(
-            f"{dataset} is a {kind} dataset, which {_word(named) or 'no objective'} does not learn from. "
-            f"{_remedy(kind)}",
+            f"{dataset} is {'an' if kind == 'SFT' else 'a'} {kind} dataset, which {_word(named) or 'no objective'} "
+            f"does not learn from. {_remedy(kind)}",
             reason="DATASET_KIND_NOT_TRAINABLE",
             metadata={"kind": kind, "objective": _word(named)},
             field="run.dataset",

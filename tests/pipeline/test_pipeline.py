@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from finetuneflow_client.cli import exits
 from tests.fakes import stores
 from tests.fakes.llm_server import LlmServer, good
 from tests.fakes.servers import started
@@ -196,7 +197,7 @@ async def test_a_second_server_on_the_same_folder_is_refused(machine: Machine) -
     _, messages = await second.communicate()
     code, _, _ = await machine.ftf("status")
 
-    assert second.returncode == 1
+    assert second.returncode == exits.NOT_READY
     assert b"is in use" in messages
     assert b"Traceback" not in messages
     assert code == 0

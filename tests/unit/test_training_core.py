@@ -198,6 +198,8 @@ def test_an_objective_is_for_a_kind_of_dataset() -> None:
         objective_for(KTO, "PREFERENCE", "datasets/d")
 
     assert followed == ["OBJECTIVE_SFT", "OBJECTIVE_DPO", "OBJECTIVE_KTO"]
+    with pytest.raises(NotReady, match="datasets/d is an SFT dataset, which DPO does not learn from"):
+        objective_for(DPO, "SFT", "datasets/d")
     assert caught.value.reason == "DATASET_KIND_NOT_TRAINABLE"
     assert "Set the objective to dpo" in caught.value.message
 

@@ -9,6 +9,7 @@ import pytest
 from services.common.errors import InvalidArgument
 from services.common.jobs.port import Resources, check_gpus
 from services.common.jobs.quantity import parse_quantity
+from services.training.core_problems import Problems
 from services.training.core_resources import checked
 
 
@@ -69,3 +70,15 @@ def test_a_machine_gives_no_more_gpus_than_it_has() -> None:
     check_gpus(None, 0)
     with pytest.raises(InvalidArgument, match="this machine has no GPU"):
         check_gpus(1, 0)
+
+
+def test_what_two_say_alike_of_gpus_is_one_problem() -> None:
+    """The machine and the estimate both look; without a GPU there is no number to ask for."""
+    problems = Problems()
+    for _ in range(2):
+        with problems.collect():
+            check_gpus(2, 0)
+    with pytest.raises(InvalidArgument) as refused:
+        problems.require_none()
+
+    assert refused.value.message == "gpus is 2, and this machine has no GPU. Leave it out: --gpus of `ftf`."

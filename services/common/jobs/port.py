@@ -238,6 +238,5 @@ def check_gpus(wanted: int | None, most: int | None) -> None:
     """
     if most is not None and (wanted or 0) > most:
         has = f"{most} GPU{'' if most == 1 else 's'}" if most else "no GPU"
-        raise InvalidArgument(
-            f"gpus is {wanted}, and this machine has {has}. Ask for at most {most}.", field="resources.gpus"
-        )
+        remedy = f"Ask for at most {most}." if most else "Leave it out: --gpus of `ftf`."
+        raise InvalidArgument(f"gpus is {wanted}, and this machine has {has}. {remedy}", field="resources.gpus")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 from finetuneflow.common.v1 import work_pb2
@@ -28,8 +29,12 @@ async def preview(session: Session) -> None:
     request = dataset_service_pb2.PreviewExamplesRequest(
         parent=await session.project(), spec=await _spec(session), calls=session.args.calls
     )
-    session.screen.say("asking the LLM …")
-    found = await session.flow.dataset.PreviewExamples(request, timeout=1800)
+    # What is refused at once is not asked.
+    slow = asyncio.get_running_loop().call_later(1, session.screen.say, "asking the LLM …")
+    try:
+        found = await session.flow.dataset.PreviewExamples(request, timeout=1800)
+    finally:
+        slow.cancel()
     if session.output.as_json:
         session.output.message(found)
         return

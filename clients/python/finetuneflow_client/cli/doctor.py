@@ -34,19 +34,21 @@ async def doctor(session: Session) -> int:
     address = find_server(args.server, args.token_file, args.state, profile=args.profile).address
     session.output.facts({"server": f"{address}, version {info.version}", "this client": f"version {__version__}"})
     session.output.line()
+    shown = _once(found.dependencies)
     rows = [
         (_WORDS.get(one.state, "?"), one.what, one.address, "yes" if one.outside else "", one.service, one.message)
-        for one in _once(found.dependencies)
+        for one in shown
     ]
     # A terminal cuts at the right.
     session.output.table(("STATE", "WHAT", "WHERE", "OUTSIDE", "BY", ""), rows)
     session.output.line()
     hosts = sorted({one.address for one in found.dependencies if one.outside and one.state != pb.Dependency.STATE_OFF})
     session.output.line(f"hosts outside: {', '.join(hosts) or 'none is needed'}")
-    for one in _once(failed):
+    failing = [one for one in shown if one.state == pb.Dependency.STATE_FAILS]
+    for one in failing:
         session.screen.warn(f"{one.what}, {one.address}: {one.message}")
-    if failed:
-        session.screen.warn(f"{len(failed)} of {len(found.dependencies)} do not answer")
+    if failing:
+        session.screen.warn(f"{len(failing)} of {len(shown)} {'does' if len(failing) == 1 else 'do'} not answer")
         return exits.FAILED
     return exits.OK
 

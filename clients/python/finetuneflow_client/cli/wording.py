@@ -17,6 +17,10 @@ def no_examples(dataset: str, filter: str = "*") -> str:
     return f"no examples: {dataset} has none" + ("" if filter == "*" else f" with {filter}")
 
 
+_WAITS = {"ROOM": "waiting for room", "QUEUE": "waiting in its queue"}
+"""Reasons that are no words for a state by themselves."""
+
+
 def size(count: float) -> str:
     """Return bytes in decimal units: "538.1 MB"."""
     for unit in ("B", "kB", "MB", "GB"):
@@ -66,7 +70,7 @@ def state(work: work_pb2.Work) -> str:
 
 
 def waiting(work: work_pb2.Work, priority: int = 0) -> str:
-    """Return why nothing is at work, since when, and the remedy: "place 2, room for 40 s: 2 Jobs come…"; or "".
+    """Return why nothing is at work, since when, and the remedy: "place 2, waiting for room for 40 s: 2 Jobs…"; or "".
 
     Args:
         priority: of a run; shown where it is not that of all.
@@ -77,7 +81,7 @@ def waiting(work: work_pb2.Work, priority: int = 0) -> str:
         return ""
     reason = waiting_pb2.WaitingReason.Name(work.waiting.reason).removeprefix("WAITING_REASON_")
     since = work.waiting.since.seconds + work.waiting.since.nanos / 1e9
-    named = reason.lower().replace("_", " ")
+    named = _WAITS.get(reason) or reason.lower().replace("_", " ")
     place = f"place {work.waiting.position}, " if work.waiting.position else ""
     first = f"priority {priority}, " if priority else ""
     return f"{place}{first}{named} for {duration(time.time() - since)}: {' '.join(work.waiting.message.split())}"

@@ -115,10 +115,10 @@ TRAINING = (
 
 DATASET = (
     Setting("examples_per_chunk", int, "examples to ask for per chunk, 1 to 20 (3)"),
-    Setting("max_examples", int, "stop after this many accepted examples (no limit)"),
+    Setting("max_examples", int, "stop after this many accepted examples, 1 to 1,000,000 (0: no limit)"),
     Setting("accepted_examples", int, "go on, with further passages and seeds, until so many are accepted (no goal)"),
-    Setting("max_tokens_total", int, "most tokens of prompts and replies together; never passed (no limit)"),
-    Setting("max_cost", float, "most that the calls may cost, by the endpoint's prices; never passed (no limit)"),
+    Setting("max_tokens_total", int, "most tokens of prompts and replies together; never passed (0: no limit)"),
+    Setting("max_cost", float, "most that the calls may cost, by the endpoint's prices; never passed (0: no limit)"),
     Setting("eval_fraction", float, "share of documents held out: does the model generalise? 0 to 0.9 (0.15)"),
     Setting("recall_fraction", float, "share of questions kept back about trained documents, 0 to 0.5 (0.1)"),
     Setting("temperature", float, "sampling temperature, 0 to 2 (0.3)"),

@@ -10,6 +10,8 @@ from rich.text import Text
 from finetuneflow_client.cli.view import curve
 from finetuneflow_client.cli.view.curve import Point
 
+MARKS = "*o+x#@%&"
+"""What stands for the dots of a line where there are no colours."""
 COLOURS = ("cyan", "magenta", "yellow", "green", "red", "blue")
 _HEIGHT = 12
 _LABEL = 8
@@ -17,7 +19,7 @@ _BLANK = "\u2800"
 
 
 class Curves:
-    """A line for each run, on the width that there is; where two meet, the later one's colour shows.
+    """A line for each run, on the width that there is; where two meet, the later one's colour or mark shows.
 
     Args:
         lines: run → its points, by step.
@@ -29,6 +31,7 @@ class Curves:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         series = list(self._lines.values())
         inside = curve.frame(series, max(options.max_width - _LABEL, 10), _HEIGHT, 0)
+        plain = console.color_system is None or console.no_color
         drawn = [curve.line(points, inside) for points in series]
         for row in range(_HEIGHT):
             value = {0: f"{inside.high:.3f}", _HEIGHT - 1: f"{inside.low:.3f}"}.get(row, "")
@@ -36,12 +39,13 @@ class Curves:
             text.no_wrap = True
             for column in range(inside.width):
                 number, dots = _cell([lines[row][column] for lines in drawn])
-                text.append(dots, COLOURS[number % len(COLOURS)])
+                mark = MARKS[number % len(MARKS)] if plain and dots != _BLANK else dots
+                text.append(mark, COLOURS[number % len(COLOURS)])
             yield text
         yield Text(f"{'':>{_LABEL - 1}}└ loss by step, 0 to {inside.right:.0f}", "dim")
         legend = Text(" " * _LABEL)
         for number, name in enumerate(self._lines):
-            legend.append("━ ", COLOURS[number % len(COLOURS)])
+            legend.append(f"{MARKS[number % len(MARKS)] if plain else '━'} ", COLOURS[number % len(COLOURS)])
             legend.append(f"{name}  ")
         yield legend
 

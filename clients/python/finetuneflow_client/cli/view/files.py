@@ -27,6 +27,7 @@ class TransferView:
         self._before = 0
         self._now = 0
         self._name = ""
+        self._told = False
 
     def begin(self, name: str) -> None:
         """Go on with the next file."""
@@ -37,13 +38,19 @@ class TransferView:
     def update(self, done: int, of: int) -> None:
         """Take in how many bytes of the current file are done."""
         self._now = done
+        self._told = True
 
     def mark(self) -> tuple[str, float]:
         """Return nothing, so that lines come by time alone: small files would make many otherwise."""
         return "", 0.0
 
     def line(self) -> str:
-        """Return the transfer in one line: "upload: 1.2 MB of 3.0 MB, handbook.pdf", at the end "upload: 3.0 MB"."""
+        """Return the transfer in one line: "upload: 1.2 MB of 3.0 MB, handbook.pdf", at the end "upload: 3.0 MB".
+
+        It is empty before the first byte: what is refused at once has not begun.
+        """
+        if not self._told:
+            return ""
         done = self._before + self._now
         if done >= self._total:
             return f"{self._verb}: {wording.size(done)}"

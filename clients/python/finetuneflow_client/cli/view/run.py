@@ -58,7 +58,9 @@ class RunView:
         return f"{self._state} {name} {self._attempt} {reason} {place}", done / total if total else 0.0
 
     def line(self) -> str:
-        """Return the run in one line: "r1: train step 30/120, loss 1.234, …"."""
+        """Return the run in one line, "r1: train step 30/120, loss 1.234, …"; empty before there is any news."""
+        if self._work is None and self._phase is None and not self.series.step:
+            return ""
         name, done, total = self._at()
         if waiting := self._waiting():
             return f"{self._title}: {self._state}, {waiting}"
