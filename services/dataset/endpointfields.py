@@ -126,15 +126,18 @@ def check_url(text: str) -> str:
     """Return a base URL if it can be one.
 
     Raises:
-        InvalidArgument: not http or https, without a host, or with a user, a password, a query or a fragment in it.
+        InvalidArgument: not http or https, without a host, with a port outside of 1 to 65535, or with a user, a
+            password, a query or a fragment in it.
     """
     try:
         url = httpx.URL(text)
     except httpx.InvalidURL:
         url = httpx.URL("")
-    if url.scheme not in ("http", "https") or not url.raw_host or url.userinfo or url.query or url.fragment:
+    wrong = url.scheme not in ("http", "https") or not url.raw_host or url.userinfo or url.query or url.fragment
+    if wrong or not 0 < (80 if url.port is None else url.port) < 65536:
         raise InvalidArgument(
-            "base_url is not of the form http://host:port/v1. Give it without key, user or query.",
+            "base_url is not of the form http://host:port/v1 with a port of 1 to 65535. Give it without key, user or "
+            "query.",
             field="llm_endpoint.base_url",
         )
     return text.rstrip("/").removesuffix("/chat/completions")

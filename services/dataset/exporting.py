@@ -25,7 +25,7 @@ from services.dataset.lines import scratch
 JSONL, CSV, PARQUET = "jsonl", "csv", "parquet"
 ENCODINGS = (JSONL, CSV, PARQUET)
 _DECIDE = {
-    PREFERENCE: "A pair is a rejected and an approved answer to one prompt: decide with `ftf dataset review EXAMPLE "
+    PREFERENCE: "Pairs are of a rejected and an approved answer to one prompt: decide with `ftf dataset review EXAMPLE "
     "--reject` or `--approve`; `ftf dataset edit` changes an example's prompt or answer.",
     KTO: "Decide about examples with `ftf dataset review EXAMPLE --approve` or `--reject`.",
 }

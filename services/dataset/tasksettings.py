@@ -100,7 +100,7 @@ def _texts(field: str, values: Sequence[str], count: tuple[int, int], longest: i
     found = [" ".join(value.split()) for value in values]
     if not count[0] <= len(found) <= count[1] or len(set(found)) < len(found):
         some = f"up to {count[1]}" if not count[0] else f"{count[0]} to {count[1]}"
-        raise _bad(field, f"has {len(found)}. Give {some} different ones, with `ftf` by {_FLAGS[field]}")
+        raise _bad(field, f"has {len(found)}. Give {some} different ones: {_FLAGS[field]} of `ftf`")
     for text in found:
         if not text:
             raise _bad(field, "has an empty one. Leave it out")

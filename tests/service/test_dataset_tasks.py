@@ -274,5 +274,5 @@ async def test_texts_are_told_apart_whatever_else_stands_in_every_prompt(tmp_pat
 async def test_labels_that_are_missing_are_told_with_their_flag(tmp_path: Path) -> None:
     """A field's name alone is of no use at a command line."""
     async with llm() as server, dataset_service(tmp_path, server, library(1)) as (stub, _):
-        with pytest.raises(grpc.aio.AioRpcError, match=r"labels has 0\. Give 2 to 50 .* by --labels"):
+        with pytest.raises(grpc.aio.AioRpcError, match=r"labels has 0\. Give 2 to 50 different ones: --labels"):
             await stub.CreateDataset(wanted(task_type=dataset_pb2.TASK_TYPE_CLASSIFICATION))

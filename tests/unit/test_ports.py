@@ -11,6 +11,7 @@ from finetuneflow_client.errors import FtfError
 from services import local
 from services.common.errors import InvalidArgument
 from services.common.objects.s3url import parse
+from services.dataset.endpointfields import check_url
 from services.trainer.config import read_group
 
 WRONG = (["--port", "80000"], ["--port=-1"], ["--port", "x"], ["--metrics", "127.0.0.1:80000"], ["--metrics", "9090"])
@@ -72,6 +73,13 @@ def test_a_bucket_is_at_a_port_that_is_one(url: str) -> None:
     """Its own, and that of its public address."""
     with pytest.raises(InvalidArgument, match="port of 1 to 65535"):
         parse(url)
+
+
+@pytest.mark.parametrize("url", ["http://host:80000/v1", "http://host:0/v1"])
+def test_an_llm_is_at_a_port_that_is_one(url: str) -> None:
+    """Said when it is recorded, not at the first call."""
+    with pytest.raises(InvalidArgument, match="port of 1 to 65535"):
+        check_url(url)
 
 
 @pytest.mark.parametrize("port", ["80000", "0"])
