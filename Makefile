@@ -50,7 +50,9 @@ bed: setup ## Build what the cluster's tests run on: a Kubernetes control plane 
 bed-shell: bed ## Install the chart into a control plane of its own, without Docker, and leave a shell there: ftf, helm.
 	$(ENTER) $(BIN)/python -m tests.cluster.shell
 
+# The tests have no network, so what the contract's other languages need is fetched before; what cannot be is left out.
 test-cluster: bed ## Run the tests on a real Kubernetes control plane. TESTS= names some of them.
+	-$(BIN)/python clients/stubs.py --missing
 	$(BED) -m cluster $(TESTS)
 
 test-faults: bed ## Run the tests of faults with outages of a minute instead of ten seconds.

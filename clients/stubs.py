@@ -90,13 +90,17 @@ def _run(name: str, command: tuple[str, ...]) -> None:
 def main() -> None:
     """Make the languages that are named, or all whose tool is there."""
     parser = argparse.ArgumentParser(description="Generate and compile the contract's code.")
+    parser.add_argument("--missing", action="store_true", help="only those whose libraries were not fetched yet")
     parser.add_argument("languages", nargs="*", metavar="LANGUAGE", help=f"of {', '.join(LANGUAGES)}; all if none")
-    for name in parser.parse_args().languages or list(LANGUAGES):
+    args = parser.parse_args()
+    for name in args.languages or list(LANGUAGES):
         if name not in LANGUAGES:
             parser.error(f"{name} is none of {', '.join(LANGUAGES)}")
         language = LANGUAGES[name]
         if shutil.which(language.tool) is None:
             print(f"{name}: left out, since {language.tool} is not installed here", flush=True)
+            continue
+        if args.missing and not missing(name):
             continue
         try:
             make(name)

@@ -132,7 +132,7 @@ class Bus:
         """
         if self._refused:
             raise Unavailable(
-                "NATS refuses the user and password, or the token, of FTF_NATS_URL. Correct them.",
+                "NATS refuses the user and password, or the token, of FTF_NATS_URL (nats of the chart). Correct them.",
                 reason="CONFIGURATION",
             )
         if not self.connected:

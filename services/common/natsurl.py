@@ -12,8 +12,8 @@ Options = dict[str, str | None]
 def malformed() -> InvalidArgument:
     """Return the error of a URL that is none; it shows nothing of it, for no one knows where its password begins."""
     return InvalidArgument(
-        "The URL of NATS is malformed. Write nats://user:password@host:port in FTF_NATS_URL, with the characters "
-        ": / ? # [ ] @ % of the password percent-encoded.",
+        "The URL of NATS is malformed. Write nats://user:password@host:port in FTF_NATS_URL (nats of the chart), with "
+        "the characters : / ? # [ ] @ % of the password percent-encoded.",
         reason="CONFIGURATION",
     )
 

@@ -79,13 +79,14 @@ def read_key(path: Path) -> bytes:
         key = path.read_bytes()
     except OSError as error:
         raise InvalidArgument(
-            f"The signing key {path} cannot be read ({error.strerror}). Set FTF_SIGNING_KEY_FILE to a readable file.",
+            f"The signing key {path} cannot be read ({error.strerror}). Set FTF_SIGNING_KEY_FILE to a readable file "
+            "(signingKey of the chart).",
             reason="CONFIGURATION",
         ) from None
     if len(key) < KEY_BYTES:
         raise InvalidArgument(
             f"The signing key {path} is shorter than {KEY_BYTES} bytes. Write random ones into it; "
-            "FTF_SIGNING_KEY_FILE names it.",
+            "FTF_SIGNING_KEY_FILE names it (signingKey of the chart).",
             reason="CONFIGURATION",
         )
     return key

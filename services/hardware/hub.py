@@ -81,7 +81,7 @@ class HubSource:
         if not self._allowed:
             raise NotReady(
                 f"{location[:200]} is on a hub, and reaching hubs is switched off. Use a local folder, or start with "
-                "--allow-hub.",
+                "--allow-hub (hub.allow of the chart).",
                 reason="HUB_DISABLED",
             )
         token = await asyncio.to_thread(self._token)

@@ -119,8 +119,8 @@ def explained(hub_id: str, error: BaseException) -> FineTuneFlowError | None:
         isinstance(one, OfflineModeIsEnabled | LocalEntryNotFoundError) for one in chain
     ):
         return NotReady(
-            f"Not all files of {hub_id} are in the hub's cache, and HF_HUB_OFFLINE is set for trainers. Unset it, "
-            "fetch the model there, or use a local folder.",
+            f"Not all files of {hub_id} are in the hub's cache, and HF_HUB_OFFLINE is set for trainers. Unset it "
+            "(hub.allow of the chart), fetch the model there, or use a local folder.",
             reason="HUB_DISABLED",
         )
     lost = (HTTPError, LocalEntryNotFoundError, ConnectionError, TimeoutError)

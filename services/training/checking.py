@@ -247,7 +247,7 @@ def _look_at_access(model: model_pb2.Model, here: Here, problems: Problems) -> N
         problems.warn(
             NotReady(
                 f"{model.hub_id} is on a hub, and reaching hubs is switched off. The trainer needs its files in the "
-                "hub's cache: start with --allow-hub, or use a local folder.",
+                "hub's cache: start with --allow-hub (hub.allow of the chart), or use a local folder.",
                 reason="HUB_DISABLED",
                 field="run.model",
             )

@@ -17,7 +17,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from clients import stubs
 from tests.cluster import binaries
 
 
@@ -65,13 +64,6 @@ def download_crds() -> None:
     print(f"  gateway-api {binaries.GATEWAY_API}: {target}", flush=True)
 
 
-def fetch_stubs() -> None:
-    """Fetch and compile what clients/stubs.py needs, once: the tests have no network. What is missing is left out."""
-    for name in stubs.LANGUAGES:
-        if stubs.missing(name):
-            subprocess.run([sys.executable, stubs.__file__, name])
-
-
 def link() -> None:
     """Make the folder in which all programs lie under their names."""
     folder = binaries.folder()
@@ -91,8 +83,6 @@ def main() -> None:
         build(name)
     download_crds()
     link()
-    if not sys.argv[1:]:
-        fetch_stubs()
 
 
 if __name__ == "__main__":

@@ -108,5 +108,6 @@ def test_errors_of_the_driver_become_ours(error: errors.PyMongoError, kind: type
 
     assert isinstance(explained, kind)
     assert explained.reason == reason
+    assert ("FTF_DOCUMENTS (documents of the chart)" in explained.message) is (reason == "CONFIGURATION")
     assert "db.example.com:27017" in explained.message
     assert "s3cret" not in explained.message

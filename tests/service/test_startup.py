@@ -114,7 +114,7 @@ async def test_a_bucket_that_is_missing_is_named(
     error = await refused(sqlite, objects, away)
 
     assert "no bucket no-such-bucket" in error.message
-    assert "FTF_OBJECTS" in error.message
+    assert "FTF_OBJECTS (objects.url of the chart)" in error.message
 
 
 @pytest.mark.parametrize("keys", [(stores.KEYS[0], SECRET), ("nobody", SECRET)], ids=["wrong secret", "unknown key"])
@@ -127,7 +127,7 @@ async def test_keys_that_are_wrong_are_not_shown(
 
     error = await refused(sqlite, open_objects(seaweedfs.url(f"keys-{keys[0]}"), keys), away)
 
-    assert "AWS_SECRET_ACCESS_KEY" in error.message
+    assert "AWS_SECRET_ACCESS_KEY (objects.existingSecret of the chart)" in error.message
     assert SECRET not in error.message + caplog.text
 
 
@@ -199,7 +199,7 @@ async def test_a_password_that_nats_refuses_is_not_shown(
     error = await refused(sqlite, folder, bus)
     await bus.close()
 
-    assert "FTF_NATS_URL" in error.message
+    assert "FTF_NATS_URL (nats of the chart)" in error.message
     assert SECRET not in error.message + caplog.text
 
 

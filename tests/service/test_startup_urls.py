@@ -16,7 +16,7 @@ async def test_a_url_that_nats_cannot_read_is_refused_and_not_shown(rest: str) -
     with pytest.raises(InvalidArgument) as caught:
         await Bus.connect(f"nats://ftf:{SECRET}{rest}")
 
-    assert "FTF_NATS_URL" in caught.value.message
+    assert "FTF_NATS_URL (nats of the chart)" in caught.value.message
     assert SECRET not in caught.value.message
 
 

@@ -281,6 +281,7 @@ async def test_a_model_that_a_trainer_may_not_reach_is_told(tmp_path: Path) -> N
         given = await checked(stub)
 
     assert told(off) == [("HUB_DISABLED", "run.model", False)]
+    assert "hub.allow of the chart" in str(off.check.problems[0])
     assert told(without) == [("MODEL_GATED", "run.model", False)]
     assert told(given) == []
 

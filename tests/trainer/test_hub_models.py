@@ -230,3 +230,4 @@ def test_offline_what_the_cache_lacks_is_said(hub: FakeHub, monkeypatch: pytest.
     assert load_config(of_hub("acme/plain")).model_type == "llama"
     assert load_generation(of_hub("acme/plain")) is None
     assert (type(error), error.reason) == (NotReady, "HUB_DISABLED")
+    assert "Unset it (hub.allow of the chart)" in error.message

@@ -163,12 +163,14 @@ def explain(error: errors.PyMongoError, url: str) -> FineTuneFlowError:
     if code in _REFUSED:
         return Unavailable(
             f"MongoDB at {place} refuses these credentials, or what they ask for ({said}). Correct the user and the "
-            "password in FTF_DOCUMENTS, and give the user the role readWrite on the databases finetuneflow_*.",
+            "password in FTF_DOCUMENTS (documents of the chart), and give the user the role readWrite on the "
+            "databases finetuneflow_*.",
             reason="CONFIGURATION",
         )
     if isinstance(error, errors.ConfigurationError):
         return Unavailable(
-            f"MongoDB at {place} cannot be used as FTF_DOCUMENTS says ({said}). Correct it.", reason="CONFIGURATION"
+            f"MongoDB at {place} cannot be used as FTF_DOCUMENTS (documents of the chart) says ({said}). Correct it.",
+            reason="CONFIGURATION",
         )
     if isinstance(error, errors.DocumentTooLarge):
         return InvalidArgument("The document is too large for MongoDB. Store large parts as objects.")

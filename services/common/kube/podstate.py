@@ -29,6 +29,9 @@ _NODE_GONE = {"DeletionByTaintManager", "DeletionByPodGC"}
 _EVICTED = {"Evicted", "Preempting", "NodeShutdown", "Terminated", "Shutdown"}
 _VOLUME = re.compile(r"persistentvolumeclaim|persistent volume|volume node affinity|unbound", re.IGNORECASE)
 _MISSING = re.compile(r"Insufficient ([\w./-]*\w)")
+_MISMATCH = re.compile(r"node affinity/selector|node selector|untolerated taint", re.IGNORECASE)
+AGAIN = "A run takes what is corrected in the chart's values after `ftf pause`, then `ftf resume`."
+"""A Job's spec is fixed when it is made; the next Job has what is set then."""
 
 
 @dataclass(frozen=True)
@@ -157,10 +160,11 @@ def _before(pod: Object, state: Object, events: list[Object]) -> Waiting:
     why, detail = waiting.get("reason", ""), _short(waiting.get("message") or waiting.get("reason", ""))
     if why in _IMAGE:
         return Waiting(
-            "IMAGE_PULL", f"The image cannot be pulled: {detail} Check its name and the pull secrets in the chart."
+            "IMAGE_PULL",
+            f"The image cannot be pulled: {detail} Check its name and the pull secrets in the chart. {AGAIN}",
         )
     if why in _CONFIG:
-        return Waiting("CONFIGURATION", f"The container cannot be made: {detail} Correct the chart's values.")
+        return Waiting("CONFIGURATION", f"The container cannot be made: {detail} Correct the chart's values. {AGAIN}")
     return _mounting(events) or Waiting("STARTING", "Its container is being made. Wait.")
 
 
@@ -170,8 +174,14 @@ def _unscheduled(scheduled: Object) -> Waiting:
         return Waiting("QUEUE", "Its queue has not admitted it. Wait, or ask whoever keeps the queue's quota.")
     detail = _short(re.split(r"\s*(?:no new claims to deallocate|preemption:)", text)[0] or "No node fits.")
     if _VOLUME.search(text):
-        return Waiting("VOLUME", f"{detail} Check the PersistentVolumeClaims in the chart's values.")
+        return Waiting("VOLUME", f"{detail} Check the PersistentVolumeClaims in the chart's values. {AGAIN}")
     missing = list(dict.fromkeys(_MISSING.findall(text)))
+    if _MISMATCH.search(text) and not missing:
+        return Waiting(
+            "UNSCHEDULABLE",
+            f"No node fits: {detail} Add such nodes, ask for another GPU product in a new run, or correct "
+            f"jobs.nodeSelector or jobs.tolerations. {AGAIN}",
+        )
     what = f"No node has enough {' and '.join(missing)} free" if missing else "No node fits"
     return Waiting("UNSCHEDULABLE", f"{what}: {detail} Ask for less, wait for other Jobs, or add nodes.")
 
@@ -182,8 +192,8 @@ def _mounting(events: list[Object]) -> Waiting | None:
         text = _short(event.get("message", ""))
         if event.get("reason") in ("FailedMount", "FailedAttachVolume", "FailedMapVolume"):
             if re.search(r"(?:secret|configmap) \"[^\"]+\" not found", text):
-                return Waiting("CONFIGURATION", f"{text} Make it, or correct the name in the chart's values.")
-            return Waiting("VOLUME", f"{text} Check the PersistentVolumeClaims in the chart's values.")
+                return Waiting("CONFIGURATION", f"{text} Make it, or correct the name in the chart's values. {AGAIN}")
+            return Waiting("VOLUME", f"{text} Check the PersistentVolumeClaims in the chart's values. {AGAIN}")
         if event.get("reason") == "FailedCreatePodSandBox":
             return Waiting("STARTING", f"Its container cannot be made yet: {text} Wait, or see to its node.")
     return None

@@ -9,13 +9,14 @@ from typing import Any
 
 from services.common.jobs.port import JobStatus, Waiting
 from services.common.kube.manifest import LABELS_ANNOTATION, ORDER_ANNOTATION, QUEUE_LABEL, STOPPED_ANNOTATION
-from services.common.kube.podstate import PodState, conditions, holds, pod_state, seconds, trainer
+from services.common.kube.podstate import AGAIN, PodState, conditions, holds, pod_state, seconds, trainer
 
 Object = Mapping[str, Any]
 
 EXIT_STOPPED = 143
 _EVENTS_AFTER = 3.0
 """Seconds without a pod, or without a container, after which events are asked for the reason."""
+_NO_CLASS = re.compile(r"no PriorityClass with name (\S+) was found")
 _CODE = re.compile(r"failed with exit code (\d+)")
 
 
@@ -145,7 +146,13 @@ def _uncreated(job: Object, events: Sequence[Object]) -> Waiting | None:
     text = " ".join(mine[-1].get("message", "").split())[:500].rstrip(".")
     if "exceeded quota" in text:
         return Waiting("QUOTA", f"{text}. Wait for other Jobs, ask for less, or raise the quota.")
-    return Waiting("ADMISSION", f"{text}. Change the chart's values or the rule.")
+    if unknown := _NO_CLASS.search(text):
+        return Waiting(
+            "ADMISSION",
+            f"{text}. Make the PriorityClass {unknown[1]}. Where the run named it (--priority-class), start another "
+            f"run; otherwise correct jobs.priorityClassName or jobs.priorities. {AGAIN}",
+        )
+    return Waiting("ADMISSION", f"{text}. Change the chart's values or the rule. {AGAIN}")
 
 
 def _failure(job: Object, states: Sequence[PodState]) -> tuple[int | None, str, str]:

@@ -226,21 +226,25 @@ class S3Requests:
         if code in _NESTED:
             return InvalidArgument(f"{key!r} lies below an object, or is the folder of one. Choose another key.")
         if code == "NoSuchBucket":
-            wrong = f"There is no bucket {self._bucket.name} at {self._bucket.host}. Make it, or correct FTF_OBJECTS."
+            wrong = (
+                f"There is no bucket {self._bucket.name} at {self._bucket.host}. Make it, or correct FTF_OBJECTS "
+                "(objects.url of the chart)."
+            )
         elif code == "RequestTimeTooSkewed":
             wrong = f"The clocks of this machine and of {self._bucket.host} differ too much. Set both by NTP."
         elif code in _REFUSED:
             wrong = (
                 f"S3 refuses these keys, or what they ask for in {where} ({code}). Correct AWS_ACCESS_KEY_ID and "
-                "AWS_SECRET_ACCESS_KEY, and let them read, write, list and delete there."
+                "AWS_SECRET_ACCESS_KEY (objects.existingSecret of the chart), and let them read, write, list and "
+                "delete there."
             )
         else:
             # What the last try failed of: no such name, no TLS, no connection.
             cause = error.reason if isinstance(error, urllib3.exceptions.MaxRetryError) else None
             if isinstance(cause, urllib3.exceptions.SSLError):
                 return Unavailable(
-                    f"TLS with {self._bucket.host} fails ({cause}). Set secure=false in FTF_OBJECTS if it speaks none, "
-                    "or ca=FILE if its certificate is of an authority of your own."
+                    f"TLS with {self._bucket.host} fails ({cause}). Set secure=false in FTF_OBJECTS (objects.url of "
+                    "the chart) if it speaks none, or ca=FILE if its certificate is of an authority of your own."
                 )
             said = code or type(cause or error).__name__
             return Unavailable(f"S3 does not do what is asked of {where} ({said}). Check the server, then repeat.")

@@ -45,7 +45,10 @@ def parse(url: str) -> Bucket:
     """
     parts = urllib.parse.urlsplit(url)
     if "@" in parts.netloc:
-        raise _wrong("holds keys. Give them as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY instead.")
+        raise _wrong(
+            "holds keys. Give them as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY instead "
+            "(objects.existingSecret of the chart)."
+        )
     if parts.scheme != "s3" or not _is_host(parts.netloc):
         raise _wrong(f"names no server. {_FORM}")
     name = parts.path.strip("/")

@@ -156,8 +156,10 @@ def test_two_programs_that_make_a_key_at_once_have_the_same(tmp_path: Path) -> N
 
 
 def test_a_short_key_is_refused(tmp_path: Path) -> None:
-    """It could be guessed."""
+    """It could be guessed. One that is not there is too."""
     (tmp_path / "key").write_bytes(b"k" * 31)
 
-    with pytest.raises(InvalidArgument, match="shorter than 32 bytes"):
+    with pytest.raises(InvalidArgument, match=r"shorter than 32 bytes.*signingKey of the chart"):
         read_key(tmp_path / "key")
+    with pytest.raises(InvalidArgument, match=r"FTF_SIGNING_KEY_FILE to a readable file .signingKey of the chart"):
+        read_key(tmp_path / "none")

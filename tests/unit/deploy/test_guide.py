@@ -9,6 +9,7 @@ from typing import Any
 import yaml  # type: ignore[import-untyped]  # Comes with kubernetes, without types.
 
 from finetuneflow.common.v1 import waiting_pb2
+from services.common.tokenfiles import LEAST_LENGTH
 
 ROOT = Path(__file__).resolve().parents[3]
 GUIDE = (ROOT / "docs" / "cluster.md").read_text(encoding="utf-8")
@@ -47,3 +48,8 @@ def test_the_guide_says_what_to_do_for_each_reason_to_wait() -> None:
     reasons = [name.removeprefix("WAITING_REASON_") for name in waiting_pb2.WaitingReason.DESCRIPTOR.values_by_name]
 
     assert sorted(rows) == sorted(set(reasons) - {"UNSPECIFIED"})
+
+
+def test_the_guide_says_how_long_a_token_is_at_least() -> None:
+    """A shorter one is refused, which only a line in the log tells."""
+    assert f"{LEAST_LENGTH} characters or more" in " ".join(GUIDE.partition("## Tokens")[2].split())

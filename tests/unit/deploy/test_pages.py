@@ -93,3 +93,11 @@ def test_in_an_air_gap_no_job_asks_a_hub() -> None:
     shown = values("kubernetes-closed.md", "hub: {allow: false}")
 
     assert jobs(render(shown, PRODUCTION))["env"]["HF_HUB_OFFLINE"] == "1"
+
+
+def test_the_example_for_production_tolerates_the_taint_of_gpu_nodes() -> None:
+    """The page on GPU nodes names the taint; the example holds Jobs on these nodes."""
+    jobs = values("kubernetes.md", "tolerations")["jobs"]
+    example = yaml.safe_load(PRODUCTION.read_text(encoding="utf-8"))["jobs"]
+
+    assert (example["nodeSelector"], example["tolerations"]) == (jobs["nodeSelector"], jobs["tolerations"])

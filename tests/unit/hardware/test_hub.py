@@ -145,6 +145,7 @@ async def test_a_hub_that_is_switched_off_is_not_asked(hub: FakeHub) -> None:
     error = await refused(source(hub, allowed=False), ORDINARY)
 
     assert (type(error), error.reason) == (NotReady, "HUB_DISABLED")
+    assert "start with --allow-hub (hub.allow of the chart)" in error.message
     assert hub.asked == []
 
 

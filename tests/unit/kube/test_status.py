@@ -123,12 +123,25 @@ def test_pods_of_an_earlier_job_of_the_name_are_not_its_own() -> None:
         (
             "0/3 nodes are available: 1 Insufficient cpu, 3 Insufficient memory, 2 node(s) had untolerated taint(s).",
             "UNSCHEDULABLE",
-            "No node has enough cpu and memory free",
+            "No node has enough cpu and memory free: 0/3 nodes are available: 1 Insufficient cpu, 3 Insufficient "
+            "memory, 2 node(s) had untolerated taint(s). Ask for less",
         ),
         (
             "0/2 nodes are available: 2 node(s) didn't match Pod's node affinity/selector.",
             "UNSCHEDULABLE",
-            "No node fits: 0/2 nodes are available: 2 node(s) didn't match Pod's node affinity/selector. Ask for less",
+            "No node fits: 0/2 nodes are available: 2 node(s) didn't match Pod's node affinity/selector. Add such "
+            "nodes, ask for another GPU product in a new run, or correct jobs.nodeSelector or jobs.tolerations. A run "
+            "takes what is corrected in the chart's values after `ftf pause`, then `ftf resume`.",
+        ),
+        (
+            "0/1 nodes are available: 1 node(s) had untolerated taint {example.com/pool: gpu}.",
+            "UNSCHEDULABLE",
+            "or correct jobs.nodeSelector or jobs.tolerations. A run takes",
+        ),
+        (
+            "0/1 nodes are available: 1 node(s) were unschedulable.",
+            "UNSCHEDULABLE",
+            "were unschedulable. Ask for less, wait for other Jobs, or add nodes.",
         ),
         ("0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims.", "VOLUME", "unbound"),
         ('persistentvolumeclaim "models" not found', "VOLUME", '"models" not found. Check the PersistentVolumeClaims'),
@@ -176,6 +189,16 @@ def test_what_events_say_of_a_container_that_is_not_made(message: str, reason: s
     other = event("FailedMount", "another's", "uid-other", ago=1)
 
     assert waiting(job(), creating, events=(own, other)).reason == reason
+
+
+def test_a_priority_class_that_is_not_there_is_told_with_the_flag_that_names_it() -> None:
+    """The chart's values are only one of the places that it comes from."""
+    message = 'Error creating: pods "x" is forbidden: no PriorityClass with name urgent was found'
+    found = waiting(job(), events=(event("FailedCreate", message),))
+
+    assert found.reason == "ADMISSION"
+    assert "Make the PriorityClass urgent. Where the run named it (--priority-class), start another" in found.message
+    assert "otherwise correct jobs.priorityClassName or jobs.priorities." in found.message
 
 
 @pytest.mark.parametrize(
