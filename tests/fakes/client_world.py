@@ -270,6 +270,8 @@ class Hardware(hardware_service_pb2_grpc.HardwareServiceServicer):
         await found(context, self.world.models, request.model)
         if self.world.happens("architecture unknown"):
             await abort(context, "FAILED_PRECONDITION", "Not known. Train without.", "ARCHITECTURE_UNKNOWN")
+        if request.config.lora.r > 64:
+            await abort(context, "INVALID_ARGUMENT", "r is too large. Choose a smaller one.", "INVALID_FIELD")
         estimate = plan_pb2.MemoryEstimate(weights=10**9, peak=2 * 10**9, available=24 * 10**9, fits=True, device="cpu")
         advice = plan_pb2.Recommendation(estimate=estimate, reasons=["There is no GPU."])
         advice.config.learning_rate = 1e-4

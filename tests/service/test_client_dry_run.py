@@ -64,6 +64,7 @@ async def test_a_dry_run_that_would_be_refused_says_all_of_it_and_fails(ftf: Ftf
         "warning  Few are held out.",
     ]
     assert "it would be refused; nothing was started" in plain.err
+    assert "no recommendation" not in plain.err  # for the same reason
     assert [p["reason"] for p in found["problems"]] == ["REASON_INVALID_FIELD", "REASON_FEW_EVAL_EXAMPLES"]
     assert [token["trained"] for token in found["labels"]["examples"][0]["tokens"]] == [False] * 3 + [True] * 2
 

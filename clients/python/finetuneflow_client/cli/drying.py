@@ -14,6 +14,7 @@ from finetuneflow_client.cli.view.check import (
     marked,
     problem_lines,
 )
+from finetuneflow_client.errors import FtfError
 from finetuneflow_client.sweeps import refusal
 
 
@@ -34,6 +35,11 @@ def show_check(session: Session, run: run_pb2.Run) -> int:
         return exits.OK
     session.screen.say("it would be refused; nothing was started")
     return exits.FAILED
+
+
+def is_told(error: FtfError | None, check: check_pb2.RunCheck) -> bool:
+    """Whether a check says what an error says, as where both the recommendation and the run are refused for it."""
+    return error is not None and any(problem.message.rstrip(".") == error.message for problem in check.problems)
 
 
 def tell_warnings(session: Session, run: run_pb2.Run) -> None:

@@ -9,7 +9,7 @@ from finetuneflow.ingest.v1 import ingest_service_pb2
 from finetuneflow.training.v1 import run_pb2, training_service_pb2
 from finetuneflow_client import names
 from finetuneflow_client.cli import during, flow, targets, wording
-from finetuneflow_client.cli.drying import asked_settings, show_check, tell_warnings
+from finetuneflow_client.cli.drying import asked_settings, is_told, show_check, tell_warnings
 from finetuneflow_client.cli.judge import judged_after
 from finetuneflow_client.cli.planning import planned
 from finetuneflow_client.cli.resumable import PAUSED
@@ -68,7 +68,7 @@ async def start(
     args = session.args
     request.validate_only, request.preview_examples = args.dry_run, args.preview
     made = await session.flow.training.CreateRun(request)
-    if found is not None:
+    if found is not None and not is_told(found.unadvised, made.check):
         flow.tell_advice(session, found)
     if args.dry_run:
         show_run(session, made, settings=asked_settings(made, request.run.config), started=False)
