@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from services.common.gpunames import has_bf16, memory_of
 from services.common.kube.capacity import NodeCapacity
 from services.common.numerals import gib
 from services.hardware.core_inventory import BF16_SINCE, BITSANDBYTES_4BIT_SINCE
@@ -74,7 +75,7 @@ class Node:
 
     @property
     def bf16(self) -> bool:
-        return self.capability >= BF16_SINCE
+        return self.capability >= BF16_SINCE if any(self.capability) else bool(has_bf16(self.product))
 
     @property
     def bitsandbytes_4bit(self) -> bool:
@@ -160,11 +161,12 @@ def _place_on_gpus(cluster: Cluster, asked: Asked, gpus: int) -> Placement:
     fitting = [n for n in cluster.usable if n.gpus and asked.product in ("", n.product)]
     if not fitting:
         kind = f"{asked.product} GPU" if asked.product else "GPU"
-        return _unknown(f"No node has a {kind} now, so the run waits for one. {_there(cluster)}")
+        words = (f"No node has a {kind} now, so the run waits for one. {_there(cluster)}",)
+        return _by_name(asked.product, has_bf16(asked.product), words)
     best = max(fitting, key=lambda n: (n.gpus_free >= gpus, n.gpus >= gpus, n.gpu_memory, n.gpus_free))
     words = (_where(best, gpus), *_others(best, fitting, asked))
     if not best.gpu_memory:
-        return _unknown(*words)
+        return _by_name(best.product, best.bf16 if any(best.capability) else has_bf16(best.product), words)
     return on_gpu(best.gpu_memory, best.gpu_memory, best.bf16, words, product=best.product)
 
 
@@ -182,12 +184,23 @@ def _place_on_cpu(cluster: Cluster, asked: Asked) -> Placement:
     return on_cpu(largest.memory, largest.memory_free, words, cores=largest.cpu // 1000)
 
 
-def _unknown(*words: str) -> Placement:
-    guess = (
-        f"How much memory its GPUs have is not known; {gib(ASSUMED_MEMORY)} are assumed. "
-        "Label the nodes as GPU feature discovery does: nvidia.com/gpu.product, gpu.memory, gpu.compute.major."
-    )
-    return on_gpu(ASSUMED_MEMORY, ASSUMED_MEMORY, bf16=False, words=(*words, guess), assumed=True)
+def _by_name(product: str, bf16: bool | None, words: tuple[str, ...]) -> Placement:
+    """Return a place on a GPU of which there is no more than the name of its product, if that.
+
+    Args:
+        bf16: whether it computes in bfloat16; None if that is not known.
+    """
+    memory = memory_of(product)
+    if memory:
+        guess = f"That its GPUs have {gib(memory)} of memory is taken from the name, for no node says it yet."
+    else:
+        guess = (
+            f"How much memory its GPUs have is not known; {gib(ASSUMED_MEMORY)} are assumed. "
+            "Label the nodes as GPU feature discovery does: nvidia.com/gpu.product, gpu.memory, gpu.compute.major."
+        )
+    memory = memory or ASSUMED_MEMORY
+    found = on_gpu(memory, memory, bool(bf16), (*words, guess), product=product, assumed=True)
+    return replace(found, device=replace(found.device, bf16_known=bf16 is not None))
 
 
 def _where(node: Node, gpus: int) -> str:

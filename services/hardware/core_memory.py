@@ -62,6 +62,7 @@ class Device:
     Args:
         product: a GPU's product or a processor's name; "" where it is not known.
         cores: of the processor; 0 where a GPU computes, or nobody knows.
+        bf16_known: whether `bf16` is more than the safer guess.
     """
 
     kind: str
@@ -70,6 +71,7 @@ class Device:
     bf16: bool = False
     product: str = ""
     cores: int = 0
+    bf16_known: bool = True
 
 
 @dataclass(frozen=True)

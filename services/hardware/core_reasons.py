@@ -121,6 +121,8 @@ def _precision_reason(plan: Plan, device: Device, decided: Decided) -> str:
     name = f"bf16 = {str(plan.bf16).lower()}"
     if decided.bf16 is not None:
         return f"{name}: as decided."
+    if not (plan.bf16 or device.bf16_known):
+        return f"{name}: whether the GPU has bfloat16 is not known, and float32 runs on each; set it for one that has."
     words: dict[tuple[str, bool], str] = {
         ("cuda", True): "the GPU computes in bfloat16",
         ("cuda", False): "the GPU has no bfloat16",

@@ -12,6 +12,7 @@ from finetuneflow.hardware.v1 import hardware_service_pb2, hardware_service_pb2_
 from finetuneflow.training.v1 import training_service_pb2, training_service_pb2_grpc
 from services.common.channels import Peers
 from services.common.errors import NotReady
+from services.common.gpunames import has_bf16
 from services.training.ports import Gpus
 
 PASSED_ON = "ftf-passed-on"
@@ -85,7 +86,8 @@ class GrpcHardware:
         nodes = [node.bf16 for node in inventory.nodes if node.gpus and product in ("", node.gpu_product)]
         found = nodes if inventory.nodes else [gpu.bf16 for gpu in inventory.gpus]
         most = len(inventory.gpus) if inventory.node else None
-        return Gpus(most, bool(found) and all(found), 0 if inventory.nodes else inventory.disk_free_bytes)
+        bf16 = all(found) if found else most is None and bool(has_bf16(product))
+        return Gpus(most, bf16, 0 if inventory.nodes else inventory.disk_free_bytes)
 
     async def estimate_run(
         self, request: hardware_service_pb2.EstimateRunRequest

@@ -33,7 +33,7 @@ class Gpus:
 
     Args:
         most: how many a run can have; None where nobody can say, as in a cluster that grows.
-        bf16: whether there are some, and all compute in bfloat16.
+        bf16: whether there are some, and all compute in bfloat16; where there are none yet, whether the product does.
         disk_free: bytes free where runs keep their files; 0 where nobody knows, as in a cluster.
     """
 

@@ -14,10 +14,12 @@ from aiohttp import web
 
 from finetuneflow.hardware.v1 import hardware_service_pb2 as pb
 from finetuneflow.training.v1 import resources_pb2
+from services.common.channels import Peers
+from services.training.peers import GrpcHardware
 from tests.fakes.cluster_nodes import GPU_TAINT, H100, T4, container, node, pod
 from tests.fakes.hardware import create, hardware
 from tests.fakes.model_folder import model_files, write_folder
-from tests.fakes.running import refusal
+from tests.fakes.running import TOKEN, refusal
 
 NODES = [
     node("h", H100, taints=[GPU_TAINT], nvidia_com__gpu="8"),
@@ -107,6 +109,12 @@ async def test_what_is_asked_for_decides_what_fits(tmp_path: Path, monkeypatch: 
     ):
         model = (await stub.CreateModel(create(write_folder(tmp_path / "m", model_files())))).name
         usual = await stub.EstimateMemory(pb.EstimateMemoryRequest(model=model))
+        unknown, coming = [
+            await stub.RecommendTraining(
+                pb.RecommendTrainingRequest(model=model, resources=resources_pb2.Resources(gpus=1, gpu_product=product))
+            )
+            for product in ("In-House-9", "NVIDIA-A100-SXM4-40GB")
+        ]
         absent = await stub.EstimateMemory(
             pb.EstimateMemoryRequest(model=model, resources=resources_pb2.Resources(gpu_product="NVIDIA-B200"))
         )
@@ -124,6 +132,10 @@ async def test_what_is_asked_for_decides_what_fits(tmp_path: Path, monkeypatch: 
     assert (usual.device, usual.fits, usual.available) == ("cuda", True, int((81559 << 20) * 0.95))
     assert "3 of 8 free on h" in usual.note
     assert (absent.available, absent.fits) == (0, True)
+    assert (coming.config.bf16, coming.estimate.fits) == (True, True)
+    assert "bf16 = true: the GPU computes in bfloat16." in coming.reasons
+    assert not unknown.config.bf16
+    assert any("whether the GPU has bfloat16 is not known" in reason for reason in unknown.reasons)
     assert (cpu.estimate.device, cpu.estimate.available, cpu.config.bf16) == ("cpu", int((6 << 30) * 0.9), False)
     assert cpu.reasons[0] == "Planned for a CPU and 6.0 GiB of memory, which the run asks for."
     assert not small.fits
@@ -208,3 +220,19 @@ async def test_an_api_that_does_not_answer_is_a_typed_error(
 
     assert refused == wanted
     assert len(found.nodes) == 3
+
+
+async def test_a_run_computes_in_what_its_gpu_has_though_no_node_has_one_yet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pool that begins with no node: the product's name tells; of one that is there, its node does."""
+    products = ("NVIDIA-H200", "NVIDIA-H100-80GB-HBM3", "Tesla-T4", "Tesla-V100-SXM2-16GB", "In-House-9")
+    async with (
+        kubernetes(tmp_path, monkeypatch),
+        hardware(tmp_path / "state", inventory="kubernetes") as (_, served),
+    ):
+        peers = Peers({"hardware": served.address}, lambda: TOKEN)
+        found = [(await GrpcHardware(peers).gpus(product)).bf16 for product in products]
+        await peers.close()
+
+    assert found == [True, True, False, False, False]

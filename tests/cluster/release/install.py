@@ -14,6 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from finetuneflow_client.client import Services
+from services.common.outside import KINDS
+from services.common.ownership import COLLECTION, JOBS
+from services.common.stores import open_documents
 from tests.cluster.bed.api import ApiError, path_of
 from tests.cluster.bed.cluster import Bed
 from tests.cluster.bed.nodes import BedNode
@@ -133,6 +136,14 @@ async def make_secrets(bed: Bed, namespace: str, stores: Stores) -> None:
         await bed.raw.create("secrets", namespace, {"metadata": {"name": name}, "data": data})
 
 
+async def let_go(stores: Stores) -> None:
+    """Take away the mark of an installation that was here before: the stores are those of the whole session."""
+    for service in KINDS:
+        documents = await open_documents(stores.mongo_url, service)
+        await documents.collection(COLLECTION).delete(JOBS)
+        await documents.close()
+
+
 async def make_models(bed: Bed, namespace: str, folder: Path) -> None:
     """Make the claim of base models, bound to a folder of this machine."""
     size = {"storage": "1Gi"}
@@ -172,6 +183,7 @@ async def installed(
         node = await stack.enter_async_context(bed.kubelet(cpu=16))
         await make_secrets(bed, namespace, bed.stores)
         await make_models(bed, namespace, models)
+        await let_go(bed.stores)
         chosen = folder / "values.json"
         chosen.write_text(json.dumps(values.values(bed.stores, llm.url, list(trainer), env)), encoding="utf-8")
         await bed.helm("install", NAME, str(ROOT / "deploy" / "chart"), "-n", namespace, "-f", str(chosen))

@@ -177,14 +177,39 @@ def test_where_nothing_is_free_a_run_is_planned_for_what_it_will_get() -> None:
     assert "no node has 99 of them, so the run waits. h has 8." in said(many)
 
 
-@pytest.mark.parametrize("labels", [{}, {"nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3"}])
+@pytest.mark.parametrize("labels", [{}, {"nvidia.com/gpu.product": "In-House-9"}])
 def test_gpus_of_unknown_memory_are_assumed_and_say_so(labels: dict[str, str]) -> None:
-    """Without GPU feature discovery nothing can be said about what fits."""
+    """Without GPU feature discovery nothing can be said about what fits, nor that there is no bfloat16."""
     found = place(cluster([gpus("h", labels, 8)]), Asked())
 
-    assert (found.assumed, found.device.kind, found.device.bf16) == (True, "cuda", False)
+    assert (found.assumed, found.device.kind, found.device.bf16, found.device.bf16_known) == (
+        True,
+        "cuda",
+        False,
+        False,
+    )
     assert found.device.free == ASSUMED_MEMORY
     assert "Label the nodes" in said(found)
+
+
+@pytest.mark.parametrize(
+    ("product", "gigabytes", "bf16"),
+    [("NVIDIA-H100-80GB-HBM3", 80, True), ("NVIDIA-L4", 24, True), ("Tesla-V100-SXM2-32GB", 32, False)],
+)
+def test_the_name_of_a_product_tells_what_no_label_says(product: str, gigabytes: int, bf16: bool) -> None:
+    """Of a pool that begins with no node, and of a node whose only label is the product."""
+    absent = place(cluster([]), Asked(gpus=1, product=product))
+    labelled = place(cluster([gpus("h", {"nvidia.com/gpu.product": product}, 8)]), Asked(gpus=1))
+    older = place(
+        cluster([gpus("h", {"nvidia.com/gpu.product": product, "nvidia.com/gpu.compute.major": "7"}, 8)]), Asked(gpus=1)
+    )
+
+    for found in (absent, labelled):
+        assert (found.assumed, found.device.product, found.device.free) == (True, product, gigabytes * 10**9)
+        assert (found.device.bf16, found.device.bf16_known) == (bf16, True)
+        assert "is taken from the name" in said(found)
+    assert not older.device.bf16
+    assert cluster([gpus("h", {"nvidia.com/gpu.product": product}, 8)]).nodes[0].bf16 == bf16
 
 
 def test_a_product_that_is_not_there_is_waited_for() -> None:
