@@ -14,6 +14,9 @@ from dataclasses import dataclass
 LAST = 20
 """Newest runs of a device that count."""
 
+ANY_CPU = "cpu"
+"""Stands for the processors of a cluster, where none is named before a run: what ran there is of one type."""
+
 BOUNDS: Mapping[str, tuple[float, float]] = {
     "training_memory": (0.5, 2.0),
     "evaluation_memory": (0.5, 2.0),

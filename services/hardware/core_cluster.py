@@ -11,6 +11,7 @@ from typing import Any
 from services.common.gpunames import has_bf16, memory_of
 from services.common.kube.capacity import NodeCapacity
 from services.common.numerals import gib
+from services.hardware.core_calibration import ANY_CPU
 from services.hardware.core_inventory import BF16_SINCE, BITSANDBYTES_4BIT_SINCE
 from services.hardware.core_placement import Asked, Placement, Room, on_cpu, on_gpu
 
@@ -161,8 +162,8 @@ def _place_on_gpus(cluster: Cluster, asked: Asked, gpus: int) -> Placement:
     fitting = [n for n in cluster.usable if n.gpus and asked.product in ("", n.product)]
     if not fitting:
         kind = f"{asked.product} GPU" if asked.product else "GPU"
-        words = (f"No node has a {kind} now, so the run waits for one. {_there(cluster)}",)
-        return _by_name(asked.product, has_bf16(asked.product), words)
+        waits = (f"No node has a {kind} now, so the run waits for one. {_there(cluster)}",)
+        return _by_name(asked.product, has_bf16(asked.product), waits)
     best = max(fitting, key=lambda n: (n.gpus_free >= gpus, n.gpus >= gpus, n.gpu_memory, n.gpus_free))
     words = (_where(best, gpus), *_others(best, fitting, asked))
     if not best.gpu_memory:
@@ -175,13 +176,14 @@ def _place_on_cpu(cluster: Cluster, asked: Asked) -> Placement:
     open_ = (node for node in cluster.nodes if not node.cpu_problem)
     largest = max(open_, key=lambda n: n.memory, default=None)
     if limit:
-        return on_cpu(limit, limit, (f"Planned for a CPU and {gib(limit)} of memory, which the run asks for.",))
+        words = (f"Planned for a CPU and {gib(limit)} of memory, which the run asks for.",)
+        return on_cpu(limit, limit, words, processor=ANY_CPU)
     if largest is None:
-        return Placement(
-            on_cpu(ASSUMED_MEMORY, ASSUMED_MEMORY).device, ("No node takes runs without GPUs now.",), assumed=True
-        )
+        words = ("No node takes runs without GPUs now.",)
+        return replace(on_cpu(ASSUMED_MEMORY, ASSUMED_MEMORY, words, processor=ANY_CPU), assumed=True)
     words = (f"Planned for the CPU of {largest.name}, the node with the most memory.",)
-    return on_cpu(largest.memory, largest.memory_free, words, cores=largest.cpu // 1000)
+    cores = largest.cpu // 1000
+    return on_cpu(largest.memory, largest.memory_free, words, processor=ANY_CPU, cores=cores)
 
 
 def _by_name(product: str, bf16: bool | None, words: tuple[str, ...]) -> Placement:

@@ -10,7 +10,7 @@ from services.common.documents.port import Document
 from services.common.errors import InvalidArgument
 from services.common.estimates import MOST_EXAMPLES, require_price
 from services.hardware.calibrations import Measurement
-from services.hardware.core_calibration import Calibration, ratio
+from services.hardware.core_calibration import ANY_CPU, Calibration, ratio
 from services.hardware.core_memory import Device
 from services.hardware.core_placement import Placement
 from services.hardware.core_range import Range
@@ -94,7 +94,8 @@ def measurement(request: pb.RecordMeasurementRequest) -> Measurement:
     return Measurement(
         run=request.run,
         uid=request.uid,
-        product=request.device_name,
+        # By the name by which it was estimated, for by that one the next run will be.
+        product=ANY_CPU if used.device == ANY_CPU and request.device_name else request.device_name,
         ratios={
             "training_memory": ratio(
                 request.training_peak_memory_bytes, expected.training_memory_bytes.likely, used.training_memory

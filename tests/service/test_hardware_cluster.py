@@ -236,3 +236,33 @@ async def test_a_run_computes_in_what_its_gpu_has_though_no_node_has_one_yet(
         await peers.close()
 
     assert found == [True, True, False, False, False]
+
+
+async def test_what_runs_took_on_the_clusters_cpus_corrects_the_next_estimate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever their processors are called: before a run nobody knows which it will get."""
+    async with (
+        kubernetes(tmp_path, monkeypatch),
+        hardware(tmp_path / "state", inventory="kubernetes") as (stub, _),
+    ):
+        model = (await stub.CreateModel(create(write_folder(tmp_path / "m", model_files())))).name
+        fields: dict[str, Any] = {"train_examples": 40, "example_characters": [200, 300]}
+        requests = [
+            pb.EstimateRunRequest(model=model, **fields, resources=resources_pb2.Resources(gpus=0, memory=memory))
+            for memory in ("", "8Gi")
+        ]
+        first = (await stub.EstimateRun(requests[0])).estimate
+        for uid, processor in (("u1", "AMD EPYC 7B13"), ("u2", "Intel(R) Xeon(R) CPU @ 2.20GHz")):
+            seconds = 2 * first.train_seconds.likely
+            await stub.RecordMeasurement(
+                pb.RecordMeasurementRequest(
+                    run="r", uid=uid, estimate=first, device_name=processor, train_seconds=seconds
+                )
+            )
+        second, asked = [(await stub.EstimateRun(request)).estimate for request in requests]
+
+    assert first.note.startswith("No training has ended on cpu yet")
+    assert second.note.startswith("Calibrated by 2 runs on cpu.")
+    assert second.train_seconds.likely == pytest.approx(2 * first.train_seconds.likely)
+    assert asked.calibration.runs == 2
