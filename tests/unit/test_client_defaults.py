@@ -17,7 +17,7 @@ from services.ingest.core.settings import chunk_rules
 from services.training.chatform import MAX_KEEP_SECONDS
 from tests.service.test_client_streams import leaves
 
-WITHOUT_LIMIT = ("no limit", "no goal")
+WITHOUT_LIMIT = ("0: no limit", "0: no goal")
 
 
 def generation() -> dict[str, float]:

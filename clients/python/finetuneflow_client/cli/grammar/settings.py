@@ -116,7 +116,7 @@ TRAINING = (
 DATASET = (
     Setting("examples_per_chunk", int, "examples to ask for per chunk, 1 to 20 (3)"),
     Setting("max_examples", int, "stop after this many accepted examples, 1 to 1,000,000 (0: no limit)"),
-    Setting("accepted_examples", int, "go on, with further passages and seeds, until so many are accepted (no goal)"),
+    Setting("accepted_examples", int, "go on with further passages and seeds until so many are accepted (0: no goal)"),
     Setting("max_tokens_total", int, "most tokens of prompts and replies together; never passed (0: no limit)"),
     Setting("max_cost", float, "most that the calls may cost, by the endpoint's prices; never passed (0: no limit)"),
     Setting("eval_fraction", float, "share of documents held out: does the model generalise? 0 to 0.9 (0.15)"),
