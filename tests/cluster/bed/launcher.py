@@ -152,7 +152,8 @@ def arrange(spec: dict[str, Any]) -> None:
         if entry["readOnly"]:
             read_only(place)
     for path in (*spec["visible"], *spec["show"]):
-        if path in spec["show"] or not os.path.lexists(root.path + path):
+        # A folder of that name may lie in a volume that is mounted over it: an earlier start made it there.
+        if path in spec["show"] or not (os.path.exists(root.path + path) and os.path.samefile(path, root.path + path)):
             os.makedirs(root.path + path, exist_ok=True)
             bind(path, root.path + path)
     mount("proc", f"{root.path}/proc", "proc")
