@@ -83,7 +83,7 @@ def _length_reason(plan: Plan, wish: Plan, dataset: Dataset, decided: Decided) -
         return f"{name}: the model's context.{cut}"
     if longest:
         return f"{name}: the longest example has {longest:,} tokens; rounded up."
-    return f"{name}: enough for most; how long the examples are is counted by a dry run, not here."
+    return f"{name}: enough for most; how many examples are longer is said by the check of a run, not here."
 
 
 def _batch_reason(choice: Choice, wish: Plan, dataset: Dataset, device: Device, decided: Decided, later: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from finetuneflow.hardware.v1 import device_pb2
 from finetuneflow.training.v1 import resources_pb2
 from services.common.errors import InvalidArgument
+from services.common.jobs.port import MAX_GPUS, MAX_NODES
 from services.common.jobs.quantity import parse_quantity
 from services.hardware import core_cluster, core_inventory
 from services.hardware.core_cluster import Cluster, Node
@@ -16,10 +17,13 @@ def asked(resources: resources_pb2.Resources) -> Asked:
     """Return what a run asks for.
 
     Raises:
-        InvalidArgument: memory or disk are not a quantity, or the GPUs are below 0.
+        InvalidArgument: memory or disk are not a quantity, or no run can have as many GPUs or nodes.
     """
-    if resources.gpus < 0:
-        raise InvalidArgument(f"gpus is {resources.gpus}. Use 0 or more.", field="resources.gpus")
+    for name, most in (("gpus", MAX_GPUS), ("nodes", MAX_NODES)):
+        value = getattr(resources, name)
+        if not 0 <= value <= most:
+            least = int(name == "nodes")  # where 0 is not given
+            raise InvalidArgument(f"{name} is {value}. Use {least} to {most}.", field=f"resources.{name}")
     return Asked(
         gpus=resources.gpus if resources.HasField("gpus") else None,
         product=resources.gpu_product,

@@ -238,6 +238,29 @@ async def test_a_run_computes_in_what_its_gpu_has_though_no_node_has_one_yet(
     assert found == [True, True, False, False, False]
 
 
+@pytest.mark.parametrize(
+    ("resources", "message"),
+    [
+        (resources_pb2.Resources(gpus=1000), "gpus is 1000. Use 0 to 128."),
+        (resources_pb2.Resources(gpus=-1), "gpus is -1. Use 0 to 128."),
+        (resources_pb2.Resources(nodes=65), "nodes is 65. Use 1 to 64."),
+    ],
+)
+async def test_nothing_is_recommended_for_more_than_a_run_can_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, resources: resources_pb2.Resources, message: str
+) -> None:
+    """It would be refused, in the same words."""
+    async with (
+        kubernetes(tmp_path, monkeypatch),
+        hardware(tmp_path / "state", inventory="kubernetes") as (stub, _),
+    ):
+        model = (await stub.CreateModel(create(write_folder(tmp_path / "m", model_files())))).name
+        with pytest.raises(grpc.aio.AioRpcError, match=message) as refused:
+            await stub.RecommendTraining(pb.RecommendTrainingRequest(model=model, resources=resources))
+
+    assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+
+
 async def test_what_runs_took_on_the_clusters_cpus_corrects_the_next_estimate(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

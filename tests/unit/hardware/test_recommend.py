@@ -96,6 +96,16 @@ def test_every_setting_has_its_reason() -> None:
         assert any(name in reason for reason in reasons), name
 
 
+def test_a_length_without_counted_examples_says_who_counts_them() -> None:
+    """The check of a run, of which `ftf train --dry-run` shows this and what was counted as well."""
+    reason = next(r for r in small(cpu(), Dataset(60, 0)).reasons if "max_length" in r)
+
+    assert (
+        reason
+        == "max_length = 512: enough for most; how many examples are longer is said by the check of a run, not here."
+    )
+
+
 def test_batches_shrink_before_activations_are_computed_again() -> None:
     """Smaller batches cost least; accumulation keeps the examples of a step."""
     roomy, tight = large(gpu(80)), large(gpu(24))
