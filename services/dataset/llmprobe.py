@@ -58,15 +58,15 @@ async def _models(url: str, key: str) -> tuple[int, bytes]:
 
 
 def _about(model: str, content: bytes) -> str:
-    """Return what a list of models says of one."""
+    """Return what a list of models says of one. Raises Unavailable if it is not among them."""
     try:
         ids = [str(one["id"]) for one in json.loads(content)["data"]]
     except (ValueError, LookupError, TypeError, RecursionError):
         return "it answers, with what is no list of models; see whether the URL is that of its API"
-    if model in ids:
+    if not {model, f"{model}:latest"}.isdisjoint(ids):  # Ollama takes the one for the other
         return f"it answers, and has {model}"
     some = ", ".join(ids[:5])[:200]
-    return f"it answers; {model} is not among its {len(ids)} models ({some}): check the endpoint's model"
+    raise _fails(f"It answers; {model} is not among its {len(ids)} models ({some}): check the endpoint's model.")
 
 
 def _fails(words: str) -> FineTuneFlowError:

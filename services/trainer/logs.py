@@ -44,6 +44,13 @@ class Scrubber:
         return _BEARER.sub("Bearer ***", text)
 
 
+def say(level: str, text: str, when: float = 0) -> None:
+    """Write a line of the log to stdout and nowhere else; `when`: seconds since 1970, 0 stands for this moment."""
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(when or time.time()))
+    sys.stdout.write(f"{stamp} {level} {text}\n")
+    sys.stdout.flush()
+
+
 class _Handler(logging.Handler):
     """Makes one line of a record. Of a traceback only the exception's class is kept."""
 
@@ -63,9 +70,7 @@ class _Handler(logging.Handler):
             if record.exc_info and record.exc_info[1] is not None:
                 text += f" ({type(record.exc_info[1]).__name__})"
             level = _LEVELS.get(record.levelname, record.levelname)
-            stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created))
-            sys.stdout.write(f"{stamp} {level} {text}\n")
-            sys.stdout.flush()
+            say(level, text, record.created)
             if self.up is not None:
                 self.up.line(level, text)
         except Exception:

@@ -44,7 +44,7 @@ from services.trainer.config import (
 from services.trainer.failures import explain, is_explained
 from services.trainer.follower import follow, leave
 from services.trainer.launcher import Launcher
-from services.trainer.logs import Log, Scrubber
+from services.trainer.logs import Log, Scrubber, say
 from services.trainer.places import Place, die_with_parent, quiet_errors, read_place
 from services.trainer.reporter import Orders, Reporter, Stopped, Terminated
 from services.trainer.surroundings import last_word, prepare_libraries, settle_in
@@ -285,6 +285,5 @@ def _leave(team: Team) -> None:
     if place is not None:
         place.note("code", str(EXIT_SUPERSEDED))
         team.end(EXIT_SUPERSEDED)
-    sys.stdout.write("A later attempt has taken over; leaving.\n")
-    sys.stdout.flush()
+    say("INFO", "A later attempt has taken over; leaving.")
     os._exit(EXIT_SUPERSEDED)

@@ -120,12 +120,12 @@ class Training:
         """Let a paused run go on from its newest checkpoint; one that is at work is returned as it is.
 
         Raises:
-            NotReady: it has ended (WORK_ENDED).
+            NotReady: it has ended, or is being cancelled (WORK_ENDED).
         """
         now = self.runs.clock.now()
 
         def go_on(doc: Document) -> None:
-            if ended(doc["work"]):
+            if ended(doc["work"]) or doc["work"]["state"] == "CANCELLING":
                 raise NotReady(
                     f"{name} is {doc['work']['state']} and does not go on. Start another run.", reason="WORK_ENDED"
                 )

@@ -48,6 +48,20 @@ async def test_a_paused_run_goes_on_from_the_checkpoint_that_it_saved(tmp_path: 
     assert [text for text in log if text.startswith("attempt")] == ["attempt 1", f"attempt 2 from step {saved}"]
 
 
+async def test_a_run_that_is_being_cancelled_does_not_go_on(tmp_path: Path) -> None:
+    """It ends, so that to resume it is refused while it does."""
+    async with training(tmp_path, **SLOW) as (stub, _):
+        await stub.CreateRun(request())
+        await at_step(stub, 5)
+        cancelling = await stub.CancelRun(pb.CancelRunRequest(name=RUN))
+        code, reason = await refusal(stub.ResumeRun(pb.ResumeRunRequest(name=RUN)))
+        run, _ = await ended(stub)
+
+    assert cancelling.work.state == State.WORK_STATE_CANCELLING
+    assert (code, reason) == (grpc.StatusCode.FAILED_PRECONDITION, "WORK_ENDED")
+    assert run.work.state == State.WORK_STATE_CANCELLED
+
+
 async def test_a_paused_run_leaves_its_place_to_the_next(tmp_path: Path) -> None:
     """What it held is free, and a run that waits can pause as well."""
     async with training(tmp_path, **SLOW) as (stub, _):

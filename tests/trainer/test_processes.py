@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 import threading
 import time
@@ -65,8 +66,10 @@ def test_a_superseded_trainer_leaves_at_once(tmp_path: Path, objects: Path, data
         host.supersede()
         code = process.wait(10)
         stored = host.last_seq
+    said = (tmp_path / "pod" / "log-pod-1.txt").read_text()
 
     assert code == 4
+    assert re.search(r"^\d{4}-\d\d-\d\dT[\d:]{8}Z INFO A later attempt has taken over; leaving\.$", said, re.MULTILINE)
     assert host.last_seq == stored
     assert host.checkpoints == []
     assert host.finished == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from aiohttp import web
 
@@ -44,3 +46,12 @@ async def test_a_server_that_would_refuse_calls_fails(status: int, words: str) -
 
     assert found.state == "FAILS"
     assert words in found.message
+
+
+@pytest.mark.parametrize(("listed", "state"), [("m", "ANSWERS"), ("m:latest", "ANSWERS"), ("other", "FAILS")])
+async def test_a_model_that_the_server_does_not_list_fails(listed: str, state: str) -> None:
+    """Nothing can be generated with it; Ollama lists its newest under another name, and takes the plain one."""
+    found = await answer(200, json.dumps({"data": [{"id": listed}]}))
+
+    assert found.state == state
+    assert "m is not among its 1 models (other)" in found.message or state == "ANSWERS"
