@@ -94,7 +94,7 @@ true
 -}}
 {{- $own := list -}}
 {{- range .own }}{{ $own = append $own .name }}{{ end -}}
-{{- range $name := keys (index .root.Values.services .service).env | sortAlpha -}}
+{{- range $name := keys ((index .root.Values.services .service).env | default dict) | sortAlpha -}}
 {{- if hasKey $values $name -}}
 {{- fail (printf "services.%s.env has %s, which the chart sets. Take it out, and set the value %s instead." $.service $name (get $values $name)) -}}
 {{- else if has $name $own -}}

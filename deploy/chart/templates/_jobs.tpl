@@ -7,8 +7,10 @@
 {{- $_ := set $jobs "imagePullSecrets" .Values.image.pullSecrets -}}
 {{- $_ := set $jobs "serviceAccountName" (printf "%s-trainer" $fullname) -}}
 {{- range (list "runs" "exports") -}}
-{{- $asked := index $jobs . -}}
+{{- $asked := index $jobs . | default dict -}}
+{{- if hasKey $asked "cpu" -}}
 {{- $_ := set $jobs . (merge (dict "cpu" (toString $asked.cpu)) $asked) -}}
+{{- end -}}
 {{- end -}}
 {{- if not .Values.hub.allow -}}
 {{- $_ := set $jobs "env" (merge (deepCopy $jobs.env) (dict "HF_HUB_OFFLINE" "1")) -}}

@@ -126,6 +126,17 @@ def test_a_store_that_is_given_twice_is_refused(store: str, secret: dict[str, st
     assert said in done.stderr
 
 
+@pytest.mark.parametrize(
+    "left_out", [{"services": {"dataset": {"env": None}}}, {"jobs": {"runs": {"cpu": None}}}], ids=str
+)
+def test_a_default_that_is_taken_away_is_none(left_out: dict[str, Any]) -> None:
+    """As helm does with null."""
+    done = try_render(left_out, TRIAL)
+
+    assert done.returncode == 0, done.stderr
+    assert "nil" not in done.stdout
+
+
 def test_the_most_that_fits_is_taken() -> None:
     """As many pods at least as at most, and five seconds beside those of preStop."""
     values = {
