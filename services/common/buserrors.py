@@ -21,7 +21,10 @@ def explain(error: BaseException) -> Unavailable:
     if off or code in _OFF:
         wrong = "NATS keeps no events, for JetStream is off. Start it as `nats-server --jetstream`."
     elif code in _TOO_MANY_COPIES:
-        wrong = "NATS has too few servers for the copies that FTF_NATS_REPLICAS asks for. Set it to 1, or run three."
+        wrong = (
+            "NATS has too few servers for the copies that FTF_NATS_REPLICAS (nats.replicas of the chart) asks for. "
+            "Set it to 1, or run three."
+        )
     else:
         return Unavailable(f"NATS did not take a message ({error}). Wait a moment, then repeat.")
     return Unavailable(wrong, reason="CONFIGURATION")

@@ -53,7 +53,8 @@ class Keys:
                 ) from None
         elif api_key and not self._kept:
             raise InvalidArgument(
-                "This server takes no keys from calls. Have the key added to the server's own (FTF_LLM_KEYS_DIR), then "
+                "This server takes no keys from calls. Have the key added to the server's own (FTF_LLM_KEYS_DIR; "
+                "llm.existingSecret of the chart), then "
                 "give its name as api_key_secret.",
                 field="api_key",
             )

@@ -74,6 +74,13 @@ async def test_where_keys_are_mounted_they_come_no_other_way(
         assert await refusal(stub.CreateLlmEndpoint(endpoint(server, **fields))) == INVALID
 
 
+async def test_a_key_in_a_call_is_answered_with_where_keys_are_kept(tmp_path: Path, keys: Path) -> None:
+    """By the variable, and by the chart's value for it."""
+    async with llm() as server, dataset_service(tmp_path / "s", llm_keys_dir=keys) as (stub, _):
+        with pytest.raises(grpc.aio.AioRpcError, match=r"FTF_LLM_KEYS_DIR; llm.existingSecret of the chart"):
+            await stub.CreateLlmEndpoint(endpoint(server, api_key=KEY))
+
+
 async def test_without_mounted_keys_none_can_be_named(tmp_path: Path) -> None:
     """The key itself is asked for."""
     async with llm() as server, dataset_service(tmp_path) as (stub, _):

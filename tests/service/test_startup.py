@@ -186,7 +186,7 @@ async def test_copies_need_servers(
     error = await refused(sqlite, folder, bus)
     await bus.close()
 
-    assert "FTF_NATS_REPLICAS" in error.message
+    assert "FTF_NATS_REPLICAS (nats.replicas of the chart)" in error.message
 
 
 async def test_a_password_that_nats_refuses_is_not_shown(
