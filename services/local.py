@@ -139,12 +139,15 @@ async def serve(state: Path, options: argparse.Namespace, began: float) -> None:
 
 
 async def has_projects(address: str, bearer: str) -> bool:
-    """Return whether there is a project at a server, as the user with a token sees it."""
+    """Return whether there is a project at a server, as the user with a token sees it; where it does not say, yes."""
     options = [("grpc.enable_http_proxy", 0)]  # a proxy for the world is not one for this machine
     async with grpc.aio.insecure_channel(address, options) as channel:
         stub: Any = ingest_service_pb2_grpc.IngestServiceStub(channel)
         request = ingest_service_pb2.ListProjectsRequest(page_size=1)
-        found = await stub.ListProjects(request, timeout=30, metadata=(("authorization", f"Bearer {bearer}"),))
+        try:
+            found = await stub.ListProjects(request, timeout=5, metadata=(("authorization", f"Bearer {bearer}"),))
+        except grpc.RpcError:  # it decides about a hint alone
+            return True
     return bool(found.projects)
 
 
@@ -233,6 +236,8 @@ def main() -> None:
         print(f"ftf: {error}", file=sys.stderr)
         sys.exit(_EXITS.get(type(error), 1))
     except OSError as error:
+        if error.filename is None and error.errno not in _FULL:
+            sys.exit(f"ftf: {error.strerror or error}.")
         remedy = "Free some space, or choose" if error.errno in _FULL else "Choose"
         where = error.filename or options.state
         sys.exit(f"ftf: {where} cannot be used: {error.strerror}. {remedy} another --state, that you may write to.")

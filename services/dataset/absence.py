@@ -76,20 +76,21 @@ def kept(error: FineTuneFlowError) -> FineTuneFlowError:
 
 
 async def _tell(claim: Claim, clients: Sequence[LlmClient]) -> None:
-    told = (claim.doc["work"].get("waiting") or {}).get("message", "")
     while True:
+        told = (claim.doc["work"].get("waiting") or {}).get("message", "")
         away = [client for client in clients if client.absence.words(client.endpoint.base_url)]
         message = away[0].absence.words(away[0].endpoint.base_url) if away else ""
         if message != told:
             waiting = {"reason": "LLM_AWAY", "message": message, "since": away[0].absence.since} if away else None
             with contextlib.suppress(FineTuneFlowError):  # at the next look; the work itself finds out the same
                 await _note(claim, waiting)
-                told = message
         await asyncio.sleep(LOOK_SECONDS)
 
 
 async def _note(claim: Claim, waiting: Document | None) -> None:
     def note(doc: Document) -> None:
-        doc["work"]["waiting"] = waiting
+        # What was asked to pause or to end meanwhile does not wait any more.
+        if waiting is None or doc["work"]["state"] in ("STARTING", "RUNNING"):
+            doc["work"]["waiting"] = waiting
 
     await claim.update(note)

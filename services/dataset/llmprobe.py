@@ -19,7 +19,7 @@ _NO_LIST = (404, 405, 501)
 
 
 def of_llm(what: str, url: str, model: str, key: Callable[[], str]) -> Dependency:
-    """Return the dependency of an LLM endpoint: its server answers, takes the key, and lists the model if it lists any.
+    """Return the dependency of an LLM endpoint: its server answers, takes the key, and what it says of the model.
 
     Args:
         url: the base URL, such as http://host:port/v1.
@@ -58,15 +58,16 @@ async def _models(url: str, key: str) -> tuple[int, bytes]:
 
 
 def _about(model: str, content: bytes) -> str:
-    """Return what a list of models says of one. Raises Unavailable if it is not among them."""
+    """Return what a list of models says of one. Some servers take names that they do not list: aliases and patterns."""
     try:
         ids = [str(one["id"]) for one in json.loads(content)["data"]]
     except (ValueError, LookupError, TypeError, RecursionError):
         return "it answers, with what is no list of models; see whether the URL is that of its API"
-    if not {model, f"{model}:latest"}.isdisjoint(ids):  # Ollama takes the one for the other
+    # Ollama takes a name for its newest, and Gemini's lists have a folder before it.
+    if not {model, f"{model}:latest", f"models/{model}"}.isdisjoint(ids):
         return f"it answers, and has {model}"
     some = ", ".join(ids[:5])[:200]
-    raise _fails(f"It answers; {model} is not among its {len(ids)} models ({some}): check the endpoint's model.")
+    return f"it answers; {model} is not among its {len(ids)} models ({some}): if calls fail, check the endpoint's model"
 
 
 def _fails(words: str) -> FineTuneFlowError:

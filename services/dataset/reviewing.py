@@ -11,7 +11,7 @@ from services.common.documents.port import Document
 from services.common.errors import InvalidArgument, NotFound, NotReady
 from services.common.pages import DEFAULT_PAGE
 from services.common.protoform import check_mask
-from services.common.resources import Resources
+from services.common.resources import Resources, check_etag
 from services.common.work import at_rest
 from services.dataset.core import filters, review
 from services.dataset.core.ledger import NO_SIDE
@@ -108,12 +108,13 @@ class Reviewing:
         texts = _texts(wanted, fields)
         dataset = await self._settled(_dataset(wanted.name))
         found = await self._examples.get(wanted.name)
+        check_etag(found, wanted.meta.etag)
+        _check_raw(found, fields)
         meant = {**found, **texts}
         scores = await self._rescoring.of(dataset, meant) if meant != found else {}
 
         def change(doc: Document) -> None:
-            if doc.get("raw") and "prompt" in fields:
-                raise InvalidArgument("Raw text has no prompt. Change its response.", field="example.prompt")
+            _check_raw(doc, fields)
             if any(doc[field] != text for field, text in texts.items()):
                 doc.update(texts, edited=True)
                 doc.pop("judge_reason", None)
@@ -187,6 +188,11 @@ class Reviewing:
         """Remove an example. It stays away when generation is resumed. Errors: as update."""
         await self._settled(_dataset(name))
         await self._examples.delete(name)
+
+
+def _check_raw(example: Document, fields: Sequence[str]) -> None:
+    if example.get("raw") and "prompt" in fields:
+        raise InvalidArgument("Raw text has no prompt. Change its response.", field="example.prompt")
 
 
 def _check(names: Sequence[str], text: str, word: Word) -> None:

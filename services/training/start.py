@@ -58,7 +58,7 @@ async def find_start(runs: Resources, parent: str, wanted: run_pb2.Run, fields: 
         "run": run,
         "checkpoint": checkpoint,
         "weights_only": wanted.resume_weights_only,
-        "learned": _learned(source),
+        "learned": await _learned(runs, source),
     }
 
 
@@ -67,9 +67,18 @@ async def keep_start(runs: Resources, start: Document) -> None:
     await runs.change(start["run"], lambda doc: state.pin(doc, start["checkpoint"]))
 
 
-def _learned(source: Document) -> list[str]:
-    """Return the hashes of the dataset versions that a run's weights learned from, its own first."""
-    earlier = (source.get("start") or {}).get("learned", [])
+async def _learned(runs: Resources, source: Document) -> list[str]:
+    """Return the hashes of the dataset versions that a run's weights learned from, its own first.
+
+    "" stands for those of a run that is deleted and was begun from before this was kept.
+    """
+    start = source.get("start") or {}
+    earlier = start.get("learned", None if start else [])
+    if earlier is None:
+        try:
+            earlier = await _learned(runs, await runs.get(start["run"]))
+        except NotFound:
+            earlier = [""]
     return list(dict.fromkeys([source["dataset_sha256"], *earlier]))
 
 

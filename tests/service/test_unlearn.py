@@ -132,3 +132,25 @@ async def test_what_learned_is_found_when_the_run_that_it_came_from_is_deleted(
     assert [[thing["name"] for thing in later[kind]] for kind in ("runs", "exports")] == found
     assert "file     1.md (" in blind
     assert "with `ftf rerun third`, from the base model as second is deleted, then" in told
+
+
+async def test_what_learned_is_found_though_its_version_was_erased_for_another_document(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the documents that the export recorded. A later run of the same name is not taken for the export's own."""
+    jobs = fake_jobs(tmp_path, steps=2, save_steps=1)
+    async with llm() as server, serving(tmp_path, COMPOSES, jobs=jobs) as served:
+        ftf = Client(tmp_path, served.address, capsys, "-q")
+        await _trained(ftf, tmp_path, server.url)
+        await ftf.plain("runs", "r", "--delete", "--yes")
+        await ftf.plain("unlearn", "1.md", "--yes", "--erase")
+        words = ["--no-recommended", "--max-length", "256", "--max-truncated", "1"]
+        await ftf.plain("train", "-w", "-d", "d", "--id", "r", *words)
+        shown, traced = await ftf.json("unlearn", "2.md"), await ftf.plain("trace", "exports/x")
+        as_json = await ftf.json("trace", "exports/x")
+        for job in await jobs.list():
+            await jobs.stop(job.name, 0)
+
+    assert "projects/p/exports/x" in [thing["name"] for thing in shown["exports"]]
+    assert "run      projects/p/runs/r: deleted since; another has its name\n" in traced
+    assert "run" not in as_json

@@ -55,3 +55,10 @@ def test_an_export_is_not_taken_for_one_of_a_later_run_of_the_same_name() -> Non
     """What it recorded counts, not who has the name now."""
     assert _found([FIRST], [_export("x", _run("r1", "good"))]) == (["r1"], [])
     assert _found([_run("r1", "good")], [_export("x", FIRST)]) == ([], ["x"])
+
+
+def test_an_export_of_a_server_that_does_not_say_what_it_recorded_goes_with_its_run() -> None:
+    """An older server: nothing is listed less than before."""
+    exports = [export_pb2.Export(name="x1", run="r1"), export_pb2.Export(name="x4", run="r4")]
+
+    assert _found([FIRST, APART], exports) == (["r1"], ["x1"])

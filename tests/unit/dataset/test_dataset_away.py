@@ -23,7 +23,7 @@ class Work:
     """Stands for a claim whose store does not answer the first `failures` updates."""
 
     def __init__(self, failures: int = 0) -> None:
-        self.doc: dict[str, Any] = {"work": {"waiting": None}}
+        self.doc: dict[str, Any] = {"work": {"state": "RUNNING", "waiting": None}}
         self.failures = failures
         self.told: list[str] = []
 
@@ -54,6 +54,26 @@ async def test_a_wait_is_told_in_spite_of_a_store_that_is_away_and_is_over_with_
         one.absence.answered()
 
     assert work.told == ["LLM_AWAY", ""]
+
+
+async def test_a_wait_is_told_again_after_a_pause_and_not_while_it_lasts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pause takes it away; the message is still the same when the work goes on."""
+    monkeypatch.setattr(absence, "LOOK_SECONDS", 0.01)
+    one, work = SimpleNamespace(absence=Absence(), endpoint=SimpleNamespace(base_url="http://llm")), Work()
+    one.absence.failed("status 503", 60)
+    one.absence.since = time.time() - 5
+    claim: Any = work
+    clients: Any = [one]
+    async with asyncio.timeout(20), telling(claim, clients):
+        await until(lambda: work.told)
+        work.doc["work"].update(state="PAUSING", waiting=None)
+        before = len(work.told)
+        await until(lambda: len(work.told) > before + 1)
+        paused = work.told[before:]
+        work.doc["work"].update(state="RUNNING")
+        await until(lambda: work.told[-1] == "LLM_AWAY")
+
+    assert set(paused) == {""}
 
 
 async def test_a_server_that_refuses_a_call_has_answered() -> None:

@@ -16,7 +16,8 @@ def learned(
 ) -> tuple[list[run_pb2.Run], list[export_pb2.Export]]:
     """Return the runs and exports whose weights learned from some versions, at any distance, in their order.
 
-    A run that was deleted is followed by what its exports, and the runs that began from it, recorded of it.
+    A run that was deleted is followed by what its exports, and the runs that began from it, recorded of it. An export
+    of an older server, which does not say what it recorded, goes with its run.
 
     Args:
         hashes: of the versions' files.
@@ -28,7 +29,7 @@ def learned(
         found |= further
     return (
         [run for run in runs if _has_learned(run, hashes, found)],
-        [export for export in exports if _has_learned(export.origin, hashes, found)],
+        [e for e in exports if _has_learned(e.origin, hashes, found) or (not e.HasField("origin") and e.run in found)],
     )
 
 

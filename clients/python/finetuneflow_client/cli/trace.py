@@ -45,25 +45,42 @@ async def _export(session: Session, name: str, found: Found) -> None:
     session.output.line(f"export   {name}")
     for artifact in export.artifacts:
         session.output.line(f"           {artifact.filename}  sha256 {artifact.sha256}")
+    origin = export.origin if export.HasField("origin") else None
+    run = await _run_of(session, export.run)
+    if run is None:
+        session.output.line(f"run      {export.run}: deleted since")
+    elif origin and _learning(run) != _learning(origin):
+        session.output.line(f"run      {export.run}: deleted since; another has its name")
+    else:
+        _show_run(session, run, found)
+    if record := origin or run:
+        await _learned(session, record, found, export.origin.documents)
+
+
+async def _run_of(session: Session, name: str) -> run_pb2.Run | None:
+    """Return a run; None if it is deleted."""
     try:
-        await _found_run(session, export.run, found)
+        return await session.flow.training.GetRun(training_service_pb2.GetRunRequest(name=name))
     except FtfError as error:
         if error.code != "NOT_FOUND":
             raise
-        session.output.line(f"run      {export.run}: deleted since")
-    # What the export recorded, for the run may be deleted, or be another of the same name.
-    await _learned(session, export.origin, found, export.origin.documents)
+        return None
+
+
+def _learning(record: Record) -> tuple[str, str, str, str]:
+    """Return what weights were trained from and on, by which a run is told from another of its name."""
+    return record.model, record.model_revision, record.dataset_sha256, record.resume_from_checkpoint
 
 
 async def _run(session: Session, name: str, found: Found) -> None:
-    await _learned(session, await _found_run(session, name, found), found)
-
-
-async def _found_run(session: Session, name: str, found: Found) -> run_pb2.Run:
     run = await session.flow.training.GetRun(training_service_pb2.GetRunRequest(name=name))
+    _show_run(session, run, found)
+    await _learned(session, run, found)
+
+
+def _show_run(session: Session, run: run_pb2.Run, found: Found) -> None:
     found["run"] = to_json(run)
-    session.output.line(f"run      {name}")
-    return run
+    session.output.line(f"run      {run.name}")
 
 
 async def _learned(

@@ -93,9 +93,10 @@ async def _models(session: Session, file: str, uses: list[versions_pb2.Use]) -> 
     hashes = {version.sha256 for use in uses for version in use.versions}
     runs = [run async for run in session.flow.runs(project)]
     exports = [export async for export in session.flow.exports(project)]
-    kept = {version.artifact.sha256 async for dataset in session.flow.datasets(project) for version in dataset.versions}
+    datasets = [dataset async for dataset in session.flow.datasets(project)]
+    kept = {version.artifact.sha256 for dataset in datasets for version in dataset.versions if not version.erased}
     for export in exports:
-        # Of a dataset that is deleted nobody knows the rows any more: its documents count.
+        # Of a version that is deleted or erased nobody knows the rows any more: its documents count.
         if export.origin.dataset_sha256 not in kept and await _is_made_of(session, export, file):
             hashes.add(export.origin.dataset_sha256)
     return _Models(*learned(runs, exports, hashes), frozenset(run.name for run in runs))
