@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from services.common.jobs.port import Waiting
+from services.common.kube.manifest import OURS
 from services.common.kube.podspec import CONTAINER
 
 Object = Mapping[str, Any]
@@ -30,8 +31,11 @@ _EVICTED = {"Evicted", "Preempting", "NodeShutdown", "Terminated", "Shutdown"}
 _VOLUME = re.compile(r"persistentvolumeclaim|persistent volume|volume node affinity|unbound", re.IGNORECASE)
 _MISSING = re.compile(r"Insufficient ([\w./-]*\w)")
 _MISMATCH = re.compile(r"node affinity/selector|node selector|untolerated taint", re.IGNORECASE)
-AGAIN = "A run takes what is corrected in the chart's values after `ftf pause`, then `ftf resume`."
-"""A Job's spec is fixed when it is made; the next Job has what is set then."""
+_AGAIN = {
+    "run": "A run takes what is corrected in the chart's values after `ftf pause`, then `ftf resume`.",
+    "export": "An export takes what is corrected in the chart's values when it begins: cancel it, and export again.",
+    "chat": "What is corrected in the chart's values holds when you ask again.",
+}
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,12 @@ def conditions(thing: Object) -> dict[str, Object]:
 def holds(thing: Object, kind: str) -> bool:
     """Return whether a condition is there and True."""
     return bool(conditions(thing).get(kind, {}).get("status") == "True")
+
+
+def again(thing: Object) -> str:
+    """Return what makes corrected values reach the work of a Job or a pod, whose spec is fixed when it is made."""
+    kind = (thing["metadata"].get("labels") or {}).get(f"{OURS}/kind", "")
+    return _AGAIN.get(kind, "What is corrected in the chart's values reaches new Jobs only.")
 
 
 def trainer(pod: Object) -> Object:
@@ -155,45 +165,47 @@ def _before(pod: Object, state: Object, events: list[Object]) -> Waiting:
     """Say why the program has not started."""
     scheduled = conditions(pod).get("PodScheduled", {})
     if scheduled.get("status") == "False":
-        return _unscheduled(scheduled)
+        return _unscheduled(scheduled, again(pod))
     waiting: Object = state.get("waiting") or {}
     why, detail = waiting.get("reason", ""), _short(waiting.get("message") or waiting.get("reason", ""))
     if why in _IMAGE:
         return Waiting(
             "IMAGE_PULL",
-            f"The image cannot be pulled: {detail} Check its name and the pull secrets in the chart. {AGAIN}",
+            f"The image cannot be pulled: {detail} Check its name and the pull secrets in the chart. {again(pod)}",
         )
     if why in _CONFIG:
-        return Waiting("CONFIGURATION", f"The container cannot be made: {detail} Correct the chart's values. {AGAIN}")
-    return _mounting(events) or Waiting("STARTING", "Its container is being made. Wait.")
+        return Waiting(
+            "CONFIGURATION", f"The container cannot be made: {detail} Correct the chart's values. {again(pod)}"
+        )
+    return _mounting(events, again(pod)) or Waiting("STARTING", "Its container is being made. Wait.")
 
 
-def _unscheduled(scheduled: Object) -> Waiting:
+def _unscheduled(scheduled: Object, remedy: str) -> Waiting:
     text = scheduled.get("message", "")
     if scheduled.get("reason") == "SchedulingGated":
         return Waiting("QUEUE", "Its queue has not admitted it. Wait, or ask whoever keeps the queue's quota.")
     detail = _short(re.split(r"\s*(?:no new claims to deallocate|preemption:)", text)[0] or "No node fits.")
     if _VOLUME.search(text):
-        return Waiting("VOLUME", f"{detail} Check the PersistentVolumeClaims in the chart's values. {AGAIN}")
+        return Waiting("VOLUME", f"{detail} Check the PersistentVolumeClaims in the chart's values. {remedy}")
     missing = list(dict.fromkeys(_MISSING.findall(text)))
     if _MISMATCH.search(text) and not missing:
         return Waiting(
             "UNSCHEDULABLE",
             f"No node fits: {detail} Add such nodes, ask for another GPU product in a new run, or correct "
-            f"jobs.nodeSelector or jobs.tolerations. {AGAIN}",
+            f"jobs.nodeSelector or jobs.tolerations. {remedy}",
         )
     what = f"No node has enough {' and '.join(missing)} free" if missing else "No node fits"
     return Waiting("UNSCHEDULABLE", f"{what}: {detail} Ask for less, wait for other Jobs, or add nodes.")
 
 
-def _mounting(events: list[Object]) -> Waiting | None:
+def _mounting(events: list[Object], remedy: str) -> Waiting | None:
     """Return what the newest event says that hinders the container; None if none does."""
     for event in reversed(events):
         text = _short(event.get("message", ""))
         if event.get("reason") in ("FailedMount", "FailedAttachVolume", "FailedMapVolume"):
             if re.search(r"(?:secret|configmap) \"[^\"]+\" not found", text):
-                return Waiting("CONFIGURATION", f"{text} Make it, or correct the name in the chart's values. {AGAIN}")
-            return Waiting("VOLUME", f"{text} Check the PersistentVolumeClaims in the chart's values. {AGAIN}")
+                return Waiting("CONFIGURATION", f"{text} Make it, or correct the name in the chart's values. {remedy}")
+            return Waiting("VOLUME", f"{text} Check the PersistentVolumeClaims in the chart's values. {remedy}")
         if event.get("reason") == "FailedCreatePodSandBox":
             return Waiting("STARTING", f"Its container cannot be made yet: {text} Wait, or see to its node.")
     return None

@@ -9,7 +9,7 @@ from typing import Any
 
 from services.common.jobs.port import JobStatus, Waiting
 from services.common.kube.manifest import LABELS_ANNOTATION, ORDER_ANNOTATION, QUEUE_LABEL, STOPPED_ANNOTATION
-from services.common.kube.podstate import AGAIN, PodState, conditions, holds, pod_state, seconds, trainer
+from services.common.kube.podstate import PodState, again, conditions, holds, pod_state, seconds, trainer
 
 Object = Mapping[str, Any]
 
@@ -150,9 +150,9 @@ def _uncreated(job: Object, events: Sequence[Object]) -> Waiting | None:
         return Waiting(
             "ADMISSION",
             f"{text}. Make the PriorityClass {unknown[1]}. Where the run named it (--priority-class), start another "
-            f"run; otherwise correct jobs.priorityClassName or jobs.priorities. {AGAIN}",
+            f"run; otherwise correct jobs.priorityClassName or jobs.priorities. {again(job)}",
         )
-    return Waiting("ADMISSION", f"{text}. Change the chart's values or the rule. {AGAIN}")
+    return Waiting("ADMISSION", f"{text}. Change the chart's values or the rule. {again(job)}")
 
 
 def _failure(job: Object, states: Sequence[PodState]) -> tuple[int | None, str, str]:

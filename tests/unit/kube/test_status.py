@@ -13,6 +13,7 @@ from services.common.kube.status import job_status, unexplained
 
 NOW = 1_800_000_000.0
 LOST_SECONDS = 60.0
+KIND = "finetuneflow.dev/kind"
 LABELS = {"kind": "run", "uid": "abc", "work": "projects/p/runs/r"}
 Json = dict[str, Any]
 
@@ -27,9 +28,9 @@ def condition(kind: str, reason: str = "", message: str = "", status: str = "Tru
 
 def job(*conditions: Json, ago: float = 60, annotations: dict[str, str] | None = None, **spec: Any) -> Json:
     notes = {"finetuneflow.dev/labels": json.dumps(LABELS), **(annotations or {})}
-    meta = {"name": "run-abc-1", "uid": "j1", "creationTimestamp": stamp(ago), "annotations": notes, "labels": {}}
+    meta = {"name": "run-abc-1", "uid": "j1", "creationTimestamp": stamp(ago)}
     return {
-        "metadata": meta,
+        "metadata": {**meta, "annotations": notes, "labels": {KIND: "run"}},
         "spec": {"parallelism": 1, "completions": 1, **spec},
         "status": {"conditions": list(conditions), "startTime": stamp(ago)},
     }
@@ -50,6 +51,7 @@ def pod(
         "name": name,
         "uid": f"uid-{name}",
         "creationTimestamp": stamp(ago),
+        "labels": {KIND: "run"},
         "ownerReferences": [{"uid": owner}],
     }
     if deleted is not None:
@@ -154,6 +156,33 @@ def test_what_the_scheduler_says(message: str, reason: str, words: str) -> None:
     assert found.reason == reason
     assert words in found.message
     assert "preemption" not in found.message
+
+
+@pytest.mark.parametrize(
+    ("kind", "remedy"),
+    [
+        ("run", "after `ftf pause`, then `ftf resume`."),
+        ("export", "chart's values when it begins: cancel it, and export again."),
+        ("chat", "corrected in the chart's values holds when you ask again."),
+        ("", "corrected in the chart's values reaches new Jobs only."),
+    ],
+)
+def test_corrected_values_reach_each_kind_of_work_in_its_own_way(kind: str, remedy: str) -> None:
+    """Only a run can be paused; whether its pod waits, or there is none."""
+    pulling = pod({"waiting": {"reason": "ErrImagePull"}})
+    unfit = pod(None, condition("PodScheduled", "Unschedulable", "1 node(s) had untolerated taint {a: b}.", "False"))
+    creating, unmounted = pod({}), event("FailedMount", 'secret "x" not found', "uid-run-abc-1-x")
+    made = job()
+    for thing in (pulling, unfit, creating, made):
+        thing["metadata"]["labels"] = {KIND: kind}
+    refused = [event("FailedCreate", said) for said in ("no PriorityClass with name urgent was found", "it is denied")]
+    found = [
+        *(waiting(job(), pulling), waiting(job(), unfit), waiting(job(), creating, events=(unmounted,))),
+        *(waiting(made, events=(one,)) for one in refused),
+    ]
+
+    assert [one.message.endswith(remedy) for one in found] == [True] * 5
+    assert ["pause" in one.message for one in found] == [kind == "run"] * 5
 
 
 @pytest.mark.parametrize(
