@@ -13,14 +13,17 @@ _WITH = re.compile(
     r"|a(400|1000|2000|4000|4500|5000|5500|6000)|ada|blackwell"
 )
 _WITHOUT = re.compile(r"v100s?|t4g?|p(4|40|100)|m(4|6|10|40|60)|k(40|40m|80)|gtx|quadro")
-_RTX_WITH, _RTX_WITHOUT = re.compile(r"[345]0[5-9]0"), re.compile(r"20[5-9]0")
+_RTX_WITH, _RTX_WITHOUT = re.compile(r"2050|[345]0[5-9]0"), re.compile(r"20[6-9]0")
 _GIGABYTES = {
     # Where the name has no memory: the least with which the product is sold.
     "a2": 16, "a10": 24, "a10g": 24, "a30": 24, "a40": 48, "a100": 40, "a800": 40, "l4": 24, "l40": 48, "l40s": 48,
     "h20": 96, "h100": 80, "h800": 80, "h200": 141, "gh200": 96, "b200": 180, "gb200": 186, "a6000": 48,
     "v100": 16, "t4": 16, "p100": 12, "p40": 24, "p4": 8, "k80": 12,
 }  # fmt: skip
-_SLICE = re.compile(r"mig-\d+g\.(\d{1,3})gb")
+_PART = re.compile(
+    # Of MIG, with compute instances of its own or not; of a virtual GPU, by its profile.
+    r"mig-(?:\d+c\.)?\d+g\.(\d{1,3})gb|-(\d{1,3})[abcq](?:-shared)?$"
+)
 
 
 def has_bf16(product: str) -> bool | None:
@@ -39,8 +42,8 @@ def memory_of(product: str) -> int:
 
     A gigabyte of a name counts as 10⁹ bytes, which is somewhat less than there is.
     """
-    if part := _SLICE.search(product.lower()):
-        return int(part[1]) * 10**9
+    if part := _PART.search(product.lower()):
+        return int(part[1] or part[2]) * 10**9
     words = _words(product)
     # What the name of a Grace superchip has is the processor's memory.
     named = [] if "gh200" in words else [int(word[:-2]) for word in words if re.fullmatch(r"\d{1,3}gb", word)]
