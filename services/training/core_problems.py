@@ -29,8 +29,8 @@ class Problems:
     found: list[tuple[bool, FineTuneFlowError]] = field(default_factory=list)
 
     def refuse(self, error: FineTuneFlowError) -> None:
-        """Add what forbids the run; what two of those who are asked say alike is one problem."""
-        if all(error.message != other.message for _, other in self.found):
+        """Add what forbids the run; what two of those who are asked refuse alike is one problem."""
+        if all(error.message != other.message for refuses, other in self.found if refuses):
             self.found.append((True, error))
 
     def warn(self, error: FineTuneFlowError) -> None:

@@ -214,6 +214,18 @@ def test_qlora_begins_with_loftq_and_not_with_what_needs_whole_weights() -> None
     assert caught.value.field == "config.lora.init_lora_weights"
 
 
+def test_what_was_only_warned_of_may_still_be_refused() -> None:
+    """A refusal is left out only for another refusal of the same words."""
+    problems = Problems()
+    problems.warn(NotReady("It is so. Change it."))
+    problems.refuse(NotReady("It is so. Change it."))
+    problems.refuse(NotReady("It is so. Change it."))
+
+    assert [refuses for refuses, _ in problems.found] == [False, True]
+    with pytest.raises(NotReady):
+        problems.require_none()
+
+
 @pytest.mark.parametrize(
     ("steps", "words"), [(0, []), (1, ["1 optimizer step, "]), (9, ["9 optimizer steps"]), (10, [])]
 )
