@@ -79,7 +79,7 @@ true
 {{- end -}}
 {{- end }}
 
-{{/* Refuses variables in services.*.env that the chart sets. Takes a dict with "root", "service" and "own", the chart's. */}}
+{{/* Refuses variables in services.*.env that the chart sets for that service. Takes a dict with "root", "service" and "own", the chart's. */}}
 {{- define "finetuneflow.checkEnvironment" -}}
 {{- $values := dict
   "FTF_DOCUMENTS" "documents" "FTF_OBJECTS" "objects.url" "FTF_NATS_URL" "nats" "FTF_NATS_REPLICAS" "nats.replicas"
@@ -88,14 +88,14 @@ true
   "FTF_SERVICE_TOKEN_FILE" "auth.tokenReview" "FTF_SERVICE_ACCOUNTS" "auth.tokenReview"
   "FTF_ALLOW_HUB" "hub.allow" "FTF_HUB_TOKEN_FILE" "hub.existingSecret" "FTF_INVENTORY" "hardware.inventory"
   "FTF_OCR" "ocr.enabled" "FTF_OCR_LANGUAGES" "ocr.languages" "FTF_JOB_TEMPLATE" "jobs"
-  "FTF_LLM_ALLOW" "llm.allow" "FTF_LLM_KEYS_DIR" "llm.existingSecret" "FTF_LISTEN" "ipv6" "FTF_METRICS" "ipv6"
+  "FTF_LLM_ALLOW" "llm.allow" "FTF_LLM_KEYS_DIR" "llm.existingSecret"
   "FTF_MAX_UPLOAD_BYTES" "settings.maxUploadBytes" "FTF_SWEEP_SECONDS" "settings.sweepSeconds"
   "FTF_LEASE_SECONDS" "settings.leaseSeconds" "FTF_DRAIN_SECONDS" "drain"
 -}}
 {{- $own := list -}}
 {{- range .own }}{{ $own = append $own .name }}{{ end -}}
 {{- range $name := keys ((index .root.Values.services .service).env | default dict) | sortAlpha -}}
-{{- if hasKey $values $name -}}
+{{- if and (has $name $own) (hasKey $values $name) -}}
 {{- fail (printf "services.%s.env has %s, which the chart sets. Take it out, and set the value %s instead." $.service $name (get $values $name)) -}}
 {{- else if has $name $own -}}
 {{- fail (printf "services.%s.env has %s, which the chart sets itself. Take it out." $.service $name) -}}

@@ -99,6 +99,14 @@ def test_a_missing_store_is_said_with_its_remedy(missing: str) -> None:
             {"services": {"dataset": {"env": {"POD_IP": "127.0.0.1"}}}},
             "services.dataset.env has POD_IP, which the chart sets itself. Take it out",
         ),
+        (
+            {"ipv6": True, "services": {"ingest": {"env": {"FTF_LISTEN": "[::]:9000"}}}},
+            "services.ingest.env has FTF_LISTEN, which the chart sets itself. Take it out",
+        ),
+        (
+            {"services": {"dataset": {"env": {"FTF_LLM_ALLOW": "https://x/v1"}}}},
+            "services.dataset.env has FTF_LLM_ALLOW, which the chart sets. Take it out, and set the value llm.allow",
+        ),
     ],
     ids=lambda given: str(given)[:60],
 )
@@ -108,6 +116,14 @@ def test_values_that_contradict_each_other_are_refused_with_the_remedy(values: d
 
     assert done.returncode != 0
     assert said in done.stderr
+
+
+def test_what_the_chart_sets_for_another_service_may_stay_in_the_environment_of_one() -> None:
+    """It does nothing there, and a release that has it can be upgraded."""
+    env = {"FTF_HUB_TOKEN_FILE": "/tmp/none", "FTF_LLM_ALLOW": "https://x/v1", "FTF_INVENTORY": "off"}
+    done = try_render({"hub": {"existingSecret": {"name": "hub"}}, "services": {"ingest": {"env": env}}}, TRIAL)
+
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(
