@@ -16,6 +16,7 @@ from rich.console import Console
 from finetuneflow.common.v1 import server_service_pb2 as pb
 from finetuneflow.common.v1 import waiting_pb2, work_pb2
 from finetuneflow_client.cli import exits, wording
+from finetuneflow_client.cli.dataset import preview
 from finetuneflow_client.cli.doctor import doctor
 from finetuneflow_client.cli.grammar.parser import build
 from finetuneflow_client.cli.output import Output
@@ -24,6 +25,7 @@ from finetuneflow_client.cli.session import Session
 from finetuneflow_client.cli.view.curves import Curves
 from finetuneflow_client.cli.view.files import TransferView
 from finetuneflow_client.cli.view.run import RunView
+from finetuneflow_client.client import Services
 from services.common.server import Program
 from services.local import announce, has_projects, only_one
 from tests.fakes.client_server import TOKEN, served
@@ -53,13 +55,19 @@ async def test_a_command_that_fails_at_once_says_that_alone(ftf: Ftf, tmp_path: 
     assert [result.err.count("\n") for result in (watched, sent)] == [1, 1]
 
 
-async def test_an_llm_that_answers_at_once_is_not_announced(ftf: Ftf) -> None:
-    """Only who waits wants to know for what."""
+@pytest.mark.parametrize(("quiet_seconds", "announced"), [(600, False), (0, True)])
+async def test_an_llm_is_announced_to_who_waits_for_it(
+    quiet_seconds: float, announced: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And not where it answers before."""
     async with served(world()) as server:
-        found = await ftf(server, "dataset", "preview")
+        args = build(["dataset"]).parse_args(["dataset", "preview", "-p", "p", *server.flags(tmp_path)])
+        async with Services.connect(args.server, token_file=args.token_file) as flow:
+            await preview(Session(args, flow, Screen(), Output()), quiet_seconds)
+    said = capsys.readouterr().err
 
-    assert found.code == exits.OK
-    assert "asking the LLM" not in found.err
+    assert "accepted" in said
+    assert ("asking the LLM" in said) is announced
 
 
 def test_a_place_in_a_line_is_one_of_those_that_wait() -> None:

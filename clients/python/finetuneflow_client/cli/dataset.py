@@ -24,13 +24,13 @@ from finetuneflow_client.planning import unfrozen
 _COLUMNS = ("DATASET", "STATE", "PROGRESS", "ACCEPTED", "DROPPED", "VERSION", "TRAIN", "HELD OUT", "RECALL", "AGE")
 
 
-async def preview(session: Session) -> None:
-    """Make a few examples and show them, dropped ones too."""
+async def preview(session: Session, quiet_seconds: float = 1) -> None:
+    """Make a few examples and show them, dropped ones too; after quiet_seconds say what is waited for."""
     request = dataset_service_pb2.PreviewExamplesRequest(
         parent=await session.project(), spec=await _spec(session), calls=session.args.calls
     )
     # What is refused at once is not asked.
-    slow = asyncio.get_running_loop().call_later(1, session.screen.say, "asking the LLM …")
+    slow = asyncio.get_running_loop().call_later(quiet_seconds, session.screen.say, "asking the LLM …")
     try:
         found = await session.flow.dataset.PreviewExamples(request, timeout=1800)
     finally:
