@@ -139,7 +139,10 @@ VARIABLES = (
     Variable("FTF_INSTANCE", "instance", "this replica's name (local)"),
     Variable("FTF_RELEASE", "release", "name of the installation (finetuneflow)"),
     Variable(
-        "FTF_TAKE_OVER", "take_over", "NAMESPACE/RELEASE that is no more, to go on with its stores", _installation
+        "FTF_TAKE_OVER",
+        "take_over",
+        "NAMESPACE/RELEASE that is no more, to go on with its stores; not to stay",
+        _installation,
     ),
     Variable("FTF_TOKEN_FILE", "token_file", "file with the one user's token", _path),
     Variable("FTF_TOKENS_DIR", "tokens_dir", "folder of user tokens, a file each, named as the file", _path),

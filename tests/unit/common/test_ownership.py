@@ -57,7 +57,7 @@ async def test_of_two_that_begin_together_one_is_refused(documents: Documents) -
 
 
 async def test_a_restored_store_is_taken_over_from_the_one_that_is_named(documents: Documents) -> None:
-    """From no other; the one that was there is then refused itself, and the setting may stay."""
+    """From no other; the one that was there is then refused itself, and the one after may start with the setting."""
     await claim(documents, "old/finetuneflow")
     with pytest.raises(NotReady, match="old/finetuneflow"):
         await claim(documents, "new/finetuneflow", take_over="elsewhere/finetuneflow")
@@ -68,3 +68,50 @@ async def test_a_restored_store_is_taken_over_from_the_one_that_is_named(documen
     assert await _owner(documents) == "new/finetuneflow"
     with pytest.raises(NotReady, match="belongs to the installation new/finetuneflow"):
         await claim(documents, "old/finetuneflow")
+
+
+async def test_a_setting_that_stays_takes_no_store_again_that_the_other_took_back(documents: Documents) -> None:
+    """Each takes over from each once; a third one may still."""
+    await claim(documents, "a/x")
+    await claim(documents, "b/x", take_over="a/x")
+    await claim(documents, "a/x", take_over="b/x")
+    with pytest.raises(NotReady, match=r"FTF_TAKE_OVER seems to have stayed\. Take it out") as refused:
+        await claim(documents, "b/x", take_over="a/x")
+
+    assert refused.value.reason == "CONFIGURATION"
+    assert await _owner(documents) == "a/x"
+    await claim(documents, "c/x", take_over="a/x")
+    assert await _owner(documents) == "c/x"
+
+
+async def test_a_store_whose_list_was_emptied_is_taken_over_again(documents: Documents) -> None:
+    """As docs/operations.md says; a mark of before there was a list has none either."""
+    await claim(documents, "a/x")
+    await claim(documents, "b/x", take_over="a/x")
+    await claim(documents, "a/x", take_over="b/x")
+    marks = documents.collection(COLLECTION)
+    mark = await marks.get(JOBS)
+    assert mark is not None
+    del mark["taken_over"]
+    await marks.replace(mark)
+    await claim(documents, "b/x", take_over="a/x")
+
+    assert await _owner(documents) == "b/x"
+
+
+async def test_a_taking_and_a_setting_without_need_are_warned_of(
+    documents: Documents, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also in a store that nobody has marked yet, which may be the wrong one; without the setting nothing is said."""
+    said = []
+    for installation, take_over in (("a/x", ""), ("a/x", ""), ("b/x", "a/x"), ("b/x", "a/x"), ("b/x", "")):
+        caplog.clear()
+        await claim(documents, installation, take_over)
+        said.append([record.getMessage() for record in caplog.records])
+    await documents.collection(COLLECTION).delete(JOBS)
+    await claim(documents, "b/x", "a/x")
+
+    assert [len(messages) for messages in said] == [0, 0, 1, 1, 0]
+    assert "was taken over from the installation a/x. Take FTF_TAKE_OVER out" in said[2][0]
+    assert "FTF_TAKE_OVER=a/x is set without need" in said[3][0]
+    assert "FTF_TAKE_OVER=a/x is set without need" in caplog.records[-1].getMessage()
