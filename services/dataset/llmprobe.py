@@ -29,7 +29,7 @@ def of_llm(what: str, url: str, model: str, key: Callable[[], str]) -> Dependenc
     async def probe() -> str:
         status, content = await _models(url, key())
         if status in _KEY_REFUSED:
-            raise _fails(f"It answers HTTP {status}: its key is missing or wrong. Make the endpoint again.")
+            raise _fails(f"It answers HTTP {status}: its key is missing or wrong. Give it another: `ftf llm update`.")
         if status in _NO_LIST:
             return f"it answers; it has no list of models (HTTP {status}), so that {model} was not looked for"
         if status >= 500 or status == 429:

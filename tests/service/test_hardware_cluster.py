@@ -109,12 +109,6 @@ async def test_what_is_asked_for_decides_what_fits(tmp_path: Path, monkeypatch: 
     ):
         model = (await stub.CreateModel(create(write_folder(tmp_path / "m", model_files())))).name
         usual = await stub.EstimateMemory(pb.EstimateMemoryRequest(model=model))
-        unknown, coming = [
-            await stub.RecommendTraining(
-                pb.RecommendTrainingRequest(model=model, resources=resources_pb2.Resources(gpus=1, gpu_product=product))
-            )
-            for product in ("In-House-9", "NVIDIA-A100-SXM4-40GB")
-        ]
         absent = await stub.EstimateMemory(
             pb.EstimateMemoryRequest(model=model, resources=resources_pb2.Resources(gpu_product="NVIDIA-B200"))
         )
@@ -132,16 +126,32 @@ async def test_what_is_asked_for_decides_what_fits(tmp_path: Path, monkeypatch: 
     assert (usual.device, usual.fits, usual.available) == ("cuda", True, int((81559 << 20) * 0.95))
     assert "3 of 8 free on h" in usual.note
     assert (absent.available, absent.fits) == (0, True)
-    assert (coming.config.bf16, coming.estimate.fits) == (True, True)
-    assert "bf16 = true: the GPU computes in bfloat16." in coming.reasons
-    assert not unknown.config.bf16
-    assert any("whether the GPU has bfloat16 is not known" in reason for reason in unknown.reasons)
     assert (cpu.estimate.device, cpu.estimate.available, cpu.config.bf16) == ("cpu", int((6 << 30) * 0.9), False)
     assert cpu.reasons[0] == "Planned for a CPU and 6.0 GiB of memory, which the run asks for."
     assert not small.fits
     assert gpu.reasons[0].startswith("Planned for a NVIDIA-H100-80GB-HBM3")
     assert gpu.config.bf16
     assert wrong == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD")
+
+
+async def test_of_a_product_that_no_node_has_its_name_tells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pool may grow from none; of a name that says nothing, nothing is claimed."""
+    async with (
+        kubernetes(tmp_path, monkeypatch),
+        hardware(tmp_path / "state", inventory="kubernetes") as (stub, _),
+    ):
+        model = (await stub.CreateModel(create(write_folder(tmp_path / "m", model_files())))).name
+        unknown, coming = [
+            await stub.RecommendTraining(
+                pb.RecommendTrainingRequest(model=model, resources=resources_pb2.Resources(gpus=1, gpu_product=product))
+            )
+            for product in ("In-House-9", "NVIDIA-A100-SXM4-40GB")
+        ]
+
+    assert (coming.config.bf16, coming.estimate.fits) == (True, True)
+    assert "bf16 = true: the GPU computes in bfloat16." in coming.reasons
+    assert not unknown.config.bf16
+    assert any("whether the GPU has bfloat16 is not known" in reason for reason in unknown.reasons)
 
 
 async def test_every_gpu_of_every_node_takes_its_share_of_a_step(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -106,14 +108,23 @@ async def _trained(ftf: Client, folder: Path, url: str) -> None:
     await ftf.plain("export", "apart", "--id", "clean", "-w")
 
 
+@asynccontextmanager
+async def _learned(folder: Path, capsys: pytest.CaptureFixture[str]) -> AsyncIterator[Client]:
+    """Run all services with what `_trained` makes; no trainer is left behind."""
+    jobs = fake_jobs(folder, steps=2, save_steps=1)
+    async with llm() as server, serving(folder, COMPOSES, jobs=jobs) as served:
+        ftf = Client(folder, served.address, capsys, "-q")
+        await _trained(ftf, folder, server.url)
+        yield ftf
+        for job in await jobs.list():
+            await jobs.stop(job.name, 0)
+
+
 async def test_what_learned_is_found_when_the_run_that_it_came_from_is_deleted(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """By what exports and later runs recorded themselves; and without the dataset by the documents of its exports."""
-    jobs = fake_jobs(tmp_path, steps=2, save_steps=1)
-    async with llm() as server, serving(tmp_path, COMPOSES, jobs=jobs) as served:
-        ftf = Client(tmp_path, served.address, capsys, "-q")
-        await _trained(ftf, tmp_path, server.url)
+    async with _learned(tmp_path, capsys) as ftf:
         for run in ("r", "second"):
             await ftf.plain("runs", run, "--delete", "--yes")
         shown, words = await ftf.json("unlearn", "1.md"), await ftf.plain("unlearn", "1.md")
@@ -121,8 +132,6 @@ async def test_what_learned_is_found_when_the_run_that_it_came_from_is_deleted(
         await ftf.plain("dataset", "delete", "d", "--yes")
         later, blind = await ftf.json("unlearn", "1.md"), await ftf.plain("trace", "exports/x")
         told = await ftf.plain("unlearn", "1.md", "--yes")
-        for job in await jobs.list():
-            await jobs.stop(job.name, 0)
 
     found = [[thing["name"] for thing in shown[kind]] for kind in ("runs", "exports")]
     assert found == [["projects/p/runs/third"], ["projects/p/exports/x"]]
@@ -138,18 +147,13 @@ async def test_what_learned_is_found_though_its_version_was_erased_for_another_d
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """By the documents that the export recorded. A later run of the same name is not taken for the export's own."""
-    jobs = fake_jobs(tmp_path, steps=2, save_steps=1)
-    async with llm() as server, serving(tmp_path, COMPOSES, jobs=jobs) as served:
-        ftf = Client(tmp_path, served.address, capsys, "-q")
-        await _trained(ftf, tmp_path, server.url)
+    async with _learned(tmp_path, capsys) as ftf:
         await ftf.plain("runs", "r", "--delete", "--yes")
         await ftf.plain("unlearn", "1.md", "--yes", "--erase")
         words = ["--no-recommended", "--max-length", "256", "--max-truncated", "1"]
         await ftf.plain("train", "-w", "-d", "d", "--id", "r", *words)
         shown, traced = await ftf.json("unlearn", "2.md"), await ftf.plain("trace", "exports/x")
         as_json = await ftf.json("trace", "exports/x")
-        for job in await jobs.list():
-            await jobs.stop(job.name, 0)
 
     assert "projects/p/exports/x" in [thing["name"] for thing in shown["exports"]]
     assert "run      projects/p/runs/r: deleted since; another has its name\n" in traced
